@@ -1,0 +1,44 @@
+"""codemix: what does code in the pre-training data do to a language model?
+
+The names below are codemix's public interface; they are imported when first
+used, so that `import codemix` starts neither JAX nor TensorFlow.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any
+
+_HOME = {
+  'Constant': 'codemix.training.schedules',
+  'Data': 'codemix.data.settings',
+  'Handoff': 'codemix.training.stage',
+  'LinearTo': 'codemix.training.schedules',
+  'MeshConfig': 'codemix.parallel.mesh',
+  'ModelConfig': 'codemix.models.config',
+  'Optimizer': 'codemix.training.optimizer',
+  'Recipe': 'codemix.studies.recipe',
+  'Runtime': 'codemix.training.runtime',
+  'Stage': 'codemix.training.stage',
+  'Study': 'codemix.studies.recipe',
+  'UserError': 'codemix.errors',
+  'WarmupCosine': 'codemix.training.schedules',
+  'WarmupStableDecay': 'codemix.training.schedules',
+  'load_results': 'codemix.studies.results',
+  'plan_study': 'codemix.studies.planning',
+  'prepare_study': 'codemix.studies.preparation',
+  'run_study': 'codemix.studies.runner',
+  'write_report': 'codemix.studies.report',
+}
+
+__all__ = sorted(_HOME)
+
+
+def __getattr__(name: str) -> Any:
+  if name not in _HOME:
+    raise AttributeError(f'module codemix has no attribute {name!r}')
+  return getattr(importlib.import_module(_HOME[name]), name)
+
+
+def __dir__() -> list[str]:
+  return __all__

@@ -1,0 +1,213 @@
+"""Checkpoints: Orbax saves and restores; codemix checks what they are.
+
+A stage's folder holds `checkpoints/<step>/` as Orbax writes them, and beside
+each a `<step>.digest.json` with the size and sha256 of every file in it, which
+is written when the save has been committed. A checkpoint counts from then on:
+one without a digest file was cut off, one that does not match it is damaged.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import re
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import jax
+import orbax.checkpoint as ocp
+
+from codemix.errors import UserError
+from codemix.files import read_json, write_json, writing
+from codemix.identity import differences, digest, file_digest
+
+Tree = Any
+
+STATE, POSITION = 'state', 'position'
+
+
+class Checkpoints:
+  """The checkpoints of one stage.
+
+  Args:
+    folder: the stage's `checkpoints` folder.
+    needed_bytes: the size of one, for the message when the disk is full.
+    keep: how many to keep, the newest; None for all.
+  """
+
+  def __init__(self, folder: Path, needed_bytes: int = 0, keep: int | None = None):
+    self.folder = Path(folder).absolute()
+    self._needed_bytes = needed_bytes
+    with self._writing():
+      self._manager = ocp.CheckpointManager(
+        self.folder,
+        options=ocp.CheckpointManagerOptions(
+          max_to_keep=keep,
+          cleanup_tmp_directories=True,
+          async_options=ocp.AsyncOptions(post_finalization_callback=self._seal),
+        ),
+        item_handlers={STATE: ocp.StandardCheckpointHandler(), POSITION: ocp.JsonCheckpointHandler()},
+      )
+
+  def save(self, step: int, state: Tree, position: dict) -> None:
+    """Starts to save; the devices' arrays are copied before it returns, written after.
+
+    Args:
+      step: the run's step count.
+      state: a pytree of arrays.
+      position: plain data: where in the data the run is, and its ledger so far.
+    """
+    with self._writing():
+      self._manager.save(
+        step,
+        args=ocp.args.Composite(
+          **{STATE: ocp.args.StandardSave(state), POSITION: ocp.args.JsonSave(position)}
+        ),
+      )
+
+  def wait(self) -> None:
+    """Returns when every save has been committed and sealed.
+
+    Raises:
+      UserError: the disk is full or not to be written.
+    """
+    with self._writing():
+      self._manager.wait_until_finished()
+    self._seal()
+
+  def newest(self, on_damaged: str, warn: Any) -> int | None:
+    """The newest step whose files all match their digests, or None.
+
+    Args:
+      on_damaged: 'previous' passes over a damaged checkpoint to the one before
+        it, after a warning that names it; 'stop' raises instead.
+      warn: called with that warning.
+
+    Raises:
+      UserError: a checkpoint is damaged and `on_damaged` is 'stop'.
+    """
+    for step in sorted(self._manager.all_steps(), reverse=True):
+      why = damage(self.folder, step)
+      if why is None:
+        return step
+      if on_damaged == 'stop' and _digest_file(self.folder, step).exists():
+        raise UserError(
+          f"the checkpoint {self.folder / str(step)} is damaged: {why}. Restore it, or set Runtime.on_damaged = 'previous'."
+        )
+      warn(f'checkpoint {self.folder / str(step)} is passed over: {why}')
+      self._discard(step)
+    return None
+
+  def require(self, step: int, expected_digest: str) -> None:
+    """Checks that a step is there, undamaged, and the very one with that digest.
+
+    Raises:
+      UserError: it is not; no other is taken in its place.
+    """
+    why = damage(self.folder, step) if (self.folder / str(step)).is_dir() else 'it is missing'
+    if why is None and self.digest(step) != expected_digest:
+      why = 'it is another than the one with which its stage was done'
+    if why is not None:
+      raise UserError(
+        f'the checkpoint {self.folder / str(step)} cannot be used: {why}. Restore it, or delete the folder {self.folder.parent} to train the stage again.'
+      )
+
+  def restore_position(self, step: int) -> dict:
+    return self._restore(step, **{POSITION: ocp.args.JsonRestore()})[POSITION]
+
+  def restore_state(self, step: int, target: Tree) -> Tree:
+    """Reads a state onto the devices.
+
+    Args:
+      step: one that `newest` or the stage's result names.
+      target: ShapeDtypeStructs with shardings; the mesh may be another than
+        that of the save.
+
+    Raises:
+      UserError: the checkpoint holds other arrays than `target`.
+    """
+    saved = self._manager.item_metadata(step)[STATE]
+    if different := list(differences(_shapes(target), _shapes(saved.tree))):
+      shown = '; '.join(different[:3]) + (f'; and {len(different) - 3} more' if len(different) > 3 else '')
+      raise UserError(f'the checkpoint {self.folder / str(step)} is of another model: {shown}.')
+    return self._restore(step, **{STATE: ocp.args.StandardRestore(target)})[STATE]
+
+  def digest(self, step: int) -> str:
+    """One hash of all files of a sealed checkpoint."""
+    return digest(read_json(_digest_file(self.folder, step)))
+
+  def close(self) -> None:
+    self._manager.close()
+
+  def _restore(self, step: int, **items: Any) -> Any:
+    return self._manager.restore(step, args=ocp.args.Composite(**items))
+
+  def _seal(self) -> None:
+    """Writes the digest file of each committed checkpoint that has none, and drops stray ones."""
+    if jax.process_index():
+      return
+    committed = [path for path in self.folder.iterdir() if path.is_dir() and path.name.isdigit()]
+    for path in committed:
+      seal = _digest_file(self.folder, int(path.name))
+      if not seal.exists():
+        write_json(seal, dict(_file_digests(path)))
+    for seal in self.folder.glob('*.digest.json'):
+      if not (self.folder / seal.name.split('.')[0]).exists():
+        seal.unlink()
+
+  def _discard(self, step: int) -> None:
+    if not jax.process_index():
+      _digest_file(self.folder, step).unlink(missing_ok=True)
+      shutil.rmtree(self.folder / str(step))
+    self._manager.reload()
+
+  @contextlib.contextmanager
+  def _writing(self) -> Iterator[None]:
+    with writing(self.folder, self._needed_bytes):
+      try:
+        yield
+      except ValueError as error:
+        # TensorStore tells of a full disk in the text of a ValueError.
+        if found := re.search(r"os_error_code='(\d+)'", str(error)):
+          raise OSError(int(found[1]), str(error)) from error
+        raise
+
+
+def damage(folder: Path, step: int) -> str | None:
+  """What is wrong with a checkpoint, or None.
+
+  Args:
+    folder: a stage's `checkpoints` folder.
+    step: which one.
+  """
+  seal = _digest_file(folder, step)
+  if not seal.exists():
+    return 'it was not completely written'
+  expected, found = read_json(seal), dict(_file_digests(folder / str(step)))
+  different = sorted(name for name in expected.keys() | found.keys() if expected.get(name) != found.get(name))
+  if not different:
+    return None
+  name = different[0]
+  state = 'is missing' if name not in found else 'was added' if name not in expected else 'has changed'
+  return f'its file {name} {state}'
+
+
+def _digest_file(folder: Path, step: int) -> Path:
+  return Path(folder) / f'{step}.digest.json'
+
+
+def _file_digests(folder: Path) -> Iterator[tuple[str, list]]:
+  for path in sorted(folder.rglob('*')):
+    if path.is_file():
+      yield str(path.relative_to(folder)), [path.stat().st_size, file_digest(path)]
+
+
+def _shapes(tree: Tree) -> dict[str, str]:
+  """'params.layers.norm.scale' -> 'float32[3,96]' for each array of a tree."""
+  # Orbax gives back named tuples as dicts, so a path is told by its names alone.
+  name = lambda key: str(getattr(key, 'name', getattr(key, 'key', getattr(key, 'idx', key))))
+  return {
+    '.'.join(map(name, path)): f'{leaf.dtype}{list(leaf.shape)}'.replace(' ', '')
+    for path, leaf in jax.tree_util.tree_leaves_with_path(tree)
+  }

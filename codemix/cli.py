@@ -1,0 +1,125 @@
+"""The `codemix` command: one verb per job, flags as in T5X."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import os
+import sys
+from collections.abc import Sequence
+
+from codemix.errors import CodemixError, nearest
+
+# verb -> (what it does, one real example); the module codemix.commands.<verb> is imported when asked for.
+VERBS = {
+  'prepare': (
+    'tokenize the sources of a recipe or study into token stores',
+    'codemix prepare --gin_file=studies/quickstart.gin',
+  ),
+  'tokenizer': (
+    'train the byte-level BPE tokenizer that Data.tokenizer names, or describe it',
+    'codemix tokenizer train --gin_file=studies/quickstart.gin',
+  ),
+  'train': (
+    'train the stages of one recipe, and evaluate each',
+    'codemix train --gin_file=recipes/balanced_to_text.gin',
+  ),
+  'evaluate': (
+    'score finished stages on held-out text and code',
+    'codemix evaluate --gin_file=recipes/balanced_to_text.gin',
+  ),
+  'generate': (
+    "continue a prompt with a stage's model",
+    "codemix generate --stage=runs/stages/cooldown-0123456789ab --prompt='def main('",
+  ),
+  'study': (
+    'train, evaluate and compare the recipes of a study, each shared beginning once',
+    'codemix study --gin_file=studies/quickstart.gin',
+  ),
+  'report': ('write report.html, report.md and results.csv of a study', 'codemix report --output=runs/quickstart'),
+  'inspect': (
+    'show the plan of a recipe, or what a stage read and scored',
+    'codemix inspect --gin_file=studies/quickstart.gin',
+  ),
+}
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+  """Runs one verb; returns the exit code (`codemix.errors` says which means what)."""
+  argv = list(sys.argv[1:] if argv is None else argv)
+  if not argv or argv[0] in ('-h', '--help'):
+    print(_help())
+    return 0
+  if argv[0] == '--version':
+    print(importlib.import_module('importlib.metadata').version('codemix'))
+    return 0
+  verb, *rest = argv
+  if verb not in VERBS:
+    print(f"codemix: there is no verb '{verb}'.{nearest(verb, VERBS)} `codemix --help` lists them.", file=sys.stderr)
+    return 2
+  _quiet()
+  return _run(verb, rest)
+
+
+def _run(verb: str, rest: list[str]) -> int:
+  try:
+    command = importlib.import_module(f'codemix.commands.{verb}')
+    about, example = VERBS[verb]
+    parser = argparse.ArgumentParser(
+      prog=f'codemix {verb}',
+      description=f'{about[0].upper()}{about[1:]}.',
+      epilog=f'example:\n  {example}',
+      formatter_class=argparse.RawDescriptionHelpFormatter,
+      allow_abbrev=False,
+    )
+    command.add_arguments(parser)
+    arguments, unknown = parser.parse_known_args(rest)
+    arguments.gin_bindings = [_binding(parser, word) for word in unknown]
+    return command.run(arguments) or 0
+  except CodemixError as error:
+    print(f'codemix {verb}: {error}', file=sys.stderr)
+    return error.exit_code
+  except KeyboardInterrupt:
+    print(f'codemix {verb}: stopped; the same command goes on from the last checkpoint.', file=sys.stderr)
+    return 130
+
+
+def _binding(parser: argparse.ArgumentParser, word: str) -> str:
+  """'--gin.Stage.batch=8' -> 'Stage.batch=8'; anything else is a mistyped flag."""
+  if word.startswith('--gin.') and '=' in word:
+    return word.removeprefix('--gin.')
+  flag = word.split('=')[0]
+  known = [option for action in parser._actions for option in action.option_strings]
+  if flag.startswith('--gin.'):
+    parser.error(f'{flag} lacks a value: write {flag}=VALUE')
+  parser.error(f"there is no argument '{flag}'.{nearest(flag, known)}")
+
+
+def _quiet() -> None:
+  """The terminal shows what codemix says; the libraries' own logs are set to errors."""
+  os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '3')
+  os.environ.setdefault('GRPC_VERBOSITY', 'ERROR')
+  os.environ.setdefault('TF_ENABLE_ONEDNN_OPTS', '0')
+  import logging
+  import warnings
+
+  logging.getLogger('absl').setLevel(logging.CRITICAL)
+  logging.getLogger('jax').setLevel(logging.ERROR)
+  warnings.filterwarnings('ignore')
+
+
+def _help() -> str:
+  width = max(map(len, VERBS))
+  lines = [f'  {verb:<{width}}  {about}' for verb, (about, _) in VERBS.items()]
+  return '\n'.join(
+    [
+      'usage: codemix VERB [--gin_file=FILE ...] [--gin.NAME=VALUE ...]',
+      '',
+      'What does code in the pre-training data do to a language model? codemix trains recipes of text and',
+      'code in stages, evaluates each stage, and compares them.',
+      '',
+      *lines,
+      '',
+      'codemix VERB --help shows the flags of one, with an example.',
+    ]
+  )

@@ -1,0 +1,1 @@
+"""One module per verb of the `codemix` command; imported only when the verb is asked for."""

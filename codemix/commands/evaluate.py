@@ -1,0 +1,42 @@
+"""`codemix evaluate`."""
+
+from __future__ import annotations
+
+import argparse
+import json
+
+from codemix.commands.experiment import add_format_argument, add_gin_arguments, load_experiment
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+  add_gin_arguments(parser)
+  parser.add_argument('--stage', metavar='NAME', help='only stages of this name, or whose hash begins so')
+  add_format_argument(parser)
+
+
+def run(arguments: argparse.Namespace) -> None:
+  from codemix.errors import UserError, nearest
+  from codemix.studies.preparation import prepare_in_own_process
+  from codemix.studies.runner import evaluate_finished
+
+  experiment = load_experiment(arguments)
+  if not experiment.study.validation:
+    raise UserError("Study.validation names no task; write Study.validation = ('local_text', 'local_code'), say.")
+  prepare_in_own_process(experiment.study, experiment.data, experiment.gin_arguments)
+  results = evaluate_finished(experiment.study, experiment.data, experiment.runtime)
+  if arguments.stage:
+    chosen = {k: v for k, v in results.items() if arguments.stage == v['stage'] or k.endswith(arguments.stage)}
+    if not chosen:
+      names = {result['stage'] for result in results.values()}
+      raise UserError(f"no finished stage is named '{arguments.stage}'.{nearest(arguments.stage, names)}")
+    results = chosen
+  if arguments.format == 'json':
+    print(json.dumps(results, indent=1))
+    return
+  for folder, result in results.items():
+    print(folder)
+    for name, score in result['sources'].items():
+      print(
+        f'  {name}: {score["bits_per_byte"]:.4f} bits per byte, {score["loss"]:.4f} nats a token, '
+        f'{score["documents"]:,} documents, {score["tokens"]:,} tokens'
+      )

@@ -1,0 +1,103 @@
+"""What most verbs share: the gin flags, and the study, data and runtime that they come to."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import shlex
+import sys
+from pathlib import Path
+
+from codemix import config
+from codemix.data.settings import Data
+from codemix.errors import UserError
+from codemix.studies.recipe import Study
+from codemix.training.runtime import Runtime
+
+
+@dataclasses.dataclass(frozen=True)
+class Experiment:
+  """What the gin files and flags say.
+
+  Attributes:
+    study: a study; a lone recipe is a study of one.
+    data, runtime: where and how.
+    gin_arguments: the gin flags, for a process that reads the same.
+    command: the command line as typed.
+  """
+
+  study: Study
+  data: Data
+  runtime: Runtime
+  gin_arguments: tuple[str, ...]
+  command: str
+
+
+def add_gin_arguments(parser: argparse.ArgumentParser) -> None:
+  parser.add_argument(
+    '--gin_file', action='append', default=[], metavar='FILE', help='a gin file; may be repeated, later ones win'
+  )
+  parser.add_argument(
+    '--gin_search_paths', default='', metavar='DIRS', help="folders to look for gin files in, comma-separated, before codemix's own"
+  )
+  parser.add_argument(
+    '--gin.NAME', dest='_example', metavar='VALUE', help="bind one value over the files, as in --gin.Recipe.seed=1"
+  )
+
+
+def add_process_arguments(parser: argparse.ArgumentParser) -> None:
+  parser.add_argument('--coordinator_address', metavar='HOST:PORT', help='of process 0, where there are several processes')
+  parser.add_argument('--num_processes', type=int, metavar='N', help='how many processes train together')
+  parser.add_argument('--process_id', type=int, metavar='K', help='which of them this is, from 0')
+
+
+def add_format_argument(parser: argparse.ArgumentParser) -> None:
+  parser.add_argument('--format', choices=('text', 'json'), default='text', help='how results are printed')
+
+
+def start_processes(arguments: argparse.Namespace) -> None:
+  """Joins the other processes, where the flags say that there are any."""
+  given = (arguments.coordinator_address, arguments.num_processes, arguments.process_id)
+  if all(value is None for value in given):
+    return
+  if any(value is None for value in given):
+    raise UserError('--coordinator_address, --num_processes and --process_id go together: give all three, or none.')
+  from codemix.parallel import processes
+
+  processes.initialize(*given)
+
+
+def load_experiment(arguments: argparse.Namespace) -> Experiment:
+  """Reads the gin files and flags.
+
+  Raises:
+    UserError: what they say makes no sense, or no recipe or study is named.
+  """
+  if not arguments.gin_file and not arguments.gin_bindings:
+    raise UserError('give a recipe or study with --gin_file, such as --gin_file=studies/quickstart.gin.')
+  search_paths = [path for path in arguments.gin_search_paths.split(',') if path]
+  config.parse(arguments.gin_file, arguments.gin_bindings, search_paths)
+  experiment = Experiment(
+    study=_study(arguments.gin_file),
+    data=config.build('Data'),
+    runtime=config.build('Runtime'),
+    gin_arguments=(
+      *(f'--gin_file={name}' for name in arguments.gin_file),
+      *([f'--gin_search_paths={arguments.gin_search_paths}'] if search_paths else []),
+      *(f'--gin.{binding}' for binding in arguments.gin_bindings),
+    ),
+    command=shlex.join(['codemix', *sys.argv[1:]]),
+  )
+  config.check_used(arguments.gin_bindings)
+  return experiment
+
+
+def _study(files: list[str]) -> Study:
+  if config.is_bound('Study', 'recipes'):
+    return config.build('Study')
+  if not config.is_bound('Recipe', 'stages'):
+    raise UserError(
+      f'neither Study.recipes nor Recipe.stages is bound by {", ".join(files) or "the flags"}; name a file of gin/recipes or gin/studies.'
+    )
+  name = Path(files[-1]).stem if files else 'recipe'
+  return config.build('Study', name=name, recipes={name: config.build('Recipe')})

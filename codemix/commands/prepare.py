@@ -1,0 +1,39 @@
+"""`codemix prepare`."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+
+from codemix.commands.experiment import add_format_argument, add_gin_arguments, load_experiment
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+  add_gin_arguments(parser)
+  add_format_argument(parser)
+
+
+def run(arguments: argparse.Namespace) -> None:
+  from codemix.studies.preparation import prepare_study
+
+  experiment = load_experiment(arguments)
+  stores = prepare_study(experiment.study, experiment.data, lambda line: print(line, file=sys.stderr, flush=True))
+  described = {
+    f'{task} {split}': {
+      'folder': str(store.folder),
+      'documents': store.documents,
+      'bytes': store.bytes,
+      'tokens': store.tokens,
+      'digest': store.digest,
+    }
+    for (task, split), store in stores.items()
+  }
+  if arguments.format == 'json':
+    print(json.dumps(described, indent=1))
+    return
+  for name, store in described.items():
+    print(
+      f'{name}: {store["documents"]:,} documents, {store["bytes"]:,} bytes, {store["tokens"]:,} tokens '
+      f'({store["bytes"] / store["tokens"]:.2f} bytes a token), in {store["folder"]}'
+    )

@@ -1,0 +1,21 @@
+"""`codemix report`."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+
+from codemix.commands.experiment import add_format_argument
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+  parser.add_argument('--output', default='runs', metavar='DIR', help='the folder of the study (Runtime.output)')
+  add_format_argument(parser)
+
+
+def run(arguments: argparse.Namespace) -> None:
+  from codemix.studies.report import write_report
+
+  report = write_report(Path(arguments.output))
+  print(json.dumps({'report': str(report)}) if arguments.format == 'json' else f'report: {report}')

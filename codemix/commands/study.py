@@ -1,0 +1,49 @@
+"""`codemix study`."""
+
+from __future__ import annotations
+
+import argparse
+import json
+
+from codemix.commands.experiment import (
+  add_format_argument,
+  add_gin_arguments,
+  add_process_arguments,
+  load_experiment,
+  start_processes,
+)
+
+PREPARE_TIMEOUT_S = 24 * 3600  # process 0 may tokenize for a day while the others wait
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+  add_gin_arguments(parser)
+  add_process_arguments(parser)
+  add_format_argument(parser)
+
+
+def run(arguments: argparse.Namespace) -> None:
+  import jax
+
+  from codemix.parallel.processes import barrier
+  from codemix.studies.preparation import prepare_in_own_process
+  from codemix.studies.report import write_report
+  from codemix.studies.runner import run_study
+
+  start_processes(arguments)
+  experiment = load_experiment(arguments)
+  runtime = experiment.runtime
+  if runtime.compilation_cache:
+    jax.config.update('jax_compilation_cache_dir', runtime.compilation_cache)
+    jax.config.update('jax_persistent_cache_min_compile_time_secs', 0.5)
+  if not jax.process_index():
+    prepare_in_own_process(experiment.study, experiment.data, experiment.gin_arguments)
+  barrier('prepared', PREPARE_TIMEOUT_S)
+  output = run_study(experiment.study, experiment.data, runtime, experiment.command)
+  if jax.process_index():
+    return
+  report = write_report(output)
+  if arguments.format == 'json':
+    print(json.dumps({'output': str(output), 'report': str(report)}))
+  else:
+    print(f'report: {report}')

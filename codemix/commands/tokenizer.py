@@ -1,0 +1,39 @@
+"""`codemix tokenizer`."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+
+from codemix.commands.experiment import add_format_argument, add_gin_arguments, load_experiment
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+  parser.add_argument('action', choices=('train', 'describe'), help='train it if it is not there, or describe it')
+  add_gin_arguments(parser)
+  add_format_argument(parser)
+
+
+def run(arguments: argparse.Namespace) -> None:
+  experiment = load_experiment(arguments)
+  data = experiment.data
+  if arguments.action == 'train':
+    from codemix.data.prepare import train_tokenizer
+
+    tokenizer = train_tokenizer(data, lambda line: print(line, file=sys.stderr, flush=True))
+  else:
+    tokenizer = data.load_tokenizer()
+  described = {
+    'path': None if data.tokenizer == 'bytes' else str(data.tokenizer_path),
+    'kind': tokenizer.kind,
+    'entries': tokenizer.vocab_size,
+    'bos_id': tokenizer.bos_id,
+    'eos_id': tokenizer.eos_id,
+    'pad_id': tokenizer.pad_id,
+    'sha256': tokenizer.digest,
+  }
+  if arguments.format == 'json':
+    print(json.dumps(described, indent=1))
+  else:
+    print('\n'.join(f'{key}: {value}' for key, value in described.items()))

@@ -1,0 +1,195 @@
+"""The ledger: what each source gave to each stage, planned beside realised.
+
+The plan is arithmetic on (mixture, rows, cursors). What was realised is
+counted from what the train step itself saw: it returns, per source, the rows
+and the loss tokens that entered the loss and the documents that began in them,
+and these are summed on the host. The two are compared before a stage's
+checkpoint is called its result. Entries are chained: a stage's hash covers its
+parent's.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from codemix.data.permutation import permute, round_keys
+from codemix.data.row_schedule import RowSchedule, apportion
+from codemix.data.rows import Source
+from codemix.errors import CodemixError, UserError
+from codemix.identity import digest
+
+COUNTED = ('rows', 'loss_tokens', 'documents')  # what the train step counts
+
+
+@dataclasses.dataclass(frozen=True)
+class Draw:
+  """What one source gives to one stage.
+
+  Attributes:
+    source: its name.
+    share: the share asked for, of the stage's loss tokens.
+    rows: rows drawn in the stage.
+    loss_tokens: rows times the row length.
+    cursor: rows drawn from the source in the run before the stage.
+    source_rows: rows of one epoch.
+    documents: documents that begin in the drawn rows.
+    unique_tokens: tokens among the drawn that differ in place, in this stage.
+    unique_tokens_cumulative: the same, over the run up to the stage's end.
+    epochs: rows drawn in the stage over rows of an epoch.
+    epochs_cumulative: the same, over the run up to the stage's end.
+    padded_tokens: positions of the drawn rows without a loss; none, by construction.
+    cropped_tokens: tokens of the source's tail that no row holds.
+  """
+
+  source: str
+  share: float
+  rows: int
+  loss_tokens: int
+  cursor: int
+  source_rows: int
+  documents: int
+  unique_tokens: int
+  unique_tokens_cumulative: int
+  epochs: float
+  epochs_cumulative: float
+  padded_tokens: int
+  cropped_tokens: int
+
+
+def plan_draws(
+  sources: Mapping[str, Source], shares: Mapping, rows: int, cursors: Mapping[str, int], seed: int
+) -> list[Draw]:
+  """What each source of a stage's mixture gives to it.
+
+  Args:
+    sources: the open sources by name.
+    shares: exact share of each source (Fraction), in the mixture's order.
+    rows: rows of the stage.
+    cursors: rows drawn from each source before the stage; absent is 0.
+    seed: the run's seed, which keys the epochs' permutations.
+  """
+  counts = apportion(shares, rows)
+  return [
+    _draw(sources[name], shares[name], counts[name], cursors.get(name, 0), seed) for name in shares
+  ]
+
+
+def _draw(source: Source, share, rows: int, cursor: int, seed: int) -> Draw:
+  size, end = len(source), cursor + rows
+  return Draw(
+    source=source.name,
+    share=float(share),
+    rows=rows,
+    loss_tokens=rows * source.length,
+    cursor=cursor,
+    source_rows=size,
+    documents=_documents(source, cursor, end, seed),
+    unique_tokens=min(rows, size) * source.length,
+    unique_tokens_cumulative=min(end, size) * source.length,
+    epochs=rows / size,
+    epochs_cumulative=end / size,
+    padded_tokens=0,
+    cropped_tokens=source.cropped_tokens,
+  )
+
+
+def _documents(source: Source, start: int, stop: int, seed: int) -> int:
+  """Documents that begin in draws [start, stop); whole epochs are counted once, not row by row."""
+  size = len(source)
+  total, each_epoch = 0, None
+  while start < stop:
+    epoch, first = divmod(start, size)
+    count = min(size - first, stop - start)
+    if count == size:
+      each_epoch = each_epoch if each_epoch is not None else source.document_starts(np.arange(size))
+      total += each_epoch
+    else:
+      rows = permute(np.arange(first, first + count), size, round_keys(seed, source.name, epoch))
+      total += source.document_starts(rows)
+    start += count
+  return total
+
+
+def check_sources(sources: Mapping[str, Source], where: str) -> None:
+  """Raises UserError for a source that does not fill one row."""
+  for source in sources.values():
+    if not len(source):
+      raise UserError(
+        f"{where}: '{source.name}' has {source.store.tokens:,} tokens, less than one row of {source.length:,}. "
+        'Give it more data or shorten Recipe.length.'
+      )
+
+
+def check_epochs(draws: Sequence[Draw], max_epochs: float, where: str) -> None:
+  """Raises UserError where a source would be repeated more often than allowed."""
+  for draw in draws:
+    if draw.epochs_cumulative > max_epochs:
+      allowed = int(max_epochs * draw.source_rows) - draw.cursor
+      raise UserError(
+        f"{where} draws {draw.rows:,} rows of '{draw.source}', which makes {draw.epochs_cumulative:.2f} epochs over the run; "
+        f'Recipe.max_epochs is {max_epochs:g}, which leaves {max(allowed, 0):,} rows. Lower its share or the tokens, add data, or raise Recipe.max_epochs.'
+      )
+
+
+class StageRows:
+  """Position is arithmetic: which source, epoch and row stands at each row of a stage."""
+
+  def __init__(self, sources: Mapping[str, Source], draws: Sequence[Draw], seed: int):
+    self.names = [draw.source for draw in draws]
+    self.sources = [sources[name] for name in self.names]
+    self.cursors = np.asarray([draw.cursor for draw in draws], np.int64)
+    self.schedule = RowSchedule([draw.rows for draw in draws])
+    self._seed = seed
+
+  def __len__(self) -> int:
+    return len(self.schedule)
+
+  def locate(self, start: int, stop: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Rows [start, stop) of the stage.
+
+    Returns:
+      (source index, epoch, row within the source), int64 [stop - start] each.
+    """
+    which, ordinals = self.schedule.draws(start, stop)
+    draws = self.cursors[which] + ordinals
+    sizes = np.asarray([len(source) for source in self.sources], np.int64)[which]
+    epochs = draws // sizes
+    rows = np.empty_like(draws)
+    for s, epoch in set(zip(which.tolist(), epochs.tolist(), strict=True)):
+      here = (which == s) & (epochs == epoch)
+      keys = round_keys(self._seed, self.names[s], epoch)
+      rows[here] = permute(draws[here] % sizes[here], len(self.sources[s]), keys)
+    return which, epochs, rows
+
+  def cursors_after(self, row: int) -> dict[str, int]:
+    """Each source's cursor when `row` rows of the stage have been drawn."""
+    after = self.cursors + self.schedule.drawn_before(row)
+    return dict(zip(self.names, after.tolist(), strict=True))
+
+
+def compare(planned: Sequence[Draw], realised: Mapping[str, Mapping[str, int]], where: str) -> None:
+  """Raises CodemixError where what was counted is not what was planned: a fault of codemix."""
+  for draw in planned:
+    for key in COUNTED:
+      plan, found = getattr(draw, key), realised[draw.source][key]
+      if plan != found:
+        raise CodemixError(
+          f"{where}: the ledger does not agree for '{draw.source}': {plan:,} {key} planned, {found:,} realised. "
+          'The stage is not called done; please report this.'
+        )
+
+
+def entry(
+  stage: str, planned: Sequence[Draw], realised: Mapping[str, Mapping[str, int]], parent_hash: str | None
+) -> dict:
+  """The ledger of a finished stage, chained to its parent's by hash."""
+  body = {
+    'stage': stage,
+    'planned': [dataclasses.asdict(draw) for draw in planned],
+    'realised': [{'source': name, **counts} for name, counts in realised.items()],
+    'parent_hash': parent_hash,
+  }
+  return {**body, 'hash': digest(body)}

@@ -1,0 +1,69 @@
+"""The loader: global batches of a stage, each process reading only its own rows.
+
+A batch is a function of its step alone. Grain reads ahead in threads; nothing
+of its state is kept, since starting at any step is the same as having come to it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import grain
+import jax
+import numpy as np
+from jax.sharding import NamedSharding
+
+from codemix.data.ledger import StageRows
+from codemix.data.rows import Batch, stack_rows
+
+
+def read_rows(rows: StageRows, positions: np.ndarray) -> Batch:
+  """Rows of a stage by position.
+
+  Args:
+    rows: the stage's rows.
+    positions: int64 [B], ascending.
+
+  Returns:
+    arrays [B, L] as `rows.pack_row` says, and `source`: int32 [B], the index
+    of each row's source in `rows.names`.
+  """
+  first = int(positions[0])
+  which, _, row = (located[positions - first] for located in rows.locate(first, int(positions[-1]) + 1))
+  read = [rows.sources[s].row(r) for s, r in zip(which.tolist(), row.tolist(), strict=True)]
+  return {**stack_rows(read), 'source': which.astype(np.int32)}
+
+
+def local_positions(sharding: NamedSharding, batch: int) -> np.ndarray:
+  """int64, ascending: the rows of a global batch that this process's devices hold."""
+  held = sharding.addressable_devices_indices_map((batch,))
+  return np.unique(np.concatenate([np.arange(batch)[index] for index in held.values()]))
+
+
+def batches(
+  rows: StageRows, batch: int, steps: range, sharding: NamedSharding, prefetch: int
+) -> Iterator[dict[str, jax.Array]]:
+  """Global batches on the devices, in order.
+
+  Args:
+    rows: the stage's rows.
+    batch: rows of a global batch.
+    steps: the steps of the stage to give, such as range(17, 100) on resume.
+    sharding: how the first axis lies over the devices.
+    prefetch: batches read ahead.
+  """
+  mine = local_positions(sharding, batch)
+  dataset = grain.MapDataset.range(steps.start, steps.stop).map(
+    lambda step: read_rows(rows, step * batch + mine)
+  )
+  options = grain.ReadOptions(num_threads=2, prefetch_buffer_size=max(prefetch, 1))
+  for local in dataset.to_iter_dataset(options):
+    yield {key: _global(value, mine, batch, sharding) for key, value in local.items()}
+
+
+def _global(local: np.ndarray, mine: np.ndarray, batch: int, sharding: NamedSharding) -> jax.Array:
+  def shard(index: tuple[slice, ...]) -> np.ndarray:
+    wanted = np.arange(batch)[index[0]]
+    return local[np.searchsorted(mine, wanted)]
+
+  return jax.make_array_from_callback((batch, *local.shape[1:]), sharding, shard)

@@ -1,0 +1,103 @@
+"""Rows: a source's token stream cut every L tokens, with each document kept to itself.
+
+Row r holds tokens [rL, (r+1)L) of the stream as *targets*; the inputs are the
+same tokens shifted right inside each document, with BOS where a document
+begins. So every token of the stream, EOS included, is predicted exactly once
+per epoch, each row holds exactly L loss tokens whatever the length of its
+documents, and a share of rows is a share of loss tokens. A document that a
+cut divides goes on in the next row with only its previous token as context.
+The tail shorter than a row is not trained on; the ledger counts it as cropped.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+
+import numpy as np
+
+from codemix.data.token_store import TokenStore
+
+Batch = dict[str, np.ndarray]
+
+
+@dataclasses.dataclass(frozen=True)
+class Source:
+  """A token store read in rows of one length.
+
+  Attributes:
+    name: the SeqIO task's name.
+    store: its tokens.
+    length: tokens of a row.
+    bos_id: the id that stands before each document's first token.
+  """
+
+  name: str
+  store: TokenStore
+  length: int
+  bos_id: int
+
+  def __len__(self) -> int:
+    """Whole rows of one epoch."""
+    return self.store.tokens // self.length
+
+  @property
+  def cropped_tokens(self) -> int:
+    """Tokens of the tail that no row holds."""
+    return self.store.tokens - len(self) * self.length
+
+  def document_starts(self, rows: np.ndarray) -> int:
+    """How many documents begin in these rows, a row counted each time that it is named."""
+    starts = np.concatenate([[0], self.store.document_ends[:-1]])
+    first = np.searchsorted(starts, rows * self.length)
+    last = np.searchsorted(starts, (rows + 1) * self.length)
+    return int((last - first).sum())
+
+  def row(self, index: int) -> Batch:
+    """One row of an epoch: int32 [L] inputs, targets, segment_ids, positions; float32 [L] weights."""
+    start = index * self.length
+    ends = self.store.document_ends
+    first = int(np.searchsorted(ends, start, side='right'))
+    last = int(np.searchsorted(ends, start + self.length, side='left'))
+    inside = ends[first:last] - start
+    begins_document = start == 0 or (first > 0 and ends[first - 1] == start)
+    previous = None if begins_document else self.store.read(start - 1, start)
+    return pack_row(self.store.read(start, start + self.length), inside, previous, self.bos_id)
+
+
+def pack_row(
+  targets: np.ndarray, ends: np.ndarray, previous: np.ndarray | None, bos_id: int
+) -> Batch:
+  """One row from its targets.
+
+  Args:
+    targets: int32 [L].
+    ends: positions in the row where a document has ended and the next begins,
+      each in (0, L).
+    previous: the one token before the row where a document continues into it,
+      else None.
+    bos_id: the input at the first token of a document.
+
+  Returns:
+    inputs, targets, segment_ids (from 1), positions: int32 [L]; weights:
+    float32 [L], all one.
+  """
+  length = len(targets)
+  bounds = np.concatenate([[0], ends, [length]]).astype(np.int64)
+  sizes = np.diff(bounds)
+  inputs = np.empty(length, np.int32)
+  inputs[1:] = targets[:-1]
+  inputs[bounds[1:-1]] = bos_id
+  inputs[0] = bos_id if previous is None else previous[0]
+  return {
+    'inputs': inputs,
+    'targets': targets.astype(np.int32),
+    'segment_ids': np.repeat(np.arange(1, len(sizes) + 1, dtype=np.int32), sizes),
+    'positions': (np.arange(length) - np.repeat(bounds[:-1], sizes)).astype(np.int32),
+    'weights': np.ones(length, np.float32),
+  }
+
+
+def stack_rows(rows: Sequence[Batch]) -> Batch:
+  """Rows as one batch: [L] arrays become [B, L]."""
+  return {key: np.stack([row[key] for row in rows]) for key in rows[0]}

@@ -1,0 +1,40 @@
+"""What codemix says when it stops, and the exit code that goes with it.
+
+A launcher reads the exit code to decide between "relaunch" and "wake a person",
+so each reason for stopping has its own.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class CodemixError(Exception):
+  """An expected way to stop; the message is for a person, without a traceback."""
+
+  exit_code = 1
+
+
+class UserError(CodemixError):
+  """Something the user wrote or pointed at is wrong: relaunching will not help."""
+
+  exit_code = 2
+
+
+class NonFiniteError(CodemixError):
+  """A loss or a gradient is NaN or infinite; nothing after it was saved."""
+
+  exit_code = 3
+
+
+class Preempted(CodemixError):
+  """SIGTERM came; a checkpoint was saved and the same command resumes."""
+
+  exit_code = 75  # EX_TEMPFAIL of sysexits.h: "try again later"
+
+
+def nearest(name: str, candidates: Iterable[str]) -> str:
+  """` Did you mean 'x'?` for the candidate closest to `name`, else an empty string."""
+  close = difflib.get_close_matches(name, sorted(candidates), n=1, cutoff=0.5)
+  return f" Did you mean '{close[0]}'?" if close else ''

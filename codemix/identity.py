@@ -1,0 +1,39 @@
+"""Content hashes of plain data, and the difference between two of them in words.
+
+Caches, stages and checkpoints are named by what they were made from. The data
+hashed here is JSON-like (dicts, lists, strings, numbers); the hash does not
+depend on the order of keys.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+
+def canonical(value: object) -> str:
+  """The one JSON text of `value`: keys sorted, no white space, NaN refused."""
+  return json.dumps(value, sort_keys=True, separators=(',', ':'), allow_nan=False)
+
+
+def digest(value: object) -> str:
+  """sha256 of the canonical JSON, 64 hex digits."""
+  return hashlib.sha256(canonical(value).encode()).hexdigest()
+
+
+def file_digest(path: Path) -> str:
+  """sha256 of a file's bytes, 64 hex digits."""
+  with open(path, 'rb') as file:
+    return hashlib.file_digest(file, 'sha256').hexdigest()
+
+
+def differences(expected: object, found: object, path: str = '') -> Iterator[str]:
+  """Yields 'model.width: 128 expected, 96 found' for each leaf that differs."""
+  if isinstance(expected, dict) and isinstance(found, dict):
+    for key in sorted(expected.keys() | found.keys()):
+      below = f'{path}.{key}' if path else str(key)
+      yield from differences(expected.get(key, '(absent)'), found.get(key, '(absent)'), below)
+  elif expected != found:
+    yield f'{path}: {expected!r} expected, {found!r} found'

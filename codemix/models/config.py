@@ -1,0 +1,170 @@
+"""The shape of a decoder, and what follows from it by arithmetic: parameters and FLOPs.
+
+No JAX here: a plan, a `--help` or a report reads a configuration without starting an accelerator.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Iterable
+
+from codemix.errors import UserError, nearest
+
+CHOICES = {
+  'block': ('parallel', 'serial'),
+  'norm': ('layernorm', 'rmsnorm'),
+  'dtype': ('bfloat16', 'float32'),
+  'remat': ('none', 'block', 'dots'),
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class ModelConfig:
+  """A decoder-only Transformer; the defaults are the public Cohere (Command-R) architecture.
+
+  Attributes:
+    vocab_size: rows of the embedding table, special tokens included.
+    layers: number of blocks.
+    width: size of the residual stream.
+    ffn_width: size of the hidden layer of the SwiGLU feed-forward network.
+    heads: attention (query) heads.
+    head_dim: size of one head; even, since rotary positions turn pairs of numbers.
+    kv_heads: key/value heads, a divisor of `heads`; None: as many as `heads`.
+    block: 'parallel': x + attention(norm(x)) + ffn(norm(x)), one norm;
+      'serial': attention first, then the FFN, each after a norm of its own (as Llama).
+    norm: 'layernorm' (scale, no bias) or 'rmsnorm'.
+    tied: whether the output head is the embedding table.
+    qk_norm: whether queries and keys are normalised, each head with a scale of its own.
+    document_mask: whether attention stays inside a document of a packed row.
+    rope_theta: base of the rotary frequencies.
+    logit_scale: factor on the logits.
+    norm_epsilon: added to the variance in each norm.
+    dtype: of activations and of matmul inputs; parameters are always float32.
+    remat: what the backward pass recomputes. 'none': nothing; 'dots': all but the matmuls with
+      weights; 'block': each block from its input (least memory).
+    attention: name of an implementation in `codemix.models.attention`.
+    loss_chunk: sequence positions whose logits are in memory at once.
+    z_loss: weight of log(Z)^2 in the loss (PaLM, arXiv:2204.02311, section 5, uses 1e-4).
+
+  Raises:
+    UserError: a value that is out of range, not among its choices, or at odds with another.
+  """
+
+  vocab_size: int
+  layers: int
+  width: int
+  ffn_width: int
+  heads: int
+  head_dim: int
+  kv_heads: int | None = None
+  block: str = 'parallel'
+  norm: str = 'layernorm'
+  tied: bool = True
+  qk_norm: bool = False
+  document_mask: bool = True
+  rope_theta: float = 10_000.0
+  logit_scale: float = 1.0
+  norm_epsilon: float = 1e-5
+  dtype: str = 'bfloat16'
+  remat: str = 'none'
+  attention: str = 'xla'
+  loss_chunk: int = 256
+  z_loss: float = 0.0
+
+  def __post_init__(self) -> None:
+    for name in ('vocab_size', 'layers', 'width', 'ffn_width', 'heads', 'head_dim', 'loss_chunk'):
+      self._require_count(name)
+    if self.kv_heads is not None:
+      self._require_count('kv_heads')
+    for name in ('rope_theta', 'logit_scale', 'norm_epsilon'):
+      self._require_number(name, above_zero=True)
+    self._require_number('z_loss', above_zero=False)
+    for name in ('tied', 'qk_norm', 'document_mask'):
+      if not isinstance(getattr(self, name), bool):
+        raise UserError(f'ModelConfig.{name} is {getattr(self, name)!r}: write True or False.')
+    for name, choices in CHOICES.items():
+      self._require_choice(name, choices)
+    if self.head_dim % 2:
+      raise UserError(
+        f'ModelConfig.head_dim is {self.head_dim}: rotary positions need an even number.'
+      )
+    if self.heads % self.key_value_heads:
+      raise UserError(
+        f'ModelConfig.kv_heads is {self.kv_heads}, which does not divide heads = {self.heads}: '
+        f'use one of {_listing(_divisors(self.heads))}.'
+      )
+
+  @property
+  def key_value_heads(self) -> int:
+    return self.heads if self.kv_heads is None else self.kv_heads
+
+  def parameter_count(self) -> dict[str, int]:
+    """Parameters by part: embedding, attention, ffn, norm, head (0 where tied), and total."""
+    queries = self.heads * self.head_dim
+    keys = self.key_value_heads * self.head_dim
+    norms = self.layers * (1 if self.block == 'parallel' else 2) + 1
+    parts = {
+      'embedding': self.vocab_size * self.width,
+      'attention': self.layers * 2 * self.width * (queries + keys),
+      'ffn': self.layers * 3 * self.width * self.ffn_width,
+      'norm': norms * self.width + (self.layers * (queries + keys) if self.qk_norm else 0),
+      'head': 0 if self.tied else self.vocab_size * self.width,
+    }
+    return parts | {'total': sum(parts.values())}
+
+  def flops_per_token(self, length: int) -> dict[str, float]:
+    """Floating-point operations to train on one token of a row of `length` tokens, by part.
+
+    Counted: the matmuls of the forward and the backward pass at 2 FLOPs per multiply-add, so 6 per
+    weight (the 6N of Kaplan et al., arXiv:2001.08361, section 2.1; the output head counts as
+    weights also where it is tied) plus attention's two matmuls with the sequence, 12 x heads x
+    head_dim x length per layer (PaLM, arXiv:2204.02311, appendix B), of which the causal mask needs
+    half. Not counted: the embedding's lookup, norms, softmax, rotary positions, the optimizer,
+    and whatever `remat` computes a second time. Document masks are not deducted.
+
+    Returns: embedding (0), attention_projections, attention_scores, ffn, head, and total.
+
+    Raises:
+      UserError: `length` is not positive.
+    """
+    if length < 1:
+      raise UserError(f'flops_per_token: length is {length}: it must be at least 1 token.')
+    weights = self.parameter_count()
+    parts = {
+      'embedding': 0.0,
+      'attention_projections': 6.0 * weights['attention'],
+      'attention_scores': 12.0 * self.layers * self.heads * self.head_dim * length / 2,
+      'ffn': 6.0 * weights['ffn'],
+      'head': 6.0 * self.vocab_size * self.width,
+    }
+    return parts | {'total': sum(parts.values())}
+
+  def _require_count(self, name: str) -> None:
+    value = getattr(self, name)
+    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+      raise UserError(f'ModelConfig.{name} is {value!r}: it must be a whole number of at least 1.')
+
+  def _require_number(self, name: str, *, above_zero: bool) -> None:
+    value = getattr(self, name)
+    number = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    if not number or value < 0 or (above_zero and value == 0):
+      raise UserError(
+        f'ModelConfig.{name} is {value!r}: it must be a number '
+        f'{"above 0" if above_zero else "of at least 0"}.'
+      )
+
+  def _require_choice(self, name: str, choices: tuple[str, ...]) -> None:
+    value = getattr(self, name)
+    if value not in choices:
+      raise UserError(
+        f'ModelConfig.{name} is {value!r}: use {_listing(choices)}.{nearest(str(value), choices)}'
+      )
+
+
+def _divisors(number: int) -> list[int]:
+  return [divisor for divisor in range(1, number + 1) if number % divisor == 0]
+
+
+def _listing(values: Iterable[object]) -> str:
+  return ', '.join(str(value) for value in values)

@@ -1,0 +1,168 @@
+"""Cross-entropy over a large vocabulary, without ever holding the logits of a whole batch.
+
+The logits of one chunk of sequence positions are computed, and while they are there, also their
+gradient and its products with the activations and the weights. The backward pass then only scales
+what the forward pass has left: three matmuls in all, none twice.
+"""
+
+from __future__ import annotations
+
+import functools
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jax.sharding import Mesh
+
+from codemix.errors import UserError
+from codemix.parallel.sharding import BATCH_AXES, batch_shards, constrain
+
+
+class _Head(NamedTuple):
+  """What turns activations into a loss, apart from the weights (hashable: static under jit)."""
+
+  chunk: int
+  logit_scale: float
+  z_loss: float
+  mesh: Mesh | None
+
+
+def chunked_cross_entropy(
+  x_BxLxD: jax.Array,
+  head_VxD: jax.Array,
+  targets_BxL: jax.Array,
+  weights_BxL: jax.Array,
+  *,
+  chunk: int,
+  logit_scale: float = 1.0,
+  z_loss: float = 0.0,
+  mesh: Mesh | None = None,
+) -> tuple[jax.Array, jax.Array]:
+  """Weighted sum of token losses under the logits `logit_scale * x @ head.T`.
+
+  The matmuls take their inputs in the dtype of `x_BxLxD` and accumulate in float32; everything else
+  is float32, the gradient of the head included. At most `chunk` sequence positions (of all rows) have
+  their logits in memory. A length that is not a multiple of it is cut into equal, slightly smaller
+  chunks.
+
+  Args:
+    mesh: the mesh that the rows are sharded over. The gradient of the head is then summed over the
+      devices once, and not once for each chunk.
+
+  Returns: sum of weights * (nll + z_loss * logsumexp^2), a float32 scalar that can be differentiated
+    by `x_BxLxD` and `head_VxD`; and the nll of each token (nats), float32 [B, L], whose gradient is
+    not propagated.
+
+  Raises:
+    UserError: B is not divisible by the number of batch shards of `mesh`.
+  """
+  rows, shards = x_BxLxD.shape[0], batch_shards(mesh)
+  if rows % shards:
+    raise UserError(
+      f'a batch of {rows} rows cannot be split over the {shards} devices of the mesh axes '
+      f'{" x ".join(BATCH_AXES)}: make it a multiple of {shards}.'
+    )
+  return _loss(_Head(chunk, logit_scale, z_loss, mesh), x_BxLxD, head_VxD, targets_BxL, weights_BxL)
+
+
+@functools.partial(jax.custom_vjp, nondiff_argnums=(0,))
+def _loss(head: _Head, x, head_VxD, targets, weights):
+  loss, nll, _ = _scan_shards(head, x, head_VxD, targets, weights, with_gradients=False)
+  return loss, nll
+
+
+def _loss_forward(head, x, head_VxD, targets, weights):
+  loss, nll, gradients = _scan_shards(head, x, head_VxD, targets, weights, with_gradients=True)
+  return (loss, nll), gradients
+
+
+def _loss_backward(head, gradients, cotangents):
+  del head
+  dx_BxLxD, dhead_VxD = gradients
+  dloss, _ = cotangents
+  return (dloss * dx_BxLxD).astype(dx_BxLxD.dtype), dloss * dhead_VxD, None, None
+
+
+_loss.defvjp(_loss_forward, _loss_backward)
+
+
+def _scan_shards(head: _Head, x, head_VxD, targets, weights, *, with_gradients: bool):
+  """`_scan_chunks` on each batch shard by itself: the head's gradients meet after the last chunk."""
+  scan = functools.partial(_scan_chunks, head, with_gradients=with_gradients)
+  # Gathered once and in the compute dtype, not in float32 and once for each chunk.
+  head_VxD = constrain(head_VxD.astype(x.dtype), head.mesh, 'vocab', None)
+  shards = batch_shards(head.mesh)
+  if shards == 1:
+    return scan(x, head_VxD, targets, weights)
+  rows = x.shape[0]
+  split = lambda a: a.reshape(shards, rows // shards, *a.shape[1:])
+  join = lambda a: a.reshape(rows, *a.shape[2:])
+  loss, nll, gradients = jax.vmap(scan, in_axes=(0, None, 0, 0), spmd_axis_name=BATCH_AXES)(
+    split(x), head_VxD, split(targets), split(weights)
+  )
+  if with_gradients:
+    dx, dhead_SxVxD = gradients
+    gradients = join(dx), _sum_over_shards(dhead_SxVxD, head.mesh)
+  return loss.sum(), join(nll), gradients
+
+
+def _sum_over_shards(dhead_SxVxD: jax.Array, mesh: Mesh) -> jax.Array:
+  """The sum, split as the parameter is: first inside the replicas, then over what is left of it."""
+  replicas_first = [mesh.shape[name] for name in BATCH_AXES] + list(dhead_SxVxD.shape[1:])
+  of_replica = dhead_SxVxD.reshape(replicas_first).sum(axis=1)
+  of_replica = constrain(of_replica, mesh, 'replica', 'vocab', 'embed')
+  return constrain(of_replica.sum(axis=0), mesh, 'vocab', 'embed')
+
+
+def _scan_chunks(head: _Head, x_BxLxD, head_VxD, targets_BxL, weights_BxL, *, with_gradients: bool):
+  """Loss, nll_BxL, and (dx_BxLxD, dhead_VxD) or None."""
+  B, L, D = x_BxLxD.shape
+  chunks = -(-L // head.chunk)
+  length = -(-L // chunks)
+  padding = chunks * length - L  # fewer positions than there are chunks
+
+  def split(a):  # [B, L, ...] -> [chunks, B, length, ...]
+    a = jnp.pad(a, [(0, 0), (0, padding)] + [(0, 0)] * (a.ndim - 2))
+    return a.reshape(B, chunks, length, *a.shape[2:]).swapaxes(0, 1)
+
+  def join(a):
+    return a.swapaxes(0, 1).reshape(B, chunks * length, *a.shape[3:])[:, :L]
+
+  def step(carry, chunk):
+    loss, dhead_DxV = carry
+    x_BxCxD, targets_BxC, weights_BxC = chunk
+    logits, lse, nll = _chunk_nll(head, x_BxCxD, head_VxD, targets_BxC)
+    loss += jnp.sum(weights_BxC * (nll + head.z_loss * lse**2))
+    if not with_gradients:
+      return (loss, dhead_DxV), (nll, None)
+    dlogits = _chunk_dlogits(head, logits, lse, targets_BxC, weights_BxC).astype(x_BxCxD.dtype)
+    dx = jnp.einsum('bcv,vd->bcd', dlogits, head_VxD)
+    # As [D, V], not [V, D]: three times as fast on CPUs, whose matmuls like the long side last.
+    dhead_DxV += jnp.einsum('bcd,bcv->dv', x_BxCxD, dlogits, preferred_element_type=jnp.float32)
+    return (loss, constrain(dhead_DxV, head.mesh, None, 'vocab')), (nll, dx)
+
+  start = jnp.zeros(()), jnp.zeros(head_VxD.T.shape) if with_gradients else None
+  (loss, dhead_DxV), (nll, dx) = jax.lax.scan(
+    step, start, (split(x_BxLxD), split(targets_BxL), split(weights_BxL))
+  )
+  return loss, join(nll), (join(dx), dhead_DxV.T) if with_gradients else None
+
+
+def _chunk_nll(head: _Head, x_BxCxD, head_VxD, targets_BxC):
+  logits = head.logit_scale * jnp.einsum(
+    'bcd,vd->bcv', x_BxCxD, head_VxD, preferred_element_type=jnp.float32
+  )
+  lse = jax.nn.logsumexp(logits, axis=-1)
+  hit = jnp.take_along_axis(logits, targets_BxC[..., None], axis=-1)[..., 0]
+  return logits, lse, lse - hit
+
+
+def _chunk_dlogits(head: _Head, logits_BxCxV, lse_BxC, targets_BxC, weights_BxC):
+  """Gradient of the loss by `x @ head.T`, logit scale included, float32."""
+  weights = head.logit_scale * weights_BxC
+  softmax = jnp.exp(logits_BxCxV - lse_BxC[..., None])
+  is_target = targets_BxC[..., None] == jnp.arange(logits_BxCxV.shape[-1])
+  return (
+    softmax * (weights * (1 + 2 * head.z_loss * lse_BxC))[..., None]
+    - jnp.where(is_target, weights[..., None], 0)
+  )

@@ -1,0 +1,165 @@
+"""What the terminal shows of a study: the plan before the first step, then each stage's scores."""
+
+from __future__ import annotations
+
+import time
+from fractions import Fraction
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.sharding import Mesh
+from rich.console import Console
+from rich.table import Table
+from rich.tree import Tree
+
+from codemix.data.mixture import Mixture
+from codemix.studies.planning import StudyPlan
+from codemix.training.stage import StagePlan
+
+# Of the matmul rate measured just before; what small decoders reach on CPUs and large ones on
+# accelerators. It only shapes the time foretold.
+UTILISATION = 0.4
+
+BARS = '▁▂▃▄▅▆▇█'
+
+
+def show_plan(plan: StudyPlan, mesh: Mesh) -> None:
+  """Prints models, devices, the stage tree with its mixtures, and every recipe's rate curve."""
+  console = _console()
+  study = plan.study
+  console.print(f'[bold]{study.name}[/bold]: {len(plan.recipes)} recipes')
+  for name, recipe in study.recipes.items():
+    plans = plan.recipes[name]
+    console.print(f'  {name}: ' + ' → '.join(f'{p.stage.name} {_tokens(p.tokens)}' for p in plans))
+    console.print(f'    rate {_sparkline(np.concatenate([p.rates for p in plans]))} {_rates(plans)}')
+    if recipe.description:
+      console.print(f'    [dim]{recipe.description}[/dim]')
+  console.print()
+  for root in (p for p in plan.stages() if p.parent is None):
+    console.print(_stage_tree(plan, root))
+  _show_model(console, plan, mesh)
+
+
+def show_stage(plan: StudyPlan, stage_plan: StagePlan, number: int, done: bool) -> None:
+  if jax.process_index():
+    return
+  users = [name for name, plans in plan.recipes.items() if stage_plan in plans]
+  lineage = ' > '.join(p.stage.name for p in stage_plan.lineage())
+  state = ' [green](done before)[/green]' if done else ''
+  _console().print(f'[bold]{number}/{len(plan.stages())}[/bold] {lineage} [dim]for {", ".join(users)}[/dim]{state}')
+
+
+def show_scores(stage_plan: StagePlan, evaluation: dict) -> None:
+  scores = ', '.join(
+    f'{name} {score["bits_per_byte"]:.4f}' for name, score in evaluation['sources'].items()
+  )
+  if scores:
+    _console().print(f'  held-out bits per byte after {stage_plan.stage.name}: {scores}')
+
+
+def mixture_tree(mixture: Mixture, tokens: int, share: Fraction = Fraction(1)) -> Tree:
+  """A mixture as a tree with the share and the loss tokens of each node."""
+  tree = Tree(f'{mixture.name} {float(share):.2%}, {_tokens(float(share) * tokens)}')
+  for part in mixture.parts:
+    tree.add(mixture_tree(part, tokens, share * part.weight))
+  return tree
+
+
+def draws_table(stage_plan: StagePlan) -> Table:
+  """What each source gives to a stage."""
+  table = Table(box=None, pad_edge=False, header_style='dim')
+  table.add_column('source')
+  for column in ('share', 'rows', 'loss tokens', 'epochs', 'over the run', 'documents'):
+    table.add_column(column, justify='right')
+  for draw in stage_plan.draws:
+    table.add_row(
+      draw.source,
+      f'{draw.share:.2%}',
+      f'{draw.rows:,}',
+      f'{draw.loss_tokens:,}',
+      f'{draw.epochs:.3f}',
+      f'{draw.epochs_cumulative:.3f}',
+      f'{draw.documents:,}',
+    )
+  return table
+
+
+def _stage_tree(plan: StudyPlan, node: StagePlan) -> Tree:
+  remainder = f', {node.remainder_tokens:+,.0f} of the budget left' if node.remainder_tokens else ''
+  tree = Tree(
+    f'[bold]{node.stage.name}[/bold] {node.hash[:12]}: {node.steps:,} steps of {node.stage.batch} x {node.length:,} '
+    f'= {node.tokens:,} tokens{remainder}'
+  )
+  for part in node.stage.tree().parts:
+    if part.parts:
+      tree.add(mixture_tree(part, node.tokens, part.weight))
+  tree.add(draws_table(node))
+  for child in (p for p in plan.stages() if p.parent is node):
+    tree.add(_stage_tree(plan, child))
+  return tree
+
+
+def _show_model(console: Console, plan: StudyPlan, mesh: Mesh) -> None:
+  for model in dict.fromkeys(recipe.model for recipe in plan.study.recipes.values()):
+    parameters = model.parameter_count()
+    parts = ', '.join(f'{part} {count:,}' for part, count in parameters.items() if part != 'total')
+    console.print(f'model: {parameters["total"]:,} parameters ({parts}), {model.dtype} on float32')
+  flops = sum(
+    sum(plan.recipe_of(p).model.flops_per_token(p.length).values()) * p.tokens for p in plan.stages()
+  )
+  savings = plan.savings()
+  devices = f'{mesh.size} x {mesh.devices.flat[0].device_kind}'
+  layout = ' x '.join(f'{axis} {size}' for axis, size in mesh.shape.items())
+  console.print(f'devices: {devices} ({layout})')
+  console.print(
+    f'to train: {_tokens(savings["stage_tokens_trained"])} in {savings["stages_trained"]} stages; each recipe alone would make it '
+    f'{_tokens(savings["stage_tokens_alone"])} in {savings["stages_alone"]} '
+    f'({1 - savings["stage_tokens_trained"] / savings["stage_tokens_alone"]:.0%} saved)'
+  )
+  seconds = flops / (UTILISATION * _matmul_rate() * mesh.size)
+  console.print(
+    f'time: {flops:.3g} training FLOPs, about {_duration(seconds)} at {UTILISATION:.0%} of the matmul rate measured just now\n'
+  )
+
+
+def _matmul_rate(size: int = 1024, repeats: int = 4) -> float:
+  """FLOP/s of a square float32 product on one device."""
+  x = jnp.ones((size, size))
+  product = jax.jit(lambda x: x @ x)
+  product(x).block_until_ready()
+  began = time.perf_counter()
+  for _ in range(repeats):
+    y = product(x)
+  y.block_until_ready()
+  return repeats * 2 * size**3 / (time.perf_counter() - began)
+
+
+def _rates(plans: list[StagePlan]) -> str:
+  return '; '.join(
+    f'{p.stage.name} {p.rates[0]:.1e} to {p.rates.max():.1e} to {p.rates[-1]:.1e}' for p in plans
+  )
+
+
+def _sparkline(values: np.ndarray, width: int = 44) -> str:
+  chunks = np.array_split(values, min(width, len(values)))
+  levels = np.asarray([chunk.mean() for chunk in chunks]) / max(values.max(), 1e-30)
+  return ''.join(BARS[min(int(level * len(BARS)), len(BARS) - 1)] for level in levels)
+
+
+def _tokens(count: float) -> str:
+  for unit, size in (('T', 1e12), ('B', 1e9), ('M', 1e6), ('k', 1e3)):
+    if count >= size:
+      return f'{count / size:.4g}{unit} tokens'
+  return f'{count:.0f} tokens'
+
+
+def _duration(seconds: float) -> str:
+  for unit, size in (('days', 86400), ('hours', 3600), ('minutes', 60)):
+    if seconds >= 2 * size:
+      return f'{seconds / size:.1f} {unit}'
+  return f'{seconds:.0f} seconds'
+
+
+def _console() -> Console:
+  return Console(highlight=False, soft_wrap=True)

@@ -1,0 +1,87 @@
+"""A finished stage by its folder alone: the model, the tokenizer and the one checkpoint it was done with."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+from pathlib import Path
+
+from codemix.checkpoints import Checkpoints
+from codemix.data.tokenizer import Tokenizer, load_tokenizer
+from codemix.errors import UserError
+from codemix.files import read_json, write_bytes
+from codemix.identity import differences, digest
+from codemix.models.config import ModelConfig
+from codemix.parallel.mesh import MeshConfig, make_mesh
+from codemix.training.optimizer import Optimizer
+from codemix.training.train_state import Tree, abstract_state
+
+
+@dataclasses.dataclass(frozen=True)
+class FinishedStage:
+  """What `open_stage` found.
+
+  Attributes:
+    folder: the stage's folder.
+    identity: everything that led to it.
+    done: its step, and the digests of its checkpoint and ledger.
+    tokenizer: of the run.
+  """
+
+  folder: Path
+  identity: dict
+  done: dict
+  tokenizer: Tokenizer
+
+  @property
+  def model(self) -> ModelConfig:
+    return ModelConfig(**self.identity['model'])
+
+  def restore_params(self, mesh: MeshConfig = MeshConfig()) -> Tree:
+    """The parameters, on all devices of this process.
+
+    Raises:
+      UserError: the checkpoint is missing, damaged, or another's.
+    """
+    target = abstract_state(self.model, Optimizer(**self.identity['optimizer']), make_mesh(mesh))
+    step = self.done['step']
+    with contextlib.closing(Checkpoints(self.folder / 'checkpoints')) as checkpoints:
+      checkpoints.require(step, self.done['checkpoint'])
+      return checkpoints.restore_state(step, target).params
+
+
+def open_stage(folder: Path) -> FinishedStage:
+  """Opens a stage's folder.
+
+  Raises:
+    UserError: it is no stage, is not finished, or is not what its name says.
+  """
+  if not (folder / 'stage.json').exists():
+    raise UserError(f'{folder} is no stage: it has no stage.json. Stages lie in OUTPUT/stages/.')
+  stage = read_json(folder / 'stage.json')
+  if not (folder / 'done.json').exists():
+    raise UserError(f'{folder} is not finished; run the command that trains it again.')
+  if stage['hash'] != digest(stage['identity']):
+    raise UserError(f'{folder}/stage.json was changed: its hash is not that of its identity. Restore it.')
+  return FinishedStage(folder, stage['identity'], read_json(folder / 'done.json'), _tokenizer(folder, stage))
+
+
+def keep_tokenizer(output: Path, tokenizer: Tokenizer, path: Path) -> None:
+  """Keeps a copy of the tokenizer's file beside the stages, so that they can be used by themselves."""
+  if tokenizer.kind != 'bytes':
+    write_bytes(_kept(output, tokenizer.digest, path.suffix), path.read_bytes())
+
+
+def _tokenizer(folder: Path, stage: dict) -> Tokenizer:
+  expected = stage['identity']['tokenizer']
+  if expected['kind'] == 'bytes':
+    return load_tokenizer('bytes')
+  suffix = {'bpe': '.json', 'sentencepiece': '.model'}[expected['kind']]
+  tokenizer = load_tokenizer(_kept(folder.parent.parent, expected['digest'], suffix))
+  if different := list(differences(expected['digest'], tokenizer.digest, 'tokenizer')):
+    raise UserError(f'{folder} was trained with another tokenizer: {different[0]}.')
+  return tokenizer
+
+
+def _kept(output: Path, tokenizer_digest: str, suffix: str) -> Path:
+  return output / 'tokenizers' / f'{tokenizer_digest[:12]}{suffix}'

@@ -1,0 +1,187 @@
+"""Turns recipes into plans: every stage decided, and every mistake found, before the first step."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from pathlib import Path
+
+from codemix.data import ledger
+from codemix.data.rows import Source
+from codemix.data.settings import Data, tokenizer_identity
+from codemix.data.tokenizer import Tokenizer
+from codemix.errors import UserError
+from codemix.files import require_writable
+from codemix.models.config import ModelConfig
+from codemix.studies.recipe import Recipe, Study
+from codemix.training.runtime import Runtime
+from codemix.training.stage import Stage, StagePlan, cursors_at_start, curve_of, is_done
+
+# Raised when a change of codemix changes the numbers that a plan comes to: old results then stay
+# beside new ones instead of being taken for them.
+NUMERICS = 1
+
+
+@dataclasses.dataclass(frozen=True)
+class StudyPlan:
+  """A study with every stage decided.
+
+  Attributes:
+    study: as written.
+    recipes: the plans of each recipe's stages, in order; stages that recipes
+      share are the same object.
+    tokenizer: of the run.
+    sources: the training rows of every source, by name; of one row length each.
+  """
+
+  study: Study
+  recipes: Mapping[str, list[StagePlan]]
+  tokenizer: Tokenizer
+  sources: Mapping[str, Source]
+
+  def stages(self) -> list[StagePlan]:
+    """Each distinct stage once, parents first."""
+    distinct = {}
+    for plans in self.recipes.values():
+      distinct.update({plan.hash: plan for plan in plans})
+    return sorted(distinct.values(), key=lambda plan: len(plan.lineage()))
+
+  def recipe_of(self, plan: StagePlan) -> Recipe:
+    """A recipe that has this stage; all that have it agree on what it is."""
+    name = next(name for name, plans in self.recipes.items() if plan in plans)
+    return self.study.recipes[name]
+
+  def savings(self) -> dict[str, int]:
+    """What training each shared beginning once saves, in tokens and stages."""
+    alone = [plan for plans in self.recipes.values() for plan in plans]
+    return {
+      'stage_tokens_alone': sum(plan.tokens for plan in alone),
+      'stage_tokens_trained': sum(plan.tokens for plan in self.stages()),
+      'stages_alone': len(alone),
+      'stages_trained': len(self.stages()),
+    }
+
+
+def source_names(study: Study) -> list[str]:
+  """The tasks that the study trains on, in the order in which they are first named."""
+  shares = [
+    stage.tree().shares() for recipe in study.recipes.values() for stage in recipe.stages
+  ]
+  return list(dict.fromkeys(name for share in shares for name, part in share.items() if part))
+
+
+def plan_study(study: Study, data: Data) -> StudyPlan:
+  """Opens what is prepared and plans every stage of every recipe.
+
+  Raises:
+    UserError: a source that is missing, damaged or too small, a model that
+      does not fit the tokenizer, or a schedule that makes no curve.
+  """
+  tokenizer = data.load_tokenizer()
+  stores = {name: data.open_store(name, 'train', tokenizer) for name in source_names(study)}
+  planned: dict[str, StagePlan] = {}
+  recipes = {}
+  sources: dict[str, Source] = {}
+  for name, recipe in study.recipes.items():
+    _check_vocabulary(name, recipe.model, tokenizer)
+    sources = {
+      task: Source(task, store, recipe.length, tokenizer.bos_id) for task, store in stores.items()
+    }
+    recipes[name] = _plan_recipe(name, recipe, sources, tokenizer, planned)
+  lengths = {recipe.length for recipe in study.recipes.values()}
+  if len(lengths) > 1:
+    raise UserError(
+      f'the recipes of a study have one row length, and these have {sorted(lengths)}; make each length a study of its own.'
+    )
+  return StudyPlan(study, recipes, tokenizer, sources)
+
+
+def _plan_recipe(
+  name: str, recipe: Recipe, sources: Mapping[str, Source], tokenizer: Tokenizer, planned: dict[str, StagePlan]
+) -> list[StagePlan]:
+  plans: list[StagePlan] = []
+  for stage in recipe.stages:
+    where = f"recipe '{name}', stage '{stage.name}'"
+    parent = plans[-1] if plans else None
+    plan = _plan_stage(stage, parent, recipe, sources, tokenizer, where)
+    plans.append(planned.setdefault(plan.hash, plan))
+  return plans
+
+
+def _plan_stage(
+  stage: Stage,
+  parent: StagePlan | None,
+  recipe: Recipe,
+  sources: Mapping[str, Source],
+  tokenizer: Tokenizer,
+  where: str,
+) -> StagePlan:
+  shares = {name: share for name, share in stage.tree().shares().items() if share}
+  drawn = {name: sources[name] for name in shares}
+  ledger.check_sources(drawn, where)
+  steps = stage.steps(recipe.length)
+  draws = ledger.plan_draws(
+    drawn, shares, steps * stage.batch, cursors_at_start(stage, parent), recipe.seed
+  )
+  ledger.check_epochs(draws, recipe.max_epochs, where)
+  curve = curve_of(stage, steps, parent, recipe.length)
+  description = stage.describe()
+  if parent is None:
+    del description['handoff']  # nothing is handed to a first stage
+  keeps_step = parent is not None and stage.handoff.step == 'continue'
+  return StagePlan(
+    stage=stage,
+    parent=parent,
+    identity={
+      'parent': parent.hash if parent else None,
+      'stage': description,
+      'length': recipe.length,
+      'model': dataclasses.asdict(recipe.model),
+      'optimizer': dataclasses.asdict(recipe.optimizer),
+      'seed': recipe.seed,
+      'tokenizer': tokenizer_identity(tokenizer),
+      'sources': {name: source.store.digest for name, source in drawn.items()},
+      'numerics': NUMERICS,
+    },
+    steps=steps,
+    first_step=parent.last_step if keeps_step else 0,
+    length=recipe.length,
+    seed=recipe.seed,
+    draws=tuple(draws),
+    rates=curve.rates(steps),
+    curve=curve,
+  )
+
+
+def check_runtime(plan: StudyPlan, runtime: Runtime, batch_shards: int, checkpoint_bytes: int) -> None:
+  """What depends on the machine: batches divide over the devices, and the results can be written.
+
+  Args:
+    plan: of the study.
+    runtime: the machine's side.
+    batch_shards: over how many devices the mesh divides a batch.
+    checkpoint_bytes: of one checkpoint.
+
+  Raises:
+    UserError: naming the stage or folder, and the mend.
+  """
+  for stage_plan in plan.stages():
+    batch = stage_plan.stage.batch
+    if batch % batch_shards:
+      fitting = sorted({batch // batch_shards * batch_shards, -(-batch // batch_shards) * batch_shards} - {0})
+      raise UserError(
+        f"stage '{stage_plan.stage.name}': a batch of {batch} rows does not divide over {batch_shards} devices "
+        f'(data x fsdp). Set Stage.batch to {" or ".join(map(str, fitting))}, or change Runtime.mesh.'
+      )
+  missing = [p for p in plan.stages() if not is_done(runtime.output, p)]
+  # Each stage keeps its result, and while it trains one more is being written.
+  require_writable(Path(runtime.output), checkpoint_bytes * (len(missing) + 1))
+
+
+def _check_vocabulary(name: str, model: ModelConfig, tokenizer: Tokenizer) -> None:
+  if model.vocab_size < tokenizer.vocab_size:
+    raise UserError(
+      f"recipe '{name}': ModelConfig.vocab_size is {model.vocab_size:,}, and the tokenizer has {tokenizer.vocab_size:,} entries. "
+      f'Set ModelConfig.vocab_size to {tokenizer.vocab_size} or more.'
+    )
+

@@ -1,0 +1,51 @@
+"""What is needed to repeat a study: command, versions, machine, seeds and digests."""
+
+from __future__ import annotations
+
+import datetime
+import importlib.metadata
+import os
+import platform
+import subprocess
+from pathlib import Path
+
+from codemix.studies.planning import StudyPlan
+
+PACKAGES = ('jax', 'jaxlib', 'flax', 'optax', 'orbax-checkpoint', 'grain', 'gin-config', 'numpy', 'tokenizers', 'seqio', 'tensorflow')
+
+
+def collect(plan: StudyPlan, command: str) -> dict:
+  """Plain data for `study.json`."""
+  return {
+    'command': command,
+    'date': datetime.datetime.now(datetime.UTC).isoformat(timespec='seconds'),
+    'python': platform.python_version(),
+    'platform': platform.platform(),
+    'cpu_count': os.cpu_count(),
+    'versions': {name: version for name in ('codemix', *PACKAGES) if (version := _version(name))},
+    'git': _git_revision(),
+    'seed': sorted({recipe.seed for recipe in plan.study.recipes.values()}),
+    'tokenizer_digest': plan.tokenizer.digest,
+    'corpora_digest': {name: source.store.digest for name, source in plan.sources.items()},
+  }
+
+
+def _version(package: str) -> str | None:
+  try:
+    return importlib.metadata.version(package)
+  except importlib.metadata.PackageNotFoundError:
+    return None
+
+
+def _git_revision() -> str | None:
+  """The checkout's commit, with '+' where files have changed since; None outside a checkout."""
+  root = Path(__file__).resolve().parents[2]
+  if not (root / '.git').exists():
+    return None
+  run = lambda *words: subprocess.run(
+    ['git', '-C', str(root), *words], capture_output=True, text=True, check=False
+  )
+  revision = run('rev-parse', 'HEAD')
+  if revision.returncode:
+    return None
+  return revision.stdout.strip() + ('+' if run('status', '--porcelain').stdout.strip() else '')

@@ -1,0 +1,157 @@
+"""Runs a study: plan, train each stage once, evaluate it."""
+
+from __future__ import annotations
+
+import dataclasses
+import io
+from pathlib import Path
+
+import jax
+import numpy as np
+from jax.sharding import Mesh
+
+from codemix.data.settings import Data
+from codemix.data.token_store import TokenStore
+from codemix.evaluation.held_out import score_documents
+from codemix.evaluation.sampling import sample
+from codemix.files import read_json, write_bytes, write_json
+from codemix.parallel.mesh import make_mesh
+from codemix.parallel.sharding import batch_shards
+from codemix.studies import announce, provenance
+from codemix.studies.finished import keep_tokenizer
+from codemix.studies.planning import StudyPlan, check_runtime, plan_study
+from codemix.studies.recipe import Study
+from codemix.training.loop import Trainer, final_state, train_stage
+from codemix.training.runtime import Runtime
+from codemix.training.stage import StagePlan, is_done, stage_folder
+from codemix.training.train_state import state_bytes
+
+
+def run_study(study: Study, data: Data, runtime: Runtime, command: str = '') -> Path:
+  """Trains and evaluates every stage of every recipe, each shared beginning once.
+
+  Everything must be prepared. However often it is interrupted, the same call
+  goes on where it was, and a finished study takes seconds.
+
+  Args:
+    command: the command line, kept in the study's provenance.
+
+  Returns:
+    The output folder, with `study.json`.
+  """
+  plan = plan_study(study, data)
+  validation = {name: data.open_store(name, 'validation', plan.tokenizer) for name in study.validation}
+  mesh = make_mesh(runtime.mesh)
+  checkpoint_bytes = max(state_bytes(r.model, r.optimizer) for r in study.recipes.values())
+  check_runtime(plan, runtime, batch_shards(mesh), checkpoint_bytes)
+  if not jax.process_index():
+    announce.show_plan(plan, mesh)
+    write_json(Path(runtime.output) / 'study.json', _describe(plan, runtime, command))
+    keep_tokenizer(Path(runtime.output), plan.tokenizer, data.tokenizer_path)
+  for number, stage_plan in enumerate(plan.stages(), 1):
+    trainer = _trainer(plan, stage_plan, mesh, runtime)
+    announce.show_stage(plan, stage_plan, number, is_done(runtime.output, stage_plan))
+    train_stage(trainer, stage_plan)
+    evaluate_stage(plan, stage_plan, trainer, validation)
+  return Path(runtime.output)
+
+
+def evaluate_finished(study: Study, data: Data, runtime: Runtime) -> dict[str, dict]:
+  """Evaluates every stage that is finished, where that was not done already.
+
+  Returns:
+    `evaluation.json` of each, with the stage's name, by folder.
+  """
+  plan = plan_study(study, data)
+  validation = {name: data.open_store(name, 'validation', plan.tokenizer) for name in study.validation}
+  mesh = make_mesh(runtime.mesh)
+  results = {}
+  for stage_plan in plan.stages():
+    if is_done(runtime.output, stage_plan):
+      trainer = _trainer(plan, stage_plan, mesh, runtime)
+      result = evaluate_stage(plan, stage_plan, trainer, validation)
+      results[str(trainer.folder(stage_plan))] = {'stage': stage_plan.stage.name, **result}
+  return results
+
+
+def evaluate_stage(
+  plan: StudyPlan, stage_plan: StagePlan, trainer: Trainer, validation: dict[str, TokenStore]
+) -> dict:
+  """Scores a finished stage's model on each validation source, unless that was done already.
+
+  Returns:
+    What `evaluation.json` holds.
+  """
+  folder = trainer.folder(stage_plan)
+  done = read_json(folder / 'done.json')
+  wanted = _evaluation_identity(plan.study, done, validation)
+  path = folder / 'evaluation.json'
+  if path.exists() and (found := read_json(path)).get('identity') == wanted:
+    return found
+  state = final_state(trainer, stage_plan)
+  recipe = plan.recipe_of(stage_plan)
+  scores = {
+    name: score_documents(
+      recipe.model,
+      state.params,
+      store,
+      length=recipe.length,
+      batch=stage_plan.stage.batch,
+      bos_id=plan.tokenizer.bos_id,
+      mesh=trainer.mesh,
+    )
+    for name, store in validation.items()
+  }
+  samples = sample(
+    recipe.model, state.params, plan.tokenizer, plan.study.prompts, plan.study.sample_tokens, recipe.seed
+  ) if plan.study.prompts else []
+  result = {
+    'step': done['step'],
+    'checkpoint': done['checkpoint'],
+    'identity': wanted,
+    'sources': {name: score.summary() for name, score in scores.items()},
+  }
+  if not jax.process_index():
+    for name, score in scores.items():
+      buffer = io.BytesIO()
+      np.savez(buffer, nats=score.nats, tokens=score.tokens, bytes=score.bytes)
+      write_bytes(folder / 'evaluation' / f'{name}.npz', buffer.getvalue())
+    write_json(folder / 'samples.json', samples)
+    write_json(path, result)
+    announce.show_scores(stage_plan, result)
+  return result
+
+
+def _evaluation_identity(study: Study, done: dict, validation: dict[str, TokenStore]) -> dict:
+  return {
+    'checkpoint': done['checkpoint'],
+    'sources': {name: store.digest for name, store in validation.items()},
+    'prompts': list(study.prompts),
+    'sample_tokens': study.sample_tokens,
+  }
+
+
+def _trainer(plan: StudyPlan, stage_plan: StagePlan, mesh: Mesh, runtime: Runtime) -> Trainer:
+  recipe = plan.recipe_of(stage_plan)
+  return Trainer(recipe.model, recipe.optimizer, plan.sources, mesh, runtime, plan.tokenizer.bos_id)
+
+
+def _describe(plan: StudyPlan, runtime: Runtime, command: str) -> dict:
+  study = plan.study
+  model = next(iter(study.recipes.values())).model
+  return {
+    'name': study.name,
+    'baseline': study.baseline,
+    'note': study.note,
+    'validation': list(study.validation),
+    'recipes': {
+      name: {
+        'description': study.recipes[name].description,
+        'stages': [stage_folder(runtime.output, p).name for p in plans],
+      }
+      for name, plans in plan.recipes.items()
+    },
+    'savings': plan.savings(),
+    'model': {**dataclasses.asdict(model), 'parameters': model.parameter_count()['total']},
+    'provenance': provenance.collect(plan, command),
+  }

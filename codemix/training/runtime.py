@@ -1,0 +1,47 @@
+"""How and where a run is executed: nothing here changes what is trained."""
+
+from __future__ import annotations
+
+import dataclasses
+
+from codemix.errors import UserError, nearest
+from codemix.parallel.mesh import MeshConfig
+
+ON_DAMAGED = ('previous', 'stop')
+
+
+@dataclasses.dataclass(frozen=True)
+class Runtime:
+  """The machine's side of a run.
+
+  Attributes:
+    output: folder of the stages' results, the ledger and the report.
+    mesh: how the devices are laid out.
+    save_every: steps between two checkpoints; a stage's last step is always saved.
+    keep: checkpoints kept while a stage trains, the newest; None for all.
+    on_damaged: 'previous' goes on from the newest good checkpoint, after a
+      warning; 'stop' ends the run.
+    prefetch: batches read ahead of the step.
+    peak_tflops: the device's peak in the model's compute type (TFLOP/s); MFU is
+      told only where this is given.
+    compilation_cache: folder of compiled programs, kept between runs; None for none.
+    tensorboard: whether to mirror the metrics for TensorBoard.
+  """
+
+  output: str = 'runs'
+  mesh: MeshConfig = MeshConfig()
+  save_every: int = 1000
+  keep: int | None = 2
+  on_damaged: str = 'previous'
+  prefetch: int = 4
+  peak_tflops: float | None = None
+  compilation_cache: str | None = None
+  tensorboard: bool = True
+
+  def __post_init__(self):
+    if self.on_damaged not in ON_DAMAGED:
+      raise UserError(
+        f"Runtime.on_damaged is {self.on_damaged!r}; it is one of {', '.join(ON_DAMAGED)}.{nearest(self.on_damaged, ON_DAMAGED)}"
+      )
+    if self.save_every < 1:
+      raise UserError(f'Runtime.save_every is {self.save_every}; it is a whole number of steps, at least 1.')

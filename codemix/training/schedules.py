@@ -1,0 +1,132 @@
+"""Learning-rate schedules: a stage's whole curve is computed before its first step.
+
+The curves are Optax's; what is ours is how a stage's curve meets the one
+before it. `start` is the rate at which the previous stage ended, given where
+the hand-off says that the rate goes on.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+
+import jax
+import numpy as np
+import optax
+
+from codemix.errors import UserError
+
+
+@dataclasses.dataclass(frozen=True)
+class WarmupCosine:
+  """Linear warm-up to `peak`, then a cosine to `floor` at the end of the stage.
+
+  Attributes:
+    peak: highest rate.
+    warmup_steps: steps of the warm-up; the study used 1325 for 200B tokens.
+    warmup_fraction: the same as a fraction of the curve's steps (1325 / 47684
+      = 0.0278); one of the two is given.
+    floor: last rate.
+    horizon: tokens over which the curve is laid, where it goes on into the
+      stages after this one; None for the stage's own.
+  """
+
+  peak: float
+  warmup_steps: int | None = None
+  warmup_fraction: float | None = None
+  floor: float = 0.0
+  horizon: float | None = None
+
+  def curve(self, steps: int, start: float | None) -> np.ndarray:
+    warmup = _warmup(self, steps)
+    return _evaluate(
+      optax.warmup_cosine_decay_schedule(start or 0.0, self.peak, warmup, steps, self.floor), steps
+    )
+
+
+@dataclasses.dataclass(frozen=True)
+class LinearTo:
+  """A straight line from the current rate, or from `start`, to an absolute `floor`.
+
+  The study's cooldown: linear to 1e-6.
+  """
+
+  floor: float = 1e-6
+  start: float | None = None
+  horizon: float | None = None
+
+  def curve(self, steps: int, start: float | None) -> np.ndarray:
+    first = self.start if self.start is not None else start
+    if first is None:
+      raise UserError(
+        "LinearTo starts from the current rate, and this stage has none: set LinearTo.start, or Handoff.rate = 'continue'."
+      )
+    # The line passes through the rate before it, so the first step is already on the way down.
+    line = optax.linear_schedule(first, self.floor, steps)
+    return _evaluate(lambda count: line(count + 1), steps)
+
+
+@dataclasses.dataclass(frozen=True)
+class Constant:
+  """One rate throughout, after an optional linear warm-up; None for the current rate."""
+
+  rate: float | None = None
+  warmup_steps: int = 0
+  horizon: float | None = None
+
+  def curve(self, steps: int, start: float | None) -> np.ndarray:
+    rate = self.rate if self.rate is not None else start
+    if rate is None:
+      raise UserError(
+        "Constant keeps the current rate, and this stage has none: set Constant.rate, or Handoff.rate = 'continue'."
+      )
+    if not self.warmup_steps:
+      return np.full(steps, rate, np.float32)
+    warmup = optax.linear_schedule(start or 0.0, rate, self.warmup_steps)
+    return _evaluate(warmup, steps)
+
+
+@dataclasses.dataclass(frozen=True)
+class WarmupStableDecay:
+  """Warm-up, a plateau at `peak`, and a linear decay to `floor` over the last part."""
+
+  peak: float
+  warmup_steps: int | None = None
+  warmup_fraction: float | None = None
+  decay_fraction: float = 0.1
+  floor: float = 0.0
+  horizon: float | None = None
+
+  def curve(self, steps: int, start: float | None) -> np.ndarray:
+    warmup = _warmup(self, steps)
+    decay = round(self.decay_fraction * steps)
+    parts = [
+      optax.linear_schedule(start or 0.0, self.peak, max(warmup, 1)),
+      optax.constant_schedule(self.peak),
+      optax.linear_schedule(self.peak, self.floor, max(decay, 1)),
+    ]
+    return _evaluate(optax.join_schedules(parts, [warmup, steps - decay]), steps)
+
+
+Schedule = WarmupCosine | LinearTo | Constant | WarmupStableDecay
+
+
+def _warmup(schedule: WarmupCosine | WarmupStableDecay, steps: int) -> int:
+  if (schedule.warmup_steps is None) == (schedule.warmup_fraction is None):
+    raise UserError(
+      f'{type(schedule).__name__} wants one of warmup_steps and warmup_fraction, and has '
+      f'{"neither" if schedule.warmup_steps is None else "both"}.'
+    )
+  warmup = schedule.warmup_steps
+  if warmup is None:
+    warmup = round(schedule.warmup_fraction * steps)
+  if not 0 <= warmup < steps:
+    raise UserError(
+      f'{type(schedule).__name__} warms up for {warmup} steps, and its curve has {steps}. Shorten the warm-up, or give the stage more tokens.'
+    )
+  return warmup
+
+
+def _evaluate(schedule: optax.Schedule, steps: int) -> np.ndarray:
+  # On the host's CPU, whatever the accelerator: a curve is data, the same everywhere.
+  with jax.default_device(jax.local_devices(backend='cpu')[0]):
+    return np.asarray(jax.vmap(schedule)(np.arange(steps)), np.float32)

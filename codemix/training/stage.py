@@ -1,0 +1,240 @@
+"""A stage of a run: what a user writes, and the plan that it comes to."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+
+from codemix.data.ledger import Draw
+from codemix.data.mixture import Mixture, Spec, parse_mixture
+from codemix.errors import UserError, nearest
+from codemix.identity import digest
+from codemix.training.schedules import Schedule
+
+KEPT, RESET = 'continue', 'restart'
+
+
+@dataclasses.dataclass(frozen=True)
+class Handoff:
+  """What a stage takes over from the one before it; each is 'continue' or 'restart'.
+
+  The study does not say what it did at its stage boundaries, and a replication
+  found that it matters, so nothing here is implied.
+
+  Attributes:
+    weights: the parameters, or a fresh initialisation.
+    optimizer: the moments, or zeros.
+    step: the count of steps, or zero.
+    rate: 'continue' lets the stage's schedule begin at the rate where the last
+      one ended (or, for a stage without a schedule, goes on along the last
+      stage's curve); 'restart' begins the stage's schedule from its own start.
+  """
+
+  weights: str = KEPT
+  optimizer: str = KEPT
+  step: str = KEPT
+  rate: str = KEPT
+
+  def __post_init__(self):
+    for field in dataclasses.fields(self):
+      value = getattr(self, field.name)
+      if value not in (KEPT, RESET):
+        raise UserError(
+          f"Handoff.{field.name} is {value!r}; it is '{KEPT}' or '{RESET}'.{nearest(str(value), (KEPT, RESET))}"
+        )
+
+
+@dataclasses.dataclass(frozen=True)
+class Stage:
+  """One stage: so many tokens of a mixture, on a schedule.
+
+  Attributes:
+    name: readable name; the folder of its results begins with it.
+    tokens: loss tokens; the nearest whole number of steps is trained, and the
+      remainder reported.
+    mixture: sources and their fractions of the loss tokens (`data.mixture`).
+    batch: rows of a global batch.
+    schedule: the learning rate; None goes on along the last stage's curve.
+    handoff: what is taken over; of no meaning in a first stage.
+    rewind: sources read again from their first row; every other goes on where
+      the last stage left it.
+  """
+
+  name: str
+  tokens: float
+  mixture: Spec
+  batch: int
+  schedule: Schedule | None = None
+  handoff: Handoff = Handoff()
+  rewind: tuple[str, ...] = ()
+
+  def __post_init__(self):
+    if not self.name or any(not (c.isalnum() or c in '_.') for c in self.name):
+      raise UserError(f'Stage.name is {self.name!r}; it names a folder, so write letters, digits, _ and dots.')
+    if not (isinstance(self.batch, int) and self.batch > 0):
+      raise UserError(f"stage '{self.name}': Stage.batch is {self.batch!r}; it is a whole number of rows.")
+    if not self.tokens > 0:
+      raise UserError(f"stage '{self.name}': Stage.tokens is {self.tokens!r}; a stage trains on some tokens.")
+
+  def tree(self) -> Mixture:
+    """The parsed mixture."""
+    return parse_mixture(self.mixture, f"the mixture of stage '{self.name}'")
+
+  def steps(self, length: int) -> int:
+    """Steps of `batch` rows of `length` tokens nearest to the budget (halves up).
+
+    Raises:
+      UserError: less than half a step.
+    """
+    steps = int(self.tokens / (self.batch * length) + 0.5)
+    if not steps:
+      raise UserError(
+        f"stage '{self.name}': {self.tokens:,.0f} tokens are less than one step of {self.batch} x {length:,} = {self.batch * length:,} tokens."
+      )
+    return steps
+
+  def describe(self) -> dict:
+    """All that decides what the stage trains, its name left out, as plain data."""
+    schedule = self.schedule and {'kind': type(self.schedule).__name__, **dataclasses.asdict(self.schedule)}
+    return {
+      'tokens': self.tokens,
+      'mixture': [part.to_json() for part in self.tree().parts],
+      'batch': self.batch,
+      'schedule': schedule,
+      'handoff': dataclasses.asdict(self.handoff),
+      'rewind': sorted(self.rewind),
+    }
+
+
+@dataclasses.dataclass(frozen=True)
+class Curve:
+  """A schedule laid out over one stage, or over several that share it.
+
+  Attributes:
+    schedule: its form.
+    steps: steps over which it is laid out.
+    used: steps of it before the stage.
+    start: the rate before it, where the hand-off says that the rate goes on.
+  """
+
+  schedule: Schedule
+  steps: int
+  used: int
+  start: float | None
+
+  def rates(self, steps: int) -> np.ndarray:
+    """float32 [steps]: the stage's part of the curve."""
+    return self.schedule.curve(self.steps, self.start)[self.used : self.used + steps]
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class StagePlan:
+  """A stage with everything decided: nothing that a user typed can fail after it.
+
+  Attributes:
+    stage: as written.
+    parent: the plan of the stage before, or None.
+    identity: everything that leads to the result; the parent by its hash.
+    steps: steps of the stage.
+    first_step: the run's step count when the stage begins.
+    length: tokens of a row.
+    seed: the run's seed.
+    draws: what each source gives.
+    rates: float32 [steps], the learning rate of each step.
+    curve: the curve of which `rates` is a part.
+  """
+
+  stage: Stage
+  parent: StagePlan | None
+  identity: dict
+  steps: int
+  first_step: int
+  length: int
+  seed: int
+  draws: tuple[Draw, ...]
+  rates: np.ndarray
+  curve: Curve
+
+  @property
+  def hash(self) -> str:
+    return digest(self.identity)
+
+  @property
+  def folder_name(self) -> str:
+    return f'{self.stage.name}-{self.hash[:12]}'
+
+  @property
+  def tokens(self) -> int:
+    """Loss tokens trained on."""
+    return self.steps * self.stage.batch * self.length
+
+  @property
+  def remainder_tokens(self) -> float:
+    """The budget less what whole steps train; negative where the last step goes over."""
+    return self.stage.tokens - self.tokens
+
+  @property
+  def last_step(self) -> int:
+    """The run's step count when the stage is done."""
+    return self.first_step + self.steps
+
+  def cursors_after(self) -> dict[str, int]:
+    """Every source's cursor at the end of the stage."""
+    before = self.parent.cursors_after() if self.parent else {}
+    return {**before, **{draw.source: draw.cursor + draw.rows for draw in self.draws}}
+
+  def lineage(self) -> list[StagePlan]:
+    """From the first stage to this one."""
+    return [*(self.parent.lineage() if self.parent else []), self]
+
+
+def stage_folder(output: str | Path, plan: StagePlan) -> Path:
+  """Where a stage's result lies: found by its hash, so that a renamed stage finds its result."""
+  stages = Path(output) / 'stages'
+  found = sorted(stages.glob(f'*-{plan.hash[:12]}'))
+  return found[0] if found else stages / plan.folder_name
+
+
+def is_done(output: str | Path, plan: StagePlan) -> bool:
+  return (stage_folder(output, plan) / 'done.json').exists()
+
+
+def cursors_at_start(stage: Stage, parent: StagePlan | None) -> Mapping[str, int]:
+  """Where a stage begins to read each source."""
+  cursors = parent.cursors_after() if parent else {}
+  if unknown := [source for source in stage.rewind if source not in cursors]:
+    raise UserError(
+      f"stage '{stage.name}' rewinds '{unknown[0]}', which no stage before it has read.{nearest(unknown[0], cursors)}"
+    )
+  return {source: row for source, row in cursors.items() if source not in stage.rewind}
+
+
+def curve_of(stage: Stage, steps: int, parent: StagePlan | None, length: int) -> Curve:
+  """The curve that a stage runs along: its own, or what is left of the last stage's.
+
+  Raises:
+    UserError: there is no curve, or it is too short.
+  """
+  goes_on = parent is not None and stage.handoff.rate == KEPT
+  if stage.schedule is not None:
+    horizon = stage.schedule.horizon
+    laid_out = steps if horizon is None else int(horizon / (stage.batch * length) + 0.5)
+    if laid_out < steps:
+      raise UserError(
+        f"stage '{stage.name}': {type(stage.schedule).__name__}.horizon is {horizon:,.0f} tokens, less than the stage's own {stage.tokens:,.0f}."
+      )
+    return Curve(stage.schedule, laid_out, 0, float(parent.rates[-1]) if goes_on else None)
+  if not goes_on:
+    raise UserError(
+      f"stage '{stage.name}' has no schedule. Set Stage.schedule; only a stage whose Handoff.rate is '{KEPT}' goes on along the last curve."
+    )
+  curve = dataclasses.replace(parent.curve, used=parent.curve.used + parent.steps)
+  if curve.used + steps > curve.steps:
+    raise UserError(
+      f"stage '{stage.name}' goes on along the curve of '{parent.stage.name}', which has {curve.steps - curve.used:,} steps left "
+      f'of the {steps:,} wanted. Set {type(curve.schedule).__name__}.horizon to the tokens of all the stages that share it.'
+    )
+  return curve

@@ -1,0 +1,96 @@
+"""Parameters and optimizer state: made, sharded, and handed from stage to stage."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+import optax
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
+
+from codemix.models import decoder
+from codemix.models.config import ModelConfig
+from codemix.parallel.sharding import parameter_shardings
+from codemix.training.optimizer import Optimizer, make_optimizer, step_of, with_step
+from codemix.training.stage import KEPT, Handoff
+
+Tree = Any
+
+
+class TrainState(NamedTuple):
+  """What a train step changes.
+
+  Attributes:
+    params: nested dicts of float32 arrays.
+    opt_state: Optax state; its last element counts the steps.
+  """
+
+  params: Tree
+  opt_state: Tree
+
+  @property
+  def step(self) -> int:
+    """Updates made, read out of the optimizer state."""
+    return int(step_of(self.opt_state))
+
+
+def state_shardings(model: ModelConfig, optimizer: Optimizer, mesh: Mesh) -> TrainState:
+  """A NamedSharding for each leaf: moments lie as their parameters do, counts on every device."""
+  params = decoder.abstract_params(model)
+  shardings = parameter_shardings(mesh, params, decoder.logical_axes(model))
+  tx = make_optimizer(optimizer)
+  replicated = NamedSharding(mesh, PartitionSpec())
+  opt_state = optax.tree_map_params(
+    tx,
+    # Adafactor keeps means over rows and columns, whose shapes are not their parameter's.
+    lambda leaf, param, sharding: sharding if leaf.shape == param.shape else replicated,
+    jax.eval_shape(tx.init, params),
+    params,
+    shardings,
+    transform_non_params=lambda _: replicated,
+  )
+  return TrainState(shardings, opt_state)
+
+
+def abstract_state(model: ModelConfig, optimizer: Optimizer, mesh: Mesh) -> TrainState:
+  """Shapes, types and shardings of a state, with nothing allocated."""
+  shapes = jax.eval_shape(lambda: _fresh(model, optimizer, 0))
+  return jax.tree.map(
+    lambda leaf, sharding: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=sharding),
+    shapes,
+    state_shardings(model, optimizer, mesh),
+  )
+
+
+def init_state(model: ModelConfig, optimizer: Optimizer, seed: int, mesh: Mesh) -> TrainState:
+  """A fresh state, made on the devices where it will lie; its values do not depend on the mesh."""
+  make = jax.jit(
+    lambda: _fresh(model, optimizer, seed), out_shardings=state_shardings(model, optimizer, mesh)
+  )
+  return make()
+
+
+def hand_off(parent: TrainState, fresh: TrainState, handoff: Handoff) -> TrainState:
+  """The state with which a stage begins.
+
+  Args:
+    parent: the last stage's final state.
+    fresh: a state as a first stage would begin with.
+    handoff: what is kept of `parent`; the rest is `fresh`.
+  """
+  weights = parent if handoff.weights == KEPT else fresh
+  moments = parent if handoff.optimizer == KEPT else fresh
+  step = parent if handoff.step == KEPT else fresh
+  return TrainState(weights.params, with_step(moments.opt_state, step_of(step.opt_state)))
+
+
+def state_bytes(model: ModelConfig, optimizer: Optimizer) -> int:
+  """Bytes of one state, and so of one checkpoint before compression."""
+  shapes = jax.eval_shape(lambda: _fresh(model, optimizer, 0))
+  return sum(int(np.prod(leaf.shape)) * leaf.dtype.itemsize for leaf in jax.tree.leaves(shapes))
+
+
+def _fresh(model: ModelConfig, optimizer: Optimizer, seed: int) -> TrainState:
+  params = decoder.init_params(model, seed)
+  return TrainState(params, make_optimizer(optimizer).init(params))

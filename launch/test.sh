@@ -1,0 +1,7 @@
+#!/usr/bin/env bash
+# Installs codemix with its dev extra into .venv and runs the tests. Arguments go to pytest: launch/test.sh -m slow
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+source launch/environment.sh
+codemix_environment dev
+exec .venv/bin/python -m pytest "$@"

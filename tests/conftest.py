@@ -1,0 +1,23 @@
+"""Set-up that every test shares: eight virtual CPU devices, and the real corpora where they lie."""
+
+import os
+import pathlib
+
+# Before JAX starts: the sharding tests need eight devices, on any machine.
+os.environ.setdefault('JAX_PLATFORMS', 'cpu')
+os.environ['XLA_FLAGS'] = (
+  os.environ.get('XLA_FLAGS', '') + ' --xla_force_host_platform_device_count=8'
+).strip()
+os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '2')
+
+import pytest
+
+SHARED_DATA = pathlib.Path(__file__).resolve().parents[2] / 'shared' / 'data'
+
+
+@pytest.fixture(scope='session')
+def shared_data() -> pathlib.Path:
+  """The folder of real evaluation sets and corpora beside the project."""
+  if not SHARED_DATA.is_dir():
+    pytest.skip(f'no folder of real corpora beside the project ({SHARED_DATA.name} is absent)')
+  return SHARED_DATA
