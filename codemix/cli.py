@@ -7,8 +7,9 @@ import importlib
 import os
 import sys
 from collections.abc import Sequence
+from typing import NoReturn
 
-from codemix.errors import CodemixError, nearest
+from codemix.errors import CodemixError, UserError, nearest
 
 # verb -> (what it does, one real example); the module codemix.commands.<verb> is imported when asked for.
 VERBS = {
@@ -65,7 +66,7 @@ def _run(verb: str, rest: list[str]) -> int:
   try:
     command = importlib.import_module(f'codemix.commands.{verb}')
     about, example = VERBS[verb]
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
       prog=f'codemix {verb}',
       description=f'{about[0].upper()}{about[1:]}.',
       epilog=f'example:\n  {example}',
@@ -82,6 +83,14 @@ def _run(verb: str, rest: list[str]) -> int:
   except KeyboardInterrupt:
     print(f'codemix {verb}: stopped; the same command goes on from the last checkpoint.', file=sys.stderr)
     return 130
+
+
+class _Parser(argparse.ArgumentParser):
+  """Says a mistake in one line, without the usage above it."""
+
+  def error(self, message: str) -> NoReturn:
+    stop = '' if message.endswith(('.', '?')) else '.'
+    raise UserError(f'{message}{stop} `{self.prog} --help` shows the flags.')
 
 
 def _binding(parser: argparse.ArgumentParser, word: str) -> str:
@@ -103,6 +112,7 @@ def _quiet() -> None:
   import logging
   import warnings
 
+  logging.getLogger().setLevel(logging.CRITICAL)
   logging.getLogger('absl').setLevel(logging.CRITICAL)
   logging.getLogger('jax').setLevel(logging.ERROR)
   warnings.filterwarnings('ignore')

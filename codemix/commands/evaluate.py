@@ -5,7 +5,13 @@ from __future__ import annotations
 import argparse
 import json
 
-from codemix.commands.experiment import add_format_argument, add_gin_arguments, load_experiment
+from codemix.commands.experiment import (
+  add_format_argument,
+  add_gin_arguments,
+  keep_compiled_programs,
+  load_experiment,
+)
+from codemix.errors import UserError, nearest
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -15,13 +21,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> None:
-  from codemix.errors import UserError, nearest
-  from codemix.studies.preparation import prepare_in_own_process
-  from codemix.studies.runner import evaluate_finished
-
   experiment = load_experiment(arguments)
   if not experiment.study.validation:
     raise UserError("Study.validation names no task; write Study.validation = ('local_text', 'local_code'), say.")
+
+  from codemix.studies.preparation import prepare_in_own_process
+  from codemix.studies.runner import evaluate_finished
+
+  keep_compiled_programs(experiment.runtime)
   prepare_in_own_process(experiment.study, experiment.data, experiment.gin_arguments)
   results = evaluate_finished(experiment.study, experiment.data, experiment.runtime)
   if arguments.stage:

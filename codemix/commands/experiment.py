@@ -51,6 +51,11 @@ def add_process_arguments(parser: argparse.ArgumentParser) -> None:
   parser.add_argument('--process_id', type=int, metavar='K', help='which of them this is, from 0')
 
 
+def show_line(line: str) -> None:
+  """Progress goes to stderr, so that stdout holds results alone."""
+  print(line, file=sys.stderr, flush=True)
+
+
 def add_format_argument(parser: argparse.ArgumentParser) -> None:
   parser.add_argument('--format', choices=('text', 'json'), default='text', help='how results are printed')
 
@@ -65,6 +70,15 @@ def start_processes(arguments: argparse.Namespace) -> None:
   from codemix.parallel import processes
 
   processes.initialize(*given)
+
+
+def keep_compiled_programs(runtime: Runtime) -> None:
+  """Lets JAX keep what it compiles in Runtime.compilation_cache, if there is one."""
+  if runtime.compilation_cache:
+    import jax
+
+    jax.config.update('jax_compilation_cache_dir', runtime.compilation_cache)
+    jax.config.update('jax_persistent_cache_min_compile_time_secs', 0.2)
 
 
 def load_experiment(arguments: argparse.Namespace) -> Experiment:

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import argparse
 import json
-import sys
 
-from codemix.commands.experiment import add_format_argument, add_gin_arguments, load_experiment
+from codemix.commands.experiment import (
+  add_format_argument,
+  add_gin_arguments,
+  load_experiment,
+  show_line,
+)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -15,10 +19,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> None:
+  experiment = load_experiment(arguments)
+
   from codemix.studies.preparation import prepare_study
 
-  experiment = load_experiment(arguments)
-  stores = prepare_study(experiment.study, experiment.data, lambda line: print(line, file=sys.stderr, flush=True))
+  stores = prepare_study(experiment.study, experiment.data, show_line)
   described = {
     f'{task} {split}': {
       'folder': str(store.folder),

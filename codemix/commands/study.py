@@ -9,6 +9,7 @@ from codemix.commands.experiment import (
   add_format_argument,
   add_gin_arguments,
   add_process_arguments,
+  keep_compiled_programs,
   load_experiment,
   start_processes,
 )
@@ -23,6 +24,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> None:
+  experiment = load_experiment(arguments)
+  start_processes(arguments)
+
   import jax
 
   from codemix.parallel.processes import barrier
@@ -30,16 +34,11 @@ def run(arguments: argparse.Namespace) -> None:
   from codemix.studies.report import write_report
   from codemix.studies.runner import run_study
 
-  start_processes(arguments)
-  experiment = load_experiment(arguments)
-  runtime = experiment.runtime
-  if runtime.compilation_cache:
-    jax.config.update('jax_compilation_cache_dir', runtime.compilation_cache)
-    jax.config.update('jax_persistent_cache_min_compile_time_secs', 0.5)
+  keep_compiled_programs(experiment.runtime)
   if not jax.process_index():
     prepare_in_own_process(experiment.study, experiment.data, experiment.gin_arguments)
   barrier('prepared', PREPARE_TIMEOUT_S)
-  output = run_study(experiment.study, experiment.data, runtime, experiment.command)
+  output = run_study(experiment.study, experiment.data, experiment.runtime, experiment.command)
   if jax.process_index():
     return
   report = write_report(output)

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import argparse
 import json
-import sys
 
-from codemix.commands.experiment import add_format_argument, add_gin_arguments, load_experiment
+from codemix.commands.experiment import (
+  add_format_argument,
+  add_gin_arguments,
+  load_experiment,
+  show_line,
+)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -19,9 +23,12 @@ def run(arguments: argparse.Namespace) -> None:
   experiment = load_experiment(arguments)
   data = experiment.data
   if arguments.action == 'train':
-    from codemix.data.prepare import train_tokenizer
+    from codemix.studies.preparation import silent_import
 
-    tokenizer = train_tokenizer(data, lambda line: print(line, file=sys.stderr, flush=True))
+    with silent_import():
+      from codemix.data.prepare import train_tokenizer
+
+    tokenizer = train_tokenizer(data, show_line)
   else:
     tokenizer = data.load_tokenizer()
   described = {

@@ -132,10 +132,11 @@ def prepare(name: str, split: str, data: Data, tokenizer: Tokenizer, progress: P
 def _write_store(folder, task, split, tokenizer, identity, data, progress) -> TokenStore:
   names = [token_store.shard_name(index, data.shards) for index in range(data.shards)]
   dtype = token_store.token_dtype(tokenizer.vocab_size)
+  there = sum(token_store.shard_is_complete(folder, name) for name in names)
+  progress(f'prepare: {task.name} {split}' + (f', {there} of {data.shards} shards are there' if there else ''))
   for index, name in enumerate(names):
     if token_store.shard_is_complete(folder, name):
       continue
-    progress(f'prepare: {task.name} {split}, shard {index + 1} of {data.shards}')
     dataset = _dataset(task, split, seqio.ShardInfo(index, data.shards))
     documents = (_document(example, tokenizer) for example in dataset.as_numpy_iterator())
     token_store.write_shard(folder, name, documents, dtype)

@@ -8,6 +8,7 @@ Each task gives the feature `targets` in bytes, with EOS; `codemix prepare`, or
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import gzip
 import json
@@ -145,12 +146,12 @@ def _parse(file: bytes, number: int, line: bytes, fields: Sequence[str]) -> list
 
 def _require_record(file: str, fields: Sequence[str]) -> None:
   """Raises UserError where a file does not begin with a record."""
-  with tf.io.gfile.GFile(file, 'rb') as stored:
-    lines = gzip.open(stored) if file.endswith('.gz') else stored
-    try:
+  decompress = gzip.open if file.endswith('.gz') else contextlib.nullcontext
+  try:
+    with tf.io.gfile.GFile(file, 'rb') as stored, decompress(stored) as lines:
       line = lines.readline()
-    except (OSError, EOFError) as error:
-      raise UserError(f'{file} cannot be read: {error}') from error
+  except (OSError, EOFError) as error:  # what gzip raises for damaged files
+    raise UserError(f'{file} cannot be read: {error}') from error
   if line:
     _parse(file.encode(), 1, line, fields)
 

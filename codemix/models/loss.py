@@ -78,9 +78,9 @@ def _loss_forward(head, x, head_VxD, targets, weights):
 
 def _loss_backward(head, gradients, cotangents):
   del head
-  dx_BxLxD, dhead_VxD = gradients
+  dx_BxLxD, dhead_DxV = gradients
   dloss, _ = cotangents
-  return (dloss * dx_BxLxD).astype(dx_BxLxD.dtype), dloss * dhead_VxD, None, None
+  return (dloss * dx_BxLxD).astype(dx_BxLxD.dtype), dloss * dhead_DxV.T, None, None
 
 
 _loss.defvjp(_loss_forward, _loss_backward)
@@ -101,21 +101,21 @@ def _scan_shards(head: _Head, x, head_VxD, targets, weights, *, with_gradients: 
     split(x), head_VxD, split(targets), split(weights)
   )
   if with_gradients:
-    dx, dhead_SxVxD = gradients
-    gradients = join(dx), _sum_over_shards(dhead_SxVxD, head.mesh)
+    dx, dhead_SxDxV = gradients
+    gradients = join(dx), _sum_over_shards(dhead_SxDxV, head.mesh)
   return loss.sum(), join(nll), gradients
 
 
-def _sum_over_shards(dhead_SxVxD: jax.Array, mesh: Mesh) -> jax.Array:
-  """The sum, split as the parameter is: first inside the replicas, then over what is left of it."""
-  replicas_first = [mesh.shape[name] for name in BATCH_AXES] + list(dhead_SxVxD.shape[1:])
-  of_replica = dhead_SxVxD.reshape(replicas_first).sum(axis=1)
-  of_replica = constrain(of_replica, mesh, 'replica', 'vocab', 'embed')
-  return constrain(of_replica.sum(axis=0), mesh, 'vocab', 'embed')
+def _sum_over_shards(dhead_SxDxV: jax.Array, mesh: Mesh) -> jax.Array:
+  """The sum, split as the parameter is: first inside each replica, then over the replicas."""
+  shards = [mesh.shape[name] for name in BATCH_AXES]
+  dhead_RxDxV = dhead_SxDxV.reshape(*shards, *dhead_SxDxV.shape[1:]).sum(axis=1)
+  dhead_RxDxV = constrain(dhead_RxDxV, mesh, 'replica', 'embed', 'vocab')
+  return constrain(dhead_RxDxV.sum(axis=0), mesh, 'embed', 'vocab')
 
 
 def _scan_chunks(head: _Head, x_BxLxD, head_VxD, targets_BxL, weights_BxL, *, with_gradients: bool):
-  """Loss, nll_BxL, and (dx_BxLxD, dhead_VxD) or None."""
+  """Loss, nll_BxL, and (dx_BxLxD, dhead_DxV) or None."""
   B, L, D = x_BxLxD.shape
   chunks = -(-L // head.chunk)
   length = -(-L // chunks)
@@ -145,7 +145,7 @@ def _scan_chunks(head: _Head, x_BxLxD, head_VxD, targets_BxL, weights_BxL, *, wi
   (loss, dhead_DxV), (nll, dx) = jax.lax.scan(
     step, start, (split(x_BxLxD), split(targets_BxL), split(weights_BxL))
   )
-  return loss, join(nll), (join(dx), dhead_DxV.T) if with_gradients else None
+  return loss, join(nll), (join(dx), dhead_DxV) if with_gradients else None
 
 
 def _chunk_nll(head: _Head, x_BxCxD, head_VxD, targets_BxC):

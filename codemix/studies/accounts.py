@@ -6,6 +6,7 @@ Tokens are loss tokens: those whose prediction counts in the loss.
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from codemix.studies.results import StageResults, StudyResults
@@ -78,7 +79,7 @@ def recipes_frame(study: StudyResults) -> pd.DataFrame:
       stage_steps = stage.plan['steps'] if stage.plan else math.nan
       stage_tokens = _loss_tokens(accounts)
       tokens += stage_tokens
-      code_tokens += _loss_tokens(accounts, lambda source: study.kind(source) == 'code')
+      code_tokens += _loss_tokens(accounts, [s for s in accounts or () if study.kind(s) == 'code'])
       rows.append({
         'recipe': recipe.name,
         'position': position,
@@ -105,10 +106,11 @@ def _by_source(stage: StageResults, side: str) -> dict[str, dict]:
   return {account['source']: account for account in stage.ledger.get(side, [])}
 
 
-def _loss_tokens(accounts, wanted=lambda source: True) -> float:
+def _loss_tokens(accounts: dict[str, dict] | None, sources: Iterable[str] | None = None) -> float:
+  """Of the sources named, or of all; NaN where there is no account."""
   if accounts is None:
     return math.nan
-  return sum(account.get('loss_tokens', 0) for name, account in accounts.items() if wanted(name))
+  return sum(accounts[name].get('loss_tokens', 0) for name in (accounts if sources is None else sources))
 
 
 def _ratio(part: float | None, whole: float) -> float:

@@ -44,6 +44,33 @@ class Measure:
   changes: Mapping[tuple[str, str], Estimate]
 
 
+@dataclasses.dataclass(frozen=True)
+class Row:
+  """A recipe after one of its stages: a line of the results.
+
+  Attributes:
+    tokens: of the stage. tokens_so_far and code_share: from the recipe's first step on.
+    bits, changes: by name of the measure; no entry where there is no figure.
+    against: the stage folder of the baseline that it is compared with.
+  """
+
+  recipe: str
+  position: int
+  last: bool
+  stage: StageResults
+  tokens: float
+  tokens_so_far: float
+  code_share: float
+  bits: Mapping[str, Estimate]
+  changes: Mapping[str, Estimate]
+  against: str | None
+
+  @property
+  def is_baseline(self) -> bool:
+    """Whether the model compared with is this very model."""
+    return self.against == self.stage.folder
+
+
 def counterparts(study: StudyResults) -> dict[tuple[str, int], str]:
   """(recipe, position) to the stage folder of the baseline that it is compared with.
 
@@ -98,6 +125,29 @@ def measure(
       change_R = statistics.resampled_change(column[own], column[base])
       changes[own, base] = statistics.percentile_interval(changes[own, base].value, change_R)
   return Measure(tuple(sources), int(count), bits, changes)
+
+
+def results_rows(study: StudyResults, measures: Mapping[str, Measure]) -> list[Row]:
+  """Every recipe after every stage, in the study's order."""
+  against = counterparts(study)
+  rows = []
+  for line in accounts.recipes_frame(study).itertuples():
+    pair = line.folder, against.get((line.recipe, line.position))
+    rows.append(
+      Row(
+        recipe=line.recipe,
+        position=line.position,
+        last=line.last,
+        stage=study.stages[line.folder],
+        tokens=line.tokens,
+        tokens_so_far=line.tokens_so_far,
+        code_share=line.code_share_so_far,
+        bits={name: m.bits[line.folder] for name, m in measures.items() if line.folder in m.bits},
+        changes={name: m.changes[pair] for name, m in measures.items() if pair in m.changes},
+        against=pair[1],
+      )
+    )
+  return rows
 
 
 def results_frame(study: StudyResults, measures: Mapping[str, Measure]) -> pd.DataFrame:

@@ -62,34 +62,29 @@ class Curves:
 
 def trajectories(paths: Sequence[Path], name: str, alt: str) -> str:
   """Bits per byte on text (across) v on code (up), from stage to stage of each recipe."""
-  drawn = svg.figure(460, max(380, 60 + 21 * len(paths)))
-  axes = drawn.add_subplot()
+  axes = _plane(paths)
   for path in paths:
     x = [point.value for point in path.text]
     y = [point.value for point in path.code]
     style = {'color': path.paint.light, 'linestyle': _linestyle(path.paint)}
     axes.plot(x, y, linewidth=1.3, alpha=0.75, **style)
     axes.plot(x[:-1], y[:-1], 'o', markersize=3.5, color=path.paint.light)
-    fill = path.paint.light if path.finished else 'none'
-    axes.plot(x[-1:], y[-1:], 'o', markersize=7, markerfacecolor=fill, markeredgecolor=path.paint.light)
-  _finish_plane(axes, paths)
+  _name_ends(axes, paths)
   axes.set_title('From stage to stage')
-  return svg.inline(drawn, name, alt)
+  return svg.inline(axes.figure, name, alt)
 
 
 def final_points(paths: Sequence[Path], name: str, alt: str) -> str:
   """The same plane, the last points only, each with its two 95% intervals as a cross."""
-  drawn = svg.figure(460, max(380, 60 + 21 * len(paths)))
-  axes = drawn.add_subplot()
+  axes = _plane(paths)
   for path in paths:
-    text, code, colour = path.text[-1], path.code[-1], path.paint.light
-    axes.plot([text.low, text.high], [code.value] * 2, color=colour, linewidth=1.2, alpha=0.5)
-    axes.plot([text.value] * 2, [code.low, code.high], color=colour, linewidth=1.2, alpha=0.5)
-    fill = colour if path.finished else 'none'
-    axes.plot([text.value], [code.value], 'o', markersize=7, markerfacecolor=fill, markeredgecolor=colour)
-  _finish_plane(axes, paths)
+    text, code = path.text[-1], path.code[-1]
+    bar = {'color': path.paint.light, 'linewidth': 1.2, 'alpha': 0.5}
+    axes.plot([text.low, text.high], [code.value] * 2, **bar)
+    axes.plot([text.value] * 2, [code.low, code.high], **bar)
+  _name_ends(axes, paths)
   axes.set_title('The last points, with 95% intervals')
-  return svg.inline(drawn, name, alt)
+  return svg.inline(axes.figure, name, alt)
 
 
 def point_plot(
@@ -171,7 +166,8 @@ def recipe_curves(
   by_source.set_ylabel('loss, by source')
   rate.set_ylabel('learning rate')
   rate.set_ylim(bottom=0)
-  rate.ticklabel_format(axis='y', style='sci', scilimits=(-2, 2), useMathText=True)
+  rate.locator_params(axis='y', nbins=3)
+  rate.yaxis.set_major_formatter(lambda value, _: f'{value:g}')
   rate.set_xlabel('step')
   rate.set_xlim(0, max(1, curves.steps))
   _step_axis(rate)
@@ -179,15 +175,25 @@ def recipe_curves(
   return svg.inline(drawn, name, alt)
 
 
-def _finish_plane(axes: Axes, paths: Sequence[Path]) -> None:
-  """Axis labels, which way is better, and the recipes' names in a column beside the plane."""
+def _plane(paths: Sequence[Path]) -> Axes:
+  """Text across, code up, high enough for a name beside each path."""
+  axes = svg.figure(460, max(380, 75 + 16 * len(paths))).add_subplot()
   axes.set_xlabel('bits per byte on text   (← better)')
   axes.set_ylabel('bits per byte on code   (← better)')
   axes.margins(0.07)
   axes.locator_params(nbins=6)
+  return axes
+
+
+def _name_ends(axes: Axes, paths: Sequence[Path]) -> None:
+  """The last points (rings where more stages are to come), and their names in a column beside."""
+  for path in paths:
+    fill = path.paint.light if path.finished else 'none'
+    dot = {'markersize': 7, 'markerfacecolor': fill, 'markeredgecolor': path.paint.light}
+    axes.plot([path.text[-1].value], [path.code[-1].value], 'o', **dot)
   low, high = axes.get_ylim()
   wanted = [(path.code[-1].value - low) / (high - low) for path in paths]
-  gap = min(15 / 310, 1 / max(1, len(paths)))
+  gap = min(15 / 310, 1 / len(paths))
   for path, at, height in zip(paths, wanted, _spread(wanted, gap), strict=True):
     end = path.text[-1].value, low + at * (high - low)
     axes.annotate(

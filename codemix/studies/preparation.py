@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 from codemix.data.settings import Data
 from codemix.data.token_store import TokenStore
@@ -30,12 +32,27 @@ def prepare_study(
   Raises:
     UserError: a task that does not exist, or a tokenizer that cannot be had.
   """
-  from codemix.data.prepare import prepare, train_tokenizer
+  with silent_import():
+    from codemix.data.prepare import prepare, train_tokenizer
 
   tokenizer = train_tokenizer(data, progress)
   return {
     (task, split): prepare(task, split, data, tokenizer, progress) for task, split in splits_read(study)
   }
+
+
+@contextlib.contextmanager
+def silent_import() -> Iterator[None]:
+  """Drops what TensorFlow writes to stderr while it is imported; it does so before it can be told not to."""
+  sys.stderr.flush()
+  kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+  os.dup2(nowhere, 2)
+  try:
+    yield
+  finally:
+    os.dup2(kept, 2)
+    os.close(kept)
+    os.close(nowhere)
 
 
 def missing(study: Study, data: Data) -> list[tuple[str, str]]:

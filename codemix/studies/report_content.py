@@ -3,66 +3,20 @@
 from __future__ import annotations
 
 import dataclasses
-import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from codemix.evaluation import statistics
-from codemix.evaluation.statistics import Estimate
-from codemix.studies import accounts, comparison, formatting
-from codemix.studies.comparison import Measure
+from codemix.studies import accounts, comparison, formatting, report_remarks
+from codemix.studies.comparison import Measure, Row
 from codemix.studies.results import StageResults, StudyResults
+from codemix.studies.stage_tree import Node, stage_tree
 
 if TYPE_CHECKING:
   import pandas as pd
 
-# Below a tenth of the study's smallest model (470M) or shortest run (200B tokens), a report says
-# first that it shows the machinery (Aryabumi et al., arXiv 2408.10914, sections 2 and 3).
-SMALL_PARAMETERS = 47e6
-SMALL_TOKENS = 20e9
-# Percentile intervals are too narrow below about this many documents.
-FEW_DOCUMENTS = 30
-
-
-@dataclasses.dataclass(frozen=True)
-class Row:
-  """A recipe after one of its stages: a line of the results table.
-
-  bits and changes: by the keys of Content.measures; no entry where there is no figure.
-  against: where the comparison is with another model: the baseline's stage.
-  """
-
-  recipe: str
-  position: int
-  last: bool
-  stage: StageResults
-  tokens: float
-  tokens_so_far: float
-  code_share: float
-  bits: Mapping[str, Estimate]
-  changes: Mapping[str, Estimate]
-  against: str | None
-  is_baseline: bool  # the model compared with is this very model
-
-
-@dataclasses.dataclass(frozen=True)
-class Node:
-  """A stage in the tree of stages, with what grows out of it."""
-
-  stage: StageResults
-  recipes: Sequence[str]  # all that run through it
-  ends: Sequence[str]  # those that end with it
-  tokens: float
-  seconds: float  # NaN where no time was logged
-  tokens_per_second: float
-  flops: float
-  chain: str  # of the ledger: 'start', 'linked', 'broken' or 'none'
-  children: Sequence[Node]
-
-  @property
-  def users(self) -> str:
-    """The recipes that run through it, as short as it can be said: hashes tell people nothing."""
-    return ' and '.join(self.recipes) if len(self.recipes) < 3 else f'{len(self.recipes)} recipes'
+# The names of the measures over all sources of a kind.
+POOLED = {'text': 'all text', 'code': 'all code'}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -86,9 +40,6 @@ class Content:
     return evaluated[-1] if evaluated else None
 
 
-POOLED = {'text': 'all text', 'code': 'all code'}
-
-
 def gather(study: StudyResults, resamples: int = statistics.RESAMPLES, seed: int = 0) -> Content:
   """All that a report shows.
 
@@ -104,85 +55,18 @@ def gather(study: StudyResults, resamples: int = statistics.RESAMPLES, seed: int
       by_source[sources[0]] if len(sources) == 1 else comparison.measure(study, sources, resamples, seed)
     )
   measures = by_source | pooled
-  rows = _rows(study, measures)
+  rows = comparison.results_rows(study, measures)
   return Content(
     study=study,
     measures=measures,
     rows=rows,
     accounts=accounts.accounts_frame(study),
     results=comparison.results_frame(study, by_source),
-    tree=_tree(study),
-    missing=_missing(study),
-    notes=_notes(study, by_source, rows),
-    caveat=_caveat(study, rows),
+    tree=stage_tree(study),
+    missing=report_remarks.missing(study),
+    notes=report_remarks.notes(study, by_source, rows),
+    caveat=report_remarks.caveat(study, rows),
   )
-
-
-def _rows(study: StudyResults, measures: Mapping[str, Measure]) -> list[Row]:
-  against = comparison.counterparts(study)
-  rows = []
-  for line in accounts.recipes_frame(study).itertuples():
-    base = against.get((line.recipe, line.position))
-    pair = (line.folder, base)
-    rows.append(
-      Row(
-        recipe=line.recipe,
-        position=line.position,
-        last=line.last,
-        stage=study.stages[line.folder],
-        tokens=line.tokens,
-        tokens_so_far=line.tokens_so_far,
-        code_share=line.code_share_so_far,
-        bits={name: m.bits[line.folder] for name, m in measures.items() if line.folder in m.bits},
-        changes={name: m.changes[pair] for name, m in measures.items() if pair in m.changes},
-        against=base,
-        is_baseline=base == line.folder,
-      )
-    )
-  return rows
-
-
-def _tree(study: StudyResults) -> list[Node]:
-  parents = {}
-  for recipe in study.recipes.values():
-    for parent, folder in zip((None, *recipe.stages), recipe.stages, strict=False):
-      parents.setdefault(folder, parent)
-
-  def node(folder: str) -> Node:
-    stage = study.stages[folder]
-    plan = stage.plan or {}
-    parent = parents[folder]
-    rates = stage.timing.get('tokens_per_second')
-    seconds = stage.timing.get('seconds')
-    tokens = sum(s['loss_tokens'] for s in plan['sources']) if plan else math.nan
-    return Node(
-      stage=stage,
-      recipes=[name for name, recipe in study.recipes.items() if folder in recipe.stages],
-      ends=[name for name, recipe in study.recipes.items() if recipe.stages[-1:] == (folder,)],
-      tokens=tokens,
-      seconds=math.nan if seconds is None else float(seconds.sum()),
-      tokens_per_second=math.nan if rates is None else float(rates.median()),
-      flops=tokens * plan.get('flops_per_token', math.nan),
-      chain=_chain(stage, study.stages[parent] if parent else None),
-      children=[node(child) for child, above in parents.items() if above == folder],
-    )
-
-  return [node(folder) for folder, parent in parents.items() if parent is None]
-
-
-def _chain(stage: StageResults, parent: StageResults | None) -> str:
-  """Whether the stage's ledger names its parent's as what came before it."""
-  if stage.ledger is None:
-    return 'none'
-  before = parent.ledger['hash'] if parent and parent.ledger else None
-  if stage.ledger.get('parent_hash') != before:
-    return 'broken'
-  return 'linked' if parent else 'start'
-
-
-def flat(tree: Sequence[Node]) -> list[Node]:
-  """The nodes from the roots down, each before what grows out of it."""
-  return [inner for node in tree for inner in (node, *flat(node.children))]
 
 
 def shares(study: StudyResults, stage: StageResults) -> list[tuple[str, float]]:
@@ -245,58 +129,3 @@ def _text(value: Any) -> str:
   if isinstance(value, list | tuple):
     return ', '.join(map(_text, value))
   return f'{value:,}' if isinstance(value, int) and abs(value) >= 10_000 else str(value)
-
-
-def _missing(study: StudyResults) -> list[str]:
-  lines = []
-  for stage in study.stages.values():
-    users = ', '.join(name for name, recipe in study.recipes.items() if stage.folder in recipe.stages)
-    if stage.state == 'in training':
-      lines.append(f'{stage.folder} has trained {len(stage.metrics)} of {stage.plan["steps"]} steps ({users}).')
-    elif stage.state != 'evaluated':
-      state = {'planned': 'planned but not trained', 'trained': 'trained but not evaluated'}
-      lines.append(f'{stage.folder} is {state.get(stage.state, stage.state)} ({users}).')
-    absent = [source for source in stage.scores if source not in stage.documents]
-    if absent:
-      lines.append(f'{stage.folder} has no per-document scores for {", ".join(absent)}: no intervals.')
-  return lines
-
-
-def _notes(study: StudyResults, measures: Mapping[str, Measure], rows: Sequence[Row]) -> list[str]:
-  notes = []
-  few = [f'{name} ({m.documents})' for name, m in measures.items() if 0 < m.documents < FEW_DOCUMENTS]
-  if few:
-    notes.append(
-      f'Fewer than {FEW_DOCUMENTS} validation documents: {", ".join(few)}. Intervals on so few are too narrow.'
-    )
-  ends = {row.stage.folder: row.tokens_so_far for row in rows if row.recipe == study.baseline}
-  for row in rows:
-    base = ends.get(row.against, math.nan)
-    if abs(row.tokens_so_far / base - 1) > comparison.SAME_TOKENS:
-      notes.append(
-        f'{row.recipe} ends after {formatting.tokens(row.tokens_so_far)} tokens and is compared with '
-        f'{study.baseline} after {formatting.tokens(base)}: the change holds the difference in budget too.'
-      )
-  uncompared = [r for r in rows if r.bits and r.against is None] if study.baseline else []
-  if uncompared:
-    notes.append(
-      f'{len(uncompared)} stages have no change against the baseline: no stage of {study.baseline} '
-      'ends after as many tokens.'
-    )
-  return notes
-
-
-def _caveat(study: StudyResults, rows: Sequence[Row]) -> tuple[str, str]:
-  tokens = max((r.tokens_so_far for r in rows if formatting.known(r.tokens_so_far)), default=0)
-  if study.model.get('parameters', 0) < SMALL_PARAMETERS or tokens < SMALL_TOKENS:
-    return (
-      'This shows the machinery, not the study’s finding.',
-      'A model this small on this little data says nothing reliable about what code does to a language '
-      'model: the study measured models of 470M and 2.8B parameters after 200B to 440B tokens. Here the '
-      'size of an effect, and even its sign, may be another.',
-    )
-  return (
-    'One training run stands behind each recipe.',
-    'The intervals hold the choice of validation documents, not the spread between training runs with '
-    'other seeds.',
-  )

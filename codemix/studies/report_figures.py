@@ -81,7 +81,7 @@ def _points(content: Content, source: str, index: int, paints: Mapping[str, Pain
   if changes:
     alt = f'Change on {source} against {content.study.baseline}: {_spoken(changes, formatting.signed_percent)}.'
     label = f'change against {content.study.baseline}, left is better'
-    drawn.append(figures.point_plot(changes, source, label, f'change{index}', alt, zero=True))
+    drawn.append(figures.point_plot(changes, f'{source}: change', label, f'change{index}', alt, zero=True))
   return drawn
 
 

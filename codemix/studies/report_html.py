@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from importlib import resources
 from typing import Any
 
 from codemix.evaluation import statistics
 from codemix.studies import accounts, formatting, palette, report_content, report_figures
-from codemix.studies.report_content import Content, Node
+from codemix.studies.report_content import Content
+from codemix.studies.stage_tree import Node, flat
 
 SECTIONS = (
   ('outcome', 'What the mixture did'),
@@ -51,7 +53,7 @@ def render(content: Content) -> str:
   }
   environment.filters['first_line'] = _first_line
   template = environment.from_string((here / 'report.html.jinja').read_text(encoding='utf-8'))
-  nodes = report_content.flat(content.tree)
+  nodes = flat(content.tree)
   return template.render(
     content=content,
     study=study,
@@ -118,7 +120,8 @@ def _totals(nodes: Sequence[Node]) -> list[str]:
   """The last row of the table of costs: steps, tokens, FLOPs and time of what is known so far."""
 
   def total(values) -> float:
-    return sum(value for value in values if formatting.known(value))
+    found = [value for value in values if formatting.known(value)]
+    return sum(found) if found else math.nan
 
   return [
     formatting.integer(total((node.stage.plan or {}).get('steps') for node in nodes)),

@@ -8,7 +8,9 @@ from collections.abc import Iterable, Sequence
 from codemix.evaluation import statistics
 from codemix.evaluation.statistics import Estimate
 from codemix.studies import formatting, report_content
-from codemix.studies.report_content import POOLED, Content, Node, Row
+from codemix.studies.comparison import Row
+from codemix.studies.report_content import POOLED, Content
+from codemix.studies.stage_tree import Node, flat
 
 
 def render(content: Content) -> str:
@@ -34,7 +36,7 @@ def render(content: Content) -> str:
     _plain(report_content.sharing(study)),
     '\n'.join(_branches(content.tree)),
     '## Samples',
-    *_samples(content),
+    *(_samples(content) or ['No samples have been written.']),
     '## To repeat it',
     _fence(study.provenance.get('command') or 'the command was not recorded'),
     _table(['what', 'value'], [*report_content.provenance(study), *report_content.model(study)]),
@@ -92,7 +94,7 @@ def _results(content: Content) -> str:
 
 def _shares(content: Content) -> str:
   rows = []
-  for node in report_content.flat(content.tree):
+  for node in flat(content.tree):
     lines = content.accounts[content.accounts.folder == node.stage.folder]
     for line in lines.itertuples():
       rows.append([
@@ -115,11 +117,12 @@ def _branches(nodes: Sequence[Node], depth: int = 0) -> Iterable[str]:
     yield from _branches(node.children, depth + 1)
 
 
-def _samples(content: Content) -> Iterable[str]:
+def _samples(content: Content) -> list[str]:
+  parts = []
   for (prompt, method), answers in report_content.sample_groups(content).items():
-    yield f'After the same prompt ({_plain(method)}):'
-    for recipe, text in answers:
-      yield f'{_plain(recipe)}:\n\n{_fence(prompt + text[:600])}'
+    parts.append(f'After the same prompt ({_plain(method)}):')
+    parts += [f'{_plain(recipe)}:\n\n{_fence(prompt + text[:600])}' for recipe, text in answers]
+  return parts
 
 
 def _progress(row: Row) -> list[str]:

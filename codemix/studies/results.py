@@ -70,6 +70,8 @@ class StageResults:
 
 @dataclasses.dataclass(frozen=True)
 class RecipeResults:
+  """A recipe, and the folders of its stages."""
+
   name: str
   description: str
   stages: tuple[str, ...]  # names of folders, in the order of training
@@ -77,6 +79,8 @@ class RecipeResults:
 
 @dataclasses.dataclass(frozen=True)
 class StudyResults:
+  """A whole study, as far as it has got. Recipes that begin alike name the same stage folders."""
+
   folder: Path
   name: str
   note: str
@@ -150,7 +154,7 @@ def _read_recipes(record: Any, path: Path) -> dict[str, RecipeResults]:
     }
   except (AttributeError, KeyError, TypeError):
     recipes = {}
-  if not recipes:
+  if not recipes or not all(recipe.stages for recipe in recipes.values()):
     raise UserError(f'{path} names no recipes with their stages: it was not written by `codemix study`')
   return recipes
 

@@ -21,6 +21,7 @@ _SETTINGS = {
   'svg.fonttype': 'none',
   'font.family': 'sans-serif',
   'font.size': 11,
+  'text.parse_math': False,  # a recipe may be called a$b$c
   'text.color': palette.INK,
   'axes.edgecolor': palette.MUTED,
   'axes.labelcolor': palette.INK,

@@ -78,6 +78,7 @@ class Stage:
       raise UserError(f"stage '{self.name}': Stage.batch is {self.batch!r}; it is a whole number of rows.")
     if not self.tokens > 0:
       raise UserError(f"stage '{self.name}': Stage.tokens is {self.tokens!r}; a stage trains on some tokens.")
+    self.tree()
 
   def tree(self) -> Mixture:
     """The parsed mixture."""

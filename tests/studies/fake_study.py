@@ -10,8 +10,9 @@ import dataclasses
 import hashlib
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -98,7 +99,7 @@ def write_fake_study(
     },
     'model': {'layers': 4, 'width': 256, 'heads': 4, 'vocabulary': 4096, 'parameters': 4_194_304},
     'provenance': {
-      'command': 'codemix study --gin_file=studies/smoke.gin --output=/tmp/study',
+      'command': 'codemix study --gin_file=studies/smoke.gin --output=runs/smoke',
       'python': '3.11.2', 'platform': 'Linux x86_64', 'cpu_count': 2,
       'versions': {'codemix': '0.1.0', 'jax': '0.10.2', 'flax': '0.12.8', 'numpy': '2.4.6'},
       'date': '2026-11-23T18:04:00+00:00', 'git': '0123456789abcdef', 'seed': [seed],
@@ -107,6 +108,23 @@ def write_fake_study(
     },
   })  # fmt: skip
   return folder
+
+
+def stage_folders(study: Path) -> list[Path]:
+  """The folders of a study's stages, by name."""
+  return sorted((study / 'stages').iterdir())
+
+
+def named(study: Path, name: str) -> Path:
+  """The first folder of a stage of this name."""
+  return next(folder for folder in stage_folders(study) if folder.name.startswith(name))
+
+
+def edit(path: Path, change: Callable[[Any], object]) -> None:
+  """Changes a JSON file in place."""
+  value = json.loads(path.read_text())
+  change(value)
+  path.write_text(json.dumps(value))
 
 
 def _write_stage(folder, parents, sources, documents, evaluated, seed):

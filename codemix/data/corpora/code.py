@@ -41,11 +41,12 @@ def without_documentation(source: str) -> str:
     part of the value.
 
   Raises:
-    SyntaxError, ValueError, RecursionError: `source` does not parse.
+    SyntaxError, ValueError, RecursionError, tokenize.TokenError: `source` does not parse.
   """
+  tree = ast.parse(source)
   lines: list[str | None] = list(source.split('\n'))
   comments, inside_string = _comments(source)
-  edits = [*comments, *_string_statements(ast.parse(source), source.split('\n'))]
+  edits = [*comments, *_string_statements(tree, source.split('\n'))]
   for edit in sorted(edits, reverse=True):  # from the end, so that places stay valid
     _apply(edit, lines)
   return _tidy(lines, inside_string)

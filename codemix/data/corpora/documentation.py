@@ -47,7 +47,8 @@ def passages(source: str) -> Iterator[str]:
     if code:
       opens_block = code.endswith(':')
     if is_comment:
-      if block or '\n' in between.removeprefix(code) or match.start() == len(between):
+      _, newline, before = between.rpartition('\n')
+      if not before.strip() and (newline or match.start() == len(between)):
         block.append(_COMMENT_SIGN.sub('', match[0], count=1))
       continue
     body = match['double'] if match['double'] is not None else match['single']

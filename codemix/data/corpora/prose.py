@@ -27,8 +27,11 @@ _ITEM = re.compile(r'\s*([-*+•]|\(?\d{1,2}[.)]|\(?[a-z][.)])\s+(?=\S)')
 _LABEL = re.compile(r'\s*\**[A-Z][\w /-]{1,40}\**:\**$')
 # Google's labels over text that goes on in sentences; the others announce fields or code.
 _PROSE_LABELS = frozenset(
-  'note notes warning warnings caution important description details background tip'.split()
-)
+  [
+    'note', 'notes', 'warning', 'warnings', 'caution', 'important', 'tip',
+    'description', 'details', 'background',
+  ]
+)  # fmt: skip
 # NumPy's sections that hold fields or code.
 _FIELD_SECTIONS = frozenset(
   [
@@ -47,8 +50,8 @@ _INLINE = [
   ('`', re.compile(r'`+([^`<]+?)\s*<[^`>]*>`__?'), r'\1'),  # reStructuredText links
   ('`', re.compile(r'``?([^`]+)``?_{0,2}'), r'\1'),  # literals
   (']_', re.compile(r'\[#?(\w+)\]_'), r'[\1]'),  # footnotes
-  ('*', re.compile(r'(?<![\w*])\*{1,2}([^*\s](?:[^*]*[^*\s])?)\*{1,2}(?![\w*])'), r'\1'),  # emphasis
-  ('_', re.compile(r'(?<!\w)_([^_\s][^_]*)_(?!\w)'), r'\1'),
+  ('*', re.compile(r'(?<![\w*])\*{1,2}([^*\s]([^*]*[^*\s])?)\*{1,2}(?![\w*])'), r'\1'),  # strong
+  ('_', re.compile(r'(?<!\w)_([^_\s][^_]*)_(?!\w)'), r'\1'),  # emphasis
   ('|', re.compile(r'\|(\w[\w ]*)\|'), r'\1'),  # substitutions
   (': ', re.compile(r'^[A-Z]{2,5}(\([^)]*\))?: '), ''),  # marks of comments, such as "NOTE: "
 ]
@@ -71,7 +74,7 @@ def paragraphs(text: str) -> list[str]:
 
 def _outside_code(lines: list[str]) -> Iterator[str]:
   """Blanks what markup says is code, a directive or a section of fields: one '' per line."""
-  fenced = field_section = False
+  fenced = field_section = doctest = False
   skipped_indent: int | None = None  # what is indented more than this belongs to a skipped line
   in_paragraph = False
   for line, next_line in zip(lines, [*lines[1:], ''], strict=True):
@@ -80,9 +83,10 @@ def _outside_code(lines: list[str]) -> Iterator[str]:
     kept = ''
     if skipped_indent is not None and bare and indent <= skipped_indent:
       skipped_indent = None
+    doctest = bool(bare) and (doctest or bool(_DOCTEST.match(line)))  # with its output
     if _FENCE.match(line):
       fenced = not fenced
-    elif fenced or not bare or skipped_indent is not None:
+    elif fenced or doctest or not bare or skipped_indent is not None:
       pass
     elif _RULER.match(next_line) and not in_paragraph and not _RULER.match(line):
       field_section = bare.lower() in _FIELD_SECTIONS
@@ -92,8 +96,6 @@ def _outside_code(lines: list[str]) -> Iterator[str]:
       kept = admonition['text']
     elif _FIELD_OR_DIRECTIVE.match(line):
       skipped_indent = indent
-    elif _DOCTEST.match(line):
-      skipped_indent = indent - 1  # up to a line that is indented less: output is not
     elif _LABEL.match(line) and not in_paragraph:
       if bare.strip('*:').lower() not in _PROSE_LABELS:
         skipped_indent = indent

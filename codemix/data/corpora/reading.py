@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import importlib.util
 import re
+import tokenize
 import warnings
 from pathlib import Path
 
@@ -39,7 +40,7 @@ def read_code(path: str) -> dict[str, str]:
       text = without_documentation(source)
       ast.parse(text)
       text.encode()
-  except (SyntaxError, ValueError, RecursionError):
+  except (SyntaxError, ValueError, RecursionError, tokenize.TokenError):
     return {'dropped': 'does not parse'}
   if len(text) < _LEAST_CODE_CHARACTERS:
     return {'dropped': 'tiny'}

@@ -14,11 +14,13 @@ _NOT_IN_SENTENCES = re.compile(r'[^\w .,;:\'"()’“”–—?!-]|[\d_]')
 _LEGAL = re.compile(r'(?i)licen[cs]e|copyright|warrant(y|ies)|redistribut|permission is|all copies')
 _MAIL_ADDRESS = re.compile(r'\w@\w+\.\w')
 _FUNCTION_WORDS = frozenset(
-  'a about after all also an and any are as at be because been before both but by can could do does'
-  ' each either for from had has have how if in into is it its may more most must no not of on once'
-  ' one only or other our over same should so some such than that the their them then there these'
-  ' they this those to two under until use used using was we were what when where whether which'
-  ' while who will with within without would you your'.split()
+  _WORD.findall(
+    'a about after all also an and any are as at be because been before both but by can could do does'
+    ' each either for from had has have how if in into is it its may more most must no not of on once'
+    ' one only or other our over same should so some such than that the their them then there these'
+    ' they this those to two under until use used using was we were what when where whether which'
+    ' while who will with within without would you your'
+  )
 )
 
 LEAST_CHARACTERS = 60

@@ -72,8 +72,9 @@ def shorten_code(text: str, most: int) -> str:
   if len(text) <= most:
     return text
   wanted = int(content_hash(text), 16) % (len(text) - most)
+  starts = sorted(_statement_starts(text), key=lambda start: (start > wanted, abs(start - wanted)))
   longest = ''
-  for start in sorted(_statement_starts(text), key=lambda start: (start > wanted, abs(start - wanted))):
+  for start in starts:
     part = _parsing_prefix(text[start : start + most])
     if len(part) >= most // 2:
       return part

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import hashlib
 import json
@@ -122,7 +123,7 @@ def write_corpora(
   Raises:
     UserError: the disk is full, the folder cannot be written, or it holds something else.
   """
-  directory = directory.absolute()
+  directory = directory.resolve()
   building = directory.with_name(f'.{directory.name}.building-{uuid.uuid4().hex}')
   try:
     with writing(directory):
@@ -152,8 +153,9 @@ def write_corpora(
 def _remove_abandoned(directory: Path) -> None:
   """Deletes what killed processes were writing."""
   for path in directory.parent.glob(f'.{directory.name}.building-*'):
-    if time.time() - path.stat().st_mtime > _ABANDONED_SECONDS:
-      shutil.rmtree(path, ignore_errors=True)
+    with contextlib.suppress(FileNotFoundError):  # another process finished, or deletes it too
+      if time.time() - path.stat().st_mtime > _ABANDONED_SECONDS:
+        shutil.rmtree(path, ignore_errors=True)
 
 
 def _write(path: Path, records: Sequence[Record]) -> dict[str, Any]:

@@ -1,0 +1,45 @@
+"""Packed batches for the model tests."""
+
+from collections.abc import Callable
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+BOS = 1
+
+
+def packed_batch(
+  documents: list[list[list[int]]], length: int, seed: int = 0
+) -> dict[str, jnp.ndarray]:
+  """Rows of documents (lists of token ids), as the trainer gets them; weights random in [0.5, 1.5]."""
+  rows = len(documents)
+  batch = {
+    name: np.zeros((rows, length), np.int32)
+    for name in ('inputs', 'targets', 'segment_ids', 'positions')
+  }
+  for row, texts in enumerate(documents):
+    start = 0
+    for number, tokens in enumerate(texts, 1):
+      place = np.s_[row, start : start + len(tokens)]
+      batch['inputs'][place] = [BOS, *tokens[:-1]]
+      batch['targets'][place] = tokens
+      batch['segment_ids'][place] = number
+      batch['positions'][place] = np.arange(len(tokens))
+      start += len(tokens)
+  weights = np.random.default_rng(seed).uniform(0.5, 1.5, (rows, length))
+  batch['weights'] = np.where(batch['segment_ids'] > 0, weights, 0).astype(np.float32)
+  return {name: jnp.asarray(array) for name, array in batch.items()}
+
+
+@pytest.fixture(scope='session')
+def pack() -> Callable[..., dict[str, jnp.ndarray]]:
+  return packed_batch
+
+
+@pytest.fixture(scope='session')
+def random_documents() -> Callable[..., list[list[int]]]:
+  def make(rng: np.random.Generator, vocab_size: int, lengths: list[int]) -> list[list[int]]:
+    return [rng.integers(3, vocab_size, length).tolist() for length in lengths]
+
+  return make

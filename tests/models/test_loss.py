@@ -1,0 +1,118 @@
+"""The chunked loss, held to the loss from full logits."""
+
+import math
+import re
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from codemix.models.loss import chunked_cross_entropy
+
+
+def reference(x, head, targets, weights, *, logit_scale=1.0, z_loss=0.0):
+  logits = logit_scale * jnp.einsum('bld,vd->blv', x, head, preferred_element_type=jnp.float32)
+  lse = jax.nn.logsumexp(logits, axis=-1)
+  nll = lse - jnp.take_along_axis(logits, targets[..., None], axis=-1)[..., 0]
+  return jnp.sum(weights * (nll + z_loss * lse**2)), nll
+
+
+def random_inputs(seed, B, L, D, V, dtype=jnp.float32):
+  rng = np.random.default_rng(seed)
+  return (
+    jnp.asarray(rng.normal(size=(B, L, D)), dtype),
+    jnp.asarray(rng.normal(size=(V, D)), jnp.float32),
+    jnp.asarray(rng.integers(0, V, (B, L)), jnp.int32),
+    jnp.asarray(rng.integers(0, 3, (B, L)) / 2, jnp.float32),
+  )
+
+
+@settings(deadline=None, max_examples=20)
+@given(
+  seed=st.integers(0, 99),
+  length=st.integers(1, 13),
+  chunk=st.integers(1, 16),
+  logit_scale=st.sampled_from([1.0, 0.0625, 3.0]),
+  z_loss=st.sampled_from([0.0, 1e-2]),
+)
+def test_value_and_gradients_are_those_of_the_full_logits(seed, length, chunk, logit_scale, z_loss):
+  x, head, targets, weights = random_inputs(seed, 2, length, 8, 32)
+  options = {'logit_scale': logit_scale, 'z_loss': z_loss}
+
+  def chunked(x, head):
+    return chunked_cross_entropy(x, head, targets, weights, chunk=chunk, **options)
+
+  def full(x, head):
+    return reference(x, head, targets, weights, **options)
+
+  (loss, nll), gradients = jax.value_and_grad(chunked, argnums=(0, 1), has_aux=True)(x, head)
+  (loss_, nll_), gradients_ = jax.value_and_grad(full, argnums=(0, 1), has_aux=True)(x, head)
+  np.testing.assert_allclose(loss, loss_, rtol=2e-6, atol=1e-5)
+  np.testing.assert_allclose(nll, nll_, rtol=1e-5, atol=1e-5)
+  for gradient, gradient_ in zip(gradients, gradients_, strict=True):
+    np.testing.assert_allclose(gradient, gradient_, rtol=1e-5, atol=2e-5)
+
+
+def test_without_gradients_the_loss_is_the_same():
+  x, head, targets, weights = random_inputs(0, 2, 7, 8, 32)
+  call = lambda x: chunked_cross_entropy(x, head, targets, weights, chunk=3, z_loss=0.1)
+  loss, nll = call(x)
+  (loss_, nll_), _ = jax.value_and_grad(call, has_aux=True)(x)
+  np.testing.assert_allclose(loss, loss_, rtol=1e-6)
+  np.testing.assert_allclose(nll, nll_, rtol=1e-6)
+
+
+def test_gradients_follow_what_is_done_with_the_loss():
+  x, head, targets, weights = random_inputs(0, 2, 7, 8, 32)
+  loss = lambda x: chunked_cross_entropy(x, head, targets, weights, chunk=3)[0]
+  np.testing.assert_allclose(
+    jax.grad(lambda x: (loss(x) / 7) ** 2)(x), 2 * loss(x) / 49 * jax.grad(loss)(x), rtol=1e-5
+  )
+
+
+def test_a_token_without_weight_has_no_gradient():
+  x, head, targets, weights = random_inputs(0, 2, 7, 8, 32)
+  dx = jax.grad(lambda x: chunked_cross_entropy(x, head, targets, weights, chunk=4)[0])(x)
+  assert jnp.all((dx != 0).any(axis=-1) == (weights > 0))
+
+
+def test_bfloat16_activations_stay_near_float32():
+  x, head, targets, weights = random_inputs(0, 4, 32, 64, 128, jnp.bfloat16)
+  call = lambda x, head: chunked_cross_entropy(x, head, targets, weights, chunk=8)[0]
+  full = lambda x, head: reference(x, head, targets, weights)[0]
+  as_float32 = x.astype(jnp.float32), head.astype(jnp.bfloat16).astype(jnp.float32)
+  loss, (dx, dhead) = jax.value_and_grad(call, argnums=(0, 1))(x, head)
+  loss_, (dx_, dhead_) = jax.value_and_grad(full, argnums=(0, 1))(*as_float32)
+  assert (dx.dtype, dhead.dtype) == (jnp.bfloat16, jnp.float32)
+  np.testing.assert_allclose(loss, loss_, rtol=1e-5)
+  for gradient, gradient_ in ((dx, dx_), (dhead, dhead_)):
+    error = jnp.linalg.norm(gradient.astype(jnp.float32) - gradient_)
+    assert error < 0.01 * jnp.linalg.norm(gradient_)
+
+
+@pytest.mark.parametrize('length', [64, 61])
+def test_the_logits_of_a_batch_never_exist(length):
+  B, D, V, chunk = 4, 8, 512, 8
+  inputs = random_inputs(0, B, length, D, V)
+
+  def call(x, head, targets, weights):
+    return chunked_cross_entropy(x, head, targets, weights, chunk=chunk)[0]
+
+  compiled = jax.jit(jax.value_and_grad(call, argnums=(0, 1))).lower(*inputs).compile()
+  shapes = re.findall(r'\b(?:f32|bf16|f16|s32|u32|pred)\[([\d,]+)\]', compiled.as_text())
+  largest = max(math.prod(map(int, shape.split(','))) for shape in shapes)
+  assert largest <= B * chunk * V
+  assert compiled.memory_analysis().temp_size_in_bytes < B * length * V * 4 / 2
+  full = jax.jit(jax.value_and_grad(lambda x, *rest: reference(x, *rest)[0])).lower(*inputs).compile()
+  assert full.memory_analysis().temp_size_in_bytes > B * length * V * 4 / 2  # the bound can fail
+
+
+def test_evaluation_computes_one_matmul_and_training_three():
+  inputs = random_inputs(0, 2, 16, 8, 64)
+  call = lambda x, head, *rest: chunked_cross_entropy(x, head, *rest, chunk=4)[0]
+  matmuls = lambda function: str(jax.make_jaxpr(function)(*inputs)).count('dot_general')
+  assert matmuls(call) == 1
+  assert matmuls(jax.value_and_grad(call, argnums=(0, 1))) == 3
