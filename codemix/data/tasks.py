@@ -12,6 +12,7 @@ import contextlib
 import functools
 import gzip
 import json
+import zlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -33,7 +34,7 @@ def corpora_directory() -> Path:
 
 
 def local_corpora() -> LocalCorpora:
-  """The corpora in `corpora_directory()`; the first call ever takes about 20 seconds to build them."""
+  """The corpora in `corpora_directory()`; the first call ever takes about 25 seconds to build them."""
   return build_local_corpora(corpora_directory())
 
 
@@ -150,7 +151,7 @@ def _require_record(file: str, fields: Sequence[str]) -> None:
   try:
     with tf.io.gfile.GFile(file, 'rb') as stored, decompress(stored) as lines:
       line = lines.readline()
-  except (OSError, EOFError) as error:  # what gzip raises for damaged files
+  except (OSError, EOFError, zlib.error) as error:  # what gzip raises for damaged files
     raise UserError(f'{file} cannot be read: {error}') from error
   if line:
     _parse(file.encode(), 1, line, fields)

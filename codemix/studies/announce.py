@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from fractions import Fraction
 
@@ -14,6 +15,7 @@ from rich.table import Table
 from rich.tree import Tree
 
 from codemix.data.mixture import Mixture
+from codemix.studies import formatting
 from codemix.studies.planning import StudyPlan
 from codemix.training.stage import StagePlan
 
@@ -31,7 +33,7 @@ def show_plan(plan: StudyPlan, mesh: Mesh) -> None:
   console.print(f'[bold]{study.name}[/bold]: {len(plan.recipes)} recipes')
   for name, recipe in study.recipes.items():
     plans = plan.recipes[name]
-    console.print(f'  {name}: ' + ' → '.join(f'{p.stage.name} {_tokens(p.tokens)}' for p in plans))
+    console.print(f'  {name}: ' + ' → '.join(f'{p.stage.name} {formatting.tokens(p.tokens)}' for p in plans) + ' tokens')
     console.print(f'    rate {_sparkline(np.concatenate([p.rates for p in plans]))} {_rates(plans)}')
     if recipe.description:
       console.print(f'    [dim]{recipe.description}[/dim]')
@@ -60,7 +62,7 @@ def show_scores(stage_plan: StagePlan, evaluation: dict) -> None:
 
 def mixture_tree(mixture: Mixture, tokens: int, share: Fraction = Fraction(1)) -> Tree:
   """A mixture as a tree with the share and the loss tokens of each node."""
-  tree = Tree(f'{mixture.name} {float(share):.2%}, {_tokens(float(share) * tokens)}')
+  tree = Tree(f'{mixture.name} {float(share):.2%}, {formatting.tokens(float(share) * tokens)} tokens')
   for part in mixture.parts:
     tree.add(mixture_tree(part, tokens, share * part.weight))
   return tree
@@ -92,7 +94,7 @@ def _stage_tree(plan: StudyPlan, node: StagePlan) -> Tree:
     f'= {node.tokens:,} tokens{remainder}'
   )
   for part in node.stage.tree().parts:
-    if part.parts:
+    if len(list(part.leaves())) > 1:  # the table below tells of the rest
       tree.add(mixture_tree(part, node.tokens, part.weight))
   tree.add(draws_table(node))
   for child in (p for p in plan.stages() if p.parent is node):
@@ -106,33 +108,34 @@ def _show_model(console: Console, plan: StudyPlan, mesh: Mesh) -> None:
     parts = ', '.join(f'{part} {count:,}' for part, count in parameters.items() if part != 'total')
     console.print(f'model: {parameters["total"]:,} parameters ({parts}), {model.dtype} on float32')
   flops = sum(
-    sum(plan.recipe_of(p).model.flops_per_token(p.length).values()) * p.tokens for p in plan.stages()
+    plan.recipe_of(p).model.flops_per_token(p.length)['total'] * p.tokens for p in plan.stages()
   )
   savings = plan.savings()
   devices = f'{mesh.size} x {mesh.devices.flat[0].device_kind}'
   layout = ' x '.join(f'{axis} {size}' for axis, size in mesh.shape.items())
   console.print(f'devices: {devices} ({layout})')
   console.print(
-    f'to train: {_tokens(savings["stage_tokens_trained"])} in {savings["stages_trained"]} stages; each recipe alone would make it '
-    f'{_tokens(savings["stage_tokens_alone"])} in {savings["stages_alone"]} '
+    f'to train: {formatting.tokens(savings["stage_tokens_trained"])} tokens in {savings["stages_trained"]} stages; each recipe alone would make it '
+    f'{formatting.tokens(savings["stage_tokens_alone"])} in {savings["stages_alone"]} '
     f'({1 - savings["stage_tokens_trained"] / savings["stage_tokens_alone"]:.0%} saved)'
   )
   seconds = flops / (UTILISATION * _matmul_rate() * mesh.size)
   console.print(
-    f'time: {flops:.3g} training FLOPs, about {_duration(seconds)} at {UTILISATION:.0%} of the matmul rate measured just now\n'
+    f'time: {flops:.3g} training FLOPs, about {formatting.duration(seconds)} at {UTILISATION:.0%} of the matmul rate measured just now\n'
   )
 
 
-def _matmul_rate(size: int = 1024, repeats: int = 4) -> float:
+def _matmul_rate(size: int = 1024, repeats: int = 8) -> float:
   """FLOP/s of a square float32 product on one device."""
   x = jnp.ones((size, size))
   product = jax.jit(lambda x: x @ x)
   product(x).block_until_ready()
-  began = time.perf_counter()
+  seconds = []
   for _ in range(repeats):
-    y = product(x)
-  y.block_until_ready()
-  return repeats * 2 * size**3 / (time.perf_counter() - began)
+    began = time.perf_counter()
+    product(x).block_until_ready()
+    seconds.append(time.perf_counter() - began)
+  return 2 * size**3 / min(seconds)  # the quickest: on a shared machine the others waited
 
 
 def _rates(plans: list[StagePlan]) -> str:
@@ -147,19 +150,7 @@ def _sparkline(values: np.ndarray, width: int = 44) -> str:
   return ''.join(BARS[min(int(level * len(BARS)), len(BARS) - 1)] for level in levels)
 
 
-def _tokens(count: float) -> str:
-  for unit, size in (('T', 1e12), ('B', 1e9), ('M', 1e6), ('k', 1e3)):
-    if count >= size:
-      return f'{count / size:.4g}{unit} tokens'
-  return f'{count:.0f} tokens'
-
-
-def _duration(seconds: float) -> str:
-  for unit, size in (('days', 86400), ('hours', 3600), ('minutes', 60)):
-    if seconds >= 2 * size:
-      return f'{seconds / size:.1f} {unit}'
-  return f'{seconds:.0f} seconds'
-
-
 def _console() -> Console:
-  return Console(highlight=False, soft_wrap=True)
+  # Where there is no terminal, rich takes 80 columns; the tables want more.
+  width = None if sys.stdout.isatty() else 120
+  return Console(highlight=False, soft_wrap=True, width=width)

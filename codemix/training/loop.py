@@ -83,7 +83,7 @@ def train_stage(trainer: Trainer, plan: StagePlan) -> Path:
   primary = not jax.process_index()
   with locked(folder, 'training') if primary else contextlib.nullcontext():
     if primary:
-      _write_plan(folder, plan)
+      _write_plan(trainer, folder, plan)
     barrier(f'plan-{plan.hash[:12]}', BARRIER_TIMEOUT_S)
     checkpoints = Checkpoints(
       folder / 'checkpoints', state_bytes(trainer.model, trainer.optimizer), trainer.runtime.keep
@@ -176,7 +176,7 @@ class _Log:
   def __init__(self, trainer, plan, folder, names, done, realised):
     self.realised = realised
     self._plan, self._names = plan, names
-    self._flops_per_token = sum(trainer.model.flops_per_token(plan.length).values())
+    self._flops_per_token = trainer.model.flops_per_token(plan.length)['total']
     self._peak = (trainer.runtime.peak_tflops or 0) * 1e12 * trainer.mesh.size
     self._clock, self._starting = time.monotonic(), True
     after = plan.first_step + done
@@ -241,7 +241,7 @@ class _Log:
       file.close()
 
 
-def _write_plan(folder: Path, plan: StagePlan) -> None:
+def _write_plan(trainer: Trainer, folder: Path, plan: StagePlan) -> None:
   written = folder / 'stage.json'
   description = {
     'name': plan.stage.name,
@@ -262,6 +262,8 @@ def _write_plan(folder: Path, plan: StagePlan) -> None:
       'tokens': plan.tokens,
       'remainder_tokens': plan.remainder_tokens,
       'first_step': plan.first_step,
+      'parameters': trainer.model.parameter_count()['total'],
+      'flops_per_token': trainer.model.flops_per_token(plan.length)['total'],
       'mixture': plan.stage.tree().to_json(),
       'sources': [dataclasses.asdict(draw) for draw in plan.draws],
     },

@@ -1,11 +1,11 @@
 """Every attention implementation, held to the definition."""
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from codemix.errors import UserError
 from codemix.models.attention import IMPLEMENTATIONS, attend
@@ -32,19 +32,16 @@ def random_qkv(seed, B, L, H, G, K):
 
 
 @pytest.mark.parametrize('implementation', sorted(IMPLEMENTATIONS))
-@settings(deadline=None, max_examples=15)
-@given(
-  seed=st.integers(0, 99),
-  heads=st.sampled_from([(1, 1), (4, 4), (4, 2), (6, 3), (4, 1)]),
-  length=st.sampled_from([1, 7, 16]),
-  masked=st.booleans(),
-)
-def test_attention_is_its_definition(implementation, seed, heads, length, masked):
-  q, k, v = random_qkv(seed, 2, length, *heads, 8)
-  segments = np.sort(np.random.default_rng(seed).integers(0, 4, (2, length)), axis=1)
+@pytest.mark.parametrize('heads', [(1, 1), (4, 4), (6, 3), (4, 1)])
+@pytest.mark.parametrize('length', [1, 7, 16])
+@pytest.mark.parametrize('masked', [False, True])
+def test_attention_is_its_definition(implementation, heads, length, masked):
+  q, k, v = random_qkv(length, 2, length, *heads, 8)
+  segments = np.sort(np.random.default_rng(length).integers(0, 4, (2, length)), axis=1)
   segments = segments if masked else None
   arrays = [jnp.asarray(a, jnp.float32) for a in (q, k, v)]
-  out = attend(*arrays, None if segments is None else jnp.asarray(segments), implementation=implementation)
+  attend_ = jax.jit(functools.partial(attend, implementation=implementation))
+  out = attend_(*arrays, None if segments is None else jnp.asarray(segments))
   np.testing.assert_allclose(out, reference(q, k, v, segments), rtol=2e-5, atol=2e-5)
 
 

@@ -7,8 +7,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from codemix.models.loss import chunked_cross_entropy
 
@@ -30,16 +28,20 @@ def random_inputs(seed, B, L, D, V, dtype=jnp.float32):
   )
 
 
-@settings(deadline=None, max_examples=20)
-@given(
-  seed=st.integers(0, 99),
-  length=st.integers(1, 13),
-  chunk=st.integers(1, 16),
-  logit_scale=st.sampled_from([1.0, 0.0625, 3.0]),
-  z_loss=st.sampled_from([0.0, 1e-2]),
+@pytest.mark.parametrize(
+  ('length', 'chunk', 'logit_scale', 'z_loss'),
+  [
+    (1, 1, 1.0, 0.0),
+    (1, 16, 1.0, 1e-2),
+    (12, 4, 0.0625, 0.0),
+    (12, 12, 3.0, 1e-2),
+    (13, 4, 3.0, 0.0),
+    (13, 12, 0.0625, 1e-2),
+    (11, 1, 1.0, 1e-2),
+  ],
 )
-def test_value_and_gradients_are_those_of_the_full_logits(seed, length, chunk, logit_scale, z_loss):
-  x, head, targets, weights = random_inputs(seed, 2, length, 8, 32)
+def test_value_and_gradients_are_those_of_the_full_logits(length, chunk, logit_scale, z_loss):
+  x, head, targets, weights = random_inputs(length, 2, length, 8, 32)
   options = {'logit_scale': logit_scale, 'z_loss': z_loss}
 
   def chunked(x, head):
@@ -48,8 +50,9 @@ def test_value_and_gradients_are_those_of_the_full_logits(seed, length, chunk, l
   def full(x, head):
     return reference(x, head, targets, weights, **options)
 
-  (loss, nll), gradients = jax.value_and_grad(chunked, argnums=(0, 1), has_aux=True)(x, head)
-  (loss_, nll_), gradients_ = jax.value_and_grad(full, argnums=(0, 1), has_aux=True)(x, head)
+  differentiate = lambda f: jax.jit(jax.value_and_grad(f, argnums=(0, 1), has_aux=True))
+  (loss, nll), gradients = differentiate(chunked)(x, head)
+  (loss_, nll_), gradients_ = differentiate(full)(x, head)
   np.testing.assert_allclose(loss, loss_, rtol=2e-6, atol=1e-5)
   np.testing.assert_allclose(nll, nll_, rtol=1e-5, atol=1e-5)
   for gradient, gradient_ in zip(gradients, gradients_, strict=True):

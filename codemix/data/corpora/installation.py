@@ -26,7 +26,7 @@ _SUFFIXES = frozenset(['.py', '.md', '.rst', '.txt'])
 _NO_READMES = re.compile(r'(?i)licen[cs]e|copying|notice|authors|contributors|credits|requirements')
 # The standard library's folders that are other people's code, tests of syntax, or caches.
 _OUTSIDE = frozenset(['site-packages', 'dist-packages', 'test', '__pycache__'])
-# Copies of other distributions, and of their tests.
+# Folders of copies of other distributions.
 _VENDORED = frozenset(['_vendor', '_vendored', 'vendor', 'vendored', '_vendored_packages'])
 
 

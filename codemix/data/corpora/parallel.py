@@ -7,6 +7,7 @@ import the caller's main module in each of them (which runs a script that has no
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import subprocess
@@ -36,10 +37,12 @@ def read_files(kind: str, paths: Sequence[str], processes: int | None = None) ->
   count = min(most, len(paths) // _WORTH_A_PROCESS)
   workers: list[subprocess.Popen] = []
   try:
-    for first in range(count if sys.executable else 0):
-      workers.append(_start(kind, paths[first::count]))
+    with contextlib.suppress(OSError):
+      for first in range(count):
+        workers.append(_start(kind, paths[first::count]))
     for index, path in enumerate(paths):
-      line = workers[index % count].stdout.readline() if workers else ''
+      turn = index % count if workers else 0
+      line = workers[turn].stdout.readline() if turn < len(workers) else ''
       yield json.loads(line) if line.endswith('\n') else _READERS[kind](path)
   finally:
     for worker in workers:
@@ -73,6 +76,6 @@ def _start(kind: str, paths: Sequence[str]) -> subprocess.Popen:
     encoding='utf-8',
     pipesize=_PIPE_BYTES,
   )
-  json.dump(list(paths), worker.stdin)
-  worker.stdin.close()
+  with contextlib.suppress(BrokenPipeError), worker.stdin:  # it may have died already
+    json.dump(list(paths), worker.stdin)
   return worker

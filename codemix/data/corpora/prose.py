@@ -64,6 +64,7 @@ def paragraphs(text: str) -> list[str]:
   """
   if len(text) < LEAST_CHARACTERS:  # as most comments are
     return []
+  text = text.encode(errors='ignore').decode()  # an escape may spell half a surrogate pair
   lines = inspect.cleandoc(text).split('\n')
   whole = [whole_sentences(_plain(block)) for block in _blocks(_outside_code(lines))]
   told = [paragraph for paragraph in whole[1:] if is_prose(paragraph)]

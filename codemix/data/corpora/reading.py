@@ -29,9 +29,8 @@ def read_code(path: str) -> dict[str, str]:
   Returns:
     {'text': source}, or {'dropped': reason} for what is no program that a person wrote.
   """
-  try:
-    source = importlib.util.decode_source(Path(path).read_bytes())
-  except (SyntaxError, UnicodeDecodeError):
+  source = _decoded(path)
+  if source is None:
     return {'dropped': 'not text'}
   if _GENERATED_NAME.search(Path(path).name) or _is_marked_generated(source):
     return {'dropped': 'generated'}
@@ -51,13 +50,20 @@ def read_code(path: str) -> dict[str, str]:
 
 def read_prose(path: str) -> list[list[str]]:
   """The prose in a file: for each docstring, block of comments or readme, its paragraphs."""
-  try:
-    source = importlib.util.decode_source(Path(path).read_bytes())
-  except (SyntaxError, UnicodeDecodeError):
+  source = _decoded(path)
+  if source is None:
     return []
   with warnings.catch_warnings(action='ignore'):  # of escapes in old source
     told = passages(source) if path.endswith('.py') else [source]
     return [kept for kept in map(paragraphs, told) if kept]
+
+
+def _decoded(path: str) -> str | None:
+  """A file's text by the encoding that it declares, UTF-8 by default; None where it has another."""
+  try:
+    return importlib.util.decode_source(Path(path).read_bytes())
+  except (SyntaxError, UnicodeError, LookupError):
+    return None
 
 
 def _is_marked_generated(source: str) -> bool:

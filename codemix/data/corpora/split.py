@@ -18,8 +18,8 @@ class Extent:
   Attributes:
     least_bytes: a corpus with fewer is an error.
     most_bytes: reading stops at the document that reaches them.
-    validation_bytes: held-out documents are added until they have as many,
-    validation_documents: and are as many.
+    validation_bytes: documents are held out until they have as many,
+    validation_documents: and until there are as many.
   """
 
   least_bytes: int

@@ -1,10 +1,7 @@
-"""Packed batches for the model tests."""
-
-from collections.abc import Callable
+"""Packed batches, as the trainer gets them."""
 
 import jax.numpy as jnp
 import numpy as np
-import pytest
 
 BOS = 1
 
@@ -12,7 +9,7 @@ BOS = 1
 def packed_batch(
   documents: list[list[list[int]]], length: int, seed: int = 0
 ) -> dict[str, jnp.ndarray]:
-  """Rows of documents (lists of token ids), as the trainer gets them; weights random in [0.5, 1.5]."""
+  """Rows of documents (lists of token ids); weights random in [0.5, 1.5]."""
   rows = len(documents)
   batch = {
     name: np.zeros((rows, length), np.int32)
@@ -32,14 +29,8 @@ def packed_batch(
   return {name: jnp.asarray(array) for name, array in batch.items()}
 
 
-@pytest.fixture(scope='session')
-def pack() -> Callable[..., dict[str, jnp.ndarray]]:
-  return packed_batch
-
-
-@pytest.fixture(scope='session')
-def random_documents() -> Callable[..., list[list[int]]]:
-  def make(rng: np.random.Generator, vocab_size: int, lengths: list[int]) -> list[list[int]]:
-    return [rng.integers(3, vocab_size, length).tolist() for length in lengths]
-
-  return make
+def random_documents(
+  rng: np.random.Generator, vocab_size: int, lengths: list[int]
+) -> list[list[int]]:
+  """One document of random tokens (no special ones) for each length."""
+  return [rng.integers(3, vocab_size, length).tolist() for length in lengths]

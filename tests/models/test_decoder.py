@@ -1,0 +1,223 @@
+"""The decoder, held to a plain one in float64 that knows one document at a time."""
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from codemix.models import decoder
+from codemix.models.config import ModelConfig
+from tests.models.batches import BOS, packed_batch, random_documents
+
+PARALLEL = ModelConfig(
+  64, layers=2, width=16, ffn_width=24, heads=4, head_dim=6, dtype='float32', loss_chunk=5
+)
+SERIAL = dataclasses.replace(
+  PARALLEL, block='serial', norm='rmsnorm', kv_heads=2, qk_norm=True, tied=False, logit_scale=0.5
+)
+MIXED = dataclasses.replace(PARALLEL, qk_norm=True, kv_heads=1, z_loss=1e-2, rope_theta=100.0)
+CONFIGS = {'parallel': PARALLEL, 'serial': SERIAL, 'mixed': MIXED}
+ROWS = [[7, 5, 3], [9], [4, 11]]  # lengths of the documents of each row
+LENGTH = 16
+
+
+@pytest.fixture(params=CONFIGS)
+def config(request) -> ModelConfig:
+  return CONFIGS[request.param]
+
+
+# Each is compiled once for all tests of a configuration.
+init = jax.jit(decoder.init_params, static_argnums=0)
+differentiate = jax.jit(
+  jax.value_and_grad(decoder.token_losses, argnums=1, has_aux=True), static_argnums=0
+)
+hidden_states = jax.jit(decoder.hidden_states, static_argnums=0)
+
+
+def random_params(config):
+  """Parameters whose norm scales are not all 1."""
+  rng = np.random.default_rng(0)
+  return jax.tree.map(lambda a: a + rng.normal(size=a.shape).astype(a.dtype) / 10, init(config, 0))
+
+
+def random_rows(seed=0):
+  rng = np.random.default_rng(seed)
+  return [random_documents(rng, PARALLEL.vocab_size, lengths) for lengths in ROWS]
+
+
+def reference_logits(config, params, inputs):
+  """Logits [L, V] of one document, in float64 and by the book: positions turn neighbouring numbers."""
+  params = jax.tree.map(lambda a: np.asarray(a, np.float64), params)
+
+  def norm(x, scale):
+    x = x - x.mean(-1, keepdims=True) if config.norm == 'layernorm' else x
+    return x / np.sqrt((x**2).mean(-1, keepdims=True) + config.norm_epsilon) * scale
+
+  def rotate(x_LxHxK):
+    frequency = config.rope_theta ** (-np.arange(0, config.head_dim, 2) / config.head_dim)
+    turn = np.exp(1j * np.arange(len(x_LxHxK))[:, None, None] * frequency)
+    turned = (x_LxHxK[..., ::2] + 1j * x_LxHxK[..., 1::2]) * turn
+    return np.stack([turned.real, turned.imag], axis=-1).reshape(x_LxHxK.shape)
+
+  def attention(x, p):
+    q, k, v = (np.einsum('ld,dhk->lhk', x, p[name]) for name in ('query', 'key', 'value'))
+    if config.qk_norm:
+      q, k = norm(q, p['query_norm']['scale']), norm(k, p['key_norm']['scale'])
+    k, v = (np.repeat(a, config.heads // a.shape[1], axis=1) for a in (rotate(k), v))
+    scores = np.einsum('qhk,thk->hqt', rotate(q), k) / np.sqrt(config.head_dim)
+    scores = np.where(np.tri(len(x)), scores, -np.inf)
+    weights = np.exp(scores - scores.max(-1, keepdims=True))
+    weights /= weights.sum(-1, keepdims=True)
+    return np.einsum('hqt,thk,hkd->qd', weights, v, p['out'])
+
+  def ffn(x, p):
+    gate = x @ p['gate']
+    return (gate / (1 + np.exp(-gate)) * (x @ p['up'])) @ p['down']
+
+  x = params['embedding'][inputs]
+  for layer in range(config.layers):
+    p = jax.tree.map(lambda a: a[layer], params['layers'])  # noqa: B023
+    y = norm(x, p['norm']['scale'])
+    if config.block == 'parallel':
+      x = x + attention(y, p['attention']) + ffn(y, p['ffn'])
+    else:
+      x = x + attention(y, p['attention'])
+      x = x + ffn(norm(x, p['ffn_norm']['scale']), p['ffn'])
+  head = params['embedding'] if config.tied else params['head']
+  return config.logit_scale * norm(x, params['norm']['scale']) @ head.T
+
+
+def test_packed_losses_are_those_of_each_document_alone(config):
+  params, rows = random_params(config), random_rows()
+  batch = packed_batch(rows, LENGTH)
+  (loss, nll), _ = differentiate(config, params, batch)
+  expected_loss = 0.0
+  for row, documents in enumerate(rows):
+    start = 0
+    for tokens in documents:
+      logits = reference_logits(config, params, [BOS, *tokens[:-1]])
+      lse = np.log(np.exp(logits).sum(-1))
+      expected = lse - logits[np.arange(len(tokens)), tokens]
+      place = np.s_[row, start : start + len(tokens)]
+      np.testing.assert_allclose(nll[place], expected, rtol=1e-5, atol=1e-5)
+      expected_loss += (batch['weights'][place] * (expected + config.z_loss * lse**2)).sum()
+      start += len(tokens)
+  np.testing.assert_allclose(loss, expected_loss, rtol=1e-6)
+
+
+def test_without_document_masks_documents_see_each_other():
+  config = dataclasses.replace(PARALLEL, document_mask=False)
+  params, batch = random_params(config), packed_batch(random_rows(), LENGTH)
+  (_, masked), _ = differentiate(PARALLEL, params, batch)
+  (_, unmasked), _ = differentiate(config, params, batch)
+  first = np.asarray(batch['segment_ids'] == 1)
+  np.testing.assert_allclose(masked[first], unmasked[first], rtol=1e-6)
+  later = np.asarray(batch['segment_ids'] > 1)
+  assert np.abs(masked - unmasked)[later].min() > 1e-6
+
+
+def test_what_else_is_in_the_row_changes_nothing(config):
+  params, rows = random_params(config), random_rows()
+  batch = packed_batch(rows, LENGTH)
+  x = hidden_states(config, params, batch['inputs'], batch['segment_ids'], batch['positions'])
+  others = [[random_documents(np.random.default_rng(9), 64, [7])[0], *rows[0][1:]], rows[2], rows[1]]
+  batch_ = packed_batch(others, LENGTH)
+  x_ = hidden_states(config, params, batch_['inputs'], batch_['segment_ids'], batch_['positions'])
+  np.testing.assert_array_equal(x[0, 7:15], x_[0, 7:15])
+  np.testing.assert_array_equal(x[2, :15], x_[1, :15])
+  assert jnp.abs(x[0, :7] - x_[0, :7]).max() > 0.1
+
+
+@pytest.mark.parametrize('remat', ['block', 'dots'])
+def test_recomputing_changes_no_gradient(config, remat):
+  params, batch = random_params(config), packed_batch(random_rows(), LENGTH)
+  _, expected = differentiate(config, params, batch)
+  _, recomputed = differentiate(dataclasses.replace(config, remat=remat), params, batch)
+  jax.tree.map(
+    lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-5), recomputed, expected
+  )
+
+
+def test_blocks_recomputed_need_less_memory():
+  config = dataclasses.replace(PARALLEL, layers=8)
+  batch = packed_batch([random_documents(np.random.default_rng(0), 64, [256])] * 4, 256)
+
+  def memory(remat):
+    params = decoder.abstract_params(config)
+    lowered = differentiate.lower(dataclasses.replace(config, remat=remat), params, batch)
+    return lowered.compile().memory_analysis().temp_size_in_bytes
+
+  assert memory('block') < memory('dots') < memory('none')
+
+
+def test_bfloat16_computes_near_float32_and_keeps_float32_parameters(config):
+  params, batch = random_params(config), packed_batch(random_rows(), LENGTH)
+  low = dataclasses.replace(config, dtype='bfloat16')
+  (loss, _), gradients = differentiate(config, params, batch)
+  (low_loss, low_nll), low_gradients = differentiate(low, params, batch)
+  inputs = batch['inputs'], batch['segment_ids'], batch['positions']
+  assert hidden_states(low, params, *inputs).dtype == jnp.bfloat16
+  assert (low_loss.dtype, low_nll.dtype) == (jnp.float32, jnp.float32)
+  assert {a.dtype for a in jax.tree.leaves(low_gradients)} == {jnp.dtype('float32')}
+  np.testing.assert_allclose(low_loss, loss, rtol=5e-3)
+  norm = lambda tree: jnp.sqrt(sum(jnp.sum(a**2) for a in jax.tree.leaves(tree)))
+  assert norm(jax.tree.map(jnp.subtract, low_gradients, gradients)) < 0.1 * norm(gradients)
+
+
+def test_matrices_are_glorot_normal_and_norms_are_one():
+  config = ModelConfig(512, layers=3, width=64, ffn_width=160, heads=4, head_dim=32, kv_heads=2)
+  params = init(config, 0)
+  attention, ffn = params['layers']['attention'], params['layers']['ffn']
+  for matrix, fan_in, fan_out in (
+    (params['embedding'], 512, 64),
+    (attention['query'], 64, 128),
+    (attention['key'], 64, 64),
+    (attention['value'], 64, 64),
+    (attention['out'], 128, 64),
+    (ffn['gate'], 64, 160),
+    (ffn['up'], 64, 160),
+    (ffn['down'], 160, 64),
+  ):
+    assert matrix.std() == pytest.approx(np.sqrt(2 / (fan_in + fan_out)), rel=0.03)
+    assert matrix.mean() == pytest.approx(0, abs=0.002)
+  assert jnp.all(params['norm']['scale'] == 1) and jnp.all(params['layers']['norm']['scale'] == 1)
+  assert not jnp.allclose(attention['query'][0], attention['query'][1])
+  assert not jnp.allclose(ffn['gate'], ffn['up'])
+
+
+def test_initial_parameters_follow_from_the_seed_alone():
+  first = decoder.init_params(SERIAL, 7)
+  other = init(SERIAL, 8)
+  for same in (init(SERIAL, 7), init(SERIAL, jax.random.key(7))):
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-6), same, first)
+  assert not jnp.allclose(first['embedding'], other['embedding'])
+  assert {a.dtype for a in jax.tree.leaves(first)} == {jnp.dtype('float32')}
+
+
+def test_every_parameter_names_its_axes(config):
+  shapes, axes = decoder.abstract_params(config), decoder.logical_axes(config)
+  sizes = {
+    'vocab': config.vocab_size,
+    'layers': config.layers,
+    'embed': config.width,
+    'norm': config.width,
+    'ffn': config.ffn_width,
+    'heads': config.heads,
+    'kv_heads': config.key_value_heads,
+    'head_dim': config.head_dim,
+  }
+  jax.tree.map(lambda a, names: np.testing.assert_equal(a.shape, [sizes[n] for n in names]), shapes, axes)
+  assert all(names[0] == 'layers' for names in axes['layers']['ffn'].values())
+
+
+def test_logits_are_float32_and_scaled():
+  params, batch = random_params(SERIAL), packed_batch(random_rows(), LENGTH)
+  x = hidden_states(
+    SERIAL, params, batch['inputs'], batch['segment_ids'], batch['positions']
+  )
+  logits = decoder.logits(dataclasses.replace(SERIAL, dtype='bfloat16'), params, x[2, :4])
+  inputs = np.asarray(batch['inputs'][2, :4])
+  np.testing.assert_allclose(logits, reference_logits(SERIAL, params, inputs), rtol=1e-4, atol=1e-4)
+  assert logits.dtype == jnp.float32
