@@ -19,7 +19,7 @@ _HOME = {
   'Optimizer': 'codemix.training.optimizer',
   'plan_study': 'codemix.studies.planning',
   'prepare_study': 'codemix.studies.preparation',
-  'read_study': 'codemix.studies.results',
+  'load_results': 'codemix.studies.comparison',
   'Recipe': 'codemix.studies.recipe',
   'run_study': 'codemix.studies.runner',
   'Runtime': 'codemix.training.runtime',

@@ -8,6 +8,7 @@ one without a digest file was cut off, one that does not match it is damaged.
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import re
 import shutil
@@ -45,7 +46,7 @@ class Checkpoints:
         options=ocp.CheckpointManagerOptions(
           max_to_keep=keep,
           cleanup_tmp_directories=True,
-          async_options=ocp.AsyncOptions(post_finalization_callback=self._seal),
+          temporary_path_class=_SealedPath,
         ),
         item_handlers={STATE: ocp.StandardCheckpointHandler(), POSITION: ocp.JsonCheckpointHandler()},
       )
@@ -74,7 +75,8 @@ class Checkpoints:
     """
     with self._writing():
       self._manager.wait_until_finished()
-    self._seal()
+    if not jax.process_index():
+      _drop_stray_seals(self.folder)
 
   def newest(self, on_damaged: str, warn: Any) -> int | None:
     """The newest step whose files all match their digests, or None.
@@ -143,18 +145,11 @@ class Checkpoints:
   def _restore(self, step: int, **items: Any) -> Any:
     return self._manager.restore(step, args=ocp.args.Composite(**items))
 
-  def _seal(self) -> None:
-    """Writes the digest file of each committed checkpoint that has none, and drops stray ones."""
-    if jax.process_index():
-      return
-    committed = [path for path in self.folder.iterdir() if path.is_dir() and path.name.isdigit()]
-    for path in committed:
-      seal = _digest_file(self.folder, int(path.name))
-      if not seal.exists():
-        write_json(seal, dict(_file_digests(path)))
-    for seal in self.folder.glob('*.digest.json'):
-      if not (self.folder / seal.name.split('.')[0]).exists():
-        seal.unlink()
+  def delete_before(self, step: int) -> None:
+    """Deletes the checkpoints of earlier steps; called by process 0 alone, when a stage is done."""
+    for earlier in self._manager.all_steps():
+      if earlier < step:
+        self._discard(earlier)
 
   def _discard(self, step: int) -> None:
     if not jax.process_index():
@@ -172,6 +167,28 @@ class Checkpoints:
         if found := re.search(r"os_error_code='(\d+)'", str(error)):
           raise OSError(int(found[1]), str(error)) from error
         raise
+
+
+class _SealedPath(ocp.path.atomicity.AtomicRenameTemporaryPath):
+  """Seals a checkpoint when Orbax has committed it, and before it deletes an older one for it."""
+
+  async def finalize(self) -> None:
+    await super().finalize()
+    committed = Path(self.get_final())
+    if committed.name.isdigit():  # the items inside a checkpoint are committed in the same way
+      await asyncio.to_thread(_seal, committed)
+
+
+def _seal(checkpoint: Path) -> None:
+  write_json(_digest_file(checkpoint.parent, int(checkpoint.name)), dict(_file_digests(checkpoint)))
+  _drop_stray_seals(checkpoint.parent)
+
+
+def _drop_stray_seals(folder: Path) -> None:
+  """Removes the digest files of checkpoints that Orbax has deleted since."""
+  for seal in folder.glob('*.digest.json'):
+    if not (folder / seal.name.split('.')[0]).exists():
+      seal.unlink()
 
 
 def damage(folder: Path, step: int) -> str | None:

@@ -59,6 +59,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     print(f"codemix: there is no verb '{verb}'.{nearest(verb, VERBS)} `codemix --help` lists them.", file=sys.stderr)
     return 2
   _quiet()
+  sys.stdout.reconfigure(line_buffering=True)  # in step with stderr also where both go to a file
   return _run(verb, rest)
 
 

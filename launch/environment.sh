@@ -15,7 +15,7 @@ codemix_environment() {
   stamp=.venv/.codemix-${extra:-base}-$(cat pyproject.toml setup.py constraints.txt | cksum | tr ' ' '-')
   if [ ! -e "$stamp" ]; then
     echo "installing codemix${extra:+ with its $extra extra} (about a minute)"
-    .venv/bin/python -m pip install --quiet --disable-pip-version-check \
+    .venv/bin/python -m pip install -qq --disable-pip-version-check \
       --constraint constraints.txt --editable ".${extra:+[$extra]}" || return 1
     touch "$stamp"
   fi

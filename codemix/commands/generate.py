@@ -22,13 +22,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> None:
   from codemix.models.generate import generate
+  from codemix.parallel.mesh import MeshConfig, make_mesh
   from codemix.studies.finished import open_stage
 
   stage = open_stage(Path(arguments.stage))
   tokenizer = stage.tokenizer
+  mesh = make_mesh(MeshConfig())
   continued = generate(
     stage.model,
-    stage.restore_params(),
+    stage.restore_params(mesh),
     [tokenizer.encode(prompt) for prompt in arguments.prompt],
     max_new_tokens=arguments.max_new_tokens,
     bos_id=tokenizer.bos_id,
@@ -37,6 +39,7 @@ def run(arguments: argparse.Namespace) -> None:
     top_k=arguments.top_k,
     top_p=arguments.top_p,
     seed=arguments.seed,
+    mesh=mesh,
   )
   texts = [tokenizer.decode(ids) for ids in continued]
   if arguments.format == 'json':

@@ -94,13 +94,14 @@ def _row_line(row: dict) -> str:
 def _check_ledgers(experiment: Experiment, plan: StudyPlan) -> list[dict]:
   from codemix.data import ledger
   from codemix.files import read_json
-  from codemix.training.stage import is_done, stage_folder
+  from codemix.training.stage import is_done, namesake, stage_folder
 
   checked, hashes = [], {}
   for stage_plan in plan.stages():
     folder = stage_folder(experiment.runtime.output, stage_plan)
     if not is_done(experiment.runtime.output, stage_plan):
-      checked.append({'stage': folder.name, 'ledger': 'not finished'})
+      other = namesake(experiment.runtime.output, stage_plan)
+      checked.append({'stage': folder.name, 'ledger': 'not finished' + (f'; {other}' if other else '')})
       continue
     written = read_json(folder / 'ledger.json')
     realised = {d.source: {key: getattr(d, key) for key in ledger.COUNTED} for d in stage_plan.draws}

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from jax.sharding import Mesh
+
 from codemix.data.tokenizer import Tokenizer
 from codemix.models.config import ModelConfig
 from codemix.models.generate import generate
@@ -16,13 +18,21 @@ METHODS = {
 
 
 def sample(
-  model: ModelConfig, params: Tree, tokenizer: Tokenizer, prompts: Sequence[str], tokens: int, seed: int
+  model: ModelConfig,
+  params: Tree,
+  tokenizer: Tokenizer,
+  prompts: Sequence[str],
+  *,
+  tokens: int,
+  seed: int,
+  mesh: Mesh,
 ) -> list[dict[str, str]]:
   """Continues each prompt by each of `METHODS`.
 
   Args:
     tokens: length of a continuation.
     seed: of the random ones.
+    mesh: that the parameters lie on.
 
   Returns:
     {'prompt', 'method', 'text'} each; the text is the continuation alone.
@@ -31,7 +41,15 @@ def sample(
   samples = []
   for method, options in METHODS.items():
     continued = generate(
-      model, params, ids, max_new_tokens=tokens, bos_id=tokenizer.bos_id, eos_id=tokenizer.eos_id, seed=seed, **options
+      model,
+      params,
+      ids,
+      max_new_tokens=tokens,
+      bos_id=tokenizer.bos_id,
+      eos_id=tokenizer.eos_id,
+      seed=seed,
+      mesh=mesh,
+      **options,
     )
     samples += [
       {'prompt': prompt, 'method': method, 'text': tokenizer.decode(text)}

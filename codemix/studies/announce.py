@@ -11,13 +11,14 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 from rich.tree import Tree
 
 from codemix.data.mixture import Mixture
 from codemix.studies import formatting
 from codemix.studies.planning import StudyPlan
-from codemix.training.stage import StagePlan
+from codemix.training.stage import StagePlan, is_done, namesake
 
 # Of the matmul rate measured just before; what small decoders reach on CPUs and large ones on
 # accelerators. It only shapes the time foretold.
@@ -43,13 +44,17 @@ def show_plan(plan: StudyPlan, mesh: Mesh) -> None:
   _show_model(console, plan, mesh)
 
 
-def show_stage(plan: StudyPlan, stage_plan: StagePlan, number: int, done: bool) -> None:
+def show_stage(plan: StudyPlan, stage_plan: StagePlan, number: int, output: str) -> None:
+  """Says which stage comes now, and why it is trained where one of its name was trained before."""
   if jax.process_index():
     return
+  done = is_done(output, stage_plan)
   users = [name for name, plans in plan.recipes.items() if stage_plan in plans]
   lineage = ' > '.join(p.stage.name for p in stage_plan.lineage())
   state = ' [green](done before)[/green]' if done else ''
   _console().print(f'[bold]{number}/{len(plan.stages())}[/bold] {lineage} [dim]for {", ".join(users)}[/dim]{state}')
+  if not done and (other := namesake(output, stage_plan)):
+    _console().print(f'  [dim]{escape(other)}[/dim]')
 
 
 def show_scores(stage_plan: StagePlan, evaluation: dict) -> None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -18,7 +19,7 @@ from codemix.errors import UserError
 from codemix.evaluation import statistics
 from codemix.evaluation.statistics import Estimate
 from codemix.studies import accounts
-from codemix.studies.results import StageResults, StudyResults
+from codemix.studies.results import StageResults, StudyResults, read_study
 
 if TYPE_CHECKING:
   import pandas as pd
@@ -226,3 +227,13 @@ def _scores(stage: StageResults, source: str) -> dict[str, float]:
   score = stage.scores.get(source, {})
   names = ('documents', 'tokens', 'bytes', 'nats', 'loss')
   return {f'validation_{name}': score.get(name, math.nan) for name in names}
+
+
+def load_results(study_dir: Path | str) -> pd.DataFrame:
+  """`results_frame` of a study's folder: what results.csv holds.
+
+  Raises:
+    UserError: the folder is no study, or a file of it is damaged.
+  """
+  study = read_study(study_dir)
+  return results_frame(study, {name: measure(study, [name]) for name in study.validation_sources})

@@ -6,13 +6,14 @@ import contextlib
 import dataclasses
 from pathlib import Path
 
+from jax.sharding import Mesh
+
 from codemix.checkpoints import Checkpoints
 from codemix.data.tokenizer import Tokenizer, load_tokenizer
 from codemix.errors import UserError
 from codemix.files import read_json, write_bytes
 from codemix.identity import differences, digest
 from codemix.models.config import ModelConfig
-from codemix.parallel.mesh import MeshConfig, make_mesh
 from codemix.training.optimizer import Optimizer
 from codemix.training.train_state import Tree, abstract_state
 
@@ -37,13 +38,13 @@ class FinishedStage:
   def model(self) -> ModelConfig:
     return ModelConfig(**self.identity['model'])
 
-  def restore_params(self, mesh: MeshConfig = MeshConfig()) -> Tree:
-    """The parameters, on all devices of this process.
+  def restore_params(self, mesh: Mesh) -> Tree:
+    """The parameters, on a mesh.
 
     Raises:
       UserError: the checkpoint is missing, damaged, or another's.
     """
-    target = abstract_state(self.model, Optimizer(**self.identity['optimizer']), make_mesh(mesh))
+    target = abstract_state(self.model, Optimizer(**self.identity['optimizer']), mesh)
     step = self.done['step']
     with contextlib.closing(Checkpoints(self.folder / 'checkpoints')) as checkpoints:
       checkpoints.require(step, self.done['checkpoint'])

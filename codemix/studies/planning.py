@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from codemix.data import ledger
@@ -15,7 +15,7 @@ from codemix.files import require_writable
 from codemix.models.config import ModelConfig
 from codemix.studies.recipe import Recipe, Study
 from codemix.training.runtime import Runtime
-from codemix.training.stage import Stage, StagePlan, cursors_at_start, curve_of, is_done
+from codemix.training.stage import Stage, StagePlan, cursors_at_start, curve_of, is_done, stage_folder
 
 # Raised when a change of codemix changes the numbers that a plan comes to: old results then stay
 # beside new ones instead of being taken for them.
@@ -174,8 +174,20 @@ def check_runtime(plan: StudyPlan, runtime: Runtime, batch_shards: int, checkpoi
         f'(data x fsdp). Set Stage.batch to {" or ".join(map(str, fitting))}, or change Runtime.mesh.'
       )
   missing = [p for p in plan.stages() if not is_done(runtime.output, p)]
-  # Each stage keeps its result, and while it trains one more is being written.
-  require_writable(Path(runtime.output), checkpoint_bytes * (len(missing) + 1))
+  # Those of a run that was interrupted have their place already.
+  there = [c for p in missing for c in stage_folder(runtime.output, p).glob('checkpoints/[0-9]*/')]
+  more = max(_checkpoints_at_once(missing, runtime) - len(there), 0)
+  require_writable(Path(runtime.output), checkpoint_bytes * more)
+
+
+def _checkpoints_at_once(missing: Sequence[StagePlan], runtime: Runtime) -> int:
+  """The most checkpoints that will lie on the disk while these stages are trained."""
+  if not missing:
+    return 0
+  if runtime.keep is None:
+    return sum(-(-p.steps // runtime.save_every) for p in missing)
+  # The results of all but the last stage, what that one keeps, and one more that is being written.
+  return len(missing) - 1 + runtime.keep + 1
 
 
 def _check_vocabulary(name: str, model: ModelConfig, tokenizer: Tokenizer) -> None:

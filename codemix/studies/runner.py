@@ -22,6 +22,7 @@ from codemix.studies.finished import keep_tokenizer
 from codemix.studies.planning import StudyPlan, check_runtime, plan_study
 from codemix.studies.recipe import Study
 from codemix.training.loop import Trainer, final_state, train_stage
+from codemix.training.preemption import stopping_at_once
 from codemix.training.runtime import Runtime
 from codemix.training.stage import StagePlan, is_done, stage_folder
 from codemix.training.train_state import state_bytes
@@ -48,11 +49,12 @@ def run_study(study: Study, data: Data, runtime: Runtime, command: str = '') -> 
     announce.show_plan(plan, mesh)
     write_json(Path(runtime.output) / 'study.json', _describe(plan, runtime, command))
     keep_tokenizer(Path(runtime.output), plan.tokenizer, data.tokenizer_path)
-  for number, stage_plan in enumerate(plan.stages(), 1):
-    trainer = _trainer(plan, stage_plan, mesh, runtime)
-    announce.show_stage(plan, stage_plan, number, is_done(runtime.output, stage_plan))
-    train_stage(trainer, stage_plan)
-    evaluate_stage(plan, stage_plan, trainer, validation)
+  with stopping_at_once():
+    for number, stage_plan in enumerate(plan.stages(), 1):
+      trainer = _trainer(plan, stage_plan, mesh, runtime)
+      announce.show_stage(plan, stage_plan, number, runtime.output)
+      train_stage(trainer, stage_plan)
+      evaluate_stage(plan, stage_plan, trainer, validation)
   return Path(runtime.output)
 
 
@@ -103,8 +105,14 @@ def evaluate_stage(
     for name, store in validation.items()
   }
   samples = sample(
-    recipe.model, state.params, plan.tokenizer, plan.study.prompts, plan.study.sample_tokens, recipe.seed
-  ) if plan.study.prompts else []
+    recipe.model,
+    state.params,
+    plan.tokenizer,
+    plan.study.prompts,
+    tokens=plan.study.sample_tokens,
+    seed=recipe.seed,
+    mesh=trainer.mesh,
+  )
   result = {
     'step': done['step'],
     'checkpoint': done['checkpoint'],

@@ -5,16 +5,13 @@ from __future__ import annotations
 import collections
 import contextlib
 import dataclasses
-import signal
 import sys
-import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
 import jax
 import numpy as np
-from jax.experimental import multihost_utils
 from jax.sharding import Mesh
 
 from codemix.checkpoints import Checkpoints
@@ -29,6 +26,7 @@ from codemix.parallel.processes import barrier
 from codemix.parallel.sharding import batch_sharding
 from codemix.training import metrics
 from codemix.training.optimizer import Optimizer
+from codemix.training.preemption import stopping_after_a_step
 from codemix.training.progress import stage_progress
 from codemix.training.runtime import Runtime
 from codemix.training.stage import Handoff, StagePlan, is_done, stage_folder
@@ -93,6 +91,8 @@ def train_stage(trainer: Trainer, plan: StagePlan) -> Path:
       realised = _run_steps(trainer, plan, folder, checkpoints, state, realised)
       if primary:
         _write_result(trainer, plan, folder, checkpoints, realised)
+        if trainer.runtime.keep is not None:
+          checkpoints.delete_before(plan.last_step)
     barrier(f'done-{plan.hash[:12]}', BARRIER_TIMEOUT_S)
   return folder
 
@@ -148,7 +148,7 @@ def _run_steps(
   with (
     contextlib.closing(log),
     stage_progress(plan.stage.name, plan.steps, done) as show,
-    _sigterm() as stop_asked,
+    stopping_after_a_step() as stop_asked,
   ):
     for index, batch in zip(range(done, plan.steps), batches, strict=True):
       state, values = train_step(state, batch, plan.rates[index])
@@ -290,24 +290,6 @@ def _position(plan: StagePlan, step: int) -> dict:
   """Where a checkpoint stands; with the ledger so far it stays under 1 KB for a handful of sources."""
   row = (step - plan.first_step) * plan.stage.batch
   return {'stage': plan.hash, 'step': step, 'target_step': plan.last_step, 'row': row, 'seed': plan.seed}
-
-
-@contextlib.contextmanager
-def _sigterm() -> Iterator[Callable[[int], bool]]:
-  """Yields a function of the step that says whether to save and stop after it."""
-  if jax.process_count() > 1:
-    # The processes must agree on the step; JAX's coordination service brings them to one.
-    yield multihost_utils.reached_preemption_sync_point
-    return
-  if threading.current_thread() is not threading.main_thread():
-    yield lambda step: False  # only the main thread may handle signals
-    return
-  asked = threading.Event()
-  before = signal.signal(signal.SIGTERM, lambda *_: asked.set())
-  try:
-    yield lambda step: asked.is_set()
-  finally:
-    signal.signal(signal.SIGTERM, before)
 
 
 def _warn(message: str) -> None:

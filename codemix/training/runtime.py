@@ -18,7 +18,8 @@ class Runtime:
     output: folder of the stages' results, the ledger and the report.
     mesh: how the devices are laid out.
     save_every: steps between two checkpoints; a stage's last step is always saved.
-    keep: checkpoints kept while a stage trains, the newest; None for all.
+    keep: checkpoints kept while a stage trains, the newest; of a stage that is
+      done its result is kept alone. None keeps all.
     on_damaged: 'previous' goes on from the newest good checkpoint, after a
       warning; 'stop' ends the run.
     prefetch: batches read ahead of the step.
@@ -45,3 +46,5 @@ class Runtime:
       )
     if self.save_every < 1:
       raise UserError(f'Runtime.save_every is {self.save_every}; it is a whole number of steps, at least 1.')
+    if self.keep is not None and self.keep < 1:
+      raise UserError(f'Runtime.keep is {self.keep}; it is a number of checkpoints, at least 1, or None for all.')

@@ -11,7 +11,8 @@ import numpy as np
 from codemix.data.ledger import Draw
 from codemix.data.mixture import Mixture, Spec, parse_mixture
 from codemix.errors import UserError, nearest
-from codemix.identity import digest
+from codemix.files import read_json
+from codemix.identity import differences, digest
 from codemix.training.schedules import Schedule
 
 KEPT, RESET = 'continue', 'restart'
@@ -201,6 +202,23 @@ def stage_folder(output: str | Path, plan: StagePlan) -> Path:
 
 def is_done(output: str | Path, plan: StagePlan) -> bool:
   return (stage_folder(output, plan) / 'done.json').exists()
+
+
+def namesake(output: str | Path, plan: StagePlan) -> str | None:
+  """What sets a stage that is yet to be trained apart from a finished one of its name, in words.
+
+  Returns:
+    None where there is no finished one; else the folder whose identity is
+    nearest, and what differs.
+  """
+  compared = []
+  for done in sorted(Path(output).glob(f'stages/{plan.stage.name}-*/done.json')):
+    found = read_json(done.parent / 'stage.json')['identity']
+    compared.append((list(differences(plan.identity, found)), done.parent.name))
+  if not compared:
+    return None
+  different, folder = min(compared, key=lambda item: len(item[0]))
+  return f'{folder} differs: ' + '; '.join(different[:3]) + ('; ...' if len(different) > 3 else '')
 
 
 def cursors_at_start(stage: Stage, parent: StagePlan | None) -> Mapping[str, int]:

@@ -109,7 +109,7 @@ def test_a_section_of_fields_lasts_until_the_next_one(name):
       'The rows of a table & list are sorted by',
     ),
     ('- The rows of a table are sorted by', 'The rows of a table are sorted by'),
-    ('TODO(someone): The rows of a table are sorted by', 'The rows of a table are sorted by'),
+    ('NOTE(someone): The rows of a table are sorted by', 'The rows of a table are sorted by'),
     ('.. note:: The rows of a table are sorted by', 'The rows of a table are sorted by'),
   ],
 )
@@ -121,6 +121,10 @@ def test_markup_inside_sentences_goes(marked, plain):
 def test_a_paragraph_is_one_line_and_ends_with_a_sentence():
   wrapped = SENTENCE.replace(' by', '\n  by')
   assert paragraphs(f'{wrapped} For example, with two columns:\n\n  sort(rows, 2)') == [SENTENCE]
+
+
+def test_half_a_surrogate_pair_does_not_get_through():
+  assert paragraphs('\ud800' + SENTENCE) == [SENTENCE]
 
 
 def test_a_summary_needs_more_prose_behind_it():
@@ -202,6 +206,12 @@ def test_the_work_of_a_killed_worker_is_done_here(small_jobs, paths, monkeypatch
   monkeypatch.setattr(parallel, '_start', start_and_kill_the_first)
   assert list(parallel.read_files('prose', paths, 2)) == [read_prose(path) for path in paths]
   assert len(started) == 2
+
+
+def test_where_no_process_can_be_started_the_work_is_done_here(small_jobs, paths, monkeypatch):
+  for executable in ('', '/absent/python', '/bin/false'):
+    monkeypatch.setattr(parallel.sys, 'executable', executable)
+    assert list(parallel.read_files('prose', paths, 2)) == [read_prose(path) for path in paths]
 
 
 def test_no_worker_outlives_a_reader_that_stops_early(small_jobs, paths, monkeypatch):

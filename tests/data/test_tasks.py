@@ -165,7 +165,7 @@ def test_any_text_comes_through(register, tmp_path, text):
 
 
 @given(files=st.integers(1, 4), records=st.integers(1, 12), shards=st.integers(1, 6))
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=12, deadline=None)
 def test_shards_are_a_partition_of_the_records(tmp_path_factory, files, records, shards):
   folder = tmp_path_factory.mktemp('shards')
   told = [f'{file}-{record}' for file in range(files) for record in range(records)]

@@ -19,7 +19,6 @@ from codemix.data.corpora.reading import read_code, read_prose
 
 _READERS: dict[str, Callable[[str], Any]] = {'code': read_code, 'prose': read_prose}
 _WORTH_A_PROCESS = 100  # files: starting a worker takes as long as reading some tens of them
-_PIPE_BYTES = 1 << 20  # a worker runs this far ahead of the others
 _WORKER = 'import sys; from codemix.data.corpora.parallel import serve; serve(sys.argv[1])'
 
 
@@ -53,8 +52,12 @@ def read_files(kind: str, paths: Sequence[str], processes: int | None = None) ->
 
 def serve(kind: str) -> None:
   """What a worker runs: paths from standard input, a line of JSON for each to standard output."""
-  for path in json.load(sys.stdin):
-    print(json.dumps(_READERS[kind](path)))
+  try:
+    for path in json.load(sys.stdin):
+      print(json.dumps(_READERS[kind](path)))
+    sys.stdout.flush()
+  except (BrokenPipeError, KeyboardInterrupt):
+    os._exit(1)  # the reader is gone, or Ctrl-C reached both: one traceback, its own, is enough
 
 
 def _cores() -> int:
@@ -74,7 +77,6 @@ def _start(kind: str, paths: Sequence[str]) -> subprocess.Popen:
     env={**os.environ, 'PYTHONPATH': python_path},
     text=True,
     encoding='utf-8',
-    pipesize=_PIPE_BYTES,
   )
   with contextlib.suppress(BrokenPipeError), worker.stdin:  # it may have died already
     json.dump(list(paths), worker.stdin)

@@ -1,9 +1,16 @@
-"""Packed batches, as the trainer gets them."""
+"""Random parameters and packed batches."""
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 
+from codemix.models import decoder
+from codemix.models.config import ModelConfig
+
 BOS = 1
+
+# To optimise the tests' programs would take longer than to run them.
+QUICK = {'xla_backend_optimization_level': 0}
 
 
 def packed_batch(
@@ -34,3 +41,14 @@ def random_documents(
 ) -> list[list[int]]:
   """One document of random tokens (no special ones) for each length."""
   return [rng.integers(3, vocab_size, length).tolist() for length in lengths]
+
+
+def random_params(config: ModelConfig, seed: int = 0) -> decoder.Params:
+  """Parameters of about the usual sizes, norm scales not all 1; without compiling JAX's generator."""
+  rng = np.random.default_rng(seed)
+
+  def draw(path, shape):
+    centre = 1 if path[-1].key == 'scale' else 0
+    return jnp.asarray(centre + 0.2 * rng.normal(size=shape.shape), shape.dtype)
+
+  return jax.tree_util.tree_map_with_path(draw, decoder.abstract_params(config))

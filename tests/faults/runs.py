@@ -1,0 +1,85 @@
+"""Runs of the small study in processes of their own, and what they end in."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import jax
+import numpy as np
+
+from codemix.checkpoints import Checkpoints
+from codemix.files import read_json
+from codemix.identity import canonical
+from codemix.parallel.mesh import MeshConfig, make_mesh
+from codemix.studies.finished import open_stage
+from codemix.training.optimizer import Optimizer
+from codemix.training.train_state import TrainState, abstract_state
+
+ROOT = Path(__file__).resolve().parents[2]
+KEPT_FILES = ('stage.json', 'plan.json', 'rate.csv', 'ledger.json', 'metrics.jsonl')
+
+
+def environment(devices: int = 1) -> dict[str, str]:
+  """This process's environment, with so many CPU devices."""
+  flags = f'--xla_force_host_platform_device_count={devices}'
+  return {**os.environ, 'JAX_PLATFORMS': 'cpu', 'XLA_FLAGS': flags, 'PYTHONPATH': str(ROOT)}
+
+
+def start(module: str, *words: str | Path, devices: int = 1) -> subprocess.Popen:
+  """Starts `python -m module words`."""
+  return subprocess.Popen(
+    [sys.executable, '-m', module, *map(str, words)],
+    cwd=ROOT,
+    env=environment(devices),
+    stdout=subprocess.PIPE,
+    stderr=subprocess.PIPE,
+    text=True,
+  )
+
+
+def finish(process: subprocess.Popen, timeout_s: float = 300) -> subprocess.CompletedProcess:
+  """Waits for a process; one that hangs is ended and fails the test."""
+  try:
+    stdout, stderr = process.communicate(timeout=timeout_s)
+  except subprocess.TimeoutExpired:
+    process.kill()
+    stdout, stderr = process.communicate()
+    raise AssertionError(f'no end after {timeout_s} s:\n{stdout}\n{stderr}') from None
+  return subprocess.CompletedProcess(process.args, process.returncode, stdout, stderr)
+
+
+def result_of(output: Path) -> dict[str, object]:
+  """All that may not depend on what happened on the way: files, scores and the bits of every array."""
+  result: dict[str, object] = {}
+  for folder in sorted((output / 'stages').iterdir()):
+    name = folder.name
+    result.update({f'{name}/{file}': (folder / file).read_bytes() for file in KEPT_FILES})
+    # The rest of evaluation.json names the checkpoint, whose files Orbax names at random.
+    result[f'{name}/evaluation.json'] = canonical(read_json(folder / 'evaluation.json')['sources'])
+    for path in sorted((folder / 'evaluation').glob('*.npz')):
+      with np.load(path) as arrays:
+        result.update({f'{name}/{path.stem}/{key}': arrays[key].tobytes() for key in arrays})
+    for path, leaf in jax.tree_util.tree_leaves_with_path(final_state(folder)):
+      bits = np.asarray(leaf)
+      result[f'{name}{jax.tree_util.keystr(path)}'] = (bits.shape, bits.dtype.str, bits.tobytes())
+  return result
+
+
+def final_state(folder: Path) -> TrainState:
+  """The state that a finished stage ended in, on one device."""
+  stage = open_stage(folder)
+  mesh = make_mesh(MeshConfig(data=1), jax.devices()[:1])
+  target = abstract_state(stage.model, Optimizer(**stage.identity['optimizer']), mesh)
+  with contextlib.closing(Checkpoints(folder / 'checkpoints')) as checkpoints:
+    checkpoints.require(stage.done['step'], stage.done['checkpoint'])
+    return checkpoints.restore_state(stage.done['step'], target)
+
+
+def assert_same(found: dict[str, object], expected: dict[str, object]) -> None:
+  """Fails with the names of what differs, not with the bytes."""
+  assert found.keys() == expected.keys()
+  assert [key for key in expected if found[key] != expected[key]] == []

@@ -1,0 +1,90 @@
+"""`kill -9` at any instant: the same command again ends in bitwise the same result."""
+
+from __future__ import annotations
+
+import json
+import random
+import signal
+import time
+
+import pytest
+
+from tests.faults.runs import assert_same, finish, result_of
+
+LOOP, RUNNER, CHECKPOINTS = 'codemix.training.loop', 'codemix.studies.runner', 'codemix.checkpoints'
+
+# The study has stages of 6, 6 and 3 steps, saves every 4 and scores each stage on two sources.
+MOMENTS = {
+  'before the first step': (f'{LOOP}:init_state', 1),
+  'in a step, before any checkpoint': (f'{LOOP}:_Log.write', 3),
+  'in a step, after a checkpoint': (f'{LOOP}:_Log.write', 6),
+  'in the middle of a save': (f'{CHECKPOINTS}:_SealedPath.finalize', 1),
+  'while a save is copied from the devices': (f'{CHECKPOINTS}:Checkpoints.save', 2),
+  'between commit and digest': (f'{CHECKPOINTS}:_seal', 2),
+  'between digest and deleting an older checkpoint': (f'{CHECKPOINTS}:_drop_stray_seals', 3),
+  'between the last checkpoint and the result': (f'{LOOP}:_write_result', 1),
+  'between the ledger and the result': ('codemix.checkpoints:Checkpoints.digest', 1),
+  'at the hand-off, with the parent restored': (f'{LOOP}:hand_off', 1),
+  'in the second stage': (f'{LOOP}:_Log.write', 8),
+  'while evaluating': (f'{RUNNER}:score_documents', 2),
+  'between scores and evaluation.json': (f'{RUNNER}:write_bytes', 4),
+}
+IN_CI = {
+  'in a step, after a checkpoint',
+  'in the middle of a save',
+  'between commit and digest',
+  'between the last checkpoint and the result',
+  'at the hand-off, with the parent restored',
+  'while evaluating',
+}
+
+
+@pytest.mark.parametrize(
+  'moment', [pytest.param(m, marks=() if m in IN_CI else pytest.mark.slow) for m in MOMENTS]
+)
+def test_a_run_killed_at_a_chosen_moment_ends_as_one_that_was_not(moment, place, undisturbed, tmp_path):
+  target, call = MOMENTS[moment]
+  killed = place.run(tmp_path, '--at', target, '--call', str(call))
+  assert killed.returncode == -signal.SIGKILL, killed.stderr
+  assert not (tmp_path / 'stages').is_dir() or result_is_incomplete(tmp_path)
+  resumed = place.run(tmp_path)
+  assert resumed.returncode == 0, resumed.stderr
+  assert_same(result_of(tmp_path), undisturbed)
+
+
+def result_is_incomplete(output) -> bool:
+  return len(list(output.glob('stages/*/evaluation.json'))) < 3
+
+
+def test_a_checkpoint_counts_as_soon_as_it_is_committed(place, tmp_path):
+  # Killed long after the save of step 4, and before any other: step 4 is where the run goes on.
+  place.run(tmp_path, '--at', f'{LOOP}:_write_result')
+  checkpoints = next(tmp_path.glob('stages/*/checkpoints'))
+  assert {path.name for path in checkpoints.iterdir()} == {'4', '4.digest.json', '6', '6.digest.json'}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize('seed', range(4))
+def test_a_run_killed_many_times_at_random_ends_as_one_that_was_not(seed, place, undisturbed, tmp_path):
+  rng = random.Random(seed)
+  kills = 0
+  for _ in range(40):
+    process = place.start(tmp_path)
+    time.sleep(rng.uniform(1.0, 8.0))
+    process.kill()
+    kills += finish(process).returncode == -signal.SIGKILL
+    if kills == 6:
+      break
+  assert kills >= 4  # a run that was killed so often and yet got through counts as well
+  assert place.run(tmp_path).returncode == 0
+  assert_same(result_of(tmp_path), undisturbed)
+
+
+def test_a_finished_study_is_not_trained_again(place, undisturbed, tmp_path_factory):
+  output = next(p for p in tmp_path_factory.getbasetemp().iterdir() if p.name.startswith('undisturbed'))
+  before = {p: (p.stat().st_mtime_ns, p.read_bytes()) for p in output.glob('stages/**/*') if p.is_file()}
+  again = place.run(output)
+  assert again.returncode == 0
+  after = {p: (p.stat().st_mtime_ns, p.read_bytes()) for p in output.glob('stages/**/*') if p.is_file()}
+  assert after == before
+  assert json.loads((output / 'study.json').read_text())['savings']['stages_trained'] == 3
