@@ -81,6 +81,10 @@ def _run(verb: str, rest: list[str]) -> int:
   except CodemixError as error:
     print(f'codemix {verb}: {error}', file=sys.stderr)
     return error.exit_code
+  except BrokenPipeError:
+    # The reader of our output, such as `head`, has seen enough; what is still buffered goes nowhere.
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return 141
   except KeyboardInterrupt:
     print(f'codemix {verb}: stopped; the same command goes on from the last checkpoint.', file=sys.stderr)
     return 130

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -10,12 +11,14 @@ import numpy as np
 import codemix
 from codemix.data import token_store
 from codemix.data.settings import Data, tokenizer_identity
+from codemix.data.token_store import TokenStore
 from codemix.data.tokenizer import load_tokenizer
 
 MODEL = codemix.ModelConfig(
   vocab_size=259, layers=2, width=16, ffn_width=32, heads=2, head_dim=8, dtype='float32'
 )
 LENGTH, BATCH = 32, 8
+Documents = Sequence[tuple[np.ndarray, int]]  # token ids with EOS, and bytes before tokenization
 WORDS = {
   'text': ('the', 'model', 'reads', 'a', 'long', 'story', 'of', 'rain', 'and', 'stone'),
   'code': ('def', 'return', 'x', '=', '+', '(', ')', ':', 'for', 'in', 'range'),
@@ -31,6 +34,18 @@ def documents(name: str, words: int, count: int, seed: int) -> list[bytes]:
   ]
 
 
+def write_store(data: Data, name: str, split: str, documents: Documents) -> TokenStore:
+  """A store of these documents, where `codemix prepare` would have put it."""
+  tokenizer = load_tokenizer(data.tokenizer)
+  folder = data.root / 'stores' / f'{name}-{split}-test'
+  dtype = token_store.token_dtype(tokenizer.vocab_size)
+  token_store.write_shard(folder, 'only', documents, dtype)
+  identity = {'task': name, 'split': split, 'tokenizer': tokenizer_identity(tokenizer)}
+  store = token_store.write_manifest(folder, identity, ['only'], dtype)
+  data.point_to(store, name, split, tokenizer)
+  return store
+
+
 def prepare(root: Path, *, text_words: int = 12, code_words: int = 240, bytes_each: int = 60_000) -> Data:
   """Stores of text and code whose documents differ in length, as `codemix prepare` writes them."""
   data = Data(directory=str(root), tokenizer='bytes')
@@ -38,13 +53,8 @@ def prepare(root: Path, *, text_words: int = 12, code_words: int = 240, bytes_ea
   for name, words in (('text', text_words), ('code', code_words)):
     for split, size in (('train', bytes_each), ('validation', bytes_each // 12)):
       texts = documents(name, words, max(size // (6 * words), 3), seed=split == 'train')
-      folder = data.root / 'stores' / f'{name}-{split}-test'
-      dtype = token_store.token_dtype(tokenizer.vocab_size)
       rows = [(np.append(tokenizer.encode(text), tokenizer.eos_id), len(text)) for text in texts]
-      token_store.write_shard(folder, 'only', rows, dtype)
-      identity = {'task': name, 'split': split, 'tokenizer': tokenizer_identity(tokenizer)}
-      store = token_store.write_manifest(folder, identity, ['only'], dtype)
-      data.point_to(store, name, split, tokenizer)
+      write_store(data, name, split, rows)
   return data
 
 

@@ -25,6 +25,27 @@ COUNTED = ('rows', 'loss_tokens', 'documents')  # what the train step counts
 
 
 @dataclasses.dataclass(frozen=True)
+class Reading:
+  """How far a run has read a source.
+
+  Attributes:
+    cursor: rows read since the source's first row, or since it was last rewound to it.
+    drawn: rows read in all; rewinding does not make a repetition undone.
+    furthest: the largest cursor that there was.
+  """
+
+  cursor: int = 0
+  drawn: int = 0
+  furthest: int = 0
+
+  def after(self, rows: int) -> Reading:
+    return Reading(self.cursor + rows, self.drawn + rows, max(self.furthest, self.cursor + rows))
+
+  def rewound(self) -> Reading:
+    return dataclasses.replace(self, cursor=0)
+
+
+@dataclasses.dataclass(frozen=True)
 class Draw:
   """What one source gives to one stage.
 
@@ -33,13 +54,14 @@ class Draw:
     share: the share asked for, of the stage's loss tokens.
     rows: rows drawn in the stage.
     loss_tokens: rows times the row length.
-    cursor: rows drawn from the source in the run before the stage.
+    rows_cumulative: the same, over the run up to the stage's end.
+    cursor: rows drawn before the stage since the source's first row; a rewind goes back to it.
     source_rows: rows of one epoch.
     documents: documents that begin in the drawn rows.
     unique_tokens: tokens among the drawn that differ in place, in this stage.
     unique_tokens_cumulative: the same, over the run up to the stage's end.
     epochs: rows drawn in the stage over rows of an epoch.
-    epochs_cumulative: the same, over the run up to the stage's end.
+    epochs_cumulative: the same, over the run up to the stage's end; a rewound source is repeated.
     padded_tokens: positions of the drawn rows without a loss; none, by construction.
     cropped_tokens: tokens of the source's tail that no row holds.
   """
@@ -48,6 +70,7 @@ class Draw:
   share: float
   rows: int
   loss_tokens: int
+  rows_cumulative: int
   cursor: int
   source_rows: int
   documents: int
@@ -60,7 +83,7 @@ class Draw:
 
 
 def plan_draws(
-  sources: Mapping[str, Source], shares: Mapping, rows: int, cursors: Mapping[str, int], seed: int
+  sources: Mapping[str, Source], shares: Mapping, rows: int, readings: Mapping[str, Reading], seed: int
 ) -> list[Draw]:
   """What each source of a stage's mixture gives to it.
 
@@ -68,29 +91,31 @@ def plan_draws(
     sources: the open sources by name.
     shares: exact share of each source (Fraction), in the mixture's order.
     rows: rows of the stage.
-    cursors: rows drawn from each source before the stage; absent is 0.
+    readings: how far each source was read before the stage; absent is not at all.
     seed: the run's seed, which keys the epochs' permutations.
   """
   counts = apportion(shares, rows)
   return [
-    _draw(sources[name], shares[name], counts[name], cursors.get(name, 0), seed) for name in shares
+    _draw(sources[name], shares[name], counts[name], readings.get(name, Reading()), seed)
+    for name in shares
   ]
 
 
-def _draw(source: Source, share, rows: int, cursor: int, seed: int) -> Draw:
-  size, end = len(source), cursor + rows
+def _draw(source: Source, share, rows: int, before: Reading, seed: int) -> Draw:
+  size, after = len(source), before.after(rows)
   return Draw(
     source=source.name,
     share=float(share),
     rows=rows,
     loss_tokens=rows * source.length,
-    cursor=cursor,
+    rows_cumulative=after.drawn,
+    cursor=before.cursor,
     source_rows=size,
-    documents=_documents(source, cursor, end, seed),
+    documents=_documents(source, before.cursor, after.cursor, seed),
     unique_tokens=min(rows, size) * source.length,
-    unique_tokens_cumulative=min(end, size) * source.length,
+    unique_tokens_cumulative=min(after.furthest, size) * source.length,
     epochs=rows / size,
-    epochs_cumulative=end / size,
+    epochs_cumulative=after.drawn / size,
     padded_tokens=0,
     cropped_tokens=source.cropped_tokens,
   )
@@ -127,7 +152,7 @@ def check_epochs(draws: Sequence[Draw], max_epochs: float, where: str) -> None:
   """Raises UserError where a source would be repeated more often than allowed."""
   for draw in draws:
     if draw.epochs_cumulative > max_epochs:
-      allowed = int(max_epochs * draw.source_rows) - draw.cursor
+      allowed = int(max_epochs * draw.source_rows) - (draw.rows_cumulative - draw.rows)
       raise UserError(
         f"{where} draws {draw.rows:,} rows of '{draw.source}', which makes {draw.epochs_cumulative:.2f} epochs over the run; "
         f'Recipe.max_epochs is {max_epochs:g}, which leaves {max(allowed, 0):,} rows. Lower its share or the tokens, add data, or raise Recipe.max_epochs.'

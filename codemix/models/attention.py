@@ -41,7 +41,7 @@ def attend(
 def masked_attention(
   q_BxQxHxK: jax.Array, k_BxTxGxK: jax.Array, v_BxTxGxK: jax.Array, mask_BxQxT: jax.Array
 ) -> jax.Array:
-  """Attention of Q queries to those of T keys that the mask allows (at least one for each query)."""
+  """Attention of Q queries to those of T keys that the mask allows: at least one for each query."""
   B, Q, H, K = q_BxQxHxK.shape
   G = k_BxTxGxK.shape[2]
   R = H // G

@@ -146,6 +146,7 @@ class Decoder(nnx.Module):
 
     x_NxD, caches = jax.lax.scan(_remat(config.remat, block), x_NxD, (weights, caches))
     return self.norm(x_NxD).reshape(B, L, -1), caches
+
   def lookup(self, inputs_N, mesh):
     """Rows of the embedding table, [N, D]."""
     # Each device looks up its columns for the rows of all the devices that it shares a replica with,

@@ -116,7 +116,7 @@ def _sum_over_shards(dhead_SxDxV: jax.Array, mesh: Mesh) -> jax.Array:
 
 def _scan_chunks(head: _Head, x_BxLxD, head_VxD, targets_BxL, weights_BxL, *, with_gradients: bool):
   """Loss, nll_BxL, and (dx_BxLxD, dhead_DxV) or None."""
-  B, L, D = x_BxLxD.shape
+  B, L, _ = x_BxLxD.shape
   chunks = -(-L // head.chunk)
   length = -(-L // chunks)
   padding = chunks * length - L  # fewer positions than there are chunks
@@ -162,7 +162,6 @@ def _chunk_dlogits(head: _Head, logits_BxCxV, lse_BxC, targets_BxC, weights_BxC)
   weights = head.logit_scale * weights_BxC
   softmax = jnp.exp(logits_BxCxV - lse_BxC[..., None])
   is_target = targets_BxC[..., None] == jnp.arange(logits_BxCxV.shape[-1])
-  return (
-    softmax * (weights * (1 + 2 * head.z_loss * lse_BxC))[..., None]
-    - jnp.where(is_target, weights[..., None], 0)
+  return softmax * (weights * (1 + 2 * head.z_loss * lse_BxC))[..., None] - jnp.where(
+    is_target, weights[..., None], 0
   )

@@ -1,7 +1,7 @@
-"""Rotary positions (Su et al., arXiv:2104.09864), in the layout of the original paper and of Cohere.
+"""Rotary positions (Su et al., arXiv:2104.09864), in the layout of that paper and of Cohere.
 
-In that layout the numbers 2i and 2i+1 of a head turn together ("interleaved"). Accelerators and CPUs
-are slow at touching every other number, and a permutation of a head's numbers that queries and
+In that layout the numbers 2i and 2i+1 of a head turn together ("interleaved"). Accelerators and
+CPUs are slow at touching every other number, and a permutation of a head's numbers that queries and
 keys share does not change their dot product. So the *weights* of queries and keys are permuted
 (`halves_from_pairs`), and what turns together is number i of the first and of the second half.
 """

@@ -81,7 +81,7 @@ def _resolve(config: MeshConfig, devices: int) -> MeshConfig:
       f'MeshConfig: {config} does not fit {devices} device{"s"[: devices != 1]}: '
       f'use {_suggestions(config, devices)}.'
     )
-  return dataclasses.replace(config, **{name: devices // given for name in free})
+  return dataclasses.replace(config, **dict.fromkeys(free, devices // given))
 
 
 def _suggestions(config: MeshConfig, devices: int) -> str:

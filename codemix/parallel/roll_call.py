@@ -86,7 +86,9 @@ def _listen(port: int, count: int) -> socket.socket:
     return _retry(bind, BIND_SECONDS)
   except OSError as error:
     reason = 'is in use' if error.errno == errno.EADDRINUSE else f'cannot be opened ({error})'
-    raise UserError(f'port {port} {reason} on process 0: choose another coordinator port.') from error
+    raise UserError(
+      f'port {port} {reason} on process 0: choose another coordinator port.'
+    ) from error
 
 
 def _retry(action: Callable[[], Result], seconds: float) -> Result:

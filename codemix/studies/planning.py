@@ -15,7 +15,7 @@ from codemix.files import require_writable
 from codemix.models.config import ModelConfig
 from codemix.studies.recipe import Recipe, Study
 from codemix.training.runtime import Runtime
-from codemix.training.stage import Stage, StagePlan, cursors_at_start, curve_of, is_done, stage_folder
+from codemix.training.stage import Stage, StagePlan, curve_of, is_done, readings_at_start, stage_folder
 
 # Raised when a change of codemix changes the numbers that a plan comes to: old results then stay
 # beside new ones instead of being taken for them.
@@ -121,7 +121,7 @@ def _plan_stage(
   ledger.check_sources(drawn, where)
   steps = stage.steps(recipe.length)
   draws = ledger.plan_draws(
-    drawn, shares, steps * stage.batch, cursors_at_start(stage, parent), recipe.seed
+    drawn, shares, steps * stage.batch, readings_at_start(stage, parent), recipe.seed
   )
   ledger.check_epochs(draws, recipe.max_epochs, where)
   curve = curve_of(stage, steps, parent, recipe.length)

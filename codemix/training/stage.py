@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
 
-from codemix.data.ledger import Draw
+from codemix.data.ledger import Draw, Reading
 from codemix.data.mixture import Mixture, Spec, parse_mixture
 from codemix.errors import UserError, nearest
 from codemix.files import read_json
@@ -183,10 +182,11 @@ class StagePlan:
     """The run's step count when the stage is done."""
     return self.first_step + self.steps
 
-  def cursors_after(self) -> dict[str, int]:
-    """Every source's cursor at the end of the stage."""
-    before = self.parent.cursors_after() if self.parent else {}
-    return {**before, **{draw.source: draw.cursor + draw.rows for draw in self.draws}}
+  def readings_after(self) -> dict[str, Reading]:
+    """How far every source was read at the end of the stage."""
+    before = readings_at_start(self.stage, self.parent)
+    drawn = {d.source: before.get(d.source, Reading()).after(d.rows) for d in self.draws}
+    return {**before, **drawn}
 
   def lineage(self) -> list[StagePlan]:
     """From the first stage to this one."""
@@ -214,21 +214,22 @@ def namesake(output: str | Path, plan: StagePlan) -> str | None:
   compared = []
   for done in sorted(Path(output).glob(f'stages/{plan.stage.name}-*/done.json')):
     found = read_json(done.parent / 'stage.json')['identity']
-    compared.append((list(differences(plan.identity, found)), done.parent.name))
+    different = list(differences({**plan.identity, 'parent': ''}, {**found, 'parent': ''}))
+    compared.append((different or ['the stage before it is another'], done.parent.name))
   if not compared:
     return None
   different, folder = min(compared, key=lambda item: len(item[0]))
   return f'{folder} differs: ' + '; '.join(different[:3]) + ('; ...' if len(different) > 3 else '')
 
 
-def cursors_at_start(stage: Stage, parent: StagePlan | None) -> Mapping[str, int]:
-  """Where a stage begins to read each source."""
-  cursors = parent.cursors_after() if parent else {}
-  if unknown := [source for source in stage.rewind if source not in cursors]:
+def readings_at_start(stage: Stage, parent: StagePlan | None) -> dict[str, Reading]:
+  """How far each source was read when a stage begins."""
+  readings = parent.readings_after() if parent else {}
+  if unknown := [source for source in stage.rewind if source not in readings]:
     raise UserError(
-      f"stage '{stage.name}' rewinds '{unknown[0]}', which no stage before it has read.{nearest(unknown[0], cursors)}"
+      f"stage '{stage.name}' rewinds '{unknown[0]}', which no stage before it has read.{nearest(unknown[0], readings)}"
     )
-  return {source: row for source, row in cursors.items() if source not in stage.rewind}
+  return readings | {source: readings[source].rewound() for source in stage.rewind}
 
 
 def curve_of(stage: Stage, steps: int, parent: StagePlan | None, length: int) -> Curve:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Any, NamedTuple
 
 import jax
@@ -35,6 +36,7 @@ class TrainState(NamedTuple):
     return int(step_of(self.opt_state))
 
 
+@functools.cache
 def state_shardings(model: ModelConfig, optimizer: Optimizer, mesh: Mesh) -> TrainState:
   """A NamedSharding for each leaf: moments lie as their parameters do, counts on every device."""
   params = decoder.abstract_params(model)
@@ -53,6 +55,7 @@ def state_shardings(model: ModelConfig, optimizer: Optimizer, mesh: Mesh) -> Tra
   return TrainState(shardings, opt_state)
 
 
+@functools.cache
 def abstract_state(model: ModelConfig, optimizer: Optimizer, mesh: Mesh) -> TrainState:
   """Shapes, types and shardings of a state, with nothing allocated."""
   shapes = jax.eval_shape(lambda: _fresh(model, optimizer, 0))
@@ -65,10 +68,15 @@ def abstract_state(model: ModelConfig, optimizer: Optimizer, mesh: Mesh) -> Trai
 
 def init_state(model: ModelConfig, optimizer: Optimizer, seed: int, mesh: Mesh) -> TrainState:
   """A fresh state, made on the devices where it will lie; its values do not depend on the mesh."""
-  make = jax.jit(
+  return _make_init(model, optimizer, seed, mesh)()
+
+
+@functools.cache
+def _make_init(model: ModelConfig, optimizer: Optimizer, seed: int, mesh: Mesh):
+  # Kept, since most stages need fresh moments and XLA takes seconds to compile the random numbers.
+  return jax.jit(
     lambda: _fresh(model, optimizer, seed), out_shardings=state_shardings(model, optimizer, mesh)
   )
-  return make()
 
 
 def hand_off(parent: TrainState, fresh: TrainState, handoff: Handoff) -> TrainState:
@@ -85,6 +93,7 @@ def hand_off(parent: TrainState, fresh: TrainState, handoff: Handoff) -> TrainSt
   return TrainState(weights.params, with_step(moments.opt_state, step_of(step.opt_state)))
 
 
+@functools.cache
 def state_bytes(model: ModelConfig, optimizer: Optimizer) -> int:
   """Bytes of one state, and so of one checkpoint before compression."""
   shapes = jax.eval_shape(lambda: _fresh(model, optimizer, 0))

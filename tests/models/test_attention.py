@@ -18,7 +18,9 @@ def reference(q, k, v, segment_ids):
   out = np.zeros(q.shape)
   for b in range(B):
     for i in range(L):
-      seen = [j for j in range(i + 1) if segment_ids is None or segment_ids[b, i] == segment_ids[b, j]]
+      seen = [
+        j for j in range(i + 1) if segment_ids is None or segment_ids[b, i] == segment_ids[b, j]
+      ]
       for h in range(H):
         scores = k[b, seen, h // queries_per_head] @ q[b, i, h] / np.sqrt(K)
         weights = np.exp(scores - scores.max())

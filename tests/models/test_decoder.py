@@ -116,7 +116,11 @@ def test_what_else_is_in_the_row_changes_nothing(config):
   params, rows = random_params(config), random_rows()
   batch = packed_batch(rows, LENGTH)
   x = hidden_states(config, params, batch['inputs'], batch['segment_ids'], batch['positions'])
-  others = [[random_documents(np.random.default_rng(9), 64, [7])[0], *rows[0][1:]], rows[2], rows[1]]
+  others = [
+    [random_documents(np.random.default_rng(9), 64, [7])[0], *rows[0][1:]],
+    rows[2],
+    rows[1],
+  ]
   batch_ = packed_batch(others, LENGTH)
   x_ = hidden_states(config, params, batch_['inputs'], batch_['segment_ids'], batch_['positions'])
   np.testing.assert_array_equal(x[0, 7:15], x_[0, 7:15])
@@ -153,7 +157,8 @@ def test_bfloat16_computes_near_float32_and_keeps_float32_parameters():
   (loss, _), gradients = differentiate(config, params, batch)
   (low_loss, low_nll), low_gradients = differentiate(low, params, batch)
   inputs = batch['inputs'], batch['segment_ids'], batch['positions']
-  assert hidden_states(low, params, *inputs).dtype == jnp.bfloat16
+  x = jax.eval_shape(functools.partial(decoder.hidden_states, low), params, *inputs)
+  assert x.dtype == jnp.bfloat16
   assert (low_loss.dtype, low_nll.dtype) == (jnp.float32, jnp.float32)
   assert {a.dtype for a in jax.tree.leaves(low_gradients)} == {jnp.dtype('float32')}
   np.testing.assert_allclose(low_loss, loss, rtol=5e-3)
@@ -203,15 +208,15 @@ def test_every_parameter_names_its_axes(config):
     'kv_heads': config.key_value_heads,
     'head_dim': config.head_dim,
   }
-  jax.tree.map(lambda a, names: np.testing.assert_equal(a.shape, [sizes[n] for n in names]), shapes, axes)
+  jax.tree.map(
+    lambda a, names: np.testing.assert_equal(a.shape, [sizes[n] for n in names]), shapes, axes
+  )
   assert all(names[0] == 'layers' for names in axes['layers']['ffn'].values())
 
 
 def test_logits_are_float32_and_scaled():
   params, batch = random_params(SERIAL), packed_batch(random_rows(), LENGTH)
-  x = hidden_states(
-    SERIAL, params, batch['inputs'], batch['segment_ids'], batch['positions']
-  )
+  x = hidden_states(SERIAL, params, batch['inputs'], batch['segment_ids'], batch['positions'])
   logits = decoder.logits(dataclasses.replace(SERIAL, dtype='bfloat16'), params, x[2, :4])
   inputs = np.asarray(batch['inputs'][2, :4])
   np.testing.assert_allclose(logits, reference_logits(SERIAL, params, inputs), rtol=1e-4, atol=1e-4)

@@ -109,7 +109,9 @@ def test_the_logits_of_a_batch_never_exist(length):
   largest = max(math.prod(map(int, shape.split(','))) for shape in shapes)
   assert largest <= B * chunk * V
   assert compiled.memory_analysis().temp_size_in_bytes < B * length * V * 4 / 2
-  full = jax.jit(jax.value_and_grad(lambda x, *rest: reference(x, *rest)[0])).lower(*inputs).compile()
+  full = (
+    jax.jit(jax.value_and_grad(lambda x, *rest: reference(x, *rest)[0])).lower(*inputs).compile()
+  )
   assert full.memory_analysis().temp_size_in_bytes > B * length * V * 4 / 2  # the bound can fail
 
 

@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+import pathlib
 import subprocess
 import sys
 
@@ -98,4 +99,5 @@ def test_a_configuration_can_be_a_key():
 
 def test_reading_a_configuration_does_not_start_jax():
   code = 'import sys, codemix.models.config; sys.exit("jax" in sys.modules)'
-  assert subprocess.run([sys.executable, '-c', code], check=False).returncode == 0
+  root = pathlib.Path(__file__).parents[2]
+  assert subprocess.run([sys.executable, '-c', code], cwd=root, check=False).returncode == 0

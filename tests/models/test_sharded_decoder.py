@@ -37,8 +37,7 @@ def batch():
 @pytest.fixture(scope='module')
 def expected(batch):
   return {
-    config: differentiate(config, random_params(config), batch)
-    for config in (CONFIG, UNTIED)
+    config: differentiate(config, random_params(config), batch) for config in (CONFIG, UNTIED)
   }
 
 

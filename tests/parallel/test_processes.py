@@ -1,0 +1,165 @@
+"""Processes that start together, or learn who is missing."""
+
+import json
+import pathlib
+import socket
+import subprocess
+import sys
+import threading
+import time
+
+import pytest
+
+from codemix.errors import CodemixError, UserError
+from codemix.parallel import processes, roll_call
+
+
+@pytest.fixture
+def port():
+  with socket.socket() as probe:
+    probe.bind(('', 0))
+    return probe.getsockname()[1]
+
+
+def run_roll_call(port, count, callers, timeout_s=3.0):
+  """The error message (or None) of process 0 and of each caller, given as (index, count)."""
+  outcomes = {}
+
+  def attempt(name, action, *arguments):
+    try:
+      outcomes[name] = action(*arguments, timeout_s)
+    except CodemixError as error:
+      outcomes[name] = f'{type(error).__name__}: {error}'
+
+  threads = [threading.Thread(target=attempt, args=(0, roll_call.call, port, count))] + [
+    threading.Thread(
+      target=attempt, args=((number, index), roll_call.report, 'localhost', port, its_count, index)
+    )
+    for number, (index, its_count) in enumerate(callers)
+  ]
+  for thread in threads:
+    thread.start()
+  for thread in threads:
+    thread.join(timeout=30)
+    assert not thread.is_alive()
+  return list(outcomes.values())
+
+
+def test_when_all_are_there_all_go_on(port):
+  start = time.monotonic()
+  assert run_roll_call(port, 4, [(1, 4), (2, 4), (3, 4)], timeout_s=60) == [None] * 4
+  assert time.monotonic() - start < 30
+
+
+def test_the_missing_are_named_to_all(port):
+  outcomes = run_roll_call(port, 5, [(1, 5), (3, 5)], timeout_s=1)
+  assert outcomes == ['CodemixError: 3 of 5 processes joined in 1 s; missing: 2, 4.'] * 3
+
+
+def test_two_of_one_number_are_refused(port):
+  outcomes = run_roll_call(port, 4, [(1, 4), (1, 4)])
+  assert len(outcomes) == 3
+  assert all('two processes were started as number 1' in outcome for outcome in outcomes)
+
+
+def test_disagreement_on_the_number_of_processes_is_refused(port):
+  outcomes = run_roll_call(port, 3, [(1, 2)])
+  assert all('process 1 was started as one of 2, process 0 as one of 3' in o for o in outcomes)
+
+
+def test_a_stranger_on_the_port_is_ignored(port):
+  def knock():
+    time.sleep(0.3)
+    with socket.create_connection(('localhost', port)) as connection:
+      connection.sendall(b'GET / HTTP/1.1\r\n\r\n')
+      time.sleep(0.5)
+
+  stranger = threading.Thread(target=knock)
+  stranger.start()
+  late = threading.Timer(1.0, roll_call.report, ('localhost', port, 2, 1, 10))
+  late.start()
+  roll_call.call(port, 2, 10)
+  stranger.join()
+  late.join()
+
+
+def test_without_process_0_the_address_is_named(port):
+  with pytest.raises(CodemixError, match=f'process 1 did not reach process 0 at localhost:{port}'):
+    roll_call.report('localhost', port, 2, 1, 0.5)
+
+
+def test_a_port_in_use_is_named(port, monkeypatch):
+  monkeypatch.setattr(roll_call, 'BIND_SECONDS', 0.3)
+  with (
+    socket.create_server(('', port)),
+    pytest.raises(UserError, match=f'port {port} is in use on process 0'),
+  ):
+    roll_call.call(port, 2, 5)
+
+
+@pytest.mark.parametrize(
+  ('arguments', 'message'),
+  [
+    (('localhost', 2, 0), "coordinator_address is 'localhost': write it as host:port"),
+    (('localhost:80', 2, 2), 'process_id is 2: with 2 processes it is 0 to 1'),
+    ((None, 2, 0), 'coordinator_address is not given'),
+  ],
+)
+def test_wrong_arguments_are_named(arguments, message):
+  with pytest.raises(UserError, match=message):
+    processes.initialize(*arguments, timeout_s=1)
+
+
+def test_alone_a_barrier_is_no_wait():
+  processes.barrier('anything', timeout_s=0.01)
+
+
+WORKER = """
+import json, sys, time
+index, port = int(sys.argv[1]), sys.argv[2]
+import jax, numpy as np
+from codemix.errors import CodemixError
+from codemix.parallel import processes
+from codemix.parallel.mesh import MeshConfig, make_mesh
+from codemix.parallel.sharding import batch_sharding
+
+processes.initialize(f'localhost:{port}', 2, index, timeout_s=60)
+processes.barrier('both are here', timeout_s=60)
+processes.barrier('both are here', timeout_s=60)
+rows = batch_sharding(make_mesh(MeshConfig()))
+local = np.full((jax.local_device_count(), 3), index + 1.0)
+total = float(jax.make_array_from_process_local_data(rows, local).sum())
+message = None
+if index == 0:
+  try:
+    processes.barrier('only one comes', timeout_s=0.5)
+  except CodemixError as error:
+    message = str(error)
+processes.barrier('the end', timeout_s=60)
+print(json.dumps({'processes': jax.process_count(), 'total': total, 'message': message}))
+if index == 1:
+  sys.stdout.write('x')
+  processes.leave(7)
+processes.leave(0)
+"""
+
+
+def test_two_processes_compute_together_and_wait_by_name(port):
+  workers = [
+    subprocess.Popen(
+      [sys.executable, '-c', WORKER, str(index), str(port)],
+      cwd=pathlib.Path(__file__).parents[2],
+      stdout=subprocess.PIPE,
+      text=True,
+    )
+    for index in (0, 1)
+  ]
+  outputs = [worker.communicate(timeout=120)[0].splitlines() for worker in workers]
+  reports = [json.loads(next(line for line in lines if line[0] == '{')) for lines in outputs]
+  assert [report['processes'] for report in reports] == [2, 2]
+  assert [report['total'] for report in reports] == [8 * 3 * (1.0 + 2.0)] * 2
+  assert reports[0]['message'] == (
+    "barrier 'only one comes': 1 of 2 processes came in 0.5 s; missing: 1"
+  )
+  assert [worker.returncode for worker in workers] == [0, 7]
+  assert outputs[1][-1] == 'x'
