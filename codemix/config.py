@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import gin
-
 from codemix.errors import UserError, nearest
 from codemix.gin_errors import user_error
 

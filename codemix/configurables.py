@@ -7,7 +7,6 @@ objects by hand.
 from __future__ import annotations
 
 import gin
-
 from codemix.data.settings import Data
 from codemix.models.config import ModelConfig
 from codemix.parallel.mesh import MeshConfig

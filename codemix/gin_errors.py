@@ -7,7 +7,6 @@ import re
 from collections.abc import Callable, Iterable
 
 import gin
-
 from codemix.errors import UserError, nearest
 
 

@@ -3,11 +3,16 @@
 import os
 import pathlib
 
-# Before JAX starts: the sharding tests need eight devices, on any machine.
+# Before JAX starts: the sharding tests need eight devices, on any machine; and tiny programs take
+# longer to optimise than to run.
 os.environ.setdefault('JAX_PLATFORMS', 'cpu')
-os.environ['XLA_FLAGS'] = (
-  os.environ.get('XLA_FLAGS', '') + ' --xla_force_host_platform_device_count=8'
-).strip()
+os.environ['XLA_FLAGS'] = ' '.join(
+  [
+    '--xla_backend_optimization_level=0',
+    os.environ.get('XLA_FLAGS', ''),
+    '--xla_force_host_platform_device_count=8',
+  ]
+)
 os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '2')
 
 import pytest

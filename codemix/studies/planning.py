@@ -15,7 +15,14 @@ from codemix.files import require_writable
 from codemix.models.config import ModelConfig
 from codemix.studies.recipe import Recipe, Study
 from codemix.training.runtime import Runtime
-from codemix.training.stage import Stage, StagePlan, curve_of, is_done, readings_at_start, stage_folder
+from codemix.training.stage import (
+  Stage,
+  StagePlan,
+  curve_of,
+  is_done,
+  readings_at_start,
+  stage_folder,
+)
 
 # Raised when a change of codemix changes the numbers that a plan comes to: old results then stay
 # beside new ones instead of being taken for them.

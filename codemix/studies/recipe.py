@@ -10,6 +10,7 @@ from codemix.models.config import ModelConfig
 from codemix.training.optimizer import Optimizer
 from codemix.training.stage import Stage
 
+
 @dataclasses.dataclass(frozen=True)
 class Recipe:
   """One model's way through its stages.

@@ -30,7 +30,13 @@ from codemix.training.preemption import stopping_after_a_step
 from codemix.training.progress import stage_progress
 from codemix.training.runtime import Runtime
 from codemix.training.stage import Handoff, StagePlan, is_done, stage_folder
-from codemix.training.train_state import TrainState, abstract_state, hand_off, init_state, state_bytes
+from codemix.training.train_state import (
+  TrainState,
+  abstract_state,
+  hand_off,
+  init_state,
+  state_bytes,
+)
 from codemix.training.train_step import make_train_step
 
 IN_FLIGHT = 2  # steps whose metrics may wait on the devices while the host goes on

@@ -24,9 +24,9 @@ KEPT_FILES = ('stage.json', 'plan.json', 'rate.csv', 'ledger.json', 'metrics.jso
 
 
 def environment(devices: int = 1) -> dict[str, str]:
-  """This process's environment, with so many CPU devices."""
-  flags = f'--xla_force_host_platform_device_count={devices}'
-  return {**os.environ, 'JAX_PLATFORMS': 'cpu', 'XLA_FLAGS': flags, 'PYTHONPATH': str(ROOT)}
+  """This process's environment, with so many CPU devices; the last of two flags counts."""
+  flags = f'{os.environ["XLA_FLAGS"]} --xla_force_host_platform_device_count={devices}'
+  return {**os.environ, 'XLA_FLAGS': flags, 'PYTHONPATH': str(ROOT)}
 
 
 def start(module: str, *words: str | Path, devices: int = 1) -> subprocess.Popen:
