@@ -100,7 +100,7 @@ def _check_ledgers(experiment: Experiment, plan: StudyPlan) -> list[dict]:
   for stage_plan in plan.stages():
     folder = stage_folder(experiment.runtime.output, stage_plan)
     if not is_done(experiment.runtime.output, stage_plan):
-      other = namesake(experiment.runtime.output, stage_plan)
+      other = namesake(experiment.runtime.output, stage_plan, plan.stages())
       checked.append({'stage': folder.name, 'ledger': 'not finished' + (f'; {other}' if other else '')})
       continue
     written = read_json(folder / 'ledger.json')

@@ -53,7 +53,7 @@ def show_stage(plan: StudyPlan, stage_plan: StagePlan, number: int, output: str)
   lineage = ' > '.join(p.stage.name for p in stage_plan.lineage())
   state = ' [green](done before)[/green]' if done else ''
   _console().print(f'[bold]{number}/{len(plan.stages())}[/bold] {lineage} [dim]for {", ".join(users)}[/dim]{state}')
-  if not done and (other := namesake(output, stage_plan)):
+  if not done and (other := namesake(output, stage_plan, plan.stages())):
     _console().print(f'  [dim]{escape(other)}[/dim]')
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
@@ -204,18 +205,23 @@ def is_done(output: str | Path, plan: StagePlan) -> bool:
   return (stage_folder(output, plan) / 'done.json').exists()
 
 
-def namesake(output: str | Path, plan: StagePlan) -> str | None:
+def namesake(output: str | Path, plan: StagePlan, study: Iterable[StagePlan]) -> str | None:
   """What sets a stage that is yet to be trained apart from a finished one of its name, in words.
 
+  Args:
+    study: the stages that are meant to be there beside it, which do not count.
+
   Returns:
-    None where there is no finished one; else the folder whose identity is
-    nearest, and what differs.
+    None where there is no other; else the folder whose identity is nearest,
+    and what differs.
   """
+  expected = {stage_folder(output, stage_plan).name for stage_plan in study}
   compared = []
   for done in sorted(Path(output).glob(f'stages/{plan.stage.name}-*/done.json')):
-    found = read_json(done.parent / 'stage.json')['identity']
-    different = list(differences({**plan.identity, 'parent': ''}, {**found, 'parent': ''}))
-    compared.append((different or ['the stage before it is another'], done.parent.name))
+    if done.parent.name not in expected:
+      found = read_json(done.parent / 'stage.json')['identity']
+      different = list(differences({**plan.identity, 'parent': ''}, {**found, 'parent': ''}))
+      compared.append((different or ['the stage before it is another'], done.parent.name))
   if not compared:
     return None
   different, folder = min(compared, key=lambda item: len(item[0]))
