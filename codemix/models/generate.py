@@ -107,9 +107,8 @@ def _continue(
     logits_BxV = decoder.logits(config, params, x_BxD)
     if greedy:
       return logits_BxV.argmax(axis=-1)
-    return sampling.sample(
-      jax.vmap(jax.random.fold_in, (0, None))(keys_B, step), logits_BxV, *options
-    )
+    step_keys_B = jax.vmap(jax.random.fold_in, (0, None))(keys_B, step)
+    return sampling.sample(step_keys_B, logits_BxV, *options)
 
   def read_prompt(q, k, v, cache):
     del cache  # there is none yet
@@ -175,11 +174,7 @@ def _power_of_two(number: int) -> int:
 def _check_options(max_new_tokens: int, temperature: float, top_k: int, top_p: float) -> None:
   checks = {
     'max_new_tokens': (max_new_tokens, max_new_tokens >= 1, 'at least 1'),
-    'temperature': (
-      temperature,
-      0 <= temperature < float('inf'),
-      '0 (greedy) or a positive number',
-    ),
+    'temperature': (temperature, 0 <= temperature < float('inf'), '0 (greedy) or more'),
     'top_k': (top_k, top_k >= 0, 'at least 0 (0: all tokens)'),
     'top_p': (top_p, 0 < top_p <= 1, 'above 0 and at most 1'),
   }

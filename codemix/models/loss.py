@@ -41,17 +41,17 @@ def chunked_cross_entropy(
   """Weighted sum of token losses under the logits `logit_scale * x @ head.T`.
 
   The matmuls take their inputs in the dtype of `x_BxLxD` and accumulate in float32; everything else
-  is float32, the gradient of the head included. At most `chunk` sequence positions (of all rows) have
-  their logits in memory. A length that is not a multiple of it is cut into equal, slightly smaller
-  chunks.
+  is float32, the gradient of the head included. At most `chunk` sequence positions (of all rows)
+  have their logits in memory. A length that is not a multiple of it is cut into equal, slightly
+  smaller chunks.
 
   Args:
     mesh: the mesh that the rows are sharded over. The gradient of the head is then summed over the
       devices once, and not once for each chunk.
 
-  Returns: sum of weights * (nll + z_loss * logsumexp^2), a float32 scalar that can be differentiated
-    by `x_BxLxD` and `head_VxD`; and the nll of each token (nats), float32 [B, L], whose gradient is
-    not propagated.
+  Returns: sum of weights * (nll + z_loss * logsumexp^2), a float32 scalar that can be
+    differentiated by `x_BxLxD` and `head_VxD`; and the nll of each token (nats), float32 [B, L],
+    whose gradient is not propagated.
 
   Raises:
     UserError: B is not divisible by the number of batch shards of `mesh`.
@@ -87,7 +87,7 @@ _loss.defvjp(_loss_forward, _loss_backward)
 
 
 def _scan_shards(head: _Head, x, head_VxD, targets, weights, *, with_gradients: bool):
-  """`_scan_chunks` on each batch shard by itself: the head's gradients meet after the last chunk."""
+  """`_scan_chunks` on each batch shard alone: the head's gradients meet after the last chunk."""
   scan = functools.partial(_scan_chunks, head, with_gradients=with_gradients)
   # Gathered once and in the compute dtype, not in float32 and once for each chunk.
   head_VxD = constrain(head_VxD.astype(x.dtype), head.mesh, 'vocab', None)
@@ -141,7 +141,8 @@ def _scan_chunks(head: _Head, x_BxLxD, head_VxD, targets_BxL, weights_BxL, *, wi
     dhead_DxV += jnp.einsum('bcd,bcv->dv', x_BxCxD, dlogits, preferred_element_type=jnp.float32)
     return (loss, constrain(dhead_DxV, head.mesh, None, 'vocab')), (nll, dx)
 
-  start = jnp.zeros(()), jnp.zeros(head_VxD.T.shape) if with_gradients else None
+  zeros = functools.partial(jnp.zeros, dtype=jnp.float32)
+  start = zeros(()), zeros(head_VxD.T.shape) if with_gradients else None
   (loss, dhead_DxV), (nll, dx) = jax.lax.scan(
     step, start, (split(x_BxLxD), split(targets_BxL), split(weights_BxL))
   )
@@ -162,6 +163,5 @@ def _chunk_dlogits(head: _Head, logits_BxCxV, lse_BxC, targets_BxC, weights_BxC)
   weights = head.logit_scale * weights_BxC
   softmax = jnp.exp(logits_BxCxV - lse_BxC[..., None])
   is_target = targets_BxC[..., None] == jnp.arange(logits_BxCxV.shape[-1])
-  return softmax * (weights * (1 + 2 * head.z_loss * lse_BxC))[..., None] - jnp.where(
-    is_target, weights[..., None], 0
-  )
+  by_lse = weights * (1 + 2 * head.z_loss * lse_BxC)
+  return softmax * by_lse[..., None] - jnp.where(is_target, weights[..., None], 0)

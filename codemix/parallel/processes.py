@@ -48,7 +48,7 @@ def initialize(
   if index == 0:
     roll_call.call(port, count, timeout_s)
   else:
-    roll_call.report(host, port, count, index, timeout_s)
+    roll_call.report(host.strip('[]'), port, count, index, timeout_s)
   jax.config.update('jax_cpu_collectives_implementation', 'gloo')
   jax.distributed.initialize(
     f'{host}:{port}',
@@ -56,7 +56,7 @@ def initialize(
     index,
     initialization_timeout=int(max(timeout_s, 1)),
     heartbeat_timeout_seconds=int(heartbeat_timeout_s),
-    # A process that ends with an error must not make the others wait for five minutes at their exit.
+    # A process that ends with an error must not make the others wait at their exit for long.
     shutdown_timeout_seconds=int(heartbeat_timeout_s),
   )
 

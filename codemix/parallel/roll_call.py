@@ -1,7 +1,7 @@
 """A roll call before a run of several processes: all are there, or the missing ones are named.
 
 Process 0 listens. Each other process says in one line of JSON which one it is; when all are there,
-or when something is wrong, each is told so in one line.
+or when something is wrong, each is told so in one line: GO, or the kind of error and its message.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ def call(port: int, count: int, timeout_s: float) -> None:
           callers.append(caller)
           present.add(_checked_number(*hello, present, count))
     except CodemixError as error:
-      _tell(callers, str(error))
+      _tell(callers, f'{type(error).__name__} {error}')
       raise
     _tell(callers, GO)
 
@@ -56,7 +56,8 @@ def report(host: str, port: int, count: int, index: int, timeout_s: float) -> No
   """As any other process: reports to process 0 and waits for its word.
 
   Raises:
-    CodemixError: process 0 cannot be reached within `timeout_s` seconds, or says what is wrong.
+    CodemixError: process 0 cannot be reached within `timeout_s` seconds, or some did not come.
+    UserError: what is one on process 0, so that all end with the same exit code.
   """
   try:
     connection = _retry(lambda: socket.create_connection((host, port), LINE_SECONDS), timeout_s)
@@ -72,8 +73,11 @@ def report(host: str, port: int, count: int, index: int, timeout_s: float) -> No
       word = connection.makefile('r', encoding='utf-8').readline().strip()
     except OSError:
       word = ''
-  if word != GO:
-    raise CodemixError(word or f'process 0 at {host}:{port} ended during start-up: see its log.')
+  if word == GO:
+    return
+  kind, _, message = word.partition(' ')
+  error = UserError if kind == UserError.__name__ else CodemixError
+  raise error(message or f'process 0 at {host}:{port} ended during start-up: see its log.')
 
 
 def _listen(port: int, count: int) -> socket.socket:

@@ -6,10 +6,12 @@ import functools
 from typing import Any, NamedTuple
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import optax
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
+from codemix.errors import NonFiniteError
 from codemix.models import decoder
 from codemix.models.config import ModelConfig
 from codemix.parallel.sharding import parameter_shardings
@@ -91,6 +93,23 @@ def hand_off(parent: TrainState, fresh: TrainState, handoff: Handoff) -> TrainSt
   moments = parent if handoff.optimizer == KEPT else fresh
   step = parent if handoff.step == KEPT else fresh
   return TrainState(weights.params, with_step(moments.opt_state, step_of(step.opt_state)))
+
+
+def require_finite(state: TrainState, where: str) -> None:
+  """Raises NonFiniteError where a parameter or moment is NaN or infinite: such a state is never saved.
+
+  A finite gradient can still overflow a parameter, at an absurd rate.
+  """
+  if not _all_finite(state):
+    raise NonFiniteError(
+      f'{where}: a parameter or an optimizer moment is not finite after the update. Nothing after the last checkpoint is kept.'
+    )
+
+
+@jax.jit
+def _all_finite(state: TrainState) -> jax.Array:
+  finite = [jnp.isfinite(leaf).all() for leaf in jax.tree.leaves(state)]
+  return jnp.stack(finite).all()
 
 
 @functools.cache

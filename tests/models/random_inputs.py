@@ -44,7 +44,7 @@ def random_documents(
 
 
 def random_params(config: ModelConfig, seed: int = 0) -> decoder.Params:
-  """Parameters of about the usual sizes, norm scales not all 1; without compiling JAX's generator."""
+  """Parameters whose norm scales are not all 1; JAX's generator would take long to compile."""
   rng = np.random.default_rng(seed)
 
   def draw(path, shape):

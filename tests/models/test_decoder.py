@@ -42,7 +42,7 @@ def random_rows(seed=0):
 
 
 def reference_logits(config, params, inputs):
-  """Logits [L, V] of one document, in float64 and by the book: positions turn neighbouring numbers."""
+  """Logits [L, V] of one document, in float64, by the book: positions turn neighbouring numbers."""
   params = jax.tree.map(lambda a: np.asarray(a, np.float64), params)
 
   def norm(x, scale):

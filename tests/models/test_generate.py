@@ -80,6 +80,12 @@ def test_samples_differ_by_seed_and_by_repetition_only(params, prompts):
   assert sample([prompt], seed=1) != sample([prompt], seed=0) == many[:1]
 
 
+def test_different_prompts_draw_different_numbers(params):
+  indifferent = jax.tree.map(np.zeros_like, params)  # every token is as likely, whatever came before
+  first, second = continue_(CONFIG, indifferent, [[5], [6]], temperature=1.0)
+  assert first != second
+
+
 def test_a_continuation_ends_at_eos_without_it(params, prompts):
   full = continue_(CONFIG, params, prompts)
   for tokens in full:

@@ -1,0 +1,111 @@
+"""Follows a stage step by step: its metrics to files, its draws to the realised ledger."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import jax
+import numpy as np
+
+from codemix.errors import NonFiniteError
+from codemix.training import metrics
+from codemix.training.stage import StagePlan
+
+Realised = dict[str, dict[str, int]]  # source -> what the ledger counts
+
+
+class StageLog:
+  """Writes each step's metrics and adds up the realised ledger.
+
+  Args:
+    plan: of the stage.
+    folder: of the stage; None where another process writes.
+    names: the sources by index.
+    done: steps of the stage done before.
+    realised: what they drew.
+    peak_tflops: of all devices together, where it is known.
+    flops_per_token: of training.
+    tensorboard: whether to mirror the metrics.
+  """
+
+  def __init__(
+    self,
+    plan: StagePlan,
+    folder: Path | None,
+    names: Sequence[str],
+    done: int,
+    realised: Realised,
+    *,
+    peak_tflops: float | None,
+    flops_per_token: float,
+    tensorboard: bool,
+  ):
+    self.realised = realised
+    self._plan, self._names = plan, names
+    self._peak_tflops, self._flops_per_token = peak_tflops, flops_per_token
+    self._clock, self._starting = time.monotonic(), True
+    self._lines: tuple[metrics.JsonLines, ...] = ()
+    self._board = None
+    if folder is not None:
+      after = plan.first_step + done
+      files = ('metrics.jsonl', 'timing.jsonl')
+      self._lines = tuple(metrics.JsonLines(folder / name, after) for name in files)
+      self._board = metrics.TensorBoard(folder / 'tensorboard', after) if tensorboard else None
+
+  def write(self, index: int, values: dict[str, jax.Array]) -> tuple[int, float, float]:
+    """Waits for a step's metrics and writes them.
+
+    Returns:
+      (steps of the stage done, loss, tokens/s).
+
+    Raises:
+      NonFiniteError: the loss or the gradient is not finite.
+    """
+    plan = self._plan
+    host = {key: np.asarray(value) for key, value in values.items()}
+    tokens_before = sum(counts['loss_tokens'] for counts in self.realised.values())
+    record = metrics.step_record(
+      plan.first_step + index + 1, index + 1, tokens_before, plan.rates[index], host, self._names
+    )
+    if not metrics.is_finite(record):
+      first = index * plan.stage.batch
+      raise NonFiniteError(
+        f"stage '{plan.stage.name}', step {record['step']}: the loss is {record['loss']}, the gradient norm {record['grad_norm']}. "
+        f'Nothing after the last checkpoint is kept; `codemix inspect --stage={plan.hash[:12]} --step={index + 1}` shows its rows '
+        f'({first:,} to {first + plan.stage.batch - 1:,} of the stage).'
+      )
+    for name, counts in metrics.count_rows(host, self._names).items():
+      for key, count in counts.items():
+        self.realised[name][key] += count
+    timing = self._time(record['step'], int(host['tokens'].sum()))
+    for file, line in zip(self._lines, (record, timing), strict=False):
+      file.append(line)
+    if self._board:
+      self._board.append({**record, **timing})
+    return index + 1, record['loss'], timing.get('tokens_per_second', 0.0)
+
+  def _time(self, step: int, tokens: int) -> metrics.Record:
+    now = time.monotonic()
+    seconds, self._clock = now - self._clock, now
+    if self._starting:
+      # The first step of a process compiles; its speed would mislead.
+      self._starting = False
+      return {'step': step, 'seconds': seconds}
+    timing = {'step': step, 'seconds': seconds, 'tokens_per_second': tokens / seconds}
+    if self._peak_tflops:
+      flops = timing['tokens_per_second'] * self._flops_per_token
+      timing['mfu'] = flops / (self._peak_tflops * 1e12)
+    return timing
+
+  def flush(self) -> None:
+    """Puts every line on disk."""
+    for file in self._lines:
+      file.flush()
+
+  def close(self) -> None:
+    for file in self._lines:
+      file.close()
+    if self._board:
+      self._board.close()

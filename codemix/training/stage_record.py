@@ -1,0 +1,74 @@
+"""What a stage leaves in its folder beside checkpoints and metrics: what it is, its plan, its result."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+from codemix.data import ledger
+from codemix.errors import UserError
+from codemix.files import read_json, write_json, write_text
+from codemix.identity import differences
+from codemix.models.config import ModelConfig
+from codemix.training.stage import StagePlan
+from codemix.training.stage_log import Realised
+
+
+def write_plan(folder: Path, plan: StagePlan, model: ModelConfig) -> None:
+  """Writes plan.json, rate.csv and, last, stage.json.
+
+  Raises:
+    UserError: the folder's stage.json is of something else.
+  """
+  written = folder / 'stage.json'
+  if written.exists() and (
+    different := list(differences(plan.identity, read_json(written).get('identity', {})))
+  ):
+    raise UserError(
+      f'{written} is not what this stage was named for: {"; ".join(different[:3])}. Move the folder away.'
+    )
+  write_json(
+    folder / 'plan.json',
+    {
+      'steps': plan.steps,
+      'batch': plan.stage.batch,
+      'length': plan.length,
+      'tokens': plan.tokens,
+      'remainder_tokens': plan.remainder_tokens,
+      'first_step': plan.first_step,
+      'parameters': model.parameter_count()['total'],
+      'flops_per_token': model.flops_per_token(plan.length)['total'],
+      'mixture': plan.stage.tree().to_json(),
+      'sources': [dataclasses.asdict(draw) for draw in plan.draws],
+    },
+  )
+  lines = [f'{plan.first_step + i + 1},{rate!r}\n' for i, rate in enumerate(plan.rates.tolist())]
+  write_text(folder / 'rate.csv', 'step,rate\n' + ''.join(lines))
+  parent = plan.parent.hash if plan.parent else None
+  write_json(
+    written,
+    {'name': plan.stage.name, 'hash': plan.hash, 'parent': parent, 'identity': plan.identity},
+  )
+
+
+def write_result(
+  folder: Path, plan: StagePlan, realised: Realised, checkpoint: str, parent_folder: Path | None
+) -> None:
+  """Compares the ledger with the plan, writes it, and calls the stage done.
+
+  Args:
+    realised: what the stage's steps drew.
+    checkpoint: digest of the stage's last one.
+    parent_folder: of the stage before, to whose ledger this one is chained.
+
+  Raises:
+    CodemixError: the ledger does not agree with the plan.
+  """
+  ledger.compare(plan.draws, realised, f"stage '{plan.stage.name}'")
+  parent_hash = read_json(parent_folder / 'ledger.json')['hash'] if parent_folder else None
+  entry = ledger.entry(plan.stage.name, plan.draws, realised, parent_hash)
+  write_json(folder / 'ledger.json', entry)
+  write_json(
+    folder / 'done.json',
+    {'step': plan.last_step, 'checkpoint': checkpoint, 'ledger': entry['hash']},
+  )
