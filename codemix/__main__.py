@@ -1,8 +1,6 @@
 """`python -m codemix` is the same as `codemix`."""
 
-import sys
-
-from codemix.cli import main
+from codemix.cli import entry
 
 if __name__ == '__main__':
-  sys.exit(main())
+  entry()

@@ -63,6 +63,14 @@ def main(argv: Sequence[str] | None = None) -> int:
   return _run(verb, rest)
 
 
+def entry() -> NoReturn:
+  """The console script: runs one verb and ends the process with its exit code."""
+  exit_code = main()
+  if processes := sys.modules.get('codemix.parallel.processes'):
+    processes.leave(exit_code)  # where there are several, an ordinary exit would lose the code
+  sys.exit(exit_code)
+
+
 def _run(verb: str, rest: list[str]) -> int:
   try:
     command = importlib.import_module(f'codemix.commands.{verb}')

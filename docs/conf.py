@@ -15,6 +15,8 @@ myst_heading_anchors = 3
 # Docstrings say `name` for code, as Markdown does.
 default_role = 'code'
 napoleon_use_ivar = True
+napoleon_attr_annotations = False
+toc_object_entries_show_parents = 'hide'
 autodoc_typehints = 'signature'
 autodoc_member_order = 'bysource'
 python_maximum_signature_line_length = 88
@@ -27,10 +29,10 @@ html_sidebars = {'**': ['about.html', 'navigation.html', 'searchbox.html']}
 html_theme_options = {
   'description': 'Text and code in pre-training data, stage by stage, on JAX.',
   'fixed_sidebar': True,
-  'page_width': '1080px',
+  'page_width': '1160px',
   'sidebar_width': '210px',
-  'body_max_width': '48em',
+  'body_max_width': '54em',
   'font_family': 'Georgia, "DejaVu Serif", serif',
-  'code_font_size': '0.85em',
+  'code_font_size': '0.8em',
   'show_powered_by': False,
 }

@@ -14,11 +14,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-import gin
 import pytest
 
 import codemix
-import codemix.configurables  # noqa: F401 (registers what gin may bind)
+import codemix.configurables
+import gin
 from codemix import cli
 from codemix.commands import experiment
 from codemix.data.ledger import Draw

@@ -2,7 +2,7 @@
 
     python -m tests.faults.driver DATA OUTPUT CACHE [--at MODULE:FUNCTION --call N --send SIGNAL]
 
-MODULE:FUNCTION, such as codemix.training.loop:_Log.write, is wrapped so that its N-th call first
+MODULE:FUNCTION, such as codemix.training.stage_log:StageLog.write, is wrapped so that its N-th call first
 sends SIGNAL to the process: SIGKILL, which nothing survives, or SIGTERM.
 """
 

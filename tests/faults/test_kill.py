@@ -12,20 +12,21 @@ import pytest
 from tests.faults.runs import assert_same, finish, result_of
 
 LOOP, RUNNER, CHECKPOINTS = 'codemix.training.loop', 'codemix.studies.runner', 'codemix.checkpoints'
+STEP = 'codemix.training.stage_log:StageLog.write'
 
 # The study has stages of 6, 6 and 3 steps, saves every 4 and scores each stage on two sources.
 MOMENTS = {
   'before the first step': (f'{LOOP}:init_state', 1),
-  'in a step, before any checkpoint': (f'{LOOP}:_Log.write', 3),
-  'in a step, after a checkpoint': (f'{LOOP}:_Log.write', 6),
+  'in a step, before any checkpoint': (STEP, 3),
+  'in a step, after a checkpoint': (STEP, 6),
   'in the middle of a save': (f'{CHECKPOINTS}:_SealedPath.finalize', 1),
   'while a save is copied from the devices': (f'{CHECKPOINTS}:Checkpoints.save', 2),
   'between commit and digest': (f'{CHECKPOINTS}:_seal', 2),
   'between digest and deleting an older checkpoint': (f'{CHECKPOINTS}:_drop_stray_seals', 3),
-  'between the last checkpoint and the result': (f'{LOOP}:_write_result', 1),
-  'between the ledger and the result': ('codemix.checkpoints:Checkpoints.digest', 1),
+  'between the last checkpoint and the result': (f'{LOOP}:write_result', 1),
+  'between the ledger and the result': ('codemix.training.stage_record:write_json', 4),
   'at the hand-off, with the parent restored': (f'{LOOP}:hand_off', 1),
-  'in the second stage': (f'{LOOP}:_Log.write', 8),
+  'in the second stage': (STEP, 8),
   'while evaluating': (f'{RUNNER}:score_documents', 2),
   'between scores and evaluation.json': (f'{RUNNER}:write_bytes', 4),
 }
@@ -58,7 +59,7 @@ def result_is_incomplete(output) -> bool:
 
 def test_a_checkpoint_counts_as_soon_as_it_is_committed(place, tmp_path):
   # Killed long after the save of step 4, and before any other: step 4 is where the run goes on.
-  place.run(tmp_path, '--at', f'{LOOP}:_write_result')
+  place.run(tmp_path, '--at', f'{LOOP}:write_result')
   checkpoints = next(tmp_path.glob('stages/*/checkpoints'))
   assert {path.name for path in checkpoints.iterdir()} == {'4', '4.digest.json', '6', '6.digest.json'}
 

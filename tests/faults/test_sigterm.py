@@ -7,13 +7,13 @@ import pytest
 from codemix.errors import Preempted
 from tests.faults.runs import assert_same, result_of
 
-LOOP, RUNNER = 'codemix.training.loop', 'codemix.studies.runner'
+STEP = 'codemix.training.stage_log:StageLog.write'
 
 # moment -> (function, call, the checkpoints that the first stages hold after it)
 MOMENTS = {
-  'in a step': (f'{LOOP}:_Log.write', 3, {'balanced': '5'}),
-  'in the last step of a stage': (f'{LOOP}:_Log.write', 6, {'balanced': '6'}),
-  'while evaluating': (f'{RUNNER}:score_documents', 2, {'balanced': '6'}),
+  'in a step': (STEP, 3, {'balanced': '5'}),
+  'in the last step of a stage': (STEP, 6, {'balanced': '6'}),
+  'while evaluating': ('codemix.studies.runner:score_documents', 2, {'balanced': '6'}),
 }
 
 
@@ -36,7 +36,7 @@ def test_a_run_asked_to_stop_saves_and_goes_on_to_the_same_end(moment, place, un
 def test_a_run_asked_to_stop_in_every_other_step_still_gets_there(place, undisturbed, tmp_path):
   codes = []
   while not codes or codes[-1]:
-    codes.append(place.run(tmp_path, '--at', f'{LOOP}:_Log.write', '--send', 'SIGTERM').returncode)
+    codes.append(place.run(tmp_path, '--at', STEP, '--send', 'SIGTERM').returncode)
     assert len(codes) < 20
   assert set(codes[:-1]) == {75}
   assert_same(result_of(tmp_path), undisturbed)

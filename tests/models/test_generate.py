@@ -81,7 +81,7 @@ def test_samples_differ_by_seed_and_by_repetition_only(params, prompts):
 
 
 def test_different_prompts_draw_different_numbers(params):
-  indifferent = jax.tree.map(np.zeros_like, params)  # every token is as likely, whatever came before
+  indifferent = jax.tree.map(np.zeros_like, params)  # all tokens are as likely
   first, second = continue_(CONFIG, indifferent, [[5], [6]], temperature=1.0)
   assert first != second
 
