@@ -201,7 +201,11 @@ def damage(folder: Path, step: int) -> str | None:
   seal = _digest_file(folder, step)
   if not seal.exists():
     return 'it was not completely written'
-  expected, found = read_json(seal), dict(_file_digests(folder / str(step)))
+  try:
+    expected = read_json(seal)
+  except UserError:
+    return f'its digest file {seal.name} cannot be read'
+  found = dict(_file_digests(folder / str(step)))
   different = sorted(name for name in expected.keys() | found.keys() if expected.get(name) != found.get(name))
   if not different:
     return None

@@ -39,7 +39,7 @@ VERBS = {
   ),
   'report': ('write report.html, report.md and results.csv of a study', 'codemix report --output=runs/quickstart'),
   'inspect': (
-    'show the plan of a recipe, or what a stage read and scored',
+    'show the plan of a recipe, the rows of a step, or whether the ledgers agree',
     'codemix inspect --gin_file=studies/quickstart.gin',
   ),
 }

@@ -14,13 +14,22 @@ from pathlib import Path
 
 
 def canonical(value: object) -> str:
-  """The one JSON text of `value`: keys sorted, no white space, NaN refused."""
-  return json.dumps(value, sort_keys=True, separators=(',', ':'), allow_nan=False)
+  """The one JSON text of `value`: keys sorted, no white space, 2.0 written as 2, NaN refused."""
+  return json.dumps(_normal(value), sort_keys=True, separators=(',', ':'), allow_nan=False)
 
 
 def digest(value: object) -> str:
   """sha256 of the canonical JSON, 64 hex digits."""
   return hashlib.sha256(canonical(value).encode()).hexdigest()
+
+
+def _normal(value: object) -> object:
+  """The same data with whole floats as ints: `200e9` and `200_000_000_000` are one budget."""
+  if isinstance(value, dict):
+    return {key: _normal(item) for key, item in value.items()}
+  if isinstance(value, (list, tuple)):
+    return [_normal(item) for item in value]
+  return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
 def file_digest(path: Path) -> str:

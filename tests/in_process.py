@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import jax
 import numpy as np
 import pytest
@@ -19,15 +17,18 @@ def one_device_mesh() -> Mesh:
   return make_mesh(MeshConfig(data=1), jax.devices()[:1])
 
 
+def use_one_device(patch: pytest.MonkeyPatch) -> None:
+  """Lets studies run on one device, where the tests have eight."""
+  patch.setattr('codemix.studies.runner.make_mesh', lambda config: one_device_mesh())
+
+
 @pytest.fixture
 def one_device(monkeypatch) -> None:
-  """Lets studies run on one device, where the tests have eight."""
-  monkeypatch.setattr('codemix.studies.runner.make_mesh', lambda config: one_device_mesh())
+  use_one_device(monkeypatch)
 
 
-@pytest.fixture
-def fed(monkeypatch) -> Iterator[list[list[Batch]]]:
-  """What the train step is called with: the global batches of each stage, in order."""
+def record_batches(patch: pytest.MonkeyPatch) -> list[list[Batch]]:
+  """What the train step is called with: a list that fills with the global batches of each stage."""
   stages: list[list[Batch]] = []
   make_train_step = loop.make_train_step
 
@@ -42,5 +43,5 @@ def fed(monkeypatch) -> Iterator[list[list[Batch]]]:
 
     return step
 
-  monkeypatch.setattr(loop, 'make_train_step', make_recording_step)
+  patch.setattr(loop, 'make_train_step', make_recording_step)
   return stages

@@ -32,7 +32,7 @@ def run(arguments: argparse.Namespace) -> None:
   prepare_in_own_process(experiment.study, experiment.data, experiment.gin_arguments)
   results = evaluate_finished(experiment.study, experiment.data, experiment.runtime)
   if arguments.stage:
-    chosen = {k: v for k, v in results.items() if arguments.stage == v['stage'] or k.endswith(arguments.stage)}
+    chosen = {k: v for k, v in results.items() if arguments.stage == v['stage'] or k.rpartition('-')[2].startswith(arguments.stage)}
     if not chosen:
       names = {result['stage'] for result in results.values()}
       raise UserError(f"no finished stage is named '{arguments.stage}'.{nearest(arguments.stage, names)}")

@@ -61,15 +61,15 @@ def add_format_argument(parser: argparse.ArgumentParser) -> None:
 
 
 def start_processes(arguments: argparse.Namespace) -> None:
-  """Joins the other processes, where the flags say that there are any."""
+  """Joins the other processes, where the flags or the cluster's launcher say that there are any."""
   given = (arguments.coordinator_address, arguments.num_processes, arguments.process_id)
-  if all(value is None for value in given):
-    return
-  if any(value is None for value in given):
+  named = [value is not None for value in given]
+  if any(named) and not all(named):
     raise UserError('--coordinator_address, --num_processes and --process_id go together: give all three, or none.')
   from codemix.parallel import processes
 
-  processes.initialize(*given)
+  if all(named) or processes.started_by_cluster():
+    processes.initialize(*given)
 
 
 def keep_compiled_programs(runtime: Runtime) -> None:
@@ -113,5 +113,5 @@ def _study(files: list[str]) -> Study:
     raise UserError(
       f'neither Study.recipes nor Recipe.stages is bound by {", ".join(files) or "the flags"}; name a file of gin/recipes or gin/studies.'
     )
-  name = Path(files[-1]).stem if files else 'recipe'
+  name = Path(files[0]).stem if files else 'recipe'
   return config.build('Study', name=name, recipes={name: config.build('Recipe')})

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import json
+import sys
 
 import numpy as np
 
@@ -41,7 +42,8 @@ def run(arguments: argparse.Namespace) -> None:
     from codemix.parallel.mesh import make_mesh
     from codemix.studies.announce import show_plan
 
-    show_plan(plan, make_mesh(experiment.runtime.mesh))
+    runtime = experiment.runtime
+    show_plan(plan, make_mesh(runtime.mesh), runtime.output, sys.stdout)
 
 
 def _print(records: list[dict], form: str, line) -> None:

@@ -11,6 +11,7 @@ import functools
 import importlib
 import inspect
 import os
+import sys
 from collections.abc import Callable, Iterator
 
 import numpy as np
@@ -38,6 +39,8 @@ def import_tasks(data: Data) -> None:
     UserError: a module is not there.
   """
   os.environ['CODEMIX_DATA_DIR'] = str(data.root)
+  if '' not in sys.path and os.getcwd() not in sys.path:
+    sys.path.append(os.getcwd())  # where a user's own module lies; a console script does not look there
   for module in data.task_modules:
     try:
       importlib.import_module(module)
@@ -186,8 +189,9 @@ def store_identity(task: seqio.Task, split: str, tokenizer: Tokenizer, shards: i
 def source_identity(source: seqio.DataSource, split: str) -> dict:
   """What a SeqIO source holds: digests of its files, or its own description."""
   if isinstance(source, seqio.TfdsDataSource):
-    builder = source.tfds_dataset.builder
-    return {'tfds': builder.info.full_name, 'split': split}
+    tfds = source.tfds_dataset
+    slices = tfds.tfds_splits or {}
+    return {'tfds': tfds.builder.info.full_name, 'split': repr(slices.get(split, split))}
   if isinstance(source, seqio.FunctionDataSource):
     return {'function': describe_function(source._dataset_fn)}
   files = sorted(source.list_shards(split))

@@ -61,6 +61,14 @@ def initialize(
   )
 
 
+def started_by_cluster() -> bool:
+  """Whether a cluster's launcher (SLURM, GKE with TPUs) started several processes, this among them."""
+  return any(
+    cluster.is_env_present() and (cluster.get_process_count() or 1) > 1
+    for cluster in (clusters.SlurmCluster, clusters.GkeTpuCluster)
+  )
+
+
 def barrier(name: str, timeout_s: float) -> None:
   """Waits until every process of the run is at the barrier `name`; alone, returns at once.
 

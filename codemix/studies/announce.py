@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from fractions import Fraction
+from typing import TextIO
 
 import jax
 import jax.numpy as jnp
@@ -27,21 +28,26 @@ UTILISATION = 0.4
 BARS = '▁▂▃▄▅▆▇█'
 
 
-def show_plan(plan: StudyPlan, mesh: Mesh) -> None:
-  """Prints models, devices, the stage tree with its mixtures, and every recipe's rate curve."""
-  console = _console()
+def show_plan(plan: StudyPlan, mesh: Mesh, output: str, stream: TextIO = sys.stderr) -> None:
+  """Prints models, devices, the stage tree with its mixtures, and every recipe's rate curve.
+
+  Args:
+    output: where finished stages would lie, which are not to be trained again.
+    stream: stderr beside a run, whose results go to stdout.
+  """
+  console = _console(stream)
   study = plan.study
-  console.print(f'[bold]{study.name}[/bold]: {len(plan.recipes)} recipes')
+  console.print(f'[bold]{escape(study.name)}[/bold]: {len(plan.recipes)} recipes')
   for name, recipe in study.recipes.items():
     plans = plan.recipes[name]
     console.print(f'  {name}: ' + ' → '.join(f'{p.stage.name} {formatting.tokens(p.tokens)}' for p in plans) + ' tokens')
     console.print(f'    rate {_sparkline(np.concatenate([p.rates for p in plans]))} {_rates(plans)}')
     if recipe.description:
-      console.print(f'    [dim]{recipe.description}[/dim]')
+      console.print(f'    [dim]{escape(recipe.description)}[/dim]')
   console.print()
   for root in (p for p in plan.stages() if p.parent is None):
     console.print(_stage_tree(plan, root))
-  _show_model(console, plan, mesh)
+  _show_cost(console, plan, mesh, output)
 
 
 def show_stage(plan: StudyPlan, stage_plan: StagePlan, number: int, output: str) -> None:
@@ -52,9 +58,9 @@ def show_stage(plan: StudyPlan, stage_plan: StagePlan, number: int, output: str)
   users = [name for name, plans in plan.recipes.items() if stage_plan in plans]
   lineage = ' > '.join(p.stage.name for p in stage_plan.lineage())
   state = ' [green](done before)[/green]' if done else ''
-  _console().print(f'[bold]{number}/{len(plan.stages())}[/bold] {lineage} [dim]for {", ".join(users)}[/dim]{state}')
+  _console(sys.stderr).print(f'[bold]{number}/{len(plan.stages())}[/bold] {lineage} [dim]for {", ".join(users)}[/dim]{state}')
   if not done and (other := namesake(output, stage_plan, plan.stages())):
-    _console().print(f'  [dim]{escape(other)}[/dim]')
+    _console(sys.stderr).print(f'  [dim]{escape(other)}[/dim]')
 
 
 def show_scores(stage_plan: StagePlan, evaluation: dict) -> None:
@@ -62,7 +68,7 @@ def show_scores(stage_plan: StagePlan, evaluation: dict) -> None:
     f'{name} {score["bits_per_byte"]:.4f}' for name, score in evaluation['sources'].items()
   )
   if scores:
-    _console().print(f'  held-out bits per byte after {stage_plan.stage.name}: {scores}')
+    _console(sys.stderr).print(f'  held-out bits per byte after {stage_plan.stage.name}: {scores}')
 
 
 def mixture_tree(mixture: Mixture, tokens: int, share: Fraction = Fraction(1)) -> Tree:
@@ -107,23 +113,24 @@ def _stage_tree(plan: StudyPlan, node: StagePlan) -> Tree:
   return tree
 
 
-def _show_model(console: Console, plan: StudyPlan, mesh: Mesh) -> None:
+def _show_cost(console: Console, plan: StudyPlan, mesh: Mesh, output: str) -> None:
   for model in dict.fromkeys(recipe.model for recipe in plan.study.recipes.values()):
     parameters = model.parameter_count()
     parts = ', '.join(f'{part} {count:,}' for part, count in parameters.items() if part != 'total')
     console.print(f'model: {parameters["total"]:,} parameters ({parts}), {model.dtype} on float32')
-  flops = sum(
-    plan.recipe_of(p).model.flops_per_token(p.length)['total'] * p.tokens for p in plan.stages()
-  )
+  left = [p for p in plan.stages() if not is_done(output, p)]
+  flops = sum(plan.recipe_of(p).model.flops_per_token(p.length)['total'] * p.tokens for p in left)
   savings = plan.savings()
   devices = f'{mesh.size} x {mesh.devices.flat[0].device_kind}'
   layout = ' x '.join(f'{axis} {size}' for axis, size in mesh.shape.items())
   console.print(f'devices: {devices} ({layout})')
   console.print(
-    f'to train: {formatting.tokens(savings["stage_tokens_trained"])} tokens in {savings["stages_trained"]} stages; each recipe alone would make it '
+    f'all stages: {formatting.tokens(savings["stage_tokens_trained"])} tokens in {savings["stages_trained"]}, of which {len(left)} are to be trained; each recipe alone would make it '
     f'{formatting.tokens(savings["stage_tokens_alone"])} in {savings["stages_alone"]} '
     f'({1 - savings["stage_tokens_trained"] / savings["stage_tokens_alone"]:.0%} saved)'
   )
+  if not left:
+    return
   seconds = flops / (UTILISATION * _matmul_rate() * mesh.size)
   console.print(
     f'time: {flops:.3g} training FLOPs, about {formatting.duration(seconds)} at {UTILISATION:.0%} of the matmul rate measured just now\n'
@@ -155,7 +162,7 @@ def _sparkline(values: np.ndarray, width: int = 44) -> str:
   return ''.join(BARS[min(int(level * len(BARS)), len(BARS) - 1)] for level in levels)
 
 
-def _console() -> Console:
+def _console(stream: TextIO) -> Console:
   # Where there is no terminal, rich takes 80 columns; the tables want more.
-  width = None if sys.stdout.isatty() else 120
-  return Console(highlight=False, soft_wrap=True, width=width)
+  width = None if stream.isatty() else 120
+  return Console(file=stream, highlight=False, soft_wrap=True, width=width)

@@ -46,7 +46,7 @@ def run_study(study: Study, data: Data, runtime: Runtime, command: str = '') -> 
   checkpoint_bytes = max(state_bytes(r.model, r.optimizer) for r in study.recipes.values())
   check_runtime(plan, runtime, batch_shards(mesh), checkpoint_bytes)
   if not jax.process_index():
-    announce.show_plan(plan, mesh)
+    announce.show_plan(plan, mesh, runtime.output)
     write_json(Path(runtime.output) / 'study.json', _describe(plan, runtime, command))
     keep_tokenizer(Path(runtime.output), plan.tokenizer, data.tokenizer_path)
   with stopping_at_once():

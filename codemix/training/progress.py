@@ -60,7 +60,8 @@ def _lines(name: str, steps: int, done_before: int) -> Update:
     last = now
     eta = (now - began) / max(done - done_before, 1) * (steps - done)
     print(
-      f'  {name}: step {done:,} of {steps:,}, loss {loss:.3f}, {speed:,.0f} tokens/s, ETA {eta:.0f} s',
+      f'  {name}: step {done:,} of {steps:,}, loss {loss:.3f}, ETA {eta:.0f} s'
+      + (f', {speed:,.0f} tokens/s' if speed else ''),
       file=sys.stderr,
       flush=True,
     )

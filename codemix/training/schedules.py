@@ -48,6 +48,11 @@ class LinearTo:
   """A straight line from the current rate, or from `start`, to an absolute `floor`.
 
   The study's cooldown: linear to 1e-6.
+
+  Attributes:
+    floor: last rate.
+    start: first rate; None for the rate at which the stage before ended.
+    horizon: as of `WarmupCosine`.
   """
 
   floor: float = 1e-6
@@ -67,7 +72,13 @@ class LinearTo:
 
 @dataclasses.dataclass(frozen=True)
 class Constant:
-  """One rate throughout, after an optional linear warm-up; None for the current rate."""
+  """One rate throughout, after an optional linear warm-up.
+
+  Attributes:
+    rate: None for the rate at which the stage before ended.
+    warmup_steps: steps of the warm-up.
+    horizon: as of `WarmupCosine`.
+  """
 
   rate: float | None = None
   warmup_steps: int = 0
@@ -87,7 +98,15 @@ class Constant:
 
 @dataclasses.dataclass(frozen=True)
 class WarmupStableDecay:
-  """Warm-up, a plateau at `peak`, and a linear decay to `floor` over the last part."""
+  """Warm-up, a plateau at `peak`, and a linear decay to `floor` over the last part.
+
+  Attributes:
+    peak: the plateau's rate.
+    warmup_steps, warmup_fraction: as of `WarmupCosine`.
+    decay_fraction: the last part, as a fraction of the curve's steps.
+    floor: last rate.
+    horizon: as of `WarmupCosine`.
+  """
 
   peak: float
   warmup_steps: int | None = None

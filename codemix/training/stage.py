@@ -103,7 +103,8 @@ class Stage:
     schedule = self.schedule and {'kind': type(self.schedule).__name__, **dataclasses.asdict(self.schedule)}
     return {
       'tokens': self.tokens,
-      'mixture': [part.to_json() for part in self.tree().parts],
+      # Groups only name what they hold, and a source without weight is not read.
+      'mixture': [[name, str(share)] for name, share in self.tree().shares().items() if share],
       'batch': self.batch,
       'schedule': schedule,
       'handoff': dataclasses.asdict(self.handoff),

@@ -13,7 +13,6 @@ import codemix
 from codemix.data.settings import Data
 from codemix.files import read_json
 from tests import tiny_study
-from tests.in_process import fed, one_device
 
 LENGTH, EOS = tiny_study.LENGTH, 2
 IDS = {'prose': range(3, 60), 'programs': range(60, 140), 'markup': range(140, 259)}
@@ -62,8 +61,8 @@ def ran(tmp_path_factory) -> Ran:
     ]
     stages[2] = dataclasses.replace(stages[2], rewind=('markup',))
     recipe = tiny_study.recipe(*stages, max_epochs=8)
-    one_device.__wrapped__(patch)
-    batches = fed.__wrapped__(patch)
+    use_one_device(patch)
+    batches = record_batches(patch)
     study = codemix.Study(name='shares', recipes={'only': recipe})
     output = codemix.run_study(study, data, tiny_study.runtime(root / 'run'))
     folders = [next(output.glob(f'stages/stage{i}-*')) for i in range(len(PLAN))]

@@ -1,0 +1,168 @@
+"""The runner: each shared beginning is trained once, and is what each recipe would have trained alone."""
+
+from __future__ import annotations
+
+import dataclasses
+import shutil
+from pathlib import Path
+
+import pytest
+
+import codemix
+from codemix.files import read_json
+from codemix.studies.runner import evaluate_finished
+from codemix.training import loop
+from tests import tiny_study
+from tests.faults.runs import assert_same, result_of
+from tests.in_process import use_one_device
+
+pytestmark = pytest.mark.usefixtures('one_device')
+
+BEGINNING = tiny_study.stage('balanced', {'text': 0.5, 'code': 0.5}, 4)
+TO_TEXT = tiny_study.stage('continued', {'text': 0.9, 'code': 0.1}, 4)
+TO_CODE = tiny_study.stage('continued', {'text': 0.1, 'code': 0.9}, 4)
+END = tiny_study.cooldown({'text': 0.8, 'code': 0.2}, 2)
+RECIPES = {
+  'to_text': tiny_study.recipe(BEGINNING, TO_TEXT, END),
+  'to_code': tiny_study.recipe(BEGINNING, TO_CODE, END),
+}
+
+
+@pytest.fixture(scope='module')
+def data(tmp_path_factory) -> codemix.Data:
+  return tiny_study.prepare(tmp_path_factory.mktemp('data'), bytes_each=6_000)
+
+
+@pytest.fixture
+def trained(monkeypatch) -> list[str]:
+  """The stages whose steps are run, in order."""
+  names = []
+  run_steps = loop._run_steps
+
+  def counting(trainer, plan, *rest):
+    names.append(plan.stage.name)
+    return run_steps(trainer, plan, *rest)
+
+  monkeypatch.setattr(loop, '_run_steps', counting)
+  return names
+
+
+def run(data, output: Path, **recipes: codemix.Recipe) -> Path:
+  return codemix.run_study(tiny_study.study(**recipes), data, tiny_study.runtime(output))
+
+
+@pytest.fixture(scope='module')
+def together(data, tmp_path_factory) -> Path:
+  with pytest.MonkeyPatch.context() as patch:
+    use_one_device(patch)
+    return run(data, tmp_path_factory.mktemp('together'), **RECIPES)
+
+
+@pytest.fixture
+def files(together) -> dict[Path, tuple[int, bytes]]:
+  return snapshot(together)
+
+
+def snapshot(output: Path) -> dict[Path, tuple[int, bytes]]:
+  paths = [path for path in (output / 'stages').rglob('*') if path.is_file()]
+  return {path: (path.stat().st_mtime_ns, path.read_bytes()) for path in paths}
+
+
+@pytest.mark.parametrize('name', RECIPES)
+def test_a_recipe_that_shares_its_beginning_ends_bitwise_as_if_trained_alone(name, data, together, tmp_path):
+  alone = result_of(run(data, tmp_path, **{name: RECIPES[name]}))
+  shared = result_of(together)
+  assert_same({key: shared[key] for key in alone}, alone)
+  assert len({key.split('/')[0] for key in alone if '/' in key}) == 3
+
+
+def test_a_shared_beginning_is_trained_once(data, trained, tmp_path):
+  output = run(data, tmp_path, **RECIPES)
+  assert sorted(trained) == ['balanced', 'continued', 'continued', 'cooldown', 'cooldown']
+  told = read_json(output / 'study.json')
+  first = {recipe['stages'][0] for recipe in told['recipes'].values()}
+  assert len(first) == 1
+  step_tokens = tiny_study.BATCH * tiny_study.LENGTH
+  assert told['savings'] == {
+    'stages_alone': 6,
+    'stages_trained': 5,
+    'stage_tokens_alone': 20 * step_tokens,
+    'stage_tokens_trained': 16 * step_tokens,
+  }
+
+
+def test_a_renamed_stage_finds_its_result(data, together, files, trained):
+  renamed = dataclasses.replace(BEGINNING, name='warm_up')
+  recipe = tiny_study.recipe(renamed, dataclasses.replace(TO_TEXT, name='half_time'), END)
+  run(data, together, to_text=recipe)
+  assert trained == []
+  assert snapshot(together) == files
+  stages = read_json(together / 'study.json')['recipes']['to_text']['stages']
+  assert [name.split('-')[0] for name in stages] == ['balanced', 'continued', 'cooldown']
+
+
+def test_a_changed_mixture_trains_only_what_it_changes_and_leaves_the_rest(data, together, files, trained):
+  changed = tiny_study.stage('continued', {'text': 0.7, 'code': 0.3}, 4)
+  run(data, together, to_text=tiny_study.recipe(BEGINNING, changed, END))
+  assert trained == ['continued', 'cooldown']
+  after = snapshot(together)
+  assert {path: after[path] for path in files} == files
+
+
+def test_the_order_in_which_recipes_are_named_changes_nothing(data, together, tmp_path):
+  turned = result_of(run(data, tmp_path, **dict(reversed(RECIPES.items()))))
+  shared = result_of(together)
+  assert_same(turned, {key: shared[key] for key in turned})
+
+
+@pytest.mark.parametrize(
+  'change',
+  [
+    {'seed': 1},
+    {'optimizer': codemix.Optimizer(b2=0.99)},
+    {'model': dataclasses.replace(tiny_study.MODEL, rope_theta=20_000.0)},
+    {'length': 16},
+  ],
+  ids=lambda change: next(iter(change)),
+)
+def test_whatever_changes_the_numbers_makes_a_stage_of_its_own(change, data):
+  hashes = [
+    codemix.plan_study(tiny_study.study(r=tiny_study.recipe(BEGINNING, **settings)), data).stages()[0].hash
+    for settings in ({}, change)
+  ]
+  assert hashes[0] != hashes[1]
+
+
+@pytest.mark.parametrize('change', [{'max_epochs': 9.0}, {'description': 'another'}], ids=lambda c: next(iter(c)))
+def test_whatever_changes_no_number_keeps_the_stage(change, data):
+  hashes = [
+    codemix.plan_study(tiny_study.study(r=tiny_study.recipe(BEGINNING, **settings)), data).stages()[0].hash
+    for settings in ({}, change)
+  ]
+  assert hashes[0] == hashes[1]
+
+
+def test_the_ledgers_are_chained_from_stage_to_stage(together):
+  for recipe in read_json(together / 'study.json')['recipes'].values():
+    before = None
+    for folder in recipe['stages']:
+      ledger = read_json(together / 'stages' / folder / 'ledger.json')
+      assert ledger['parent_hash'] == before
+      before = ledger['hash']
+
+
+def test_a_stage_keeps_its_result_and_no_other_checkpoint(together):
+  for folder in (together / 'stages').iterdir():
+    step = read_json(folder / 'done.json')['step']
+    assert {p.name for p in (folder / 'checkpoints').iterdir()} == {f'{step}', f'{step}.digest.json'}
+
+
+def test_evaluation_is_not_repeated_unless_something_it_reads_changed(data, together, tmp_path):
+  output = Path(shutil.copytree(together, tmp_path / 'copy'))
+  before = snapshot(output)
+  study = tiny_study.study(**RECIPES)
+  evaluate_finished(study, data, tiny_study.runtime(output))
+  assert snapshot(output) == before
+  fewer = dataclasses.replace(study, validation=('code',))
+  told = evaluate_finished(fewer, data, tiny_study.runtime(output))
+  assert {tuple(result['sources']) for result in told.values()} == {('code',)}

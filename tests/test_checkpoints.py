@@ -1,0 +1,168 @@
+"""Checkpoints: what was damaged, cut off or exchanged is found before it is used."""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from codemix.checkpoints import Checkpoints, damage
+from codemix.errors import UserError
+
+POSITION = {'stage': 'abc', 'row': 7, 'realised': {'text': {'rows': 3}, 'code': {'rows': 4}}}
+
+
+def state(step: int, width: int = 4) -> dict:
+  return {'params': {'scale': jnp.full((2, width), step, jnp.float32)}, 'step': jnp.int32(step)}
+
+
+@pytest.fixture(scope='module')
+def saved(tmp_path_factory) -> Path:
+  """A folder with the checkpoints of steps 4 and 8."""
+  folder = tmp_path_factory.mktemp('saved') / 'checkpoints'
+  with contextlib.closing(Checkpoints(folder, keep=2)) as checkpoints:
+    for step in (2, 4, 8):
+      checkpoints.save(step, state(step), POSITION)
+    checkpoints.wait()
+  return folder
+
+
+@pytest.fixture
+def folder(saved, tmp_path) -> Path:
+  return Path(shutil.copytree(saved, tmp_path / 'checkpoints'))
+
+
+def flip(path: Path) -> None:
+  data = bytearray(path.read_bytes())
+  data[len(data) // 2] ^= 1
+  path.write_bytes(data)
+
+
+HARM = {
+  'flipped': flip,
+  'cut': lambda path: path.write_bytes(path.read_bytes()[:-1]),
+  'emptied': lambda path: path.write_bytes(b''),
+  'deleted': lambda path: path.unlink(),
+}
+
+
+def files(folder: Path, step: int) -> list[str]:
+  inside = [path for path in (folder / str(step)).rglob('*') if path.is_file() and path.stat().st_size]
+  return sorted(str(path.relative_to(folder / str(step))) for path in inside)
+
+
+@pytest.mark.parametrize('harm', HARM)
+def test_harm_to_any_file_is_found_and_the_checkpoint_before_is_used(harm, folder):
+  names = files(folder, 8)
+  assert len(names) > 8
+  whole = folder.with_name('whole')
+  folder.rename(whole)
+  for name in names:
+    shutil.copytree(whole, folder)
+    HARM[harm](folder / '8' / name)
+    assert name in damage(folder, 8)
+    warnings: list[str] = []
+    with contextlib.closing(Checkpoints(folder)) as checkpoints:
+      assert checkpoints.newest('previous', warnings.append) == 4
+      assert checkpoints.restore_position(4) == POSITION
+    assert [str(folder / '8') in warning and name in warning for warning in warnings] == [True]
+    shutil.rmtree(folder)
+
+
+@pytest.mark.parametrize('harm', HARM)
+def test_a_damaged_checkpoint_stops_the_run_where_that_is_asked_for(harm, folder):
+  name = files(folder, 8)[-1]
+  HARM[harm](folder / '8' / name)
+  with contextlib.closing(Checkpoints(folder)) as checkpoints:
+    with pytest.raises(UserError, match='is damaged') as refused:
+      checkpoints.newest('stop', pytest.fail)
+    assert str(folder / '8') in str(refused.value)
+    assert name in str(refused.value)
+    assert '\n' not in str(refused.value)
+  assert (folder / '8').is_dir()  # nothing was deleted
+
+
+def test_a_damaged_digest_file_makes_its_checkpoint_a_damaged_one(folder):
+  (folder / '8.digest.json').write_text('{"state/d/0": [1, ')
+  with contextlib.closing(Checkpoints(folder)) as checkpoints:
+    with pytest.raises(UserError, match='is damaged: its digest file'):
+      checkpoints.newest('stop', pytest.fail)
+    assert checkpoints.newest('previous', lambda warning: None) == 4
+
+
+def test_a_file_that_was_added_is_damage_too(folder):
+  (folder / '8' / 'state' / 'more').write_bytes(b'1')
+  assert damage(folder, 8) == 'its file state/more was added'
+
+
+def test_a_checkpoint_without_digest_was_cut_off_and_is_passed_over_either_way(folder):
+  (folder / '8.digest.json').unlink()
+  warnings: list[str] = []
+  with contextlib.closing(Checkpoints(folder)) as checkpoints:
+    assert checkpoints.newest('stop', warnings.append) == 4
+  assert 'not completely written' in warnings[0]
+  assert not (folder / '8').exists()  # so that step 8 can be saved again
+
+
+def test_where_none_is_good_there_is_none(folder):
+  for step in (4, 8):
+    flip(folder / str(step) / 'position' / 'metadata')
+  with contextlib.closing(Checkpoints(folder)) as checkpoints:
+    assert checkpoints.newest('previous', lambda warning: None) is None
+
+
+def test_after_a_damaged_checkpoint_its_step_is_saved_anew(folder):
+  flip(folder / '8' / 'position' / 'metadata')
+  with contextlib.closing(Checkpoints(folder, keep=2)) as checkpoints:
+    assert checkpoints.newest('previous', lambda warning: None) == 4
+    checkpoints.save(8, state(80), POSITION)
+    checkpoints.wait()
+    assert damage(folder, 8) is None
+    restored = checkpoints.restore_state(8, jax.eval_shape(lambda: state(0)))
+  np.testing.assert_array_equal(restored['params']['scale'], state(80)['params']['scale'])
+
+
+def test_the_newest_are_kept_with_their_digests(saved):
+  assert {path.name for path in saved.iterdir()} == {'4', '4.digest.json', '8', '8.digest.json'}
+
+
+def test_only_the_exact_checkpoint_that_was_asked_for_is_accepted(folder):
+  with contextlib.closing(Checkpoints(folder)) as checkpoints:
+    wanted = checkpoints.digest(8)
+    checkpoints.require(8, wanted)
+    with pytest.raises(UserError, match='another than the one'):
+      checkpoints.require(8, checkpoints.digest(4))
+    with pytest.raises(UserError, match='it is missing'):
+      checkpoints.require(6, wanted)
+    flip(folder / '8' / 'position' / 'metadata')
+    with pytest.raises(UserError, match='position/metadata has changed'):
+      checkpoints.require(8, wanted)
+
+
+def test_another_checkpoint_put_in_its_place_is_refused_even_when_whole(folder):
+  with contextlib.closing(Checkpoints(folder)) as checkpoints:
+    wanted = checkpoints.digest(8)
+  shutil.rmtree(folder / '8')
+  (folder / '4').rename(folder / '8')
+  (folder / '4.digest.json').rename(folder / '8.digest.json')
+  exchanged = contextlib.closing(Checkpoints(folder))
+  with exchanged as checkpoints, pytest.raises(UserError, match='another than the one'):
+    checkpoints.require(8, wanted)
+
+
+def test_a_checkpoint_of_another_shape_is_refused_with_the_arrays_that_differ(folder):
+  says = r'params.scale: .float32\[2,5\]. expected, .float32\[2,4\]. found'
+  whole = contextlib.closing(Checkpoints(folder))
+  with whole as checkpoints, pytest.raises(UserError, match=says):
+    checkpoints.restore_state(8, jax.eval_shape(lambda: state(0, width=5)))
+
+
+def test_the_position_keeps_the_order_of_its_sources(folder):
+  # The ledger's bytes follow from it.
+  with contextlib.closing(Checkpoints(folder)) as checkpoints:
+    assert list(checkpoints.restore_position(8)['realised']) == ['text', 'code']
