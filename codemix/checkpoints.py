@@ -17,7 +17,9 @@ from pathlib import Path
 from typing import Any
 
 import jax
+import numpy as np
 import orbax.checkpoint as ocp
+from jax.experimental import multihost_utils
 
 from codemix.errors import UserError
 from codemix.files import read_json, write_json, writing
@@ -89,6 +91,15 @@ class Checkpoints:
     Raises:
       UserError: a checkpoint is damaged and `on_damaged` is 'stop'.
     """
+    # Process 0 decides for all; the others might read what it is just deleting.
+    step = None if jax.process_index() else self._newest_good(on_damaged, warn)
+    if jax.process_count() > 1:
+      step = int(multihost_utils.broadcast_one_to_all(np.int32(-1 if step is None else step)))
+      self._manager.reload()
+      step = None if step < 0 else step
+    return step
+
+  def _newest_good(self, on_damaged: str, warn: Any) -> int | None:
     for step in sorted(self._manager.all_steps(), reverse=True):
       why = damage(self.folder, step)
       if why is None:
@@ -140,7 +151,9 @@ class Checkpoints:
     return digest(read_json(_digest_file(self.folder, step)))
 
   def close(self) -> None:
-    self._manager.close()
+    """Waits for what is still being written, and lets go of the folder; raises as `wait`."""
+    with self._writing():
+      self._manager.close()
 
   def _restore(self, step: int, **items: Any) -> Any:
     return self._manager.restore(step, args=ocp.args.Composite(**items))
@@ -152,9 +165,8 @@ class Checkpoints:
         self._discard(earlier)
 
   def _discard(self, step: int) -> None:
-    if not jax.process_index():
-      _digest_file(self.folder, step).unlink(missing_ok=True)
-      shutil.rmtree(self.folder / str(step))
+    _digest_file(self.folder, step).unlink(missing_ok=True)
+    shutil.rmtree(self.folder / str(step))
     self._manager.reload()
 
   @contextlib.contextmanager

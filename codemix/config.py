@@ -43,7 +43,7 @@ def parse(files: Sequence[str], bindings: Sequence[str], search_paths: Sequence[
       gin.parse_config(binding)
 
 
-def build(name: str, **given: Any) -> Any:
+def build(name: str, /, **given: Any) -> Any:
   """The configured object of a registered name, such as 'Study'.
 
   Args:

@@ -26,3 +26,11 @@ def shared_data() -> pathlib.Path:
   if not SHARED_DATA.is_dir():
     pytest.skip(f'no folder of real corpora beside the project ({SHARED_DATA.name} is absent)')
   return SHARED_DATA
+
+
+@pytest.fixture
+def one_device(monkeypatch) -> None:
+  """Lets studies in the test's process run on one of its devices."""
+  from tests.in_process import use_one_device
+
+  use_one_device(monkeypatch)

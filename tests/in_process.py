@@ -22,11 +22,6 @@ def use_one_device(patch: pytest.MonkeyPatch) -> None:
   patch.setattr('codemix.studies.runner.make_mesh', lambda config: one_device_mesh())
 
 
-@pytest.fixture
-def one_device(monkeypatch) -> None:
-  use_one_device(monkeypatch)
-
-
 def record_batches(patch: pytest.MonkeyPatch) -> list[list[Batch]]:
   """What the train step is called with: a list that fills with the global batches of each stage."""
   stages: list[list[Batch]] = []

@@ -72,7 +72,7 @@ class StageLog:
     if not metrics.is_finite(record):
       first = index * plan.stage.batch
       raise NonFiniteError(
-        f"stage '{plan.stage.name}', step {record['step']}: the loss is {record['loss']}, the gradient norm {record['grad_norm']}. "
+        f"stage '{plan.stage.name}', step {record['step']} is not finite: loss {record['loss']}, gradient norm {record['grad_norm']}. "
         f'Nothing after the last checkpoint is kept; `codemix inspect --stage={plan.hash[:12]} --step={index + 1}` shows its rows '
         f'({first:,} to {first + plan.stage.batch - 1:,} of the stage).'
       )

@@ -13,6 +13,7 @@ import codemix
 from codemix.data.settings import Data
 from codemix.files import read_json
 from tests import tiny_study
+from tests.in_process import record_batches, use_one_device
 
 LENGTH, EOS = tiny_study.LENGTH, 2
 IDS = {'prose': range(3, 60), 'programs': range(60, 140), 'markup': range(140, 259)}
