@@ -22,7 +22,6 @@ from codemix.data.token_store import TokenStore
 from codemix.models import decoder
 from codemix.models.config import ModelConfig
 from codemix.parallel.sharding import batch_sharding
-from codemix.training.train_state import Tree
 
 
 @dataclasses.dataclass(frozen=True)
@@ -53,7 +52,7 @@ class DocumentScores:
 
 
 def score_documents(
-  model: ModelConfig, params: Tree, store: TokenStore, *, length: int, batch: int, bos_id: int, mesh: Mesh
+  model: ModelConfig, params: decoder.Params, store: TokenStore, *, length: int, batch: int, bos_id: int, mesh: Mesh
 ) -> DocumentScores:
   """Scores every document of a store.
 
@@ -77,7 +76,7 @@ def score_documents(
 
 @functools.cache
 def _make_evaluate(model: ModelConfig, mesh: Mesh):
-  def nll(params: Tree, batch: dict[str, jax.Array]) -> jax.Array:
+  def nll(params: decoder.Params, batch: dict[str, jax.Array]) -> jax.Array:
     _, nll_BxL = decoder.token_losses(model, params, batch, mesh=mesh)
     return nll_BxL * batch['weights']
 

@@ -8,8 +8,8 @@ from jax.sharding import Mesh
 
 from codemix.data.tokenizer import Tokenizer
 from codemix.models.config import ModelConfig
+from codemix.models.decoder import Params
 from codemix.models.generate import generate
-from codemix.training.train_state import Tree
 
 METHODS = {
   'greedy': {'temperature': 0.0},
@@ -19,7 +19,7 @@ METHODS = {
 
 def sample(
   model: ModelConfig,
-  params: Tree,
+  params: Params,
   tokenizer: Tokenizer,
   prompts: Sequence[str],
   *,
