@@ -161,18 +161,22 @@ def test_a_stage_whose_identity_was_edited_is_refused(place, capfd):
   assert 'seed: 0 expected, 7 found' in refused(capfd, place, 'train')
 
 
-def test_a_checkpoint_of_another_stage_is_refused(place, capfd):
+def _with_checkpoints_of_first(place: Path) -> Path:
+  """The folder of the second stage, with the first one's checkpoints put in its own one's place."""
   first, second = (next((place / 'out' / 'stages').glob(f'{name}-*')) for name in ('first', 'second'))
   shutil.rmtree(second / 'checkpoints')
   shutil.copytree(first / 'checkpoints', second / 'checkpoints')
+  return second
+
+
+def test_a_checkpoint_of_another_stage_is_refused(place, capfd):
+  second = _with_checkpoints_of_first(place)
   (second / 'done.json').unlink()
   assert 'does not belong to this stage' in refused(capfd, place, 'train')
 
 
 def test_evaluation_takes_only_the_checkpoint_with_which_the_stage_was_done(place, capfd):
-  first, second = (next((place / 'out' / 'stages').glob(f'{name}-*')) for name in ('first', 'second'))
-  shutil.rmtree(second / 'checkpoints')
-  shutil.copytree(first / 'checkpoints', second / 'checkpoints')
+  second = _with_checkpoints_of_first(place)
   (second / 'evaluation.json').unlink()
   assert 'cannot be used' in refused(capfd, place, 'evaluate')
 
