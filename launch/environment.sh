@@ -1,3 +1,4 @@
+# shellcheck shell=bash
 # Sourced by quickstart.sh and test.sh: makes .venv where there is none and installs codemix into it.
 # Usage: codemix_environment "" | "dev"   (the extra to install)
 

@@ -59,7 +59,7 @@ class Data:
     if not self.tokenizer_path.exists():
       raise UserError(
         f'the tokenizer {self.tokenizer_path} does not exist. Train it with `codemix tokenizer` and the same gin '
-        'files, or point Data.tokenizer at one.'
+        'files, or say where it is: Data.tokenizer names it, CODEMIX_DATA_DIR (or Data.directory) the folder.'
       )
     return load_tokenizer(self.tokenizer_path)
 
@@ -79,7 +79,7 @@ class Data:
     pointer = self.pointer(task, split, tokenizer)
     if not pointer.exists():
       raise UserError(
-        f"'{task}' ({split}) is not prepared with this tokenizer in {self.root}. Run `codemix prepare` with the same gin files."
+        f"'{task}' ({split}) is not prepared with this tokenizer in {self.root}. Run `codemix prepare` with the same gin files, or set CODEMIX_DATA_DIR (or Data.directory) to where it is."
       )
     return open_store(
       pointer.parent / pointer.read_text().strip(),

@@ -16,12 +16,13 @@ from codemix.evaluation.held_out import score_documents
 from codemix.evaluation.sampling import sample
 from codemix.files import read_json, write_bytes, write_json
 from codemix.parallel.mesh import make_mesh
+from codemix.parallel.processes import barrier
 from codemix.parallel.sharding import batch_shards
 from codemix.studies import announce, provenance
 from codemix.studies.finished import keep_tokenizer
 from codemix.studies.planning import StudyPlan, check_runtime, plan_study
 from codemix.studies.recipe import Study
-from codemix.training.loop import Trainer, final_state, train_stage
+from codemix.training.loop import BARRIER_TIMEOUT_S, Trainer, final_state, train_stage
 from codemix.training.preemption import stopping_at_once
 from codemix.training.runtime import Runtime
 from codemix.training.stage import StagePlan, is_done, stage_folder
@@ -55,6 +56,8 @@ def run_study(study: Study, data: Data, runtime: Runtime, command: str = '') -> 
       announce.show_stage(plan, stage_plan, number, runtime.output)
       train_stage(trainer, stage_plan)
       evaluate_stage(plan, stage_plan, trainer, validation)
+  # A process that has its scores may not leave while others still exchange theirs.
+  barrier('study', BARRIER_TIMEOUT_S)
   return Path(runtime.output)
 
 

@@ -1,16 +1,18 @@
 """One of several processes that train a study together.
 
-    python -m tests.training.host DATA OUTPUT CACHE COORDINATOR COUNT INDEX [--send SIGNAL]
+    python -m tests.training.host DATA OUTPUT CACHE COORDINATOR COUNT INDEX [--send SIGNAL --call N]
 
 Each leaves `batches-0.INDEX.npz` and `batches-17.INDEX.npz` in OUTPUT: what its devices hold of the
 global batches of steps 0-50, and of 17-50 as a resumed run reads them. Then a shorter study is
-trained, with a checkpoint after step 17; with --send, the process sends itself a signal in step 20.
+trained, with a checkpoint after step 17; with --send, the process sends itself a
+signal in step --call, and its steps are so slow that there are some left when JAX has seen it.
 """
 
 from __future__ import annotations
 
 import argparse
 import sys
+import time
 from pathlib import Path
 
 import jax
@@ -23,6 +25,7 @@ from codemix.errors import CodemixError
 from codemix.parallel import processes
 from codemix.parallel.mesh import MeshConfig, make_mesh
 from codemix.parallel.sharding import batch_sharding
+from codemix.training.stage_log import StageLog
 from tests import tiny_study
 from tests.faults.driver import interrupt
 
@@ -66,6 +69,16 @@ def _fill(value: jax.Array) -> np.ndarray:
   return whole
 
 
+def slow_down() -> None:
+  write = StageLog.write
+
+  def slowly(*arguments):
+    time.sleep(0.5)
+    return write(*arguments)
+
+  StageLog.write = slowly
+
+
 def main() -> int:
   parser = argparse.ArgumentParser()
   for name in ('data', 'output', 'cache', 'coordinator'):
@@ -73,9 +86,11 @@ def main() -> int:
   parser.add_argument('count', type=int)
   parser.add_argument('index', type=int)
   parser.add_argument('--send')
+  parser.add_argument('--call', type=int)
   arguments = parser.parse_args()
   if arguments.send:
-    interrupt('codemix.training.stage_log:StageLog.write', 20, arguments.send)
+    slow_down()
+    interrupt('codemix.training.stage_log:StageLog.write', arguments.call, arguments.send)
   jax.config.update('jax_compilation_cache_dir', arguments.cache)
   jax.config.update('jax_persistent_cache_min_compile_time_secs', 0.0)
   try:
