@@ -6,6 +6,8 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+import numpy as np
+
 from codemix.data import ledger
 from codemix.data.rows import Source
 from codemix.data.settings import Data, tokenizer_identity
@@ -132,6 +134,12 @@ def _plan_stage(
   )
   ledger.check_epochs(draws, recipe.max_epochs, where)
   curve = curve_of(stage, steps, parent, recipe.length)
+  try:
+    rates = curve.rates(steps)
+  except UserError as error:
+    raise UserError(f'{where}: {error}') from None
+  if not (np.isfinite(rates) & (rates >= 0)).all():
+    raise UserError(f'{where}: its rates go from {rates.min()} to {rates.max()}; a rate is a finite number of at least 0. Change Stage.schedule.')
   description = stage.describe()
   if parent is None:
     del description['handoff']  # nothing is handed to a first stage
@@ -155,7 +163,7 @@ def _plan_stage(
     length=recipe.length,
     seed=recipe.seed,
     draws=tuple(draws),
-    rates=curve.rates(steps),
+    rates=rates,
     curve=curve,
   )
 

@@ -118,6 +118,11 @@ class WarmupStableDecay:
   def curve(self, steps: int, start: float | None) -> np.ndarray:
     warmup = _warmup(self, steps)
     decay = round(self.decay_fraction * steps)
+    if not 0 <= decay <= steps - warmup:
+      raise UserError(
+        f'WarmupStableDecay.decay_fraction is {self.decay_fraction}, {decay} of {steps} steps, of which {warmup} are warm-up. '
+        'Make the two fit one after the other.'
+      )
     parts = [
       optax.linear_schedule(start or 0.0, self.peak, max(warmup, 1)),
       optax.constant_schedule(self.peak),

@@ -1,0 +1,81 @@
+"""A held-out document's score depends on the model and the document alone."""
+
+from __future__ import annotations
+
+import math
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from codemix.evaluation.held_out import score_documents
+from codemix.models import decoder
+from tests.data.stores import BOS, make_store
+from tests.in_process import one_device_mesh
+from tests.tiny_study import MODEL
+
+LENGTH = 16
+LENGTHS = [3, 40, 16, 1, 17, 15, 2, 33, 8]  # shorter than a row, as long, longer, and much longer
+
+
+@pytest.fixture(scope='module')
+def params():
+  return jax.jit(lambda: decoder.init_params(MODEL, 0))()
+
+
+@pytest.fixture(scope='module')
+def store(tmp_path_factory):
+  return make_store(tmp_path_factory.mktemp('held_out'), LENGTHS, shards=1)
+
+
+def score(params, store, batch=4, length=LENGTH):
+  return score_documents(
+    MODEL, params, store, length=length, batch=batch, bos_id=BOS, mesh=one_device_mesh()
+  )
+
+
+def plain_nats(params, document) -> float:
+  """The document alone, window by window, by the full logits."""
+  nats = 0.0
+  for first in range(0, len(document), LENGTH):
+    targets = jnp.asarray(document[first : first + LENGTH])[None]
+    inputs = jnp.concatenate([jnp.full((1, 1), BOS), targets[:, :-1]], axis=1)
+    positions = jnp.arange(targets.shape[1])[None]
+    x = decoder.hidden_states(MODEL, params, inputs, jnp.ones_like(inputs), positions)
+    logits = jax.nn.log_softmax(decoder.logits(MODEL, params, x))
+    nats -= float(jnp.take_along_axis(logits, targets[..., None], axis=-1).sum())
+  return nats
+
+
+def test_scores_are_those_of_each_document_alone_by_the_full_logits(params, store):
+  scores = score(params, store)
+  starts = np.append(0, store.document_ends[:-1])
+  for nats, start, end in zip(scores.nats, starts, store.document_ends, strict=True):
+    assert nats == pytest.approx(plain_nats(params, store.read(start, end)), rel=1e-5)
+
+
+@pytest.mark.parametrize('batch', [1, 2, 3, 16])
+def test_scores_do_not_depend_on_the_batch(params, store, batch):
+  np.testing.assert_allclose(score(params, store, batch).nats, score(params, store).nats, rtol=1e-6)
+
+
+def test_a_document_scores_the_same_whatever_stands_beside_it(params, tmp_path):
+  together = make_store(tmp_path / 'together', [5, 6, 7], shards=1)
+  alone = make_store(tmp_path / 'alone', [5], shards=1)
+  assert together.read(0, 5).tolist() == alone.read(0, 5).tolist()
+  assert score(params, together).nats[0] == pytest.approx(score(params, alone).nats[0], rel=1e-6)
+
+
+def test_the_whole_split_is_counted_once(params, store):
+  scores = score(params, store, batch=16)  # most of the only batch is empty rows
+  assert scores.tokens.tolist() == LENGTHS
+  summary = scores.summary()
+  assert np.isfinite(scores.nats).all()
+  assert (summary['documents'], summary['tokens'], summary['bytes']) == (
+    len(LENGTHS),
+    sum(LENGTHS),
+    2 * sum(LENGTHS),
+  )
+  assert summary['loss'] == pytest.approx(scores.nats.sum() / sum(LENGTHS))
+  assert summary['bits_per_byte'] == pytest.approx(scores.nats.sum() / math.log(2) / (2 * sum(LENGTHS)))
