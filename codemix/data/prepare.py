@@ -50,11 +50,11 @@ def import_tasks(data: Data) -> None:
       ) from None
 
 
-def find_task(name: str) -> seqio.Task:
-  """The registered task `name`.
+def find_task(name: str, split: str) -> seqio.Task:
+  """The registered task `name`, which has this split.
 
   Raises:
-    UserError: there is none (with the nearest name), or it is a SeqIO mixture.
+    UserError: there is none (with the nearest name), it is a SeqIO mixture, or it lacks the split.
   """
   if name in seqio.MixtureRegistry.names():
     raise UserError(
@@ -70,6 +70,8 @@ def find_task(name: str) -> seqio.Task:
     raise UserError(
       f"the SeqIO task '{name}' has no output feature '{FEATURE}' (it has {', '.join(task.output_features)}); a decoder is trained on '{FEATURE}'."
     )
+  if split not in task.splits:
+    raise UserError(f"the SeqIO task '{name}' has no split '{split}'; it has {', '.join(task.splits)}.")
   return task
 
 
@@ -87,7 +89,7 @@ def train_tokenizer(data: Data, progress: Progress) -> Tokenizer:
       'SeqIO tasks, and Data.tokenizer a name that ends in .json.'
     )
   import_tasks(data)
-  tasks = [find_task(name) for name in data.train_on]
+  tasks = [find_task(name, 'train') for name in data.train_on]
   with locked(data.root / 'tokenizers', 'training a tokenizer'):
     progress(f'tokenizer: reading {data.sample_bytes / 1e6:g} MB of each of {", ".join(data.train_on)}')
     texts = (text for task in tasks for text in _sample(task, data.sample_bytes))
@@ -118,9 +120,7 @@ def prepare(name: str, split: str, data: Data, tokenizer: Tokenizer, progress: P
     UserError: no such task or split, or a vocabulary that is not the run's.
   """
   import_tasks(data)
-  task = find_task(name)
-  if split not in task.splits:
-    raise UserError(f"the SeqIO task '{name}' has no split '{split}'; it has {', '.join(task.splits)}.")
+  task = find_task(name, split)
   identity = store_identity(task, split, tokenizer, data.shards)
   folder = data.root / 'stores' / f'{name}-{split}-{digest(identity)[:12]}'
   with locked(folder, f'preparing {name}'):

@@ -33,12 +33,14 @@ def prepare_study(
     UserError: a task that does not exist, or a tokenizer that cannot be had.
   """
   with silent_import():
-    from codemix.data.prepare import prepare, train_tokenizer
+    from codemix.data.prepare import find_task, import_tasks, prepare, train_tokenizer
 
+  splits = splits_read(study)
+  import_tasks(data)
+  for task, split in splits:  # all of them, before the first is tokenized for hours
+    find_task(task, split)
   tokenizer = train_tokenizer(data, progress)
-  return {
-    (task, split): prepare(task, split, data, tokenizer, progress) for task, split in splits_read(study)
-  }
+  return {(task, split): prepare(task, split, data, tokenizer, progress) for task, split in splits}
 
 
 @contextlib.contextmanager

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 
 import numpy as np
@@ -56,6 +57,8 @@ def test_a_warm_up_begins_where_the_last_stage_ended():
     (WarmupCosine(1.0), 'neither'),
     (WarmupCosine(1.0, warmup_steps=1, warmup_fraction=0.1), 'both'),
     (WarmupCosine(1.0, warmup_steps=STEPS), 'Shorten the warm-up'),
+    (WarmupStableDecay(1.0, warmup_steps=60, decay_fraction=0.5), 'fit one after the other'),
+    (WarmupStableDecay(1.0, warmup_steps=6, decay_fraction=-0.5), 'fit one after the other'),
   ],
 )
 def test_a_schedule_that_makes_no_curve_is_refused(schedule, says):
@@ -77,12 +80,21 @@ def _stage(steps: int, schedule=None, **handoff) -> Stage:
   return Stage('s', steps, {'x': 1.0}, batch=1, schedule=schedule, handoff=Handoff(**handoff))
 
 
-def test_one_curve_over_three_stages_is_the_curve_of_one_long_stage():
-  schedule = WarmupCosine(peak=1.0, warmup_steps=5, floor=0.1, horizon=STEPS)
-  first = _Plan(_stage(40, schedule), 40, None)
+@pytest.mark.parametrize(
+  'schedule',
+  [
+    WarmupCosine(peak=1.0, warmup_steps=5, floor=0.1),
+    WarmupStableDecay(peak=1.0, warmup_fraction=0.05, decay_fraction=0.3),
+    LinearTo(1e-6, start=1.0),
+    Constant(1.0, warmup_steps=50),
+  ],
+  ids=lambda schedule: type(schedule).__name__,
+)
+def test_one_curve_over_three_stages_is_the_curve_of_one_long_stage(schedule):
+  first = _Plan(_stage(40, dataclasses.replace(schedule, horizon=STEPS)), 40, None)
   second = _Plan(_stage(35), 35, first)
   third = _Plan(_stage(25), 25, second)
-  whole = WarmupCosine(peak=1.0, warmup_steps=5, floor=0.1).curve(STEPS, None)
+  whole = schedule.curve(STEPS, None)
   assert np.concatenate([first.rates, second.rates, third.rates]).tolist() == whole.tolist()
 
 

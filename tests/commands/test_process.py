@@ -1,0 +1,101 @@
+"""The command as a launcher sees it: a real process, its exit code, and what it writes where."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from subprocess import CompletedProcess
+
+import pytest
+
+from codemix.files import locked
+from tests import tiny_study
+from tests.commands.test_wrong_input import GIN
+from tests.faults import runs
+
+NOISE = ('Traceback', 'WARNING', 'Warning', 'absl', 'XLA', 'INFO', 'E0000', 'I0000', 'W0000')
+
+
+@pytest.fixture(scope='module')
+def finished(tmp_path_factory) -> tuple[Path, CompletedProcess]:
+  """A folder with data, a recipe and its results, and the process that made them."""
+  root = tmp_path_factory.mktemp('finished')
+  tiny_study.prepare(root / 'data', bytes_each=6_000)
+  (root / 'recipe.gin').write_text(GIN)
+  return root, command(root, 'train')
+
+
+@pytest.fixture
+def place(finished, tmp_path) -> Path:
+  root, _ = finished
+  return Path(shutil.copytree(root, tmp_path / 'place'))
+
+
+def command(root: Path, verb: str, *flags: str) -> CompletedProcess:
+  words = (
+    f'--gin_file={root / "recipe.gin"}',
+    f"--gin.Data.directory='{root / 'data'}'",
+    f"--gin.Runtime.output='{root / 'out'}'",
+    *flags,
+  )
+  return runs.finish(runs.start('codemix', verb, *words))
+
+
+def assert_quiet(ran: CompletedProcess) -> None:
+  for noise in NOISE:
+    assert noise not in ran.stderr
+    assert noise not in ran.stdout
+
+
+def test_a_run_that_succeeds_writes_only_its_result_to_stdout(finished):
+  root, ran = finished
+  assert ran.returncode == 0, ran.stderr
+  assert ran.stdout.splitlines() == [f'report: {root / "out" / "report.html"}']
+  assert_quiet(ran)
+
+
+@pytest.mark.parametrize(
+  ('flag', 'says'),
+  [
+    ('--gin.Stage.batsh=8', "Stage has no parameter 'batsh'. Did you mean 'batch'?"),
+    ("--gin.first/Stage.mixture={'text': 0.5, 'code': 0.6}", 'sum to 1.1, not 1'),
+    ('--gin.frist/Stage.batch=8', "this run builds no 'frist/Stage'. Did you mean 'first/Stage'?"),
+  ],
+)
+def test_a_mistake_is_one_line_on_stderr_and_exit_code_2(flag, says, place):
+  ran = command(place, 'train', flag)
+  assert ran.returncode == 2
+  [line] = ran.stderr.splitlines()
+  assert line.startswith('codemix train: ')
+  assert says in line
+  assert ran.stdout == ''
+
+
+@pytest.mark.slow  # TensorFlow is imported
+def test_a_source_that_is_no_task_is_found_before_any_is_prepared(place):
+  ran = command(place, 'train', *(f"--gin.{stage}/Stage.mixture={{'kode': 1.0}}" for stage in ('first', 'second')), '--gin.Study.validation=()')
+  assert ran.returncode == 2
+  first, second = ran.stderr.splitlines()
+  assert first.startswith("codemix prepare: no SeqIO task is named 'kode'")
+  assert 'the line above says why' in second
+  assert_quiet(ran)
+
+
+def test_a_loss_that_is_not_finite_is_exit_code_3_with_its_step(place):
+  ran = command(place, 'train', '--gin.WarmupCosine.peak=1e30', '--gin.Stage.tokens=2048')
+  assert ran.returncode == 3
+  last = ran.stderr.splitlines()[-1]
+  assert last.startswith("codemix train: stage 'first', step ")
+  assert_quiet(ran)
+
+
+def test_a_stage_that_another_process_trains_is_left_to_it(place):
+  [stage] = (place / 'out' / 'stages').glob('second-*')
+  (stage / 'done.json').unlink()
+  before = (stage / 'metrics.jsonl').read_bytes()
+  with locked(stage, 'training'):
+    ran = command(place, 'train')
+  assert ran.returncode == 2
+  assert f'another process is training in {stage}' in ran.stderr.splitlines()[-1]
+  assert (stage / 'metrics.jsonl').read_bytes() == before
+  assert_quiet(ran)

@@ -1,0 +1,59 @@
+"""What a study reads is looked for before anything is prepared."""
+
+from __future__ import annotations
+
+import pytest
+import seqio
+import tensorflow as tf
+
+import codemix
+from codemix.data.tokenizer import load_tokenizer
+from codemix.data.vocabularies import TokenizerVocabulary
+from codemix.studies.preparation import missing, prepare_study, splits_read
+from tests import tiny_study
+
+TEXTS = [b'rain and stone', b'a long story of rain'] * 40
+
+
+@pytest.fixture(autouse=True)
+def task():
+  """A registered SeqIO task of a few documents."""
+  make = lambda split, shuffle_files, seed=None: tf.data.Dataset.from_tensor_slices({'targets': TEXTS})
+  seqio.TaskRegistry.add(
+    'preparation_text',
+    source=seqio.FunctionDataSource(make, splits=('train', 'validation')),
+    preprocessors=[seqio.preprocessors.tokenize],
+    output_features={'targets': seqio.Feature(TokenizerVocabulary(load_tokenizer('bytes')))},
+  )
+  yield
+  seqio.TaskRegistry.remove('preparation_text')
+
+
+@pytest.fixture
+def data(tmp_path) -> codemix.Data:
+  return codemix.Data(directory=str(tmp_path), tokenizer='bytes', task_modules=(), shards=1)
+
+
+def study(mixture: dict, validation: tuple[str, ...] = ()) -> codemix.Study:
+  recipe = tiny_study.recipe(tiny_study.stage('only', mixture, 4))
+  return codemix.Study(name='preparation', recipes={'only': recipe}, validation=validation)
+
+
+def test_each_split_that_is_read_is_prepared_once(data):
+  asked = study({'preparation_text': 1.0}, validation=('preparation_text',))
+  assert missing(asked, data) == splits_read(asked)
+  stores = prepare_study(asked, data, lambda line: None)
+  assert list(stores) == [('preparation_text', 'train'), ('preparation_text', 'validation')]
+  assert missing(asked, data) == []
+  said = []
+  again = prepare_study(asked, data, said.append)
+  assert [store.digest for store in again.values()] == [store.digest for store in stores.values()]
+  assert said == []
+
+
+def test_a_source_that_is_no_task_is_named_before_another_is_tokenized(data, tmp_path):
+  said = []
+  with pytest.raises(codemix.UserError, match="no SeqIO task is named 'preparation_txet'.*Did you mean 'preparation_text'"):
+    prepare_study(study({'preparation_text': 0.5, 'preparation_txet': 0.5}), data, said.append)
+  assert said == []
+  assert list(tmp_path.iterdir()) == []

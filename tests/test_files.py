@@ -1,0 +1,113 @@
+"""Files are whole or absent, folders have one owner, and a failed write says what to do."""
+
+from __future__ import annotations
+
+import errno
+import os
+import signal
+import subprocess
+import sys
+
+import pytest
+
+from codemix import files
+from codemix.errors import UserError
+
+
+def test_a_write_that_fails_leaves_the_old_file_and_nothing_else(tmp_path, monkeypatch):
+  path = tmp_path / 'result.json'
+  files.write_json(path, {'step': 1})
+
+  def full(descriptor):
+    raise OSError(errno.ENOSPC, 'No space left on device')
+
+  monkeypatch.setattr(os, 'fsync', full)
+  with pytest.raises(UserError, match=f'cannot write {path}: the disk is full.*MiB are free.*nothing saved before is lost'):
+    files.write_json(path, {'step': 2})
+  assert files.read_json(path) == {'step': 1}
+  assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_process_killed_while_it_writes_leaves_the_old_file(tmp_path):
+  path = tmp_path / 'result.json'
+  files.write_json(path, {'step': 1})
+  code = (
+    'import os, signal, sys; from codemix import files\n'
+    'os.replace = lambda *_: os.kill(os.getpid(), signal.SIGKILL)\n'
+    'files.write_json(sys.argv[1], {"step": 2})'
+  )
+  killed = subprocess.run([sys.executable, '-c', code, str(path)], check=False)
+  assert killed.returncode == -signal.SIGKILL
+  assert files.read_json(path) == {'step': 1}
+
+
+@pytest.mark.parametrize(
+  ('number', 'says'),
+  [
+    (errno.EROFS, 'the file system is read-only. Choose another folder'),
+    (errno.EACCES, 'permission is denied. Choose another folder'),
+    (errno.EDQUOT, 'the disk quota is used up; about 3 MiB are needed'),
+    (errno.ENOSPC, 'the disk is full; about 3 MiB are needed'),
+  ],
+)
+def test_what_a_user_can_mend_is_said_in_one_line_with_the_path(number, says, tmp_path):
+  with pytest.raises(UserError) as said, files.writing(tmp_path / 'deep' / 'file', 3 << 20):
+    raise OSError(number, 'x')
+  assert f'cannot write {tmp_path / "deep" / "file"}: {says}' in str(said.value)
+  assert '\n' not in str(said.value)
+
+
+def test_what_a_user_cannot_mend_stays_the_error_that_it_was(tmp_path):
+  with pytest.raises(OSError, match='Input/output'), files.writing(tmp_path):
+    raise OSError(errno.EIO, 'Input/output error')
+
+
+def test_numbers_that_json_does_not_know_are_never_written(tmp_path):
+  with pytest.raises(ValueError, match='JSON'):
+    files.write_json(tmp_path / 'x.json', {'loss': float('nan')})
+  assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize('content', [b'{"a": 1', b'\xff\xfe\x00', b''])
+def test_a_damaged_file_is_named(content, tmp_path):
+  path = tmp_path / 'x.json'
+  path.write_bytes(content)
+  with pytest.raises(UserError, match=f'{path} is damaged'):
+    files.read_json(path)
+
+
+def test_a_missing_file_is_named(tmp_path):
+  with pytest.raises(UserError, match=f'{tmp_path}/x.json does not exist'):
+    files.read_json(tmp_path / 'x.json')
+
+
+def test_room_is_asked_for_before_it_is_needed(tmp_path):
+  files.require_writable(tmp_path / 'new', 1)
+  assert list((tmp_path / 'new').iterdir()) == []  # the probe is gone
+  with pytest.raises(UserError, match='MiB free, and about 1,152,921,504,607 MiB are needed'):
+    files.require_writable(tmp_path, 1_208_925_819_614_629_174)
+
+
+def test_a_folder_below_a_file_cannot_be_written(tmp_path):
+  (tmp_path / 'file').write_text('x')
+  with pytest.raises((UserError, NotADirectoryError, FileExistsError)):
+    files.require_writable(tmp_path / 'file' / 'below', 1)
+
+
+def test_a_lock_goes_with_its_process_however_it_ends(tmp_path):
+  code = (
+    'import sys, time; from pathlib import Path; from codemix import files\n'
+    'with files.locked(Path(sys.argv[1]), "training"):\n'
+    '  print("held", flush=True); time.sleep(60)'
+  )
+  holder = subprocess.Popen([sys.executable, '-c', code, str(tmp_path)], stdout=subprocess.PIPE, text=True)
+  try:
+    assert holder.stdout.readline() == 'held\n'
+    with pytest.raises(UserError, match=f'another process is training in {tmp_path}'), files.locked(tmp_path, 'training'):
+      pass
+  finally:
+    holder.kill()
+    holder.wait()
+    holder.stdout.close()
+  with files.locked(tmp_path, 'training'):
+    pass
