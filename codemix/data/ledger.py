@@ -11,7 +11,7 @@ parent's.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 
@@ -112,7 +112,7 @@ def _draw(source: Source, share, rows: int, before: Reading, seed: int) -> Draw:
     cursor=before.cursor,
     source_rows=size,
     documents=_documents(source, before.cursor, after.cursor, seed),
-    unique_tokens=min(rows, size) * source.length,
+    unique_tokens=_unique_rows(source, before.cursor, after.cursor, seed) * source.length,
     unique_tokens_cumulative=min(after.furthest, size) * source.length,
     epochs=rows / size,
     epochs_cumulative=after.drawn / size,
@@ -123,19 +123,36 @@ def _draw(source: Source, share, rows: int, before: Reading, seed: int) -> Draw:
 
 def _documents(source: Source, start: int, stop: int, seed: int) -> int:
   """Documents that begin in draws [start, stop); whole epochs are counted once, not row by row."""
-  size = len(source)
   total, each_epoch = 0, None
+  for rows in _rows_by_epoch(source, start, stop, seed):
+    if len(rows) == len(source):
+      each_epoch = each_epoch if each_epoch is not None else source.document_starts(rows)
+      total += each_epoch
+    else:
+      total += source.document_starts(rows)
+  return total
+
+
+def _unique_rows(source: Source, start: int, stop: int, seed: int) -> int:
+  """Rows among draws [start, stop) that differ; the end of one epoch may meet the next one's beginning."""
+  size = len(source)
+  left = size - start % size  # of the epoch that the first draw falls into
+  if stop - start <= left:
+    return stop - start
+  if left == size or stop - start - left >= size:
+    return size  # a whole epoch is among them
+  return len(np.unique(np.concatenate(list(_rows_by_epoch(source, start, stop, seed)))))
+
+
+def _rows_by_epoch(source: Source, start: int, stop: int, seed: int) -> Iterator[np.ndarray]:
+  """The rows of draws [start, stop), int64, epoch by epoch; of a whole epoch in no special order."""
+  size = len(source)
   while start < stop:
     epoch, first = divmod(start, size)
     count = min(size - first, stop - start)
-    if count == size:
-      each_epoch = each_epoch if each_epoch is not None else source.document_starts(np.arange(size))
-      total += each_epoch
-    else:
-      rows = permute(np.arange(first, first + count), size, round_keys(seed, source.name, epoch))
-      total += source.document_starts(rows)
+    rows = np.arange(first, first + count)
+    yield rows if count == size else permute(rows, size, round_keys(seed, source.name, epoch))
     start += count
-  return total
 
 
 def check_sources(sources: Mapping[str, Source], where: str) -> None:

@@ -1,0 +1,153 @@
+"""Everything that can be wrong with a study is found before its first step."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import codemix
+from codemix.errors import UserError
+from codemix.studies import planning
+from codemix.studies.planning import check_runtime, plan_study
+from tests import tiny_study
+
+MIXED = {'text': 0.5, 'code': 0.5}
+MIB = 2**20
+
+
+@pytest.fixture(scope='module')
+def data(tmp_path_factory) -> codemix.Data:
+  return tiny_study.prepare(tmp_path_factory.mktemp('data'), bytes_each=6_000)
+
+
+def plan(data, *stages: codemix.Stage, **settings):
+  return plan_study(tiny_study.study(only=tiny_study.recipe(*stages, **settings)), data)
+
+
+def epoch(data, source: str) -> int:
+  """Rows of one epoch."""
+  [stage] = plan(data, tiny_study.stage('probe', {source: 1.0}, 3)).stages()
+  return stage.draws[0].source_rows
+
+
+def refused(data, *stages: codemix.Stage, **settings) -> str:
+  with pytest.raises(UserError) as found:
+    plan(data, *stages, **settings)
+  assert '\n' not in str(found.value)
+  return str(found.value)
+
+
+def test_a_source_read_too_often_over_the_whole_run_is_refused_where_the_cap_breaks(data):
+  steps = epoch(data, 'text') // tiny_study.BATCH
+  once = lambda name, **settings: tiny_study.stage(name, {'text': 1.0}, steps, **settings)
+  plan(data, once('a'), once('b'), max_epochs=2.0)
+  said = refused(data, once('a'), once('b'), once('c'), max_epochs=2.0)
+  assert "recipe 'only', stage 'c' draws" in said
+  assert 'Recipe.max_epochs is 2' in said
+
+
+def test_rewinding_does_not_get_round_the_cap(data):
+  steps = epoch(data, 'text') // tiny_study.BATCH
+  stages = [tiny_study.stage(name, {'text': 1.0}, steps) for name in 'abc']
+  stages[2] = dataclasses.replace(stages[2], rewind=('text',))
+  assert "stage 'c'" in refused(data, *stages, max_epochs=2.0)
+  plan(data, *stages, max_epochs=3.0)
+
+
+def test_a_stage_may_not_rewind_what_was_never_read(data):
+  stage = dataclasses.replace(tiny_study.stage('b', MIXED, 4), rewind=('txt',))
+  assert "rewinds 'txt'" in refused(data, tiny_study.stage('a', MIXED, 4), stage)
+
+
+def test_a_source_that_fills_no_row_is_refused(data):
+  said = refused(data, tiny_study.stage('a', {'code': 1.0}, 4), length=100_000)
+  assert 'less than one row of 100,000' in said
+
+
+def test_a_source_of_share_zero_is_neither_opened_nor_drawn(data):
+  [stage] = plan(data, tiny_study.stage('a', {'text': 1.0, 'absent': 0.0}, 4)).stages()
+  assert [draw.source for draw in stage.draws] == ['text']
+
+
+@pytest.mark.parametrize('rate', [float('nan'), float('inf'), -1e-3])
+def test_a_rate_that_is_no_rate_is_refused(rate, data):
+  said = refused(data, tiny_study.stage('a', MIXED, 4, schedule=codemix.Constant(rate)))
+  assert "stage 'a': its rates go from" in said
+
+
+def test_a_curve_that_cannot_be_laid_out_names_its_stage(data):
+  schedule = codemix.WarmupCosine(peak=1e-2, warmup_steps=9)
+  assert "recipe 'only', stage 'a': WarmupCosine warms up for 9 steps" in refused(
+    data, tiny_study.stage('a', MIXED, 4, schedule=schedule)
+  )
+
+
+def test_recipes_of_different_row_lengths_are_two_studies(data):
+  stage = tiny_study.stage('a', MIXED, 4)
+  study = tiny_study.study(x=tiny_study.recipe(stage), y=tiny_study.recipe(stage, length=16))
+  with pytest.raises(UserError, match='have one row length'):
+    plan_study(study, data)
+
+
+def test_what_is_left_of_the_budget_is_told(data):
+  stage = dataclasses.replace(tiny_study.stage('a', MIXED, 4), tokens=4.4 * 256)
+  [planned] = plan(data, stage).stages()
+  assert (planned.steps, planned.tokens) == (4, 1024)
+  assert planned.remainder_tokens == pytest.approx(0.4 * 256)
+
+
+def test_the_hash_of_a_stage_covers_all_before_it(data):
+  first = lambda seed: tiny_study.stage('a', MIXED, 4, schedule=codemix.Constant(seed))
+  second = tiny_study.stage('b', MIXED, 4)
+  hashes = {plan(data, first(rate), second).recipes['only'][1].hash for rate in (1e-3, 2e-3)}
+  assert len(hashes) == 2
+
+
+def test_a_plan_says_everything_of_the_first_stage_but_a_hand_off_that_it_has_not(data):
+  stage = tiny_study.stage('a', MIXED, 4)
+  other = dataclasses.replace(stage, handoff=codemix.Handoff(weights='restart'))
+  assert plan(data, stage).stages()[0].hash == plan(data, other).stages()[0].hash
+
+
+@pytest.mark.parametrize(
+  ('settings', 'checkpoints'),
+  [
+    ({'keep': 2}, 1 + 2 + 1),  # one result, then two kept and one being written
+    ({'keep': 1}, 1 + 1 + 1),
+    ({'keep': None, 'save_every': 2}, 2 + 3),
+  ],
+)
+def test_room_is_wanted_for_the_most_checkpoints_that_will_lie_there(settings, checkpoints, data, tmp_path, monkeypatch):
+  wanted = []
+  monkeypatch.setattr(planning, 'require_writable', lambda folder, needed: wanted.append(needed))
+  planned = plan(data, tiny_study.stage('a', MIXED, 4), tiny_study.stage('b', MIXED, 6))
+  runtime = tiny_study.runtime(tmp_path, **settings)
+  check_runtime(planned, runtime, 1, MIB)
+  assert wanted.pop() == checkpoints * MIB
+  # What an interrupted run has saved lies there already.
+  first = planned.stages()[0]
+  (tmp_path / 'stages' / first.folder_name / 'checkpoints' / '4').mkdir(parents=True)
+  check_runtime(planned, runtime, 1, MIB)
+  assert wanted.pop() == (checkpoints - 1) * MIB
+
+
+def test_the_batch_that_would_divide_is_told(data, tmp_path: Path):
+  planned = plan(data, tiny_study.stage('a', MIXED, 4, batch=6))
+  check_runtime(planned, tiny_study.runtime(tmp_path), 3, 1)
+  with pytest.raises(UserError, match="stage 'a': a batch of 6 rows does not divide over 4 devices.*to 4 or 8"):
+    check_runtime(planned, tiny_study.runtime(tmp_path), 4, 1)
+
+
+@pytest.mark.parametrize('setting', [{'save_every': 0}, {'keep': 0}, {'keep': -1}, {'on_damaged': 'ignore'}])
+def test_a_runtime_that_makes_no_sense_is_refused(setting, tmp_path):
+  with pytest.raises(UserError, match=f'Runtime.{next(iter(setting))} is'):
+    tiny_study.runtime(tmp_path, **setting)
+
+
+def test_every_rate_of_the_run_is_there_before_the_first_step(data):
+  stages = plan(data, tiny_study.stage('a', MIXED, 4), tiny_study.cooldown(MIXED, 3)).stages()
+  assert [len(stage.rates) for stage in stages] == [4, 3]
+  assert np.concatenate([stage.rates for stage in stages])[-1] == np.float32(1e-6)
