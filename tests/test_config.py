@@ -1,0 +1,65 @@
+"""Which of several bindings counts, and where a gin file is looked for."""
+
+from __future__ import annotations
+
+import pytest
+
+from codemix import config
+from codemix.errors import UserError
+
+
+@pytest.fixture
+def write(tmp_path):
+  def write(name: str, text: str) -> str:
+    path = tmp_path / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text)
+    return str(path)
+
+  return write
+
+
+def test_a_later_file_wins_and_a_flag_wins_over_both(write):
+  first = write('first.gin', 'Runtime.keep = 3\nRuntime.save_every = 30\nRuntime.prefetch = 30\n')
+  second = write('second.gin', 'Runtime.save_every = 40\nRuntime.prefetch = 40\n')
+  config.parse([first, second], ['Runtime.prefetch=50'])
+  runtime = config.build('Runtime')
+  assert (runtime.keep, runtime.save_every, runtime.prefetch) == (3, 40, 50)
+
+
+def test_nothing_of_an_earlier_configuration_is_left(write):
+  config.parse([write('first.gin', 'Runtime.keep = 3\n')], [])
+  config.parse([], ['Runtime.save_every=7'])
+  assert config.build('Runtime').keep == 2
+
+
+def test_a_search_path_comes_before_the_files_of_codemix(write, tmp_path):
+  assert (config.gin_directory() / 'models' / 'tiny.gin').is_file()
+  write('mine/models/tiny.gin', "ModelConfig.layers = 99\ninclude 'more.gin'\n")
+  write('mine/more.gin', 'ModelConfig.heads = 98\n')
+  config.parse(['models/tiny.gin'], [], [str(tmp_path / 'mine')])
+  sizes = dict.fromkeys(('vocab_size', 'width', 'ffn_width', 'head_dim'), 98)
+  model = config.build('ModelConfig', **sizes)
+  assert (model.layers, model.heads) == (99, 98)
+
+
+def test_an_include_that_is_not_there_is_named_with_its_place(write):
+  path = write('a.gin', "\ninclude 'models/tinny.gin'\n")
+  with pytest.raises(UserError) as refused:
+    config.parse([path], [])
+  assert 'models/tinny.gin' in str(refused.value)
+  assert '\n' not in str(refused.value)
+
+
+def test_a_value_that_its_constructor_refuses_is_one_line(write):
+  config.parse([write('a.gin', 'Runtime.save_every = 0\n')], [])
+  with pytest.raises(UserError, match='Runtime.save_every is 0') as refused:
+    config.build('Runtime')
+  assert '\n' not in str(refused.value)
+
+
+def test_a_flag_for_what_is_not_built_is_refused():
+  config.parse([], ['Recipe.seed=1'])
+  config.build('Runtime')
+  with pytest.raises(UserError, match="--gin.Recipe.seed has no effect: this run builds no 'Recipe'"):
+    config.check_used(['Recipe.seed=1'])
