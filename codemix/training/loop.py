@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import collections
 import contextlib
+import copy
 import dataclasses
 import sys
 from collections.abc import Mapping
@@ -170,7 +171,9 @@ def _run_steps(
           show(*log.write(*waiting.popleft()))
         log.flush()
         require_finite(state, f"stage '{plan.stage.name}', step {step}")
-        checkpoints.save(step, state, {**_position(plan, step), 'realised': log.realised})
+        # A copy: the save is written while later steps go on counting.
+        position = {**_position(plan, step), 'realised': copy.deepcopy(log.realised)}
+        checkpoints.save(step, state, position)
         if stop and not last:
           checkpoints.wait()
           raise Preempted(f"stage '{plan.stage.name}' was asked to stop and saved step {step}. The same command goes on from there.")
