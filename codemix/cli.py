@@ -7,6 +7,7 @@ import importlib
 import os
 import sys
 from collections.abc import Sequence
+from types import TracebackType
 from typing import NoReturn
 
 from codemix.errors import CodemixError, UserError, nearest
@@ -129,6 +130,13 @@ def _quiet() -> None:
   logging.getLogger('absl').setLevel(logging.CRITICAL)
   logging.getLogger('jax').setLevel(logging.ERROR)
   warnings.filterwarnings('ignore')
+  sys.excepthook = _without_late_writes
+
+
+def _without_late_writes(kind: type[BaseException], error: BaseException, traceback: TracebackType | None) -> None:
+  """Where one write of a checkpoint has failed, and is told of, TensorStore's threads print each that ends after it."""
+  if not (kind is RuntimeError and str(error) == 'Event loop is closed'):
+    sys.__excepthook__(kind, error, traceback)
 
 
 def _help() -> str:
