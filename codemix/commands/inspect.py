@@ -70,7 +70,7 @@ def _rows(plan: StudyPlan, stage_plan: StagePlan, step: int) -> list[dict]:
 
   if not 1 <= step <= stage_plan.steps:
     raise UserError(f"stage '{stage_plan.stage.name}' has steps 1 to {stage_plan.steps:,}, not {step}.")
-  rows = StageRows(plan.sources, stage_plan.draws, stage_plan.seed)
+  rows = StageRows(plan.sources, stage_plan.draws, stage_plan.segments, stage_plan.seed)
   batch = stage_plan.stage.batch
   located = rows.locate((step - 1) * batch, step * batch)
   described = []

@@ -12,11 +12,13 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterator, Mapping, Sequence
+from fractions import Fraction
 
 import numpy as np
 
-from codemix.data.permutation import permute, round_keys
-from codemix.data.row_schedule import RowSchedule, apportion
+from codemix.data.permutation import permute, round_keys, unpermute
+from codemix.data.row_schedule import RowSchedule, rows_of_each
+from codemix.data.row_targets import Segment
 from codemix.data.rows import Source
 from codemix.errors import CodemixError, UserError
 from codemix.identity import digest
@@ -83,25 +85,28 @@ class Draw:
 
 
 def plan_draws(
-  sources: Mapping[str, Source], shares: Mapping, rows: int, readings: Mapping[str, Reading], seed: int
+  sources: Mapping[str, Source],
+  shares: Mapping[str, Fraction],
+  segments: Sequence[Segment],
+  readings: Mapping[str, Reading],
+  seed: int,
 ) -> list[Draw]:
   """What each source of a stage's mixture gives to it.
 
   Args:
     sources: the open sources by name.
-    shares: exact share of each source (Fraction), in the mixture's order.
-    rows: rows of the stage.
+    shares: exact share of each source over the whole stage, in the mixture's order.
+    segments: how the shares go along the stage, sources in the same order.
     readings: how far each source was read before the stage; absent is not at all.
     seed: the run's seed, which keys the epochs' permutations.
   """
-  counts = apportion(shares, rows)
   return [
-    _draw(sources[name], shares[name], counts[name], readings.get(name, Reading()), seed)
-    for name in shares
+    _draw(sources[name], share, rows, readings.get(name, Reading()), seed)
+    for (name, share), rows in zip(shares.items(), rows_of_each(segments), strict=True)
   ]
 
 
-def _draw(source: Source, share, rows: int, before: Reading, seed: int) -> Draw:
+def _draw(source: Source, share: Fraction, rows: int, before: Reading, seed: int) -> Draw:
   size, after = len(source), before.after(rows)
   return Draw(
     source=source.name,
@@ -179,11 +184,13 @@ def check_epochs(draws: Sequence[Draw], max_epochs: float, where: str) -> None:
 class StageRows:
   """Position is arithmetic: which source, epoch and row stands at each row of a stage."""
 
-  def __init__(self, sources: Mapping[str, Source], draws: Sequence[Draw], seed: int):
+  def __init__(
+    self, sources: Mapping[str, Source], draws: Sequence[Draw], segments: Sequence[Segment], seed: int
+  ):
     self.names = [draw.source for draw in draws]
     self.sources = [sources[name] for name in self.names]
     self.cursors = np.asarray([draw.cursor for draw in draws], np.int64)
-    self.schedule = RowSchedule([draw.rows for draw in draws])
+    self.schedule = RowSchedule(segments)
     self._seed = seed
 
   def __len__(self) -> int:
@@ -205,6 +212,23 @@ class StageRows:
       keys = round_keys(self._seed, self.names[s], epoch)
       rows[here] = permute(draws[here] % sizes[here], len(self.sources[s]), keys)
     return which, epochs, rows
+
+  def rows_that_read(self, source: int, row: int) -> list[tuple[int, int]]:
+    """Where a row of a source stands in the stage: (epoch, row of the stage), in order.
+
+    Args:
+      source: index of the source.
+      row: row within the source's epoch.
+    """
+    size, cursor = len(self.sources[source]), int(self.cursors[source])
+    end = cursor + int(self.schedule.counts[source])
+    found = []
+    for epoch in range(cursor // size, -(-end // size)):
+      keys = round_keys(self._seed, self.names[source], epoch)
+      draw = epoch * size + int(unpermute(np.asarray([row]), size, keys)[0])
+      if cursor <= draw < end:
+        found.append((epoch, self.schedule.row_of(source, draw - cursor)))
+    return found
 
   def cursors_after(self, row: int) -> dict[str, int]:
     """Each source's cursor when `row` rows of the stage have been drawn."""

@@ -34,7 +34,7 @@ def permute(index: np.ndarray, size: int, keys: np.ndarray) -> np.ndarray:
   Returns:
     int64 [K].
   """
-  half_bits = max(1, ((int(size) - 1).bit_length() + 1) // 2)
+  half_bits = _half_bits(size)
   image = _feistel(np.asarray(index, np.uint64), half_bits, keys)
   outside = image >= size
   # The domain is under four times `size`, so a walk takes four steps on average.
@@ -44,11 +44,34 @@ def permute(index: np.ndarray, size: int, keys: np.ndarray) -> np.ndarray:
   return image.astype(np.int64)
 
 
+def unpermute(image: np.ndarray, size: int, keys: np.ndarray) -> np.ndarray:
+  """The inverse of `permute`: int64 [K], the indices whose images these are."""
+  half_bits = _half_bits(size)
+  index = _feistel_back(np.asarray(image, np.uint64), half_bits, keys)
+  outside = index >= size
+  while outside.any():
+    index[outside] = _feistel_back(index[outside], half_bits, keys)
+    outside = index >= size
+  return index.astype(np.int64)
+
+
+def _half_bits(size: int) -> int:
+  return max(1, ((int(size) - 1).bit_length() + 1) // 2)
+
+
 def _feistel(x: np.ndarray, half_bits: int, keys: np.ndarray) -> np.ndarray:
   shift, mask = np.uint64(half_bits), np.uint64((1 << half_bits) - 1)
   left, right = x >> shift, x & mask
   for key in keys:
     left, right = right, left ^ (_mix(right ^ key) & mask)
+  return (left << shift) | right
+
+
+def _feistel_back(x: np.ndarray, half_bits: int, keys: np.ndarray) -> np.ndarray:
+  shift, mask = np.uint64(half_bits), np.uint64((1 << half_bits) - 1)
+  left, right = x >> shift, x & mask
+  for key in keys[::-1]:
+    left, right = right ^ (_mix(left ^ key) & mask), left
   return (left << shift) | right
 
 

@@ -1,24 +1,28 @@
 """Which source each row of a stage comes from: exact in total, within one row at every prefix.
 
 All rows of a run hold the same number of loss tokens, so a share of rows is a
-share of loss tokens. The order is that of the chairman assignment problem
-(R. Tijdeman, Discrete Mathematics 32, 1980): one row is handed out at a time,
-and no source may ever be a whole row ahead of or behind its share. The j-th of
-a source's n rows among R may therefore come no sooner than row
-floor((j-1)R/n) + 1 and no later than row ceil(jR/n); serving, at each row, the
-source whose next row falls due first among those already allowed meets all
-these windows, since intervals on a line satisfy Hall's condition here. Sorting
-by mid-points or drawing at random does not.
+share of loss tokens. Source s should have given T_s(t) of the first t rows,
+where T_s never falls and the T_s(t) sum to t. The order is that of the chairman
+assignment problem (R. Tijdeman, Discrete Mathematics 32, 1980): one row is
+handed out at a time, and no source may ever be a whole row ahead of or behind
+its T. The j-th row of a source may therefore come no sooner than the first t
+with T_s(t) > j - 1 and no later than the first t with T_s(t) >= j; serving, at
+each row, the source whose next row falls due first among those already allowed
+meets all these windows, since intervals on a line satisfy Hall's condition
+here. Sorting by mid-points or drawing at random does not.
 """
 
 from __future__ import annotations
 
-import heapq
+import functools
 import math
 from collections.abc import Mapping, Sequence
 from fractions import Fraction
 
 import numpy as np
+
+from codemix.data import row_order
+from codemix.data.row_targets import Segment, Targets, constant
 
 
 def apportion(shares: Mapping[str, Fraction], rows: int) -> dict[str, int]:
@@ -39,60 +43,35 @@ def apportion(shares: Mapping[str, Fraction], rows: int) -> dict[str, int]:
   return counts
 
 
-def row_order(counts: Sequence[int]) -> np.ndarray:
-  """The source index of each row.
-
-  Args:
-    counts: rows of each source in the stage.
-
-  Returns:
-    uint16 [sum(counts)]; in every prefix of t rows, source s has been drawn
-    strictly less than one row away from t * counts[s] / sum(counts).
-  """
-  repeats = math.gcd(*counts)
-  if not repeats:
-    return np.zeros(0, np.uint16)
-  # At each multiple of the period every source is exactly on its share, so the
-  # order of one period repeats.
-  return np.tile(_one_period([count // repeats for count in counts]), repeats)
+def steady(shares: Mapping[str, Fraction], rows: int) -> tuple[Segment, ...]:
+  """The segments of a stage whose shares do not change, apportioned over all its rows."""
+  return constant(list(apportion(shares, rows).values()))
 
 
-def _one_period(counts: list[int]) -> np.ndarray:
-  rows = sum(counts)
-  order = np.empty(rows, np.uint16)
-  drawn = [0] * len(counts)
-  waiting = [(1, s) for s, count in enumerate(counts) if count]  # (first row allowed, source)
-  heapq.heapify(waiting)
-  due: list[tuple[int, int]] = []  # (last row allowed, source), of those already allowed
-  for row in range(1, rows + 1):
-    while waiting and waiting[0][0] <= row:
-      _, s = heapq.heappop(waiting)
-      heapq.heappush(due, (-(-(drawn[s] + 1) * rows // counts[s]), s))
-    _, s = heapq.heappop(due)
-    order[row - 1] = s
-    drawn[s] += 1
-    if drawn[s] < counts[s]:
-      heapq.heappush(waiting, (drawn[s] * rows // counts[s] + 1, s))
-  return order
+def rows_of_each(segments: Sequence[Segment]) -> list[int]:
+  """The rows that each source gives to a stage; where its shares do not change, without laying out the order."""
+  counts = _constant_counts(segments)
+  return counts if counts is not None else RowSchedule(segments).counts.tolist()
 
 
 class RowSchedule:
   """The rows of one stage in order, with the draws before any row found in O(1).
 
   Attributes:
-    counts: int64 [S], rows of each source in the stage.
     order: uint16 [rows], the source index of each row.
+    counts: int64 [S], rows of each source in the stage.
   """
 
   BLOCK = 4096  # rows between two stored counts: 8 S bytes each, a block is counted in microseconds
 
-  def __init__(self, counts: Sequence[int]):
-    self.counts = np.asarray(counts, np.int64)
-    self.order = row_order([int(count) for count in counts])
+  def __init__(self, segments: Sequence[Segment]):
+    self.order = _order(tuple(segments))
+    sources = len(segments[0].begin)
     blocks = self.order[: len(self.order) // self.BLOCK * self.BLOCK].reshape(-1, self.BLOCK)
-    per_block = [np.bincount(block, minlength=len(counts)) for block in blocks]
-    zero = np.zeros((1, len(counts)), np.int64)
-    self._before_block = np.concatenate([zero, np.cumsum(per_block, 0)]) if per_block else zero
+    self._before_block = np.zeros((len(blocks) + 1, sources), np.int64)
+    for number, block in enumerate(blocks):
+      self._before_block[number + 1] = self._before_block[number] + np.bincount(block, minlength=sources)
+    self.counts = self.drawn_before(len(self.order))
 
   def __len__(self) -> int:
     return len(self.order)
@@ -101,7 +80,7 @@ class RowSchedule:
     """int64 [S]: the rows drawn from each source before row `row` of the stage."""
     block = min(row // self.BLOCK, len(self._before_block) - 1)
     rest = self.order[block * self.BLOCK : row]
-    return self._before_block[block] + np.bincount(rest, minlength=len(self.counts))
+    return self._before_block[block] + np.bincount(rest, minlength=self._before_block.shape[1])
 
   def draws(self, start: int, stop: int) -> tuple[np.ndarray, np.ndarray]:
     """Rows [start, stop) of the stage.
@@ -116,3 +95,28 @@ class RowSchedule:
       mine = sources == s
       ordinals[mine] = before + np.arange(mine.sum())
     return sources, ordinals
+
+  def row_of(self, source: int, ordinal: int) -> int:
+    """The row of the stage at which row number `ordinal` of a source (from 0, below its count) is drawn."""
+    block = int(np.searchsorted(self._before_block[:, source], ordinal, side='right')) - 1
+    begin = block * self.BLOCK
+    nth = ordinal - int(self._before_block[block, source])
+    return begin + int(np.flatnonzero(self.order[begin : begin + self.BLOCK] == source)[nth])
+
+
+@functools.lru_cache(maxsize=2)  # a stage is planned, then trained
+def _order(segments: tuple[Segment, ...]) -> np.ndarray:
+  counts = _constant_counts(segments)
+  if counts is not None:
+    return row_order.in_chunks(counts)
+  targets = Targets(segments)
+  rows = row_order.by_heap(targets, [0] * len(segments[0].begin))
+  return np.fromiter(rows, np.uint16, targets.rows)
+
+
+def _constant_counts(segments: Sequence[Segment]) -> list[int] | None:
+  """Rows of each source where one share holds for the whole stage, and comes to whole rows."""
+  if len(segments) > 1 or segments[0].begin != segments[0].end:
+    return None
+  counts = [share * segments[0].rows for share in segments[0].begin]
+  return [int(count) for count in counts] if all(count.denominator == 1 for count in counts) else None

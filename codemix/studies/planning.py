@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from codemix.data import ledger
+from codemix.data.row_schedule import steady
 from codemix.data.rows import Source
 from codemix.data.settings import Data, tokenizer_identity
 from codemix.data.tokenizer import Tokenizer
@@ -129,9 +130,8 @@ def _plan_stage(
   drawn = {name: sources[name] for name in shares}
   ledger.check_sources(drawn, where)
   steps = stage.steps(recipe.length)
-  draws = ledger.plan_draws(
-    drawn, shares, steps * stage.batch, readings_at_start(stage, parent), recipe.seed
-  )
+  segments = steady(shares, steps * stage.batch)
+  draws = ledger.plan_draws(drawn, shares, segments, readings_at_start(stage, parent), recipe.seed)
   ledger.check_epochs(draws, recipe.max_epochs, where)
   curve = curve_of(stage, steps, parent, recipe.length)
   try:
@@ -163,6 +163,7 @@ def _plan_stage(
     length=recipe.length,
     seed=recipe.seed,
     draws=tuple(draws),
+    segments=segments,
     rates=rates,
     curve=curve,
   )

@@ -145,7 +145,7 @@ def _run_steps(
   trainer: Trainer, plan: StagePlan, folder: Path, checkpoints: Checkpoints, state: TrainState, realised: Realised
 ) -> Realised:
   """Runs the stage's remaining steps; returns what they drew from each source in all."""
-  rows = StageRows(trainer.sources, plan.draws, plan.seed)
+  rows = StageRows(trainer.sources, plan.draws, plan.segments, plan.seed)
   train_step = make_train_step(trainer.model, trainer.optimizer, trainer.mesh, trainer.bos_id)
   done = state.step - plan.first_step
   log = _open_log(trainer, plan, folder, rows.names, done, realised)

@@ -10,6 +10,7 @@ import numpy as np
 
 from codemix.data.ledger import Draw, Reading
 from codemix.data.mixture import Mixture, Spec, parse_mixture
+from codemix.data.row_targets import Segment
 from codemix.errors import UserError, nearest
 from codemix.files import read_json
 from codemix.identity import differences, digest
@@ -146,6 +147,7 @@ class StagePlan:
     length: tokens of a row.
     seed: the run's seed.
     draws: what each source gives.
+    segments: how the sources' shares go along the stage.
     rates: float32 [steps], the learning rate of each step.
     curve: the curve of which `rates` is a part.
   """
@@ -158,6 +160,7 @@ class StagePlan:
   length: int
   seed: int
   draws: tuple[Draw, ...]
+  segments: tuple[Segment, ...]
   rates: np.ndarray
   curve: Curve
 

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from codemix.data import ledger
 from codemix.data.ledger import Reading, StageRows
+from codemix.data.row_schedule import steady
 from codemix.data.rows import Source
 from codemix.errors import CodemixError, UserError
 from tests.data.stores import BOS, make_store
@@ -44,8 +45,9 @@ stages = st.tuples(
 def plan(sources, stage) -> tuple[list, StageRows]:
   parts, rows, cursors = stage
   before = {name: Reading(cursor, cursor, cursor) for name, cursor in cursors.items()}
-  draws = ledger.plan_draws(sources, shares(*parts), rows, before, SEED)
-  return draws, StageRows(sources, draws, SEED)
+  segments = steady(shares(*parts), rows)
+  draws = ledger.plan_draws(sources, shares(*parts), segments, before, SEED)
+  return draws, StageRows(sources, draws, segments, SEED)
 
 
 @settings(max_examples=60, deadline=None)
@@ -71,15 +73,28 @@ def test_a_row_is_found_by_its_position_alone(sources, stage, data):
     np.testing.assert_array_equal(part, whole[start:stop])
 
 
+@settings(max_examples=30, deadline=None)
+@given(stages)
+def test_a_row_is_found_wherever_the_stage_reads_it(sources, stage):
+  _, rows = plan(sources, stage)
+  which, epochs, row = rows.locate(0, len(rows))
+  for source in range(len(rows.names)):
+    for wanted in range(len(rows.sources[source])):
+      at = np.flatnonzero((which == source) & (row == wanted)).tolist()
+      assert rows.rows_that_read(source, wanted) == [(int(epochs[i]), i) for i in at]
+
+
 @settings(max_examples=60, deadline=None)
 @given(st.integers(1, 60), st.integers(1, 60))
 def test_two_stages_read_what_one_of_both_would_have_read(sources, first, second):
   share = {'long': Fraction(1)}
-  begin = ledger.plan_draws(sources, share, first, {}, SEED)
+  begin = ledger.plan_draws(sources, share, steady(share, first), {}, SEED)
   after = {'long': Reading().after(first)}
-  goes_on = ledger.plan_draws(sources, share, second, after, SEED)
-  whole = ledger.plan_draws(sources, share, first + second, {}, SEED)
-  located = lambda draws, rows: np.stack(StageRows(sources, draws, SEED).locate(0, rows))
+  goes_on = ledger.plan_draws(sources, share, steady(share, second), after, SEED)
+  whole = ledger.plan_draws(sources, share, steady(share, first + second), {}, SEED)
+  located = lambda draws, rows: np.stack(
+    StageRows(sources, draws, steady(share, rows), SEED).locate(0, rows)
+  )
   np.testing.assert_array_equal(
     np.concatenate([located(begin, first), located(goes_on, second)], axis=1), located(whole, first + second)
   )
@@ -88,18 +103,18 @@ def test_two_stages_read_what_one_of_both_would_have_read(sources, first, second
 def test_a_rewind_goes_back_to_the_first_row_and_forgets_no_repetition(sources):
   share = {'few': Fraction(1)}
   first, second = Reading().after(9), Reading().after(9).rewound()
-  [draw] = ledger.plan_draws(sources, share, 4, {'few': second}, SEED)
+  [draw] = ledger.plan_draws(sources, share, steady(share, 4), {'few': second}, SEED)
   assert (draw.cursor, draw.rows_cumulative) == (0, 13)
   assert draw.epochs_cumulative == pytest.approx(13 / 6)
   assert draw.unique_tokens_cumulative == 6 * LENGTH  # every row was read before
-  [onward] = ledger.plan_draws(sources, share, 4, {'few': first}, SEED)
+  [onward] = ledger.plan_draws(sources, share, steady(share, 4), {'few': first}, SEED)
   assert (onward.cursor, onward.rows_cumulative) == (9, 13)
 
 
 def test_the_cap_on_epochs_holds_over_the_run_rewound_or_not(sources):
   for before in (Reading().after(9), Reading().after(9).rewound()):
-    ledger.check_epochs(ledger.plan_draws(sources, {'few': Fraction(1)}, 3, {'few': before}, SEED), 2.0, 'here')
-    over = ledger.plan_draws(sources, {'few': Fraction(1)}, 4, {'few': before}, SEED)
+    ledger.check_epochs(ledger.plan_draws(sources, {'few': Fraction(1)}, steady({'few': Fraction(1)}, 3), {'few': before}, SEED), 2.0, 'here')
+    over = ledger.plan_draws(sources, {'few': Fraction(1)}, steady({'few': Fraction(1)}, 4), {'few': before}, SEED)
     with pytest.raises(UserError, match="here draws 4 rows of 'few', which makes 2.17 epochs.*leaves 3 rows"):
       ledger.check_epochs(over, 2.0, 'here')
 
@@ -112,7 +127,7 @@ def test_a_source_that_fills_no_row_is_refused(tmp_path):
 
 @pytest.mark.parametrize('key', ledger.COUNTED)
 def test_a_stage_that_read_something_else_is_not_called_done(sources, key):
-  draws = ledger.plan_draws(sources, shares(1, 1), 20, {}, SEED)
+  draws = ledger.plan_draws(sources, shares(1, 1), steady(shares(1, 1), 20), {}, SEED)
   realised = {draw.source: {k: getattr(draw, k) for k in ledger.COUNTED} for draw in draws}
   ledger.compare(draws, realised, 'here')
   realised['long'][key] += 1
@@ -121,7 +136,7 @@ def test_a_stage_that_read_something_else_is_not_called_done(sources, key):
 
 
 def test_an_entry_is_chained_to_its_parents(sources):
-  draws = ledger.plan_draws(sources, shares(1), 20, {}, SEED)
+  draws = ledger.plan_draws(sources, shares(1), steady(shares(1), 20), {}, SEED)
   realised = {'short': {k: getattr(draws[0], k) for k in ledger.COUNTED}}
   hashes = {ledger.entry('stage', draws, realised, parent)['hash'] for parent in (None, 'a', 'b')}
   assert len(hashes) == 3

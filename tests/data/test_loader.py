@@ -10,6 +10,7 @@ import pytest
 
 from codemix.data import ledger, loader
 from codemix.data.ledger import StageRows
+from codemix.data.row_schedule import steady
 from codemix.data.rows import Source
 from codemix.parallel.mesh import MeshConfig, make_mesh
 from codemix.parallel.sharding import batch_sharding
@@ -26,8 +27,9 @@ def rows(tmp_path_factory) -> StageRows:
     name: Source(name, make_store(root / name, tokens, seed=len(name)), LENGTH, BOS)
     for name, tokens in {'short': [3, 5, 8] * 40, 'long': [100, 210, 300]}.items()
   }
-  draws = ledger.plan_draws(sources, {'short': Fraction(2, 3), 'long': Fraction(1, 3)}, BATCH * STEPS, {}, 0)
-  return StageRows(sources, draws, 0)
+  shares = {'short': Fraction(2, 3), 'long': Fraction(1, 3)}
+  segments = steady(shares, BATCH * STEPS)
+  return StageRows(sources, ledger.plan_draws(sources, shares, segments, {}, 0), segments, 0)
 
 
 def read(rows, steps: range, mesh=None, prefetch: int = 4) -> list[dict[str, np.ndarray]]:

@@ -2,13 +2,20 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from codemix.data.permutation import permute, round_keys
+from codemix.data.permutation import permute, round_keys, unpermute
 
 
 @given(st.integers(1, 3000), st.integers(0, 2**31), st.integers(0, 9))
 def test_every_row_of_an_epoch_comes_exactly_once(size, seed, epoch):
   image = permute(np.arange(size), size, round_keys(seed, 'code', epoch))
   assert sorted(image.tolist()) == list(range(size))
+
+
+@given(st.integers(1, 3000), st.integers(0, 2**31))
+def test_the_inverse_leads_back(size, seed):
+  keys = round_keys(seed, 'code', 1)
+  index = np.arange(size)
+  np.testing.assert_array_equal(unpermute(permute(index, size, keys), size, keys), index)
 
 
 def test_an_index_has_the_same_image_alone_and_among_others():

@@ -53,7 +53,7 @@ def held_batches(data: codemix.Data, first: int) -> dict[str, np.ndarray]:
   """
   plan = codemix.plan_study(study(READ), data)
   [stage] = plan.stages()
-  rows = StageRows(plan.sources, stage.draws, stage.seed)
+  rows = StageRows(plan.sources, stage.draws, stage.segments, stage.seed)
   sharding = batch_sharding(make_mesh(MESH))
   batches = list(loader.batches(rows, stage.stage.batch, range(first, READ), sharding, prefetch=2))
   held = np.zeros(stage.stage.batch, bool)

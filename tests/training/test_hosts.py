@@ -112,7 +112,7 @@ def expected(place) -> dict[str, np.ndarray]:
   data = codemix.Data(directory=str(place / 'data'), tokenizer='bytes')
   plan = codemix.plan_study(host.study(host.READ), data)
   [stage] = plan.stages()
-  rows, size = StageRows(plan.sources, stage.draws, stage.seed), stage.stage.batch
+  rows, size = StageRows(plan.sources, stage.draws, stage.segments, stage.seed), stage.stage.batch
   batches = [
     loader.read_rows(rows, np.arange(step * size, (step + 1) * size)) for step in range(host.READ)
   ]
