@@ -6,6 +6,8 @@ import argparse
 import dataclasses
 import json
 import sys
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
 
 import numpy as np
 
@@ -19,23 +21,34 @@ from codemix.errors import UserError, nearest
 from codemix.studies.planning import StudyPlan, plan_study
 from codemix.training.stage import StagePlan
 
+SHOWN_DOCUMENTS = 5
+SHOWN_CHARACTERS = 100  # of a row's text, on a line
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
+  parser.add_argument('store', nargs='*', metavar='CACHE', help='folders of token stores: shows their documents and lengths')
   add_gin_arguments(parser)
   parser.add_argument('--stage', metavar='NAME', help='a stage by name, or by the beginning of its hash')
   parser.add_argument('--step', type=int, metavar='N', help='show the rows of this step of --stage, counted from 1')
+  parser.add_argument('--find', metavar='TEXT', help='name the steps that read this passage, in --stage or in all stages')
   parser.add_argument('--check', action='store_true', help='compare the ledgers of finished stages with the plan, computed anew')
   add_format_argument(parser)
 
 
 def run(arguments: argparse.Namespace) -> None:
+  if arguments.store:
+    _print(_stores(arguments), arguments.format, _store_lines)
+    return
   experiment = load_experiment(arguments)
   plan = plan_study(experiment.study, experiment.data)
-  if arguments.step is not None:
-    rows = _rows(plan, _find_stage(plan, arguments.stage), arguments.step)
-    _print(rows, arguments.format, _row_line)
+  if arguments.find is not None:
+    _print(_places(plan, arguments), arguments.format, _place_lines)
+  elif arguments.step is not None:
+    from codemix.studies.seen import rows_of_step
+
+    _print(rows_of_step(plan, _find_stage(plan, arguments.stage), arguments.step), arguments.format, _row_lines)
   elif arguments.check:
-    _print(_check_ledgers(experiment, plan), arguments.format, lambda line: f'{line["stage"]}: {line["ledger"]}')
+    _print(_check_ledgers(experiment, plan), arguments.format, lambda line: [f'{line["stage"]}: {line["ledger"]}'])
   elif arguments.format == 'json':
     print(json.dumps(_describe(plan), indent=1))
   else:
@@ -46,8 +59,13 @@ def run(arguments: argparse.Namespace) -> None:
     show_plan(plan, make_mesh(runtime.mesh), runtime.output, sys.stdout)
 
 
-def _print(records: list[dict], form: str, line) -> None:
-  print(json.dumps(records, indent=1) if form == 'json' else '\n'.join(map(line, records)))
+def _print(records: Iterable[dict], form: str, lines: Callable[[dict], Iterable[str]]) -> None:
+  if form == 'json':
+    print(json.dumps(list(records), indent=1))
+    return
+  for record in records:  # each as soon as it is found
+    for line in lines(record):
+      print(line)
 
 
 def _find_stage(plan: StudyPlan, name: str | None) -> StagePlan:
@@ -64,33 +82,66 @@ def _find_stage(plan: StudyPlan, name: str | None) -> StagePlan:
   return found[0]
 
 
-def _rows(plan: StudyPlan, stage_plan: StagePlan, step: int) -> list[dict]:
-  """The rows of one global batch: where each comes from, and what it says."""
-  from codemix.data.ledger import StageRows
-
-  if not 1 <= step <= stage_plan.steps:
-    raise UserError(f"stage '{stage_plan.stage.name}' has steps 1 to {stage_plan.steps:,}, not {step}.")
-  rows = StageRows(plan.sources, stage_plan.draws, stage_plan.segments, stage_plan.seed)
-  batch = stage_plan.stage.batch
-  located = rows.locate((step - 1) * batch, step * batch)
-  described = []
-  for s, epoch, row in zip(*(a.tolist() for a in located), strict=True):
-    read = rows.sources[s].row(row)
-    described.append(
-      {
-        'source': rows.names[s],
-        'epoch': epoch,
-        'row': row,
-        'documents': int(read['segment_ids'].max()),
-        'text': plan.tokenizer.decode(read['targets'].tolist()),
-      }
-    )
-  return described
+def _row_lines(row: dict) -> Iterator[str]:
+  documents = row['documents']
+  named = f'document {documents[0]:,}' if len(documents) == 1 else f'documents {documents[0]:,} to {documents[-1]:,}'
+  yield f'{row["source"]} epoch {row["epoch"]} row {row["row"]:,} ({named}): {_one_line(row["text"])}'
 
 
-def _row_line(row: dict) -> str:
-  text = ' '.join(row['text'].split())[:100]
-  return f'{row["source"]} epoch {row["epoch"]} row {row["row"]:,} ({row["documents"]} documents): {text}'
+def _one_line(text: str) -> str:
+  return ' '.join(text.split())[:SHOWN_CHARACTERS]
+
+
+def _places(plan: StudyPlan, arguments: argparse.Namespace) -> Iterator[dict]:
+  from codemix.studies.seen import where_seen
+
+  stages = [_find_stage(plan, arguments.stage)] if arguments.stage else plan.stages()
+  places = 0
+  for place in where_seen(plan, stages, arguments.find):
+    places += 1
+    yield place
+  if not places and arguments.format == 'text':
+    sources = {draw.source for stage_plan in stages for draw in stage_plan.draws}
+    print(f'no document of {", ".join(sorted(sources))} holds this passage.')
+
+
+def _place_lines(place: dict) -> Iterator[str]:
+  where = f'{place["source"]} document {place["document"]:,}'
+  if not place['seen']:
+    yield f'{where}: no step read it'
+  for seen in place['seen']:
+    yield f'{where}: stage {seen["stage"]} step {seen["step"]:,} (of the run: {seen["run_step"]:,}), row {seen["row"]} of the batch, epoch {seen["epoch"]}'
+
+
+def _stores(arguments: argparse.Namespace) -> Iterator[dict]:
+  from codemix.data.store_description import describe, find_tokenizer, first_documents
+  from codemix.data.token_store import open_store
+
+  for folder in arguments.store:
+    store = open_store(Path(folder))
+    tokenizer = find_tokenizer(store)
+    yield {
+      **describe(store),
+      'accounts': store.manifest.get('accounts'),
+      'first_documents': first_documents(store, tokenizer, SHOWN_DOCUMENTS) if tokenizer else [],
+    }
+
+
+def _store_lines(store: dict) -> Iterator[str]:
+  yield f'{store["folder"]}: {store["task"]} {store["split"]}'
+  yield (
+    f'  {store["documents"]:,} documents, {store["tokens"]:,} tokens, {store["bytes"]:,} bytes '
+    f'({store["bytes"] / store["tokens"]:.2f} bytes a token), digest {store["digest"][:12]}'
+  )
+  for unit in ('tokens', 'bytes'):
+    spread = store['lengths'][unit]
+    quantiles = ', '.join(f'{float(q):.0%} {value:,}' for q, value in spread['quantiles'].items())
+    yield f'  {unit} of a document: mean {spread["mean"]:,.1f}; quantiles {quantiles}'
+  for begin, documents, tokens in store['lengths']['histogram']:
+    bar = '█' * round(40 * tokens / store['tokens'])
+    yield f'  {begin:>10,} tokens and more: {documents:>11,} documents, {tokens / store["tokens"]:7.2%} of the tokens {bar}'
+  for number, text in enumerate(store['first_documents']):
+    yield f'  document {number}: {_one_line(text)}'
 
 
 def _check_ledgers(experiment: Experiment, plan: StudyPlan) -> list[dict]:

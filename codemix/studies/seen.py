@@ -1,0 +1,96 @@
+"""What a stage read at a step, and at which steps it read a passage."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from codemix.data import passages
+from codemix.data.ledger import StageRows
+from codemix.data.rows import Source
+from codemix.errors import UserError
+from codemix.studies.planning import StudyPlan
+from codemix.training.stage import StagePlan
+
+
+def rows_of_step(plan: StudyPlan, stage_plan: StagePlan, step: int) -> list[dict]:
+  """The rows of one global batch, in order: where each comes from, and what it says.
+
+  Args:
+    step: of the stage, from 1.
+
+  Raises:
+    UserError: the stage has no such step.
+  """
+  if not 1 <= step <= stage_plan.steps:
+    raise UserError(f"stage '{stage_plan.stage.name}' has steps 1 to {stage_plan.steps:,}, not {step}.")
+  rows = _stage_rows(plan, stage_plan)
+  batch = stage_plan.stage.batch
+  located = rows.locate((step - 1) * batch, step * batch)
+  return [
+    {
+      'source': rows.names[s],
+      'epoch': epoch,
+      'row': row,
+      'documents': _documents(rows.sources[s], row),
+      'text': plan.tokenizer.decode(rows.sources[s].row(row)['targets'].tolist()),
+    }
+    for s, epoch, row in zip(*(a.tolist() for a in located), strict=True)
+  ]
+
+
+def _documents(source: Source, row: int) -> list[int]:
+  """Numbers of the documents that have tokens in a row; the first may have begun before it."""
+  ends = source.store.document_ends
+  first = int(np.searchsorted(ends, row * source.length, side='right'))
+  last = int(np.searchsorted(ends, (row + 1) * source.length, side='left'))
+  return list(range(first, last + 1))
+
+
+def where_seen(plan: StudyPlan, stages: list[StagePlan], text: str) -> Iterator[dict]:
+  """Each place of a passage in the sources of these stages, with the steps that read it.
+
+  Yields:
+    {'source', 'document', 'seen': [{'stage', 'step' (of the stage, from 1), 'run_step',
+    'row' (of the batch), 'epoch'}, ...]}; nothing seen where the rows were not drawn.
+  """
+  if not text:
+    raise UserError('--find wants some text to look for.')
+  stage_rows = [(stage_plan, _stage_rows(plan, stage_plan)) for stage_plan in stages]
+  read = {name for _, rows in stage_rows for name in rows.names}
+  for name in (name for name in plan.sources if name in read):
+    source = plan.sources[name]
+    for place in passages.find(source.store, plan.tokenizer, text):
+      rows = range(place.start // source.length, -(-place.stop // source.length))
+      yield {
+        'source': name,
+        'document': place.document,
+        'seen': [
+          seen
+          for stage_plan, stage in stage_rows
+          if name in stage.names
+          for seen in _reads(stage_plan, stage, name, [row for row in rows if row < len(source)])
+        ],
+      }
+
+
+def _reads(stage_plan: StagePlan, stage: StageRows, source: str, rows: list[int]) -> list[dict]:
+  found = [place for row in rows for place in stage.rows_that_read(stage.names.index(source), row)]
+  described = []
+  for epoch, at in sorted(found, key=lambda place: place[1]):
+    step, row = divmod(at, stage_plan.stage.batch)
+    described.append(
+      {
+        'stage': stage_plan.folder_name,
+        'step': step + 1,
+        'run_step': stage_plan.first_step + step + 1,
+        'row': row,
+        'epoch': epoch,
+      }
+    )
+  return described
+
+
+def _stage_rows(plan: StudyPlan, stage_plan: StagePlan) -> StageRows:
+  return StageRows(plan.sources, stage_plan.draws, stage_plan.segments, stage_plan.seed)
