@@ -104,13 +104,31 @@ def _stage_tree(plan: StudyPlan, node: StagePlan) -> Tree:
     f'[bold]{node.stage.name}[/bold] {node.hash[:12]}: {node.steps:,} steps of {node.stage.batch} x {node.length:,} '
     f'= {node.tokens:,} tokens{remainder}'
   )
-  for part in node.stage.tree().parts:
+  for part in node.mixture().parts:
     if len(list(part.leaves())) > 1:  # the table below tells of the rest
       tree.add(mixture_tree(part, node.tokens, part.weight))
+  for line in _changes(node):
+    tree.add(line)
   tree.add(draws_table(node))
   for child in (p for p in plan.stages() if p.parent is node):
     tree.add(_stage_tree(plan, child))
   return tree
+
+
+def _changes(node: StagePlan) -> list[str]:
+  """How the mixture changes along the stage, a line for each part of it; none where it does not."""
+  spans = node.mixtures.segments(node.tokens)
+  if len(spans) == 1 and spans[0].at_begin == spans[0].at_end:
+    return []
+  return [
+    f'{float(span.begin):.1%} to {float(span.end):.1%} of the stage: '
+    + ', '.join(_change(name, share, span.at_end[name]) for name, share in span.at_begin.items())
+    for span in spans
+  ]
+
+
+def _change(name: str, begin: Fraction, end: Fraction) -> str:
+  return f'{name} {float(begin):.2%}' + (f' to {float(end):.2%}' if end != begin else '')
 
 
 def _show_cost(console: Console, plan: StudyPlan, mesh: Mesh, output: str) -> None:

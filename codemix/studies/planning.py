@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 from collections.abc import Mapping, Sequence
+from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
 
 from codemix.data import ledger
+from codemix.data.mixture_schedule import MixtureSchedule
 from codemix.data.row_schedule import steady
+from codemix.data.row_targets import Segment
 from codemix.data.rows import Source
 from codemix.data.settings import Data, tokenizer_identity
 from codemix.data.tokenizer import Tokenizer
@@ -74,10 +78,19 @@ class StudyPlan:
 
 def source_names(study: Study) -> list[str]:
   """The tasks that the study trains on, in the order in which they are first named."""
-  shares = [
-    stage.tree().shares() for recipe in study.recipes.values() for stage in recipe.stages
+  drawn = [stage.mixtures().drawn() for recipe in study.recipes.values() for stage in recipe.stages]
+  return list(dict.fromkeys(name for names in drawn for name in names))
+
+
+def scored_names(study: Study) -> list[str]:
+  """The tasks that every stage is scored on: those of Study.validation, and those of weight 0 in a mixture."""
+  weightless = [
+    stage.mixtures().evaluated_only() for recipe in study.recipes.values() for stage in recipe.stages
   ]
-  return list(dict.fromkeys(name for share in shares for name, part in share.items() if part))
+  trained = source_names(study)
+  return list(
+    dict.fromkeys([*study.validation, *(n for names in weightless for n in names if n not in trained)])
+  )
 
 
 def plan_study(study: Study, data: Data) -> StudyPlan:
@@ -126,11 +139,16 @@ def _plan_stage(
   tokenizer: Tokenizer,
   where: str,
 ) -> StagePlan:
-  shares = {name: share for name, share in stage.tree().shares().items() if share}
-  drawn = {name: sources[name] for name in shares}
+  drawn = {name: sources[name] for name in stage.mixtures().drawn()}
   ledger.check_sources(drawn, where)
   steps = stage.steps(recipe.length)
-  segments = steady(shares, steps * stage.batch)
+  tokens = steps * stage.batch * recipe.length
+  mixtures = stage.mixtures().resolve(
+    {name: Fraction(source.store.tokens, source.store.documents) for name, source in drawn.items()}
+  )
+  mean = mixtures.mean(tokens).shares()
+  shares = {name: mean[name] for name in drawn}
+  segments = _segments(mixtures, shares, tokens, steps * stage.batch)
   draws = ledger.plan_draws(drawn, shares, segments, readings_at_start(stage, parent), recipe.seed)
   ledger.check_epochs(draws, recipe.max_epochs, where)
   curve = curve_of(stage, steps, parent, recipe.length)
@@ -140,7 +158,7 @@ def _plan_stage(
     raise UserError(f'{where}: {error}') from None
   if not (np.isfinite(rates) & (rates >= 0)).all():
     raise UserError(f'{where}: its rates go from {rates.min()} to {rates.max()}; a rate is a finite number of at least 0. Change Stage.schedule.')
-  description = stage.describe()
+  description = {**stage.describe(), 'mixture': mixtures.describe(tokens)}
   if parent is None:
     del description['handoff']  # nothing is handed to a first stage
   keeps_step = parent is not None and stage.handoff.step == 'continue'
@@ -162,10 +180,26 @@ def _plan_stage(
     first_step=parent.last_step if keeps_step else 0,
     length=recipe.length,
     seed=recipe.seed,
+    mixtures=mixtures,
     draws=tuple(draws),
     segments=segments,
     rates=rates,
     curve=curve,
+  )
+
+
+def _segments(
+  mixtures: MixtureSchedule, shares: Mapping[str, Fraction], tokens: int, rows: int
+) -> tuple[Segment, ...]:
+  """How the sources' shares go along the rows of a stage."""
+  spans = mixtures.segments(tokens)
+  if len(spans) == 1 and spans[0].at_begin == spans[0].at_end:
+    return steady(shares, rows)
+  bounds = [round(span.begin * rows) for span in spans] + [rows]
+  return tuple(
+    Segment(end - begin, tuple(span.at_begin[s] for s in shares), tuple(span.at_end[s] for s in shares))
+    for span, (begin, end) in zip(spans, itertools.pairwise(bounds), strict=True)
+    if end > begin
   )
 
 

@@ -20,7 +20,7 @@ from codemix.parallel.processes import barrier
 from codemix.parallel.sharding import batch_shards
 from codemix.studies import announce, provenance
 from codemix.studies.finished import keep_tokenizer
-from codemix.studies.planning import StudyPlan, check_runtime, plan_study
+from codemix.studies.planning import StudyPlan, check_runtime, plan_study, scored_names
 from codemix.studies.recipe import Study
 from codemix.training.loop import BARRIER_TIMEOUT_S, Trainer, final_state, train_stage
 from codemix.training.preemption import stopping_at_once
@@ -42,7 +42,7 @@ def run_study(study: Study, data: Data, runtime: Runtime, command: str = '') -> 
     The output folder, with `study.json`.
   """
   plan = plan_study(study, data)
-  validation = {name: data.open_store(name, 'validation', plan.tokenizer) for name in study.validation}
+  validation = {name: data.open_store(name, 'validation', plan.tokenizer) for name in scored_names(study)}
   mesh = make_mesh(runtime.mesh)
   checkpoint_bytes = max(state_bytes(r.model, r.optimizer) for r in study.recipes.values())
   check_runtime(plan, runtime, batch_shards(mesh), checkpoint_bytes)
@@ -68,7 +68,7 @@ def evaluate_finished(study: Study, data: Data, runtime: Runtime) -> dict[str, d
     `evaluation.json` of each, with the stage's name, by folder.
   """
   plan = plan_study(study, data)
-  validation = {name: data.open_store(name, 'validation', plan.tokenizer) for name in study.validation}
+  validation = {name: data.open_store(name, 'validation', plan.tokenizer) for name in scored_names(study)}
   mesh = make_mesh(runtime.mesh)
   results = {}
   for stage_plan in plan.stages():
@@ -154,7 +154,7 @@ def _describe(plan: StudyPlan, runtime: Runtime, command: str) -> dict:
     'name': study.name,
     'baseline': study.baseline,
     'note': study.note,
-    'validation': list(study.validation),
+    'validation': scored_names(study),
     'recipes': {
       name: {
         'description': study.recipes[name].description,

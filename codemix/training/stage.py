@@ -9,7 +9,8 @@ from pathlib import Path
 import numpy as np
 
 from codemix.data.ledger import Draw, Reading
-from codemix.data.mixture import Mixture, Spec, parse_mixture
+from codemix.data.mixture import Mixture, Spec
+from codemix.data.mixture_schedule import MixtureSchedule, schedule_of
 from codemix.data.row_targets import Segment
 from codemix.errors import UserError, nearest
 from codemix.files import read_json
@@ -57,7 +58,8 @@ class Stage:
     name: readable name; the folder of its results begins with it.
     tokens: loss tokens; the nearest whole number of steps is trained, and the
       remainder reported.
-    mixture: sources and their fractions of the loss tokens (`data.mixture`).
+    mixture: sources and their fractions of the loss tokens (`data.mixture`),
+      or a `MixtureSchedule` of such along the stage.
     batch: rows of a global batch.
     schedule: the learning rate; None goes on along the last stage's curve.
     handoff: what is taken over; of no meaning in a first stage.
@@ -67,7 +69,7 @@ class Stage:
 
   name: str
   tokens: float
-  mixture: Spec
+  mixture: Spec | MixtureSchedule
   batch: int
   schedule: Schedule | None = None
   handoff: Handoff = Handoff()
@@ -80,11 +82,11 @@ class Stage:
       raise UserError(f"stage '{self.name}': Stage.batch is {self.batch!r}; it is a whole number of rows.")
     if not self.tokens > 0:
       raise UserError(f"stage '{self.name}': Stage.tokens is {self.tokens!r}; a stage trains on some tokens.")
-    self.tree()
+    self.mixtures()
 
-  def tree(self) -> Mixture:
-    """The parsed mixture."""
-    return parse_mixture(self.mixture, f"the mixture of stage '{self.name}'")
+  def mixtures(self) -> MixtureSchedule:
+    """The parsed mixture, of a single knot where it does not change along the stage."""
+    return schedule_of(self.mixture, f"the mixture of stage '{self.name}'")
 
   def steps(self, length: int) -> int:
     """Steps of `batch` rows of `length` tokens nearest to the budget (halves up).
@@ -100,12 +102,10 @@ class Stage:
     return steps
 
   def describe(self) -> dict:
-    """All that decides what the stage trains, its name left out, as plain data."""
+    """All that decides what the stage trains, its name and mixture left out, as plain data."""
     schedule = self.schedule and {'kind': type(self.schedule).__name__, **dataclasses.asdict(self.schedule)}
     return {
       'tokens': self.tokens,
-      # Groups only name what they hold, and a source without weight is not read.
-      'mixture': [[name, str(share)] for name, share in self.tree().shares().items() if share],
       'batch': self.batch,
       'schedule': schedule,
       'handoff': dataclasses.asdict(self.handoff),
@@ -146,6 +146,7 @@ class StagePlan:
     first_step: the run's step count when the stage begins.
     length: tokens of a row.
     seed: the run's seed.
+    mixtures: the stage's, with every share in tokens.
     draws: what each source gives.
     segments: how the sources' shares go along the stage.
     rates: float32 [steps], the learning rate of each step.
@@ -159,6 +160,7 @@ class StagePlan:
   first_step: int
   length: int
   seed: int
+  mixtures: MixtureSchedule
   draws: tuple[Draw, ...]
   segments: tuple[Segment, ...]
   rates: np.ndarray
@@ -176,6 +178,10 @@ class StagePlan:
   def tokens(self) -> int:
     """Loss tokens trained on."""
     return self.steps * self.stage.batch * self.length
+
+  def mixture(self) -> Mixture:
+    """The tree of the stage's mixture: the mean over the stage, where it changes."""
+    return self.mixtures.mean(self.tokens)
 
   @property
   def remainder_tokens(self) -> float:

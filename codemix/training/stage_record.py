@@ -38,7 +38,7 @@ def write_plan(folder: Path, plan: StagePlan, model: ModelConfig) -> None:
       'first_step': plan.first_step,
       'parameters': model.parameter_count()['total'],
       'flops_per_token': model.flops_per_token(plan.length)['total'],
-      'mixture': plan.stage.tree().to_json(),
+      'mixture': plan.mixture().to_json(),
       'sources': [dataclasses.asdict(draw) for draw in plan.draws],
     },
   )
