@@ -157,7 +157,12 @@ def _check_ledgers(experiment: Experiment, plan: StudyPlan) -> list[dict]:
       checked.append({'stage': folder.name, 'ledger': 'not finished' + (f'; {other}' if other else '')})
       continue
     written = read_json(folder / 'ledger.json')
-    realised = {d.source: {key: getattr(d, key) for key in ledger.COUNTED} for d in stage_plan.draws}
+    counted = {counts['source']: counts for counts in written['realised']}
+    realised = {
+      # What a streamed source holds was not planned.
+      d.source: {key: counted[d.source][key] if getattr(d, key) is None else getattr(d, key) for key in ledger.COUNTED}
+      for d in stage_plan.draws
+    }
     parent = hashes.get(stage_plan.parent.hash) if stage_plan.parent else None
     expected = ledger.entry(written['stage'], stage_plan.draws, realised, parent)
     hashes[stage_plan.hash] = written['hash']

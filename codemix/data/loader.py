@@ -6,7 +6,7 @@ of its state is kept, since starting at any step is the same as having come to i
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import grain
 import jax
@@ -15,6 +15,7 @@ from jax.sharding import NamedSharding
 
 from codemix.data.ledger import StageRows
 from codemix.data.rows import Batch, stack_rows
+from codemix.data.stream import StreamedRows
 
 
 def read_rows(rows: StageRows, positions: np.ndarray) -> Batch:
@@ -41,7 +42,7 @@ def local_positions(sharding: NamedSharding, batch: int) -> np.ndarray:
 
 
 def batches(
-  rows: StageRows, batch: int, steps: range, sharding: NamedSharding, prefetch: int
+  rows: StageRows | StreamedRows, batch: int, steps: range, sharding: NamedSharding, prefetch: int
 ) -> Iterator[dict[str, jax.Array]]:
   """Global batches on the devices, in order.
 
@@ -53,12 +54,20 @@ def batches(
     prefetch: batches read ahead.
   """
   mine = local_positions(sharding, batch)
+  if isinstance(rows, StreamedRows):
+    read = rows.batches(batch, steps, mine)
+  else:
+    read = _read_ahead(rows, batch, steps, mine, prefetch)
+  for local in read:
+    yield {key: _global(value, mine, batch, sharding) for key, value in local.items()}
+
+
+def _read_ahead(rows: StageRows, batch: int, steps: range, mine: np.ndarray, prefetch: int) -> Iterable[Batch]:
   dataset = grain.MapDataset.range(steps.start, steps.stop).map(
     lambda step: read_rows(rows, step * batch + mine)
   )
   options = grain.ReadOptions(num_threads=2, prefetch_buffer_size=max(prefetch, 1))
-  for local in dataset.to_iter_dataset(options):
-    yield {key: _global(value, mine, batch, sharding) for key, value in local.items()}
+  return dataset.to_iter_dataset(options)
 
 
 def _global(local: np.ndarray, mine: np.ndarray, batch: int, sharding: NamedSharding) -> jax.Array:

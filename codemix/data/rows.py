@@ -42,6 +42,11 @@ class Source:
     return self.store.tokens // self.length
 
   @property
+  def digest(self) -> str:
+    """What the tokens are, wherever they lie."""
+    return self.store.digest
+
+  @property
   def cropped_tokens(self) -> int:
     """Tokens of the tail that no row holds."""
     return self.store.tokens - len(self) * self.length

@@ -91,9 +91,9 @@ def draws_table(stage_plan: StagePlan) -> Table:
       f'{draw.share:.2%}',
       f'{draw.rows:,}',
       f'{draw.loss_tokens:,}',
-      f'{draw.epochs:.3f}',
-      f'{draw.epochs_cumulative:.3f}',
-      f'{draw.documents:,}',
+      formatting.ledger(draw.epochs, 'epochs'),
+      formatting.ledger(draw.epochs_cumulative, 'epochs'),
+      formatting.ledger(draw.documents, 'documents'),
     )
   return table
 

@@ -10,12 +10,13 @@ from pathlib import Path
 
 import numpy as np
 
-from codemix.data import ledger
+from codemix.data import ledger, stream
 from codemix.data.mixture_schedule import MixtureSchedule
 from codemix.data.row_schedule import steady
 from codemix.data.row_targets import Segment
 from codemix.data.rows import Source
 from codemix.data.settings import Data, tokenizer_identity
+from codemix.data.stream import StreamedSource
 from codemix.data.tokenizer import Tokenizer
 from codemix.errors import UserError
 from codemix.files import require_writable
@@ -36,6 +37,9 @@ from codemix.training.stage import (
 NUMERICS = 1
 
 
+Sources = Mapping[str, Source] | Mapping[str, StreamedSource]
+
+
 @dataclasses.dataclass(frozen=True)
 class StudyPlan:
   """A study with every stage decided.
@@ -45,13 +49,14 @@ class StudyPlan:
     recipes: the plans of each recipe's stages, in order; stages that recipes
       share are the same object.
     tokenizer: of the run.
-    sources: the training rows of every source, by name; of one row length each.
+    sources: the training rows of every source, by name; of one row length each;
+      all prepared or all streamed.
   """
 
   study: Study
   recipes: Mapping[str, list[StagePlan]]
   tokenizer: Tokenizer
-  sources: Mapping[str, Source]
+  sources: Sources
 
   def stages(self) -> list[StagePlan]:
     """Each distinct stage once, parents first."""
@@ -120,7 +125,7 @@ def plan_study(study: Study, data: Data) -> StudyPlan:
 
 
 def _plan_recipe(
-  name: str, recipe: Recipe, sources: Mapping[str, Source], tokenizer: Tokenizer, planned: dict[str, StagePlan]
+  name: str, recipe: Recipe, sources: Sources, tokenizer: Tokenizer, planned: dict[str, StagePlan]
 ) -> list[StagePlan]:
   plans: list[StagePlan] = []
   for stage in recipe.stages:
@@ -135,22 +140,22 @@ def _plan_stage(
   stage: Stage,
   parent: StagePlan | None,
   recipe: Recipe,
-  sources: Mapping[str, Source],
+  sources: Sources,
   tokenizer: Tokenizer,
   where: str,
 ) -> StagePlan:
   drawn = {name: sources[name] for name in stage.mixtures().drawn()}
-  ledger.check_sources(drawn, where)
+  prepared = {name: source for name, source in drawn.items() if isinstance(source, Source)}
+  ledger.check_sources(prepared, where)
   steps = stage.steps(recipe.length)
   tokens = steps * stage.batch * recipe.length
   mixtures = stage.mixtures().resolve(
-    {name: Fraction(source.store.tokens, source.store.documents) for name, source in drawn.items()}
+    {name: Fraction(source.store.tokens, source.store.documents) for name, source in prepared.items()}
   )
   mean = mixtures.mean(tokens).shares()
   shares = {name: mean[name] for name in drawn}
   segments = _segments(mixtures, shares, tokens, steps * stage.batch)
-  draws = ledger.plan_draws(drawn, shares, segments, readings_at_start(stage, parent), recipe.seed)
-  ledger.check_epochs(draws, recipe.max_epochs, where)
+  draws = _plan_draws(drawn, shares, segments, readings_at_start(stage, parent), recipe, where)
   curve = curve_of(stage, steps, parent, recipe.length)
   try:
     rates = curve.rates(steps)
@@ -173,7 +178,7 @@ def _plan_stage(
       'optimizer': dataclasses.asdict(recipe.optimizer),
       'seed': recipe.seed,
       'tokenizer': tokenizer_identity(tokenizer),
-      'sources': {name: source.store.digest for name, source in drawn.items()},
+      'sources': {name: source.digest for name, source in drawn.items()},
       'numerics': NUMERICS,
     },
     steps=steps,
@@ -186,6 +191,21 @@ def _plan_stage(
     rates=rates,
     curve=curve,
   )
+
+
+def _plan_draws(
+  drawn: Sources,
+  shares: Mapping[str, Fraction],
+  segments: Sequence[Segment],
+  readings: Mapping[str, ledger.Reading],
+  recipe: Recipe,
+  where: str,
+) -> list[ledger.Draw]:
+  if isinstance(next(iter(drawn.values())), StreamedSource):
+    return stream.plan_draws(drawn, shares, segments, readings)
+  draws = ledger.plan_draws(drawn, shares, segments, readings, recipe.seed)
+  ledger.check_epochs(draws, recipe.max_epochs, where)
+  return draws
 
 
 def _segments(

@@ -9,6 +9,7 @@ import numpy as np
 from codemix.data import passages
 from codemix.data.ledger import StageRows
 from codemix.data.rows import Source
+from codemix.data.stream import StreamedSource
 from codemix.errors import UserError
 from codemix.studies.planning import StudyPlan
 from codemix.training.stage import StagePlan
@@ -93,4 +94,8 @@ def _reads(stage_plan: StagePlan, stage: StageRows, source: str, rows: list[int]
 
 
 def _stage_rows(plan: StudyPlan, stage_plan: StagePlan) -> StageRows:
+  if any(isinstance(source, StreamedSource) for source in plan.sources.values()):
+    raise UserError(
+      'a streamed source has no rows that can be looked up; set Data.streaming to False and prepare it to see what a step read.'
+    )
   return StageRows(plan.sources, stage_plan.draws, stage_plan.segments, stage_plan.seed)

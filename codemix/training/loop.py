@@ -17,6 +17,7 @@ from codemix.checkpoints import Checkpoints
 from codemix.data import ledger, loader
 from codemix.data.ledger import StageRows
 from codemix.data.rows import Source
+from codemix.data.stream import StreamedRows, StreamedSource
 from codemix.errors import Preempted, UserError
 from codemix.files import locked, read_json
 from codemix.identity import differences
@@ -58,7 +59,7 @@ class Trainer:
 
   model: ModelConfig
   optimizer: Optimizer
-  sources: Mapping[str, Source]
+  sources: Mapping[str, Source] | Mapping[str, StreamedSource]
   mesh: Mesh
   runtime: Runtime
   bos_id: int
@@ -145,7 +146,7 @@ def _run_steps(
   trainer: Trainer, plan: StagePlan, folder: Path, checkpoints: Checkpoints, state: TrainState, realised: Realised
 ) -> Realised:
   """Runs the stage's remaining steps; returns what they drew from each source in all."""
-  rows = StageRows(trainer.sources, plan.draws, plan.segments, plan.seed)
+  rows = _open_rows(trainer, plan)
   train_step = make_train_step(trainer.model, trainer.optimizer, trainer.mesh, trainer.bos_id)
   done = state.step - plan.first_step
   log = _open_log(trainer, plan, folder, rows.names, done, realised)
@@ -179,6 +180,12 @@ def _run_steps(
           raise Preempted(f"stage '{plan.stage.name}' was asked to stop and saved step {step}. The same command goes on from there.")
     checkpoints.wait()
   return log.realised
+
+
+def _open_rows(trainer: Trainer, plan: StagePlan) -> StageRows | StreamedRows:
+  if isinstance(trainer.sources[plan.draws[0].source], StreamedSource):
+    return StreamedRows(trainer.sources, plan.draws, plan.segments)
+  return StageRows(trainer.sources, plan.draws, plan.segments, plan.seed)
 
 
 def _open_log(
