@@ -40,9 +40,10 @@ VERBS = {
   ),
   'report': ('write report.html, report.md and results.csv of a study', 'codemix report --output=runs/quickstart'),
   'inspect': (
-    'show the plan of a recipe, the rows of a step, or whether the ledgers agree',
-    'codemix inspect --gin_file=studies/quickstart.gin',
+    'show the plan of a recipe, the rows of a step, the steps that read a passage, or a token store',
+    'codemix inspect --gin_file=studies/quickstart.gin --find="import contextlib"',
   ),
+  'bench': ('measure how fast codemix is on this machine', 'codemix bench data'),
 }
 
 

@@ -1,0 +1,172 @@
+"""How fast rows are loaded, a stage's order is laid out, and text is prepared.
+
+Everything is synthetic and made in a temporary folder; TensorFlow is not imported.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import multiprocessing
+import os
+import time
+from collections.abc import Iterator, Mapping
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+
+from codemix.benchmarks.figure import Figure
+from codemix.data import ledger, loader, token_store
+from codemix.data.languages import CODE_DOCUMENTS, MARKUP_DOCUMENTS
+from codemix.data.ledger import StageRows
+from codemix.data.row_schedule import RowSchedule, steady
+from codemix.data.rows import Source
+
+LENGTH = 8192  # tokens of a row, as in the study
+STAGE_ROWS = 24_414_063  # of 200B tokens
+DOCUMENT_TOKENS = {'text': 700, 'code': 2500, 'markup': 20_000}  # mean length of the made-up documents
+SHARES = {'text': Fraction(1, 2), 'code': Fraction(2, 5), 'markup': Fraction(1, 10)}
+
+
+@dataclasses.dataclass(frozen=True)
+class Size:
+  """How much is measured.
+
+  Attributes:
+    tokens: of all sources together; the cold reading wants more than a disk's own cache.
+    batch: rows of a batch.
+    batches: read one after another while memory is watched.
+  """
+
+  tokens: int = 400_000_000
+  batch: int = 8
+  batches: int = 10_000
+
+
+def measure(folder: Path, size: Size) -> Iterator[Figure]:
+  """Yields each figure as soon as it is had.
+
+  Args:
+    folder: an empty one, for about 2 bytes a token.
+  """
+  sources = _make_sources(folder, size.tokens)
+  rows = _stage_rows(sources, size)
+  yield _cold(rows, folder, size)
+  yield _warm(rows, size)
+  yield _on_device(rows, size)
+  yield from _memory(rows, size)
+  yield from _schedule()
+
+
+def _make_sources(folder: Path, tokens: int) -> dict[str, Source]:
+  rng = np.random.default_rng(0)
+  dtype = np.dtype('<u2')
+  sources = {}
+  for name, share in SHARES.items():
+    lengths = rng.exponential(DOCUMENT_TOKENS[name], int(tokens * share / DOCUMENT_TOKENS[name])).astype(int) + 1
+    documents = ((rng.integers(0, 2**16, length, dtype), 4 * int(length)) for length in lengths)
+    token_store.write_shard(folder / name, 'only', documents, dtype)
+    store = token_store.write_manifest(folder / name, {'task': name, 'split': 'train'}, ['only'], dtype)
+    sources[name] = Source(name, store, LENGTH, bos_id=1)
+  return sources
+
+
+def _stage_rows(sources: dict[str, Source], size: Size) -> StageRows:
+  segments = steady(SHARES, size.batch * size.batches)
+  draws = ledger.plan_draws(sources, SHARES, segments, {}, seed=0)
+  return StageRows(sources, draws, segments, seed=0)
+
+
+def _read(rows: StageRows, size: Size, steps: range) -> float:
+  """Tokens a second of these steps' batches."""
+  began = time.perf_counter()
+  for step in steps:
+    loader.read_rows(rows, np.arange(step * size.batch, (step + 1) * size.batch))
+  return len(steps) * size.batch * LENGTH / (time.perf_counter() - began)
+
+
+def _cold(rows: StageRows, folder: Path, size: Size) -> Figure:
+  """Rows in the order of a stage, of files of which nothing is in memory."""
+  rows.locate(0, 1)
+  for path in folder.glob('*/tokens-*'):
+    descriptor = os.open(path, os.O_RDONLY)
+    os.fsync(descriptor)
+    os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
+    os.close(descriptor)
+  whole = sum(len(source) for source in rows.sources)
+  speed = _read(rows, size, range(max(whole // size.batch // 2, 1)))
+  return Figure('rows from a cold cache', speed / 1e6, 'M tokens/s', goal=5)
+
+
+def _warm(rows: StageRows, size: Size) -> Figure:
+  steps = range(min(500, size.batches))
+  _read(rows, size, steps)
+  return Figure('rows, one process', _read(rows, size, steps) / 1e6, 'M tokens/s', goal=20)
+
+
+def _on_device(rows: StageRows, size: Size) -> Figure:
+  """Through the loader's threads onto the first device, as the training loop takes them."""
+  import jax
+  from jax.sharding import Mesh, NamedSharding, PartitionSpec
+
+  sharding = NamedSharding(Mesh(np.asarray(jax.devices()[:1]), ('data',)), PartitionSpec('data'))
+  steps = range(min(500, size.batches))
+  batches = loader.batches(rows, size.batch, steps, sharding, prefetch=4)
+  jax.block_until_ready(next(batches))
+  began = time.perf_counter()
+  for batch in batches:
+    jax.block_until_ready(batch)
+  speed = (len(steps) - 1) * size.batch * LENGTH / (time.perf_counter() - began)
+  return Figure(f'rows on the device ({jax.devices()[0].platform})', speed / 1e6, 'M tokens/s', goal=20)
+
+
+def _memory(rows: StageRows, size: Size) -> Iterator[Figure]:
+  """What the resident memory grows by from a tenth of the batches to the last."""
+  _read(rows, size, range(size.batches // 10))
+  before = _status_mib('VmRSS')
+  _read(rows, size, range(size.batches // 10, size.batches))
+  yield Figure(f'memory grown by over {size.batches:,} batches', _status_mib('VmRSS') - before, 'MiB', goal=16, more_is_better=False)
+
+
+def _status_mib(field: str) -> float:
+  """A figure of this process, such as VmRSS (resident now) or VmHWM (resident at most)."""
+  status = dict(line.split(':', 1) for line in Path('/proc/self/status').read_text().splitlines())
+  return int(status[field].split()[0]) / 2**10
+
+
+def _schedule() -> Iterator[Figure]:
+  """The order of a 200B-token stage of the study's 36 sources, in a process of its own."""
+  with multiprocessing.get_context('spawn').Pool(1) as pool:
+    built, grown, found = pool.apply(_build_schedule)
+  yield Figure(f'order of {STAGE_ROWS:,} rows of {len(_study_shares())} sources', built, 's', goal=5, more_is_better=False)
+  yield Figure('memory of that', grown, 'MiB', goal=300, more_is_better=False)
+  yield Figure('position of a step', 1e3 * found, 'ms', goal=1, more_is_better=False)
+
+
+def _build_schedule() -> tuple[float, float, float]:
+  segments = steady(_study_shares(), STAGE_ROWS)
+  Path('/proc/self/clear_refs').write_text('5')  # the peak counts from now on (proc(5))
+  before = _status_mib('VmHWM')
+  began = time.perf_counter()
+  schedule = RowSchedule(segments)
+  built, grown = time.perf_counter() - began, _status_mib('VmHWM') - before
+  starts = np.random.default_rng(0).integers(0, STAGE_ROWS - 512, 1000).tolist()
+  began = time.perf_counter()
+  for start in starts:
+    schedule.draws(start, start + 512)
+  return built, grown, (time.perf_counter() - began) / len(starts)
+
+
+def _study_shares() -> dict[str, Fraction]:
+  """Half text, half code, of which a fifth is markup, at the shares of the study's tables."""
+  code, markup = _fractions(CODE_DOCUMENTS), _fractions(MARKUP_DOCUMENTS)
+  return {
+    'text': Fraction(1, 2),
+    **{name: Fraction(2, 5) * share for name, share in code.items()},
+    **{name: Fraction(1, 10) * share for name, share in markup.items()},
+  }
+
+
+def _fractions(table: Mapping[str, str]) -> dict[str, Fraction]:
+  total = sum(map(Fraction, table.values()))
+  return {name: Fraction(share) / total for name, share in table.items()}
