@@ -7,28 +7,68 @@ objects by hand.
 from __future__ import annotations
 
 import gin
+from codemix.data.filters import (
+  Encoding,
+  ExactDuplicates,
+  Extensions,
+  GeneratedBy,
+  HexLiterals,
+  Languages,
+  MaxFloats,
+  Sets,
+  Size,
+  TopLevelDomainLists,
+)
+from codemix.data.languages import language_shares
+from codemix.data.mixture_forms import (
+  additive_tokens,
+  by_documents,
+  competitive,
+  in_ratio,
+  swap,
+  uniform,
+)
+from codemix.data.mixture_schedule import MixtureSchedule
 from codemix.data.settings import Data
+from codemix.data.sources.by_language import corpora_by_language
+from codemix.data.sources.commit import Commit
+from codemix.data.sources.corpus import Corpus
+from codemix.data.sources.json_array import JsonArray
+from codemix.data.sources.json_lines import JsonLines
+from codemix.data.sources.notebook import Notebook
+from codemix.data.sources.parquet import Parquet
+from codemix.data.sources.posts_xml import PostsXml
+from codemix.data.sources.question import Question
+from codemix.data.sources.template import Template
+from codemix.data.sources.text import Text
+from codemix.data.sources.tfds import Tfds
+from codemix.data.sources.tfrecords import TFRecords
+from codemix.data.sources.verified import Puzzle, Verified
+from codemix.data.sources.whole_files import WholeFiles
+from codemix.data.workers import Beam, InProcess, Processes
 from codemix.models.config import ModelConfig
 from codemix.parallel.mesh import MeshConfig
+from codemix.sandbox.limits import Limits
+from codemix.sandbox.verified import PassesTests
 from codemix.studies.recipe import Recipe, Study
+from codemix.studies.sweep import sweep
 from codemix.training.optimizer import Optimizer
 from codemix.training.runtime import Runtime
 from codemix.training.schedules import Constant, LinearTo, WarmupCosine, WarmupStableDecay
 from codemix.training.stage import Handoff, Stage
 
-for _configurable in (
-  Constant,
-  Data,
-  Handoff,
-  LinearTo,
-  MeshConfig,
-  ModelConfig,
-  Optimizer,
-  Recipe,
-  Runtime,
-  Stage,
-  Study,
-  WarmupCosine,
-  WarmupStableDecay,
-):
+_DATA = (
+  *(Commit, Corpus, JsonArray, JsonLines, Notebook, Parquet, PostsXml, Puzzle, Question, Template, Text),
+  *(TFRecords, Tfds, Verified, WholeFiles, corpora_by_language),
+  *(Encoding, ExactDuplicates, Extensions, GeneratedBy, HexLiterals, Languages, MaxFloats, Sets, Size),
+  *(TopLevelDomainLists, PassesTests, Limits),
+  *(Beam, Data, InProcess, Processes),
+)
+_MIXTURES = (MixtureSchedule, additive_tokens, by_documents, competitive, in_ratio, language_shares, swap, uniform)
+_TRAINING = (
+  *(Constant, LinearTo, WarmupCosine, WarmupStableDecay),
+  *(Handoff, Stage, Optimizer, ModelConfig, MeshConfig, Runtime, Recipe, Study, sweep),
+)
+
+for _configurable in (*_DATA, *_MIXTURES, *_TRAINING):
   gin.external_configurable(_configurable, module='codemix')

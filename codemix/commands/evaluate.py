@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+from pathlib import Path
 
 from codemix.commands.experiment import (
   add_format_argument,
@@ -17,6 +18,9 @@ from codemix.errors import UserError, nearest
 def add_arguments(parser: argparse.ArgumentParser) -> None:
   add_gin_arguments(parser)
   parser.add_argument('--stage', metavar='NAME', help='only stages of this name, or whose hash begins so')
+  parser.add_argument(
+    '--contamination', metavar='FILE', help='also score the documents that are clean by what `codemix contamination` wrote'
+  )
   add_format_argument(parser)
 
 
@@ -24,6 +28,11 @@ def run(arguments: argparse.Namespace) -> None:
   experiment = load_experiment(arguments)
   if not experiment.study.validation:
     raise UserError("Study.validation names no task; write Study.validation = ('local_text', 'local_code'), say.")
+
+  if arguments.contamination:
+    from codemix.contamination.clean import read_result
+
+    read_result(Path(arguments.contamination))  # before anything is scored for hours
 
   from codemix.studies.preparation import prepare_in_own_process
   from codemix.studies.runner import evaluate_finished
@@ -37,13 +46,25 @@ def run(arguments: argparse.Namespace) -> None:
       names = {result['stage'] for result in results.values()}
       raise UserError(f"no finished stage is named '{arguments.stage}'.{nearest(arguments.stage, names)}")
     results = chosen
+  if arguments.contamination:
+    from codemix.evaluation.clean_subset import clean_scores
+
+    for folder, result in results.items():
+      result['clean'] = clean_scores(Path(folder), result, Path(arguments.contamination))
   if arguments.format == 'json':
     print(json.dumps(results, indent=1))
     return
   for folder, result in results.items():
     print(folder)
     for name, score in result['sources'].items():
-      print(
-        f'  {name}: {score["bits_per_byte"]:.4f} bits per byte, {score["loss"]:.4f} nats a token, '
-        f'{score["documents"]:,} documents, {score["tokens"]:,} tokens'
-      )
+      print(f'  {name}: {_scores(score)}')
+      if clean := result.get('clean', {}).get(name):
+        left_out = f'{clean["left_out"]:,} documents left out'
+        print(f'    clean: {_scores(clean) if clean["documents"] else "no document"}, {left_out}')
+
+
+def _scores(score: dict) -> str:
+  return (
+    f'{score["bits_per_byte"]:.4f} bits per byte, {score["loss"]:.4f} nats a token, '
+    f'{score["documents"]:,} documents, {score["tokens"]:,} tokens'
+  )

@@ -21,24 +21,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> None:
   experiment = load_experiment(arguments)
 
+  from codemix.studies import preparation_table
   from codemix.studies.preparation import prepare_study
 
   stores = prepare_study(experiment.study, experiment.data, show_line)
-  described = {
-    f'{task} {split}': {
-      'folder': str(store.folder),
-      'documents': store.documents,
-      'bytes': store.bytes,
-      'tokens': store.tokens,
-      'digest': store.digest,
-    }
-    for (task, split), store in stores.items()
-  }
   if arguments.format == 'json':
+    described = {f'{name} {split}': preparation_table.describe(store) for (name, split), store in stores.items()}
     print(json.dumps(described, indent=1))
-    return
-  for name, store in described.items():
-    print(
-      f'{name}: {store["documents"]:,} documents, {store["bytes"]:,} bytes, {store["tokens"]:,} tokens '
-      f'({store["bytes"] / store["tokens"]:.2f} bytes a token), in {store["folder"]}'
-    )
+  else:
+    preparation_table.show(stores)

@@ -100,7 +100,7 @@ class MixtureSchedule:
     if len(mixtures) == 1:
       return mixtures[0]
     held = self._held(tokens)
-    return Mixture(mixtures[0].name, Fraction(1), _blend(list(zip(held, mixtures, strict=True))))
+    return Mixture(f'the mean of {len(mixtures)} mixtures', Fraction(1), _blend(list(zip(held, mixtures, strict=True))))
 
   def drawn(self) -> list[str]:
     """The sources that are trained on at some point of the stage."""

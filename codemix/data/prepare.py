@@ -1,78 +1,48 @@
-"""`codemix prepare`: runs SeqIO tasks and writes their tokens into token stores.
+"""`codemix prepare`: each source that a study reads becomes a token store, and the tokenizer before them.
 
-This is the one place where a run needs SeqIO and TensorFlow; whoever has the
-stores can train without either.
+A source is a corpus of `Data.sources`, which needs no SeqIO; or else a task of
+SeqIO's registry, which with TensorFlow is imported only then.
 """
 
 from __future__ import annotations
 
-import dataclasses
-import functools
-import importlib
-import inspect
-import os
-import sys
 from collections.abc import Callable, Iterator
 
-import numpy as np
-import seqio
-
-from codemix.data import token_store
-from codemix.data.settings import Data, tokenizer_identity
+from codemix.data import prepare_corpus
+from codemix.data.quiet import silent_import
+from codemix.data.settings import Data
 from codemix.data.token_store import TokenStore
 from codemix.data.tokenizer import Tokenizer, train_bpe
-from codemix.data.vocabularies import TokenizerVocabulary
-from codemix.errors import UserError, nearest
+from codemix.errors import UserError
 from codemix.files import locked
-from codemix.identity import digest, file_digest
-
-SPLITS = ('train', 'validation')
-FEATURE = 'targets'
 
 Progress = Callable[[str], None]
 
 
-def import_tasks(data: Data) -> None:
-  """Imports the modules that register tasks, with the data folder where they look for it.
+def check_source(name: str, split: str, data: Data) -> None:
+  """Finds what would end `prepare` before anything is tokenized.
 
   Raises:
-    UserError: a module is not there.
+    UserError: there is no such source, split or file.
   """
-  os.environ['CODEMIX_DATA_DIR'] = str(data.root)
-  if '' not in sys.path and os.getcwd() not in sys.path:
-    sys.path.append(os.getcwd())  # where a user's own module lies; a console script does not look there
-  for module in data.task_modules:
-    try:
-      importlib.import_module(module)
-    except ModuleNotFoundError as error:
-      raise UserError(
-        f"Data.task_modules names '{module}', which cannot be imported: {error}. Check the name and PYTHONPATH."
-      ) from None
+  if name in data.corpora:
+    prepare_corpus.check_corpus(name, data.corpora[name], split)
+  else:
+    tasks = _seqio_tasks()
+    tasks.import_tasks(data)
+    tasks.find_task(name, split, data.corpora)
 
 
-def find_task(name: str, split: str) -> seqio.Task:
-  """The registered task `name`, which has this split.
+def prepare(name: str, split: str, data: Data, tokenizer: Tokenizer, progress: Progress) -> TokenStore:
+  """Writes one split of a source into a token store, or finds it already written.
 
   Raises:
-    UserError: there is none (with the nearest name), it is a SeqIO mixture, or it lacks the split.
+    UserError: no such source or split, or its data are not what they should be.
   """
-  if name in seqio.MixtureRegistry.names():
-    raise UserError(
-      f"'{name}' is a SeqIO mixture, whose rates count examples before packing. Name its tasks in the mixture "
-      'with their shares of loss tokens instead.'
-    )
-  if name not in seqio.TaskRegistry.names():
-    raise UserError(
-      f"no SeqIO task is named '{name}'.{nearest(name, seqio.TaskRegistry.names())} Add the module that registers it to Data.task_modules."
-    )
-  task = seqio.TaskRegistry.get(name)
-  if FEATURE not in task.output_features:
-    raise UserError(
-      f"the SeqIO task '{name}' has no output feature '{FEATURE}' (it has {', '.join(task.output_features)}); a decoder is trained on '{FEATURE}'."
-    )
-  if split not in task.splits:
-    raise UserError(f"the SeqIO task '{name}' has no split '{split}'; it has {', '.join(task.splits)}.")
-  return task
+  check_source(name, split, data)
+  if name in data.corpora:
+    return prepare_corpus.prepare_corpus(name, split, data, tokenizer, progress)
+  return _seqio_tasks().prepare_task(name, split, data, tokenizer, progress)
 
 
 def train_tokenizer(data: Data, progress: Progress) -> Tokenizer:
@@ -86,137 +56,30 @@ def train_tokenizer(data: Data, progress: Progress) -> Tokenizer:
   if not data.train_on or data.tokenizer_path.suffix != '.json':
     raise UserError(
       f'the tokenizer {data.tokenizer_path} does not exist and cannot be trained: give Data.train_on the names of '
-      'SeqIO tasks, and Data.tokenizer a name that ends in .json.'
+      'sources, and Data.tokenizer a name that ends in .json.'
     )
-  import_tasks(data)
-  tasks = [find_task(name, 'train') for name in data.train_on]
+  for name in data.train_on:
+    check_source(name, 'train', data)
   with locked(data.root / 'tokenizers', 'training a tokenizer'):
     progress(f'tokenizer: reading {data.sample_bytes / 1e6:g} MB of each of {", ".join(data.train_on)}')
-    texts = (text for task in tasks for text in _sample(task, data.sample_bytes))
+    texts = (text for name in data.train_on for text in _sample(name, data))
     return train_bpe(texts, data.vocab_size, data.tokenizer_path)
 
 
-def _sample(task: seqio.Task, size: int) -> Iterator[bytes]:
-  """The first `size` bytes of a task's train split, as whole documents before tokenization."""
-  for document in _dataset(task, 'train', seqio.ShardInfo(0, 1)).as_numpy_iterator():
-    text = document.get(f'{FEATURE}_pretokenized')
-    if text is None:
-      raise UserError(
-        f"the SeqIO task '{task.name}' keeps no '{FEATURE}_pretokenized' text, so a tokenizer cannot be trained on it."
-      )
-    yield text
-    size -= len(text)
-    if size <= 0:
+def _sample(name: str, data: Data) -> Iterator[str | bytes]:
+  """The first Data.sample_bytes bytes of a source's train split, as whole documents."""
+  if name not in data.corpora:
+    yield from _seqio_tasks().sample(name, data.sample_bytes)
+    return
+  left = data.sample_bytes
+  for record in prepare_corpus.documents(data.corpora[name], 'train'):
+    yield record.text
+    left -= len(record.text.encode())
+    if left <= 0:
       return
 
 
-def prepare(name: str, split: str, data: Data, tokenizer: Tokenizer, progress: Progress) -> TokenStore:
-  """Writes one split of one task into a token store, or finds it already written.
-
-  The store's folder is named by a hash of all that decides its tokens, so an
-  edited source, preprocessor or tokenizer makes a new store beside the old.
-
-  Raises:
-    UserError: no such task or split, or a vocabulary that is not the run's.
-  """
-  import_tasks(data)
-  task = find_task(name, split)
-  identity = store_identity(task, split, tokenizer, data.shards)
-  folder = data.root / 'stores' / f'{name}-{split}-{digest(identity)[:12]}'
-  with locked(folder, f'preparing {name}'):
-    if (folder / 'manifest.json').exists():
-      store = token_store.open_store(folder)
-    else:
-      store = _write_store(folder, _with_tokenizer(task, tokenizer), split, tokenizer, identity, data, progress)
-    data.point_to(store, name, split, tokenizer)
-  return store
-
-
-def _write_store(folder, task, split, tokenizer, identity, data, progress) -> TokenStore:
-  names = [token_store.shard_name(index, data.shards) for index in range(data.shards)]
-  dtype = token_store.token_dtype(tokenizer.vocab_size)
-  there = sum(token_store.shard_is_complete(folder, name) for name in names)
-  progress(f'prepare: {task.name} {split}' + (f', {there} of {data.shards} shards are there' if there else ''))
-  for index, name in enumerate(names):
-    if token_store.shard_is_complete(folder, name):
-      continue
-    dataset = _dataset(task, split, seqio.ShardInfo(index, data.shards))
-    documents = (_document(example, tokenizer) for example in dataset.as_numpy_iterator())
-    token_store.write_shard(folder, name, documents, dtype)
-  store = token_store.write_manifest(folder, identity, names, dtype)
-  if not store.documents:
-    raise UserError(f"the SeqIO task '{task.name}' gave no document in its split '{split}'.")
-  return store
-
-
-def _with_tokenizer(task: seqio.Task, tokenizer: Tokenizer) -> seqio.Task:
-  """The task with the run's tokenizer in place of its own vocabulary."""
-  feature = dataclasses.replace(
-    task.output_features[FEATURE], vocabulary=TokenizerVocabulary(tokenizer)
-  )
-  return task.replace(output_features={**task.output_features, FEATURE: feature})
-
-
-def _dataset(task: seqio.Task, split: str, shard: seqio.ShardInfo):
-  """The task's documents in their own order: untrimmed, unshuffled, once."""
-  return task.get_dataset(
-    sequence_length=None, split=split, shuffle=False, num_epochs=1, use_cached=False, shard_info=shard
-  )
-
-
-def _document(example: dict, tokenizer: Tokenizer) -> tuple[np.ndarray, int]:
-  """(ids that end with EOS, length before tokenization in bytes)."""
-  ids = example[FEATURE]
-  text = example.get(f'{FEATURE}_pretokenized')
-  length = len(text) if isinstance(text, bytes) else len(tokenizer.decode_bytes(ids.tolist()))
-  if not len(ids) or ids[-1] != tokenizer.eos_id:
-    ids = np.append(ids, tokenizer.eos_id)
-  return ids, length
-
-
-def store_identity(task: seqio.Task, split: str, tokenizer: Tokenizer, shards: int) -> dict:
-  """All that decides the tokens of a prepared split, as plain data."""
-  return {
-    'task': task.name,
-    'split': split,
-    'tokenizer': tokenizer_identity(tokenizer),
-    'preprocessors': [describe_function(step) for step in task.preprocessors],
-    'source': source_identity(task.source, split),
-    'shards': shards,
-  }
-
-
-def source_identity(source: seqio.DataSource, split: str) -> dict:
-  """What a SeqIO source holds: digests of its files, or its own description."""
-  if isinstance(source, seqio.TfdsDataSource):
-    tfds = source.tfds_dataset
-    slices = tfds.tfds_splits or {}
-    return {'tfds': tfds.builder.info.full_name, 'split': repr(slices.get(split, split))}
-  if isinstance(source, seqio.FunctionDataSource):
-    return {'function': describe_function(source._dataset_fn)}
-  files = sorted(source.list_shards(split))
-  return {'files': {os.path.basename(path): file_digest(path) for path in files}}
-
-
-def describe_function(step: Callable) -> dict:
-  """A function's name, bound arguments and source text: an edit of any changes the identity."""
-  if isinstance(step, functools.partial):
-    arguments = {**{str(i): v for i, v in enumerate(step.args)}, **step.keywords}
-    return {**describe_function(step.func), 'arguments': _describe_values(arguments)}
-  function = step if inspect.isroutine(step) else type(step)
-  try:
-    source = digest(inspect.getsource(inspect.unwrap(function)))
-  except (OSError, TypeError):
-    source = 'built in'
-  description = {'name': f'{function.__module__}.{function.__qualname__}', 'source': source}
-  if function is not step:
-    description['fields'] = _describe_values(vars(step))
-  return description
-
-
-def _describe_values(values: dict) -> dict:
-  # The repr of a function holds its address, which no two processes share.
-  return {
-    name: describe_function(value) if callable(value) else repr(value)
-    for name, value in sorted(values.items())
-  }
+def _seqio_tasks():
+  with silent_import():
+    from codemix.data import seqio_tasks
+  return seqio_tasks

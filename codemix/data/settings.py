@@ -4,12 +4,19 @@ from __future__ import annotations
 
 import dataclasses
 import os
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+from codemix.data import raw_files
 from codemix.data.token_store import TokenStore, open_store
 from codemix.data.tokenizer import Tokenizer, load_tokenizer
+from codemix.data.workers import InProcess, Processes, Workers
 from codemix.errors import UserError
-from codemix.files import write_text
+from codemix.files import read_json, write_text
+
+if TYPE_CHECKING:
+  from codemix.data.sources.corpus import Corpus
 
 
 def default_directory() -> Path:
@@ -28,21 +35,36 @@ class Data:
       `$CODEMIX_DATA_DIR`, else the user's cache folder.
     tokenizer: 'bytes', or a path to a `tokenizer.json` or a SentencePiece
       `.model`; a relative path is looked for in `directory`.
-    train_on: SeqIO tasks that `codemix tokenizer` trains the tokenizer on.
+    sources: corpora by the name that mixtures use, or several such mappings.
+      A name that is not among them is that of a SeqIO task.
+    train_on: sources or SeqIO tasks that `codemix tokenizer` trains the tokenizer on.
     vocab_size: entries of a tokenizer that is trained, special ids included.
-    sample_bytes: text of each task read for training it.
+    sample_bytes: text of each read for training it.
     task_modules: modules imported so that they register their SeqIO tasks.
-    shards: files that one split of a task is written in; an interrupted
-      `prepare` goes on at the first that is missing.
+    shards: files that one split of a source is written in, at most; an
+      interrupted `prepare` goes on with those that are missing, and so many
+      workers can write at the same time.
+    workers: how many processes prepare `sources`, or where they do it: such as
+      `Beam(options=(...))`. The tokens are the same.
   """
 
   directory: str | None = None
   tokenizer: str = 'bytes'
+  sources: Mapping[str, Corpus] | Sequence[Mapping[str, Corpus]] = ()
   train_on: tuple[str, ...] = ()
   vocab_size: int = 8192
   sample_bytes: int = 8_000_000
   task_modules: tuple[str, ...] = ('codemix.data.tasks',)
   shards: int = 8
+  workers: int | Workers = 1
+
+  def __post_init__(self):
+    if not (isinstance(self.shards, int) and self.shards > 0):
+      raise UserError(f'Data.shards is {self.shards!r}; it is a whole number of files.')
+    if isinstance(self.workers, int):
+      Processes(self.workers)  # refuses a senseless number
+    elif not hasattr(self.workers, 'map'):
+      raise UserError(f'Data.workers is {self.workers!r}; it is a number of processes, or in gin @Processes() or @Beam().')
 
   @property
   def root(self) -> Path:
@@ -51,6 +73,28 @@ class Data:
   @property
   def tokenizer_path(self) -> Path:
     return self.root / self.tokenizer
+
+  @property
+  def corpora(self) -> dict[str, Corpus]:
+    """`sources` as one mapping; a corpus without a name of its own has that of its source.
+
+    Raises:
+      UserError: two sources have one name, or one is no corpus.
+    """
+    mappings = [self.sources] if isinstance(self.sources, Mapping) else self.sources
+    corpora: dict[str, Corpus] = {}
+    for name, corpus in (item for mapping in mappings for item in mapping.items()):
+      if name in corpora:
+        raise UserError(f"Data.sources has two sources named '{name}'; rename one.")
+      if not hasattr(corpus, 'pieces'):
+        raise UserError(f"Data.sources['{name}'] is {corpus!r}, which is no corpus; in gin write @name/Corpus() with the brackets.")
+      corpora[name] = corpus if corpus.name else dataclasses.replace(corpus, name=name)
+    return corpora
+
+  def make_workers(self) -> Workers:
+    if not isinstance(self.workers, int):
+      return self.workers
+    return Processes(self.workers) if self.workers > 1 else InProcess()
 
   def load_tokenizer(self) -> Tokenizer:
     """Raises UserError where there is none yet, naming the command that makes it."""
@@ -70,21 +114,43 @@ class Data:
   def is_prepared(self, task: str, split: str, tokenizer: Tokenizer) -> bool:
     return self.pointer(task, split, tokenizer).exists()
 
-  def open_store(self, task: str, split: str, tokenizer: Tokenizer) -> TokenStore:
-    """Opens and checks a prepared store, without SeqIO or TensorFlow.
+  def store_folder(self, task: str, split: str, tokenizer: Tokenizer) -> Path:
+    """The folder of the store that `open_store` opens.
 
     Raises:
-      UserError: it was never prepared, or is damaged.
+      UserError: it was never prepared.
     """
     pointer = self.pointer(task, split, tokenizer)
     if not pointer.exists():
       raise UserError(
-        f"'{task}' ({split}) is not prepared with this tokenizer in {self.root}. Run `codemix prepare` with the same gin files, or set CODEMIX_DATA_DIR (or Data.directory) to where it is."
+        f"'{task}' ({split}) is not prepared with this tokenizer in {self.root}{self._with_others(task, split, tokenizer)}. "
+        'Run `codemix prepare` with the same gin files, or set CODEMIX_DATA_DIR (or Data.directory) to where it is.'
       )
-    return open_store(
-      pointer.parent / pointer.read_text().strip(),
-      {'task': task, 'split': split, 'tokenizer': tokenizer_identity(tokenizer)},
-    )
+    return pointer.parent / pointer.read_text().strip()
+
+  def open_store(self, task: str, split: str, tokenizer: Tokenizer) -> TokenStore:
+    """Opens and checks a prepared store, without SeqIO or TensorFlow.
+
+    Raises:
+      UserError: it was never prepared, is damaged, or its raw files were edited.
+    """
+    folder = self.store_folder(task, split, tokenizer)
+    expected = {'task': task, 'split': split, 'tokenizer': tokenizer_identity(tokenizer)}
+    store = open_store(folder, expected, tokenizer)
+    raw_files.check(folder, task)
+    return store
+
+  def _with_others(self, task: str, split: str, tokenizer: Tokenizer) -> str:
+    """Which other tokenizers it is prepared with: this one's file may have been edited."""
+    others = []
+    for pointer in sorted((self.root / 'stores').glob(f'{task}-{split}-*.current')):
+      manifest = pointer.parent / pointer.read_text().strip() / 'manifest.json'
+      if manifest.exists():
+        others.append(read_json(manifest)['identity']['tokenizer'])
+    if not others:
+      return ''
+    described = ', '.join(f'{other["kind"]} {other["digest"][:8]}' for other in others)
+    return f' ({tokenizer.kind} {tokenizer.digest[:8]}), only with another ({described})'
 
   def point_to(self, store: TokenStore, task: str, split: str, tokenizer: Tokenizer) -> None:
     """Makes `store` the one that `open_store` finds."""

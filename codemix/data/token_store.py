@@ -2,33 +2,42 @@
 
 A store is a folder:
 
-    manifest.json                    what it was made from, and a digest of each file
+    manifest.json                    what it was made from, a digest of each file, and the accounts
     tokens-00000-of-00008.bin        tokens, little-endian uint16 or uint32, documents end to end
     documents-00000-of-00008.npy     int64 [documents, 2]: end of each document in the shard
                                      (tokens), and its length before tokenization (bytes)
     shard-00000-of-00008.json        written last of its shard: the shard is complete
+    bad-00000-of-00008.jsonl         records of the shard's raw files that were set aside, if any
+    sources.json                     the raw files as they were when it was prepared
 
-Every document ends with EOS. Shards are written whole, one after another, so
-an interrupted `prepare` goes on at the first shard that is not there. The
-files are plain so that they can be mapped: a row is a page or two of the file
-cache, and resident memory stays flat however large the source.
+Every document ends with EOS. Shards are there whole or not at all, so an
+interrupted `prepare` goes on with those that are not there. The files are
+plain so that they can be mapped: a row is a page or two of the file cache, and
+resident memory stays flat however large the source.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import functools
-from collections.abc import Iterable
+import itertools
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
 
+from codemix.data import accounts
+from codemix.data.shard_writer import documents_file, shard_file, tokens_file, writing_shard
+from codemix.data.tokenizer import Tokenizer
 from codemix.errors import UserError
-from codemix.files import read_json, write_bytes, write_json
+from codemix.files import read_json, write_json
 from codemix.identity import differences, digest, file_digest
 
-FORMAT = 1
-GOLDEN_TOKENS = 32  # of the first document, kept in the manifest and compared at open
+FORMAT = 2
+GOLDEN_SHARDS = 8  # their first documents are compared at open
+GOLDEN_TOKENS = 32  # of each
+GOLDEN_CHARACTERS = 200  # of each that are encoded again at open
+WRITE_DOCUMENTS = 1024  # handed to a shard's writer at a time
 FULL_CHECK_BYTES = 2**30  # a store up to this size is re-read whole at open: about a second
 
 
@@ -91,14 +100,14 @@ class TokenStore:
 
   @functools.cached_property
   def _tables(self) -> list[np.ndarray]:
-    return [np.load(self.folder / _documents_file(shard['name'])) for shard in self.manifest['shards']]
+    return [np.load(self.folder / documents_file(shard['name'])) for shard in self.manifest['shards']]
 
   @functools.cached_property
   def _shards(self) -> list[np.ndarray]:
     dtype = np.dtype(self.manifest['dtype'])
     # An empty file cannot be mapped, and a shard of an empty split has no tokens.
     return [
-      np.memmap(self.folder / _tokens_file(shard['name']), dtype, 'r')
+      np.memmap(self.folder / tokens_file(shard['name']), dtype, 'r')
       if shard['tokens']
       else np.zeros(0, dtype)
       for shard in self.manifest['shards']
@@ -116,7 +125,7 @@ def shard_name(index: int, shards: int) -> str:
 
 def shard_is_complete(folder: Path, name: str) -> bool:
   """Whether the shard's last file is there; it is written after the others."""
-  return _shard_file(folder, name).exists()
+  return shard_file(folder, name).exists()
 
 
 def write_shard(
@@ -130,55 +139,73 @@ def write_shard(
     documents: (token ids with EOS, length before tokenization in bytes) each.
     dtype: from `token_dtype`.
   """
-  streams, table, end = [], [], 0
-  for ids, length in documents:
-    streams.append(np.asarray(ids).astype(dtype))
-    end += len(ids)
-    table.append((end, length))
-  stream = np.concatenate(streams) if streams else np.zeros(0, dtype)
-  ends = np.asarray(table, np.int64).reshape(-1, 2)
-  tokens_path, documents_path = folder / _tokens_file(name), folder / _documents_file(name)
-  write_bytes(tokens_path, stream.tobytes())
-  write_bytes(documents_path, _npy_bytes(ends))
-  write_json(
-    _shard_file(folder, name),
-    {
-      'name': name,
-      'tokens': int(end),
-      'documents': len(ends),
-      'bytes': int(ends[:, 1].sum()),
-      'sha256': {path.name: file_digest(path) for path in (tokens_path, documents_path)},
-    },
-  )
+  first: dict | None = None
+  documents = iter(documents)
+  with writing_shard(folder, name, dtype) as shard:
+    while block := list(itertools.islice(documents, WRITE_DOCUMENTS)):
+      streams, lengths = zip(*block, strict=True)
+      first = first or golden(streams[0])
+      shard.add([np.asarray(ids) for ids in streams], np.array(lengths, np.int64)[:, None])
+    shard.finish(golden=first)
 
 
-def write_manifest(folder: Path, identity: dict, names: list[str], dtype: np.dtype) -> TokenStore:
+def golden(ids: Sequence[int], text: str | None = None, encoded: Sequence[int] | None = None) -> dict:
+  """What a shard's record keeps of its first document, to tell at open whether it still means the same.
+
+  Args:
+    ids: of the document.
+    text: its first GOLDEN_CHARACTERS characters, if they are known.
+    encoded: the ids of that text alone.
+  """
+  about = {'tokens': np.asarray(ids)[:GOLDEN_TOKENS].tolist()}
+  return about if text is None else {**about, 'text': text, 'ids': list(map(int, encoded))}
+
+
+def write_manifest(
+  folder: Path, identity: dict, names: Sequence[str], dtype: np.dtype, tokenizer: Tokenizer | None = None
+) -> TokenStore:
   """Completes a store whose shards are all there."""
-  shards = [read_json(_shard_file(folder, name)) for name in names]
+  shards = [read_json(shard_file(folder, name)) for name in names]
+  begun = [index for index, shard in enumerate(shards) if shard['documents']]
   manifest = {
     'format': FORMAT,
     'identity': identity,
     'dtype': dtype.str,
-    'tokens': sum(shard['tokens'] for shard in shards),
-    'documents': sum(shard['documents'] for shard in shards),
-    'bytes': sum(shard['bytes'] for shard in shards),
-    'digest': digest([shard['sha256'] for shard in shards]),
-    'shards': shards,
+    **_sums(shards),
+    'digest': _content_digest(shards),
+    'golden': [
+      {'shard': index, **shards[index]['golden']} for index in begun[:: -(-len(begun) // GOLDEN_SHARDS) or 1]
+    ],
+    'accounts': accounts.total(shard.get('accounts', {}) for shard in shards),
+    'shards': [{key: shard[key] for key in _IN_MANIFEST if key in shard} for shard in shards],
   }
-  manifest['golden'] = TokenStore(folder, manifest).read(0, min(GOLDEN_TOKENS, manifest['tokens'])).tolist()
   write_json(folder / 'manifest.json', manifest)
-  return open_store(folder)
+  return open_store(folder, tokenizer=tokenizer)
 
 
-def open_store(folder: Path, expected: dict | None = None) -> TokenStore:
+_COUNTS = ('tokens', 'documents', 'bytes')
+_IN_MANIFEST = ('name', *_COUNTS, 'sha256', 'quarantine')
+
+
+def _sums(shards: Sequence[dict]) -> dict[str, int]:
+  return {count: sum(shard[count] for shard in shards) for count in _COUNTS}
+
+
+def _content_digest(shards: Sequence[dict]) -> str:
+  return digest([shard['sha256'] for shard in shards])
+
+
+def open_store(folder: Path, expected: dict | None = None, tokenizer: Tokenizer | None = None) -> TokenStore:
   """Opens a store and checks it before anything is trained from it.
 
-  Sizes and the first document's tokens are always compared; a store of up to
-  1 GiB is re-read whole against its digests.
+  Sizes and the first tokens of some shards are always compared; a store of up
+  to 1 GiB is re-read whole against its digests.
 
   Args:
     folder: the store's folder.
     expected: parts of the identity that must be met, such as the tokenizer's.
+    tokenizer: encodes the first documents' beginnings again: the library behind
+      it may have changed while its file did not.
 
   Raises:
     UserError: the store is incomplete, damaged, or was made from something else.
@@ -193,63 +220,76 @@ def open_store(folder: Path, expected: dict | None = None) -> TokenStore:
   if different := list(differences(expected or {}, found)):
     raise UserError(f'{folder} was prepared from something else: {"; ".join(different)}. Prepare it again.')
   store = TokenStore(folder, manifest)
+  _check_manifest(store)
   _check_sizes(store)
   if sum(_file_sizes(store).values()) <= FULL_CHECK_BYTES:
     verify_store(store)
-  if store.read(0, len(manifest['golden'])).tolist() != manifest['golden']:
-    raise _damaged(folder / _tokens_file(manifest['shards'][0]['name']), 'its first tokens have changed')
+  _check_golden(store, tokenizer)
   return store
 
 
-def verify_store(store: TokenStore) -> None:
+def verify_store(store: TokenStore, progress: Callable[[int], None] = lambda size: None) -> None:
   """Re-reads every file against its digest.
+
+  Args:
+    progress: told the bytes of each file that is as it was.
 
   Raises:
     UserError: naming the first file that differs.
   """
   for shard in store.manifest['shards']:
-    for name, sha256 in shard['sha256'].items():
-      if file_digest(store.folder / name) != sha256:
-        raise _damaged(store.folder / name, 'its bytes do not have the digest of its manifest')
+    kept_aside = shard.get('quarantine')
+    digests = {**shard['sha256'], **({kept_aside['file']: kept_aside['sha256']} if kept_aside else {})}
+    for name, sha256 in digests.items():
+      path = store.folder / name
+      if not path.exists():
+        raise damaged(path, 'it is missing')
+      if file_digest(path) != sha256:
+        raise damaged(path, 'its bytes do not have the digest of its manifest')
+      progress(path.stat().st_size)
+
+
+def _check_manifest(store: TokenStore) -> None:
+  shards = store.manifest['shards']
+  said = {key: store.manifest[key] for key in (*_COUNTS, 'digest')}
+  if different := list(differences({**_sums(shards), 'digest': _content_digest(shards)}, said)):
+    raise damaged(store.folder / 'manifest.json', f'it does not agree with itself: {"; ".join(different)}')
 
 
 def _check_sizes(store: TokenStore) -> None:
   for name, size in _file_sizes(store).items():
     path = store.folder / name
     if not path.exists():
-      raise _damaged(path, 'it is missing')
+      raise damaged(path, 'it is missing')
     if name.endswith('.bin') and path.stat().st_size != size:
-      raise _damaged(path, f'it has {path.stat().st_size} bytes, and the manifest says {size}')
+      raise damaged(path, f'it has {path.stat().st_size} bytes, and the manifest says {size}')
+
+
+def _check_golden(store: TokenStore, tokenizer: Tokenizer | None) -> None:
+  for first in store.manifest['golden']:
+    begin = int(store._shard_starts[first['shard']])
+    if store.read(begin, begin + len(first['tokens'])).tolist() != first['tokens']:
+      name = store.manifest['shards'][first['shard']]['name']
+      raise damaged(store.folder / tokens_file(name), 'its first tokens have changed')
+    if tokenizer and 'text' in first and (now := tokenizer.encode(first['text'])) != first['ids']:
+      at = next(
+        (i for i, (a, b) in enumerate(zip(now, first['ids'], strict=False)) if a != b), min(len(now), len(first['ids']))
+      )
+      raise UserError(
+        f'the tokenizer does not encode as it did when {store.folder} was prepared, although it is the same file: '
+        f'a text that gave {first["ids"][at:at + 4]} at its token {at} gives {now[at:at + 4]}. '
+        'Install the version of its library with which the store was prepared, or delete the folder and prepare it again.'
+      )
 
 
 def _file_sizes(store: TokenStore) -> dict[str, int]:
   width = np.dtype(store.manifest['dtype']).itemsize
   sizes = {}
   for shard in store.manifest['shards']:
-    sizes[_tokens_file(shard['name'])] = shard['tokens'] * width
-    sizes[_documents_file(shard['name'])] = shard['documents'] * 16
+    sizes[tokens_file(shard['name'])] = shard['tokens'] * width
+    sizes[documents_file(shard['name'])] = shard['documents'] * 16
   return sizes
 
 
-def _damaged(path: Path, why: str) -> UserError:
+def damaged(path: Path, why: str) -> UserError:
   return UserError(f'the token store is damaged at {path}: {why}. Delete the folder {path.parent} and prepare it again.')
-
-
-def _npy_bytes(array: np.ndarray) -> bytes:
-  import io
-
-  buffer = io.BytesIO()
-  np.save(buffer, array)
-  return buffer.getvalue()
-
-
-def _tokens_file(name: str) -> str:
-  return f'tokens-{name}.bin'
-
-
-def _documents_file(name: str) -> str:
-  return f'documents-{name}.npy'
-
-
-def _shard_file(folder: Path, name: str) -> Path:
-  return folder / f'shard-{name}.json'

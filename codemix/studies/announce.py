@@ -110,6 +110,9 @@ def _stage_tree(plan: StudyPlan, node: StagePlan) -> Tree:
   for line in _changes(node):
     tree.add(line)
   tree.add(draws_table(node))
+  for draw in node.draws:
+    if not draw.rows:
+      tree.add(f'[yellow]{draw.source} gets no row: its share of {sum(d.rows for d in node.draws):,} rows is less than one[/yellow]')
   for child in (p for p in plan.stages() if p.parent is node):
     tree.add(_stage_tree(plan, child))
   return tree
@@ -117,7 +120,7 @@ def _stage_tree(plan: StudyPlan, node: StagePlan) -> Tree:
 
 def _changes(node: StagePlan) -> list[str]:
   """How the mixture changes along the stage, a line for each part of it; none where it does not."""
-  spans = node.mixtures.segments(node.tokens)
+  spans = node.mixtures.segments(node.stage.tokens)
   if len(spans) == 1 and spans[0].at_begin == spans[0].at_end:
     return []
   return [

@@ -148,13 +148,12 @@ def _plan_stage(
   prepared = {name: source for name, source in drawn.items() if isinstance(source, Source)}
   ledger.check_sources(prepared, where)
   steps = stage.steps(recipe.length)
-  tokens = steps * stage.batch * recipe.length
   mixtures = stage.mixtures().resolve(
     {name: Fraction(source.store.tokens, source.store.documents) for name, source in prepared.items()}
   )
-  mean = mixtures.mean(tokens).shares()
+  mean = mixtures.mean(stage.tokens).shares()
   shares = {name: mean[name] for name in drawn}
-  segments = _segments(mixtures, shares, tokens, steps * stage.batch)
+  segments = _segments(mixtures, shares, stage.tokens, steps * stage.batch)
   draws = _plan_draws(drawn, shares, segments, readings_at_start(stage, parent), recipe, where)
   curve = curve_of(stage, steps, parent, recipe.length)
   try:
@@ -163,7 +162,7 @@ def _plan_stage(
     raise UserError(f'{where}: {error}') from None
   if not (np.isfinite(rates) & (rates >= 0)).all():
     raise UserError(f'{where}: its rates go from {rates.min()} to {rates.max()}; a rate is a finite number of at least 0. Change Stage.schedule.')
-  description = {**stage.describe(), 'mixture': mixtures.describe(tokens)}
+  description = {**stage.describe(), 'mixture': mixtures.describe(stage.tokens)}
   if parent is None:
     del description['handoff']  # nothing is handed to a first stage
   keeps_step = parent is not None and stage.handoff.step == 'continue'
@@ -209,7 +208,7 @@ def _plan_draws(
 
 
 def _segments(
-  mixtures: MixtureSchedule, shares: Mapping[str, Fraction], tokens: int, rows: int
+  mixtures: MixtureSchedule, shares: Mapping[str, Fraction], tokens: float, rows: int
 ) -> tuple[Segment, ...]:
   """How the sources' shares go along the rows of a stage."""
   spans = mixtures.segments(tokens)

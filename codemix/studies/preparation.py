@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 
+from codemix.data.quiet import silent_import
 from codemix.data.settings import Data
 from codemix.data.token_store import TokenStore
 from codemix.errors import CodemixError, UserError
 from codemix.studies.planning import source_names
 from codemix.studies.recipe import Study
 
+__all__ = ['missing', 'prepare_in_own_process', 'prepare_study', 'silent_import', 'splits_read']
+
 
 def splits_read(study: Study) -> list[tuple[str, str]]:
-  """The (task, split) pairs that the study trains on or is scored on."""
+  """The (source, split) pairs that the study trains on or is scored on."""
   return [(name, 'train') for name in source_names(study)] + [
     (name, 'validation') for name in study.validation
   ]
@@ -27,38 +28,22 @@ def prepare_study(
 ) -> dict[tuple[str, str], TokenStore]:
   """Trains the tokenizer if there is none, and writes each token store that is missing.
 
-  Imports SeqIO and TensorFlow.
+  Imports SeqIO and TensorFlow where a source is no corpus of `Data.sources`.
 
   Raises:
-    UserError: a task that does not exist, or a tokenizer that cannot be had.
+    UserError: a source that does not exist, or a tokenizer that cannot be had.
   """
-  with silent_import():
-    from codemix.data.prepare import find_task, import_tasks, prepare, train_tokenizer
+  from codemix.data.prepare import check_source, prepare, train_tokenizer
 
   splits = splits_read(study)
-  import_tasks(data)
   for task, split in splits:  # all of them, before the first is tokenized for hours
-    find_task(task, split)
+    check_source(task, split, data)
   tokenizer = train_tokenizer(data, progress)
   return {(task, split): prepare(task, split, data, tokenizer, progress) for task, split in splits}
 
 
-@contextlib.contextmanager
-def silent_import() -> Iterator[None]:
-  """Drops what TensorFlow writes to stderr while it is imported; it does so before it can be told not to."""
-  sys.stderr.flush()
-  kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
-  os.dup2(nowhere, 2)
-  try:
-    yield
-  finally:
-    os.dup2(kept, 2)
-    os.close(kept)
-    os.close(nowhere)
-
-
 def missing(study: Study, data: Data) -> list[tuple[str, str]]:
-  """The (task, split) pairs that `prepare_study` has yet to write."""
+  """The (source, split) pairs that `prepare_study` has yet to write."""
   if data.tokenizer != 'bytes' and not data.tokenizer_path.exists():
     return splits_read(study)
   tokenizer = data.load_tokenizer()

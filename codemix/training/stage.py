@@ -181,7 +181,7 @@ class StagePlan:
 
   def mixture(self) -> Mixture:
     """The tree of the stage's mixture: the mean over the stage, where it changes."""
-    return self.mixtures.mean(self.tokens)
+    return self.mixtures.mean(self.stage.tokens)
 
   @property
   def remainder_tokens(self) -> float:

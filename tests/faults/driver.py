@@ -9,12 +9,6 @@ sends SIGNAL to the process: SIGKILL, which nothing survives, or SIGTERM.
 from __future__ import annotations
 
 import argparse
-import functools
-import importlib
-import inspect
-import itertools
-import os
-import signal
 import sys
 
 import jax
@@ -22,34 +16,12 @@ import jax
 import codemix
 from codemix.errors import CodemixError
 from tests import tiny_study
+from tests.faults.interrupt import interrupt
 
 
 def study() -> codemix.Study:
   """Three stages that hand over in different ways, with checkpoints inside the first two."""
   return tiny_study.study(staged=tiny_study.balanced_to_text(steps=6))
-
-
-def interrupt(target: str, call: int, signal_name: str) -> None:
-  """Replaces a function so that its `call`-th call begins with a signal to this process."""
-  module, _, path = target.partition(':')
-  owner = importlib.import_module(module)
-  *parents, name = path.split('.')
-  for parent in parents:
-    owner = getattr(owner, parent)
-  original = getattr(owner, name)
-  calls = itertools.count(1)
-
-  @functools.wraps(original)
-  def wrapped(*args, **kwargs):
-    if next(calls) == call:
-      os.kill(os.getpid(), getattr(signal, signal_name))
-    return original(*args, **kwargs)
-
-  @functools.wraps(original)
-  async def wrapped_coroutine(*args, **kwargs):
-    return await wrapped(*args, **kwargs)
-
-  setattr(owner, name, wrapped_coroutine if inspect.iscoroutinefunction(original) else wrapped)
 
 
 def main() -> int:

@@ -92,3 +92,14 @@ def test_a_source_of_weight_zero_is_scored_and_never_read(tmp_path):
   assert scored_names(study) == ['code']
   [stage] = plan_study(study, data).stages()
   assert [draw.source for draw in stage.draws] == ['text']
+
+
+def test_knots_in_tokens_reach_to_the_end_of_a_budget_that_is_no_whole_number_of_steps(tmp_path):
+  data = tiny_study.prepare(tmp_path, bytes_each=6_000)
+  tokens = 10 * tiny_study.BATCH * tiny_study.LENGTH + 20
+  mixture = MixtureSchedule(((0, {'text': 1.0}), (tokens, {'code': 1.0})), 'linear', unit='tokens')
+  stage = tiny_study.stage('a', mixture, 10)
+  recipe = tiny_study.recipe(codemix.Stage(**{**vars(stage), 'tokens': tokens}), max_epochs=100)
+  [plan] = plan_study(tiny_study.study(only=recipe), data).stages()
+  assert plan.steps == 10
+  assert [draw.rows for draw in plan.draws] == [40, 40]

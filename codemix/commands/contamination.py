@@ -1,0 +1,106 @@
+"""`codemix contamination`."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import json
+import time
+from pathlib import Path
+
+from codemix import config
+from codemix.commands.experiment import (
+  Experiment,
+  add_format_argument,
+  add_gin_arguments,
+  load_experiment,
+  show_line,
+)
+from codemix.errors import UserError
+
+PROGRESS_S = 10
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+  add_gin_arguments(parser)
+  parser.add_argument(
+    '--items', action='append', default=[], metavar='NAME=FILE', help='an evaluation set as it is distributed; may be repeated'
+  )
+  parser.add_argument(
+    '--no_held_out', action='store_true', help='leave out the held-out splits of Study.validation, which are checked as well'
+  )
+  parser.add_argument('--output', metavar='FILE', help='where the result goes; contamination.json in Runtime.output if not given')
+  add_format_argument(parser)
+
+
+def run(arguments: argparse.Namespace) -> None:
+  experiment = load_experiment(arguments)
+  from codemix.contamination import items
+  from codemix.contamination.check import check
+  from codemix.contamination.report import table
+  from codemix.files import write_json
+  from codemix.studies.planning import plan_study
+
+  settings = config.build('Contamination')
+  settings = dataclasses.replace(settings, sets=(*settings.sets, *map(_evaluation_set, arguments.items)))
+  plan = plan_study(experiment.study, experiment.data)
+  sets = [chosen.read() for chosen in settings.sets]
+  for task in () if arguments.no_held_out else experiment.study.validation:
+    store = experiment.data.open_store(task, 'validation', plan.tokenizer)
+    sets.append(items.held_out(task, store, plan.tokenizer))
+  path = Path(arguments.output or Path(experiment.runtime.output) / 'contamination.json')
+  result = check(
+    sets,
+    plan.sources,
+    _stages(experiment, plan),
+    plan.tokenizer,
+    path.parent,
+    settings,
+    experiment.data.make_workers(),
+    _progress(),
+  )
+  write_json(path, result)
+  print(json.dumps(result, indent=1) if arguments.format == 'json' else f'{table(result)}\n{path}')
+
+
+def _progress():
+  """Tells of the pass now and then, however many parts it has."""
+  told = time.monotonic()
+
+  def progress(done: int) -> None:
+    nonlocal told
+    if time.monotonic() - told > PROGRESS_S:
+      told = time.monotonic()
+      show_line(f'contamination: {done:,} parts of what was consumed are searched')
+
+  return progress
+
+
+def _evaluation_set(argument: str):
+  from codemix.contamination.items import EvaluationSet
+
+  name, equals, files = argument.partition('=')
+  if not (name and equals and files):
+    raise UserError(f"--items={argument} names no set: write --items=NAME=FILE, such as --items=gsm8k=data/gsm8k/test.jsonl.")
+  return EvaluationSet(name, files)
+
+
+def _stages(experiment: Experiment, plan) -> list:
+  """What each stage of the plan drew; a finished one's ledger must say the same."""
+  from codemix.contamination.consumed import StageDraws
+  from codemix.files import read_json
+  from codemix.training.stage import is_done, stage_folder
+
+  output = experiment.runtime.output
+  stages = []
+  for stage_plan in plan.stages():
+    folder = stage_folder(output, stage_plan)
+    draws = {draw.source: (draw.cursor, draw.rows) for draw in stage_plan.draws}
+    finished = is_done(output, stage_plan)
+    if finished:
+      realised = {entry['source']: entry['rows'] for entry in read_json(folder / 'ledger.json')['realised']}
+      if realised != {source: rows for source, (_, rows) in draws.items()}:
+        raise UserError(f'{folder}/ledger.json is not what its recipe comes to; `codemix inspect --check` says more.')
+    lineage = tuple(stage_folder(output, ancestor).name for ancestor in stage_plan.lineage())
+    stages.append(StageDraws(folder.name, lineage, draws, stage_plan.seed, finished))
+  return stages

@@ -1,0 +1,56 @@
+"""The whole check: sets are read, what was consumed is searched, and the result is laid out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from codemix.contamination import result
+from codemix.contamination.consumed import StageDraws
+from codemix.contamination.decoding import make_decoder
+from codemix.contamination.items import Items
+from codemix.contamination.scan import search
+from codemix.contamination.settings import Contamination
+from codemix.data.rows import Source
+from codemix.data.tokenizer import Tokenizer
+from codemix.data.workers import InProcess, Progress, Workers
+from codemix.errors import UserError
+
+
+def check(
+  sets: Sequence[Items],
+  sources: Mapping[str, Source],
+  stages: Sequence[StageDraws],
+  tokenizer: Tokenizer,
+  folder: Path,
+  settings: Contamination = Contamination(),
+  workers: Workers = InProcess(),
+  progress: Progress = lambda done: None,
+) -> dict:
+  """Which items of the sets stand in what the stages drew.
+
+  Args:
+    sets: the evaluation sets, read.
+    sources: the training rows, by name.
+    stages: of all runs that are looked at.
+    tokenizer: of the sources.
+    folder: for the file that the workers read.
+    settings: how text is compared, and the bounds.
+    workers: where the pass over the rows runs.
+    progress: told how many pieces of the pass are done.
+
+  Returns:
+    What `contamination.json` holds.
+
+  Raises:
+    UserError: there is nothing to look for, or two sets have one name.
+  """
+  names = [items.name for items in sets]
+  if not sets:
+    raise UserError('no evaluation set is named: give --items=NAME=FILE, or set Contamination.sets or Study.validation.')
+  if repeated := sorted({name for name in names if names.count(name) > 1}):
+    raise UserError(f"two evaluation sets are named '{repeated[0]}'; give each a name of its own.")
+  searched = [one for one in result.index_sets(sets, settings) if len(one.index.keys)]
+  hits = search(sources, stages, [one.index for one in searched], make_decoder(tokenizer), folder, workers, progress)
+  found = result.gather(sets, searched, hits, stages)
+  return result.describe(sets, searched, found, stages, sources, settings)

@@ -1,0 +1,98 @@
+"""The two ways in which an item and a corpus are compared: as words, and as code without its names."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import ClassVar
+
+import numpy as np
+
+from codemix.contamination import code_units
+from codemix.contamination.normalise import UNIT_BASE, Units, alphabet, polynomial
+from codemix.errors import UserError
+
+
+@dataclasses.dataclass(frozen=True)
+class Reading:
+  """How text is cut into units, and how many in a row make a match.
+
+  Attributes:
+    n: units of a window.
+    minimum: a shorter passage is one window of its own length, down to this;
+      below it, it is too short to tell.
+  """
+
+  name: ClassVar[str]
+  n: int
+  minimum: int
+
+  def __post_init__(self):
+    if not 1 <= self.minimum <= self.n <= 255:
+      raise UserError(
+        f'Contamination.{self.name} has windows of {self.n} units, at least {self.minimum}; write whole numbers, 1 <= minimum <= n <= 255.'
+      )
+
+  def units(self, codes: np.ndarray) -> Units:
+    """The units of a text, given as `normalise.characters(text)`."""
+    raise NotImplementedError
+
+  def keys(self, units: Units, at: np.ndarray, length: int) -> np.ndarray:
+    """uint64 [K]: what the windows of `length` units at `at` are equal by."""
+    return window_hashes(_windows(units.values, at, length))
+
+  def telling(self, units: Units, at: np.ndarray, length: int) -> np.ndarray:
+    """bool [K]: whether these windows say enough to be searched for."""
+    return np.ones(len(at), bool)
+
+  def prefixes(self, units: Units) -> np.ndarray:
+    """uint64 [w - minimum + 1]: a hash that windows which begin alike have in common."""
+    at = np.arange(max(len(units) - self.minimum + 1, 0))
+    return polynomial(units.values, at, at + self.minimum, UNIT_BASE)
+
+
+@dataclasses.dataclass(frozen=True)
+class WordWindows(Reading):
+  """Runs of letters and digits.
+
+  13 words, and shorter passages whole down to 8, are those of T. Brown et al.,
+  "Language models are few-shot learners" (2020), appendix C.
+  """
+
+  name = 'words'
+  n: int = 13
+  minimum: int = 8
+
+  def units(self, codes: np.ndarray) -> Units:
+    return alphabet(marks_count=False).units(codes)
+
+
+@dataclasses.dataclass(frozen=True)
+class CodeWindows(Reading):
+  """Units of code, names aside; `docs/contamination.md` has the measurements behind the lengths."""
+
+  name = 'code'
+  n: int = 30
+  minimum: int = 24
+
+  def units(self, codes: np.ndarray) -> code_units.CodeUnits:
+    return code_units.code_units(codes)
+
+  def keys(self, units: Units, at: np.ndarray, length: int) -> np.ndarray:
+    names, values = _windows(units.names, at, length), _windows(units.values, at, length)
+    return window_hashes(code_units.canonical(names, values))
+
+  def telling(self, units: Units, at: np.ndarray, length: int) -> np.ndarray:
+    return code_units.telling(_windows(units.values, at, length), _windows(units.names, at, length))
+
+
+READINGS = {reading.name: reading for reading in (WordWindows, CodeWindows)}
+
+
+def window_hashes(windows: np.ndarray) -> np.ndarray:
+  """uint64 [K] from uint64 [K, length]."""
+  powers = np.asarray([pow(UNIT_BASE, j, 2**64) for j in range(windows.shape[1])], np.uint64)
+  return (windows * powers).sum(axis=1, dtype=np.uint64)
+
+
+def _windows(values: np.ndarray, at: np.ndarray, length: int) -> np.ndarray:
+  return values[at[:, None] + np.arange(length)]

@@ -1,0 +1,20 @@
+"""Filters with names: each keeps a record, or gives the reason why it is dropped."""
+
+from codemix.data.filters.appendix import GeneratedBy, HexLiterals, MaxFloats, TopLevelDomainLists
+from codemix.data.filters.encoding import Encoding
+from codemix.data.filters.filter import ExactDuplicates, Filter
+from codemix.data.filters.selection import Extensions, Languages, Sets, Size
+
+__all__ = [
+  'Encoding',
+  'ExactDuplicates',
+  'Extensions',
+  'Filter',
+  'GeneratedBy',
+  'HexLiterals',
+  'Languages',
+  'MaxFloats',
+  'Sets',
+  'Size',
+  'TopLevelDomainLists',
+]

@@ -1,0 +1,47 @@
+"""What a filter is, and the mark of the one that compares a whole corpus."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+  from codemix.data.sources.record import Record
+
+
+class Filter(Protocol):
+  """Keeps a record or says why not; plain data, so that it can be hashed and sent to workers.
+
+  Attributes:
+    name: for a person, in the manifest: what is kept or dropped.
+  """
+
+  @property
+  def name(self) -> str: ...
+
+  def reason(self, record: Record) -> str | None:
+    """None to keep the record; else a short label, of a few different ones, by which drops are counted."""
+
+
+@dataclasses.dataclass(frozen=True)
+class ExactDuplicates:
+  """Keeps the first of the records whose texts are the same, byte for byte.
+
+  It looks at the whole corpus, so `prepare` does it when all else is done: it
+  stands last among the filters.
+  """
+
+  corpus_wide = True
+
+  @property
+  def name(self) -> str:
+    return 'exact duplicates dropped'
+
+  def reason(self, record: Record) -> str | None:
+    """None: no record is a duplicate by itself."""
+    return None
+
+  def key(self, record: Record) -> bytes:
+    """sha256 of the text (32 bytes), the same for duplicates and nothing else."""
+    return hashlib.sha256(record.text.encode()).digest()

@@ -1,0 +1,187 @@
+"""`codemix prepare` of a corpus: from its raw files to a token store, without SeqIO and TensorFlow."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+from codemix.data import deduplicate, raw_files, token_store
+from codemix.data.deduplicate import CopyWithoutRepeats, FindRepeats
+from codemix.data.settings import Data, tokenizer_identity
+from codemix.data.shard_writer import parts_in, shard_file
+from codemix.data.sources import storage
+from codemix.data.sources.corpus import Corpus
+from codemix.data.sources.reading import Piece
+from codemix.data.sources.record import BadRecord, Record
+from codemix.data.token_store import TokenStore
+from codemix.data.tokenize_shard import (
+  Shard,
+  TokenizeShard,
+  check_bad_share,
+  deal,
+  is_corpus_wide,
+)
+from codemix.data.tokenizer import Tokenizer
+from codemix.data.watch import progress_file, watching
+from codemix.data.workers import Workers
+from codemix.errors import UserError
+from codemix.files import locked, read_json
+from codemix.identity import digest
+
+Say = Callable[[str], None]
+
+FOLDER_PIECE_BYTES = 2**22  # what is taken for the size of a piece of a folder
+DRAFTS = 'drafts'  # folder of shards from which duplicates are not yet dropped
+
+
+def check_corpus(name: str, corpus: Corpus, split: str) -> None:
+  """Finds what would end `prepare`, before anything is read for hours.
+
+  Raises:
+    UserError: no such split or files, no record has the layout's fields, or a
+      filter stands where it cannot work.
+  """
+  early = [filter.name for filter in corpus.filters[:-1] if is_corpus_wide(filter)]
+  if early:
+    raise UserError(f"corpus '{name}': the filter '{early[0]}' looks at the whole corpus; put it last in Corpus.filters.")
+  corpus.check(split)
+
+
+def prepare_corpus(name: str, split: str, data: Data, tokenizer: Tokenizer, progress: Say) -> TokenStore:
+  """Writes one split of a corpus of `Data.sources` into a token store, or finds it already written.
+
+  The store's folder is named by a hash of all that decides its tokens, so an
+  edited file, filter or tokenizer makes a new store beside the old.
+
+  Raises:
+    UserError: something of the corpus is wrong, or too many of its records are.
+  """
+  corpus = data.corpora[name]
+  urls = corpus.urls(split)
+  progress(f'prepare: {name} {split}, {_what(urls)}')
+  identity = corpus_identity(name, corpus, split, tokenizer, data.shards)
+  folder = data.root / 'stores' / f'{name}-{split}-{digest(identity)[:12]}'
+  with locked(folder, f'preparing {name}'):
+    _tidy(folder)
+    if not (folder / 'manifest.json').exists():
+      _write(folder, identity, corpus, split, data, tokenizer, progress)
+    store = token_store.open_store(folder, tokenizer=tokenizer)
+    raw_files.remember(folder, dict(zip(urls, identity['corpus']['files'].values(), strict=True)))
+    data.point_to(store, name, split, tokenizer)
+  return store
+
+
+def _what(urls: Sequence[str]) -> str:
+  size = sum(storage.size(url) for url in urls if not storage.is_folder(url))
+  return f'{size / 1e6:,.1f} MB in {len(urls):,} files' if size else f'{len(urls):,} folders'
+
+
+def corpus_identity(name: str, corpus: Corpus, split: str, tokenizer: Tokenizer, shards: int) -> dict:
+  """All that decides the tokens of a prepared split, as plain data."""
+  return {
+    'format': token_store.FORMAT,
+    'task': name,
+    'split': split,
+    'tokenizer': tokenizer_identity(tokenizer),
+    'corpus': corpus.identity(split),
+    'shards': shards,
+  }
+
+
+def _write(folder: Path, identity: dict, corpus: Corpus, split: str, data: Data, tokenizer: Tokenizer, progress: Say) -> None:
+  """Writes the shards that are missing, then the manifest."""
+  shards = _shards(corpus, split, data.shards)
+  names = tuple(shard.name for shard in shards)
+  dtype = token_store.token_dtype(tokenizer.vocab_size)
+  deduplicated = bool(corpus.filters) and is_corpus_wide(corpus.filters[-1])
+  written = folder / DRAFTS if deduplicated else folder
+  written.mkdir(exist_ok=True)
+  workers = data.make_workers()
+  there = sum(shard_file(written, name).exists() for name in names)
+  if there:
+    progress(f'  {there} of {len(shards)} shards are there')
+  step = TokenizeShard(written, folder, corpus, split, tokenizer, drafts=deduplicated)
+  with watching(f'{identity["task"]} {split}', written, {shard.name: sum(shard.size) for shard in shards}, progress):
+    workers.map(step, shards, folder=folder)
+  _check_all(corpus, written, folder, names)
+  if deduplicated:
+    progress('  dropping exact duplicates')
+    _drop_duplicates(folder, names, corpus.filters[-1].name, dtype.str, workers)
+  store = token_store.write_manifest(folder, identity, names, dtype, tokenizer)
+  if not store.documents:
+    (folder / 'manifest.json').unlink()
+    raise UserError(_nothing_left(corpus, split, store))
+  _tidy(folder)
+
+
+def _shards(corpus: Corpus, split: str, most: int) -> list[Shard]:
+  pieces = corpus.pieces(split)
+  return deal(pieces, _sizes(pieces), most)
+
+
+def _sizes(pieces: Sequence[Piece]) -> list[int]:
+  """About how large each piece is: a file's bytes in equal parts, since parts are counted in units of the reader's own."""
+  parts = Counter(piece.url for piece in pieces)
+  # A folder has no size that says anything, and has another on another file system.
+  sizes = {url: FOLDER_PIECE_BYTES * n if storage.is_folder(url) else storage.size(url) for url, n in parts.items()}
+  return [max(sizes[piece.url] // parts[piece.url], 1) for piece in pieces]
+
+
+def _drop_duplicates(folder: Path, names: tuple[str, ...], filter: str, dtype: str, workers: Workers) -> None:
+  drafts = folder / DRAFTS
+  ranges = tuple(deduplicate.bucket_ranges(drafts, names))
+  workers.map(FindRepeats(drafts, names), ranges, folder=folder)
+  workers.map(CopyWithoutRepeats(drafts, folder, names, ranges, filter, dtype), names, folder=folder)
+
+
+def _check_all(corpus: Corpus, written: Path, folder: Path, names: Sequence[str]) -> None:
+  """The share of broken records over all shards; those of one shard were too few to tell."""
+  shards = [read_json(shard_file(written, name)) for name in names]
+  bad = sum(sum(shard['accounts']['bad'].values()) for shard in shards)
+  records = sum(shard['accounts']['records'] for shard in shards)
+  files = [folder / shard['quarantine']['file'] for shard in shards if 'quarantine' in shard]
+  check_bad_share(corpus, bad, records, _first_bad(files), folder / 'bad-*.jsonl', enough=0)
+
+
+def _first_bad(files: Sequence[Path], most: int = 3) -> list[BadRecord]:
+  found: list[BadRecord] = []
+  for path in files:
+    with open(path, encoding='utf-8') as lines:
+      for line in map(json.loads, lines):
+        if not line.get('expected'):
+          found.append(BadRecord(line['place'], line['reason'], line.get('detail', '')))
+        if len(found) == most:
+          return found
+  return found
+
+
+def _nothing_left(corpus: Corpus, split: str, store: TokenStore) -> str:
+  said = store.manifest['accounts']
+  dropped = [f'{line["name"]}: {sum(a["documents"] for a in line["dropped"].values()):,} dropped' for line in said['filters']]
+  return (
+    f"corpus '{corpus.name}' has no document in its split '{split}': {said['records']:,} records were read, {said['empty']:,} without text; "
+    f'{"; ".join(dropped) or "it has no filters"}. Mend Corpus.files, Corpus.layout or Corpus.filters.'
+  )
+
+
+def _tidy(folder: Path) -> None:
+  """Removes what a killed `prepare` left: files that were not whole, and the drafts of a store that is."""
+  if (folder / 'manifest.json').exists():
+    shutil.rmtree(folder / DRAFTS, ignore_errors=True)
+  for place in (folder, folder / DRAFTS):
+    for path in (*parts_in(place), *place.glob(progress_file(place, '*').name)):
+      path.unlink(missing_ok=True)
+    for path in place.glob('beam-*'):
+      shutil.rmtree(path, ignore_errors=True)
+
+
+def documents(corpus: Corpus, split: str) -> Iterator[Record]:
+  """The records that pass every filter, in order; only duplicates, which no record is by itself, are among them."""
+  filters = [filter for filter in corpus.filters if not is_corpus_wide(filter)]
+  for piece in corpus.pieces(split):
+    for record in corpus.records(piece, split):
+      if isinstance(record, Record) and record.text and all(f.reason(record) is None for f in filters):
+        yield record

@@ -1,0 +1,242 @@
+"""SeqIO tasks as sources: found in the registry, read through tf.data, written into token stores.
+
+This and `vocabularies`, `tasks` and `sources.task` are where a run needs SeqIO
+and TensorFlow; whoever has the stores can train without either.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import importlib
+import inspect
+import itertools
+import os
+import sys
+from collections.abc import Callable, Collection, Iterator
+from pathlib import Path
+
+import numpy as np
+import seqio
+
+from codemix.data import accounts, raw_files, token_store
+from codemix.data.accounts import Accounts
+from codemix.data.settings import Data, tokenizer_identity
+from codemix.data.shard_writer import parts_in, writing_shard
+from codemix.data.token_store import TokenStore
+from codemix.data.tokenizer import Tokenizer
+from codemix.data.vocabularies import TokenizerVocabulary
+from codemix.errors import UserError, nearest
+from codemix.files import locked
+from codemix.identity import digest, file_digest
+
+FEATURE = 'targets'
+WRITE_DOCUMENTS = 1024  # handed to a shard's writer at a time
+
+Progress = Callable[[str], None]
+
+
+def import_tasks(data: Data) -> None:
+  """Imports the modules that register tasks, with the data folder where they look for it.
+
+  Raises:
+    UserError: a module is not there.
+  """
+  os.environ['CODEMIX_DATA_DIR'] = str(data.root)
+  if '' not in sys.path and os.getcwd() not in sys.path:
+    sys.path.append(os.getcwd())  # where a user's own module lies; a console script does not look there
+  for module in data.task_modules:
+    try:
+      importlib.import_module(module)
+    except ModuleNotFoundError as error:
+      raise UserError(
+        f"Data.task_modules names '{module}', which cannot be imported: {error}. Check the name and PYTHONPATH."
+      ) from None
+
+
+def find_task(name: str, split: str, sources: Collection[str] = ()) -> seqio.Task:
+  """The registered task `name`, which has this split.
+
+  Args:
+    sources: names of Data.sources, where it was looked for before.
+
+  Raises:
+    UserError: there is none (with the nearest name), it is a SeqIO mixture, or it lacks the split.
+  """
+  if name in seqio.MixtureRegistry.names():
+    raise UserError(
+      f"'{name}' is a SeqIO mixture, whose rates count examples before packing. Name its tasks in the mixture "
+      'with their shares of loss tokens instead.'
+    )
+  if name not in seqio.TaskRegistry.names():
+    raise UserError(
+      f"no SeqIO task is named '{name}', nor a corpus of Data.sources.{nearest(name, {*seqio.TaskRegistry.names(), *sources})} "
+      'Add the corpus to Data.sources, or the module that registers the task to Data.task_modules.'
+    )
+  task = seqio.TaskRegistry.get(name)
+  if FEATURE not in task.output_features:
+    raise UserError(
+      f"the SeqIO task '{name}' has no output feature '{FEATURE}' (it has {', '.join(task.output_features)}); a decoder is trained on '{FEATURE}'."
+    )
+  if split not in task.splits:
+    raise UserError(f"the SeqIO task '{name}' has no split '{split}'; it has {', '.join(task.splits)}.")
+  return task
+
+
+def sample(name: str, size: int) -> Iterator[bytes]:
+  """The first `size` bytes of a task's train split, as whole documents before tokenization."""
+  task = find_task(name, 'train')
+  for document in _dataset(task, 'train', seqio.ShardInfo(0, 1)).as_numpy_iterator():
+    text = document.get(f'{FEATURE}_pretokenized')
+    if text is None:
+      raise UserError(
+        f"the SeqIO task '{task.name}' keeps no '{FEATURE}_pretokenized' text, so a tokenizer cannot be trained on it."
+      )
+    yield text
+    size -= len(text)
+    if size <= 0:
+      return
+
+
+def prepare_task(name: str, split: str, data: Data, tokenizer: Tokenizer, progress: Progress) -> TokenStore:
+  """Writes one split of one task into a token store, or finds it already written.
+
+  The store's folder is named by a hash of all that decides its tokens, so an
+  edited source, preprocessor or tokenizer makes a new store beside the old.
+
+  Raises:
+    UserError: no such task or split.
+  """
+  import_tasks(data)
+  task = find_task(name, split)
+  identity = store_identity(task, split, tokenizer, data.shards)
+  folder = data.root / 'stores' / f'{name}-{split}-{digest(identity)[:12]}'
+  with locked(folder, f'preparing {name}'):
+    for part in parts_in(folder):
+      part.unlink(missing_ok=True)  # of a process that was killed
+    if not (folder / 'manifest.json').exists():
+      _write_store(folder, _with_tokenizer(task, tokenizer), split, tokenizer, identity, data, progress)
+    store = token_store.open_store(folder, tokenizer=tokenizer)
+    raw_files.remember(folder, {path: file_digest(path) for path in _files(task.source, split)})
+    data.point_to(store, name, split, tokenizer)
+  return store
+
+
+def _write_store(
+  folder: Path, task: seqio.Task, split: str, tokenizer: Tokenizer, identity: dict, data: Data, progress: Progress
+) -> None:
+  names = [token_store.shard_name(index, data.shards) for index in range(data.shards)]
+  there = sum(token_store.shard_is_complete(folder, name) for name in names)
+  progress(f'prepare: {task.name} {split}' + (f', {there} of {data.shards} shards are there' if there else ''))
+  for index, name in enumerate(names):
+    if not token_store.shard_is_complete(folder, name):
+      dataset = _dataset(task, split, seqio.ShardInfo(index, data.shards))
+      documents = (_document(example, tokenizer) for example in dataset.as_numpy_iterator())
+      _write_shard(folder, name, documents, tokenizer)
+  store = token_store.write_manifest(folder, identity, names, token_store.token_dtype(tokenizer.vocab_size), tokenizer)
+  if not store.documents:
+    (folder / 'manifest.json').unlink()
+    raise UserError(f"the SeqIO task '{task.name}' gave no document in its split '{split}'.")
+
+
+def _write_shard(folder: Path, name: str, documents: Iterator[tuple[np.ndarray, bytes]], tokenizer: Tokenizer) -> None:
+  booked, golden = Accounts(()), None
+  with writing_shard(folder, name, token_store.token_dtype(tokenizer.vocab_size)) as shard:
+    while block := list(itertools.islice(documents, WRITE_DOCUMENTS)):
+      streams, texts = zip(*block, strict=True)
+      sizes = np.array([len(text) for text in texts], np.int64)
+      shard.add(streams, sizes[:, None])
+      golden = golden or _golden(streams[0], texts[0], tokenizer)
+      booked.records += len(block)
+      booked.with_nul += sum(b'\0' in text for text in texts)
+      booked.keep('', '', accounts.amount(len(block), sizes.sum(), sum(map(len, streams))))
+    shard.finish(golden=golden, accounts=booked.summary())
+
+
+def _golden(ids: np.ndarray, text: bytes, tokenizer: Tokenizer) -> dict:
+  try:
+    beginning = text.decode()[: token_store.GOLDEN_CHARACTERS]
+  except UnicodeDecodeError:
+    return token_store.golden(ids)
+  return token_store.golden(ids, beginning, tokenizer.encode(beginning))
+
+
+def _with_tokenizer(task: seqio.Task, tokenizer: Tokenizer) -> seqio.Task:
+  """The task with the run's tokenizer in place of its own vocabulary."""
+  feature = dataclasses.replace(
+    task.output_features[FEATURE], vocabulary=TokenizerVocabulary(tokenizer)
+  )
+  return task.replace(output_features={**task.output_features, FEATURE: feature})
+
+
+def _dataset(task: seqio.Task, split: str, shard: seqio.ShardInfo):
+  """The task's documents in their own order: untrimmed, unshuffled, once."""
+  return task.get_dataset(
+    sequence_length=None, split=split, shuffle=False, num_epochs=1, use_cached=False, shard_info=shard
+  )
+
+
+def _document(example: dict, tokenizer: Tokenizer) -> tuple[np.ndarray, bytes]:
+  """(ids that end with EOS, what they were before tokenization)."""
+  ids = example[FEATURE]
+  text = example.get(f'{FEATURE}_pretokenized')
+  if not isinstance(text, bytes):
+    text = tokenizer.decode_bytes(ids.tolist())
+  if not len(ids) or ids[-1] != tokenizer.eos_id:
+    ids = np.append(ids, tokenizer.eos_id)
+  return ids, text
+
+
+def store_identity(task: seqio.Task, split: str, tokenizer: Tokenizer, shards: int) -> dict:
+  """All that decides the tokens of a prepared split, as plain data."""
+  return {
+    'format': token_store.FORMAT,
+    'task': task.name,
+    'split': split,
+    'tokenizer': tokenizer_identity(tokenizer),
+    'preprocessors': [describe_function(step) for step in task.preprocessors],
+    'source': source_identity(task.source, split),
+    'shards': shards,
+  }
+
+
+def source_identity(source: seqio.DataSource, split: str) -> dict:
+  """What a SeqIO source holds: digests of its files, or its own description."""
+  if isinstance(source, seqio.TfdsDataSource):
+    tfds = source.tfds_dataset
+    slices = tfds.tfds_splits or {}
+    return {'tfds': tfds.builder.info.full_name, 'split': repr(slices.get(split, split))}
+  if isinstance(source, seqio.FunctionDataSource):
+    return {'function': describe_function(source._dataset_fn)}
+  return {'files': {os.path.basename(path): file_digest(path) for path in _files(source, split)}}
+
+
+def _files(source: seqio.DataSource, split: str) -> list[str]:
+  """The files of a source that has any of its own."""
+  if isinstance(source, seqio.TfdsDataSource | seqio.FunctionDataSource):
+    return []
+  return sorted(source.list_shards(split))
+
+
+def describe_function(step: Callable) -> dict:
+  """A function's name, bound arguments and source text: an edit of any changes the identity."""
+  if isinstance(step, functools.partial):
+    arguments = {**{str(i): v for i, v in enumerate(step.args)}, **step.keywords}
+    return {**describe_function(step.func), 'arguments': _describe_values(arguments)}
+  function = step if inspect.isroutine(step) else type(step)
+  try:
+    source = digest(inspect.getsource(inspect.unwrap(function)))
+  except (OSError, TypeError):
+    source = 'built in'
+  description = {'name': f'{function.__module__}.{function.__qualname__}', 'source': source}
+  if function is not step:
+    description['fields'] = _describe_values(vars(step))
+  return description
+
+
+def _describe_values(values: dict) -> dict:
+  # The repr of a function holds its address, which no two processes share.
+  return {
+    name: describe_function(value) if callable(value) else repr(value)
+    for name, value in sorted(values.items())
+  }

@@ -1,0 +1,179 @@
+"""A corpus: files as they are distributed, how they are read, and what of them is kept."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import itertools
+import posixpath
+import re
+from collections.abc import Iterator, Mapping, Sequence
+
+from codemix.data.filters import Filter
+from codemix.data.sources.fields import MISSING_FIELD
+from codemix.data.sources.identity import described
+from codemix.data.sources.json_lines import JsonLines
+from codemix.data.sources.reading import Layout, Piece, Reader
+from codemix.data.sources.record import BadRecord, Record
+from codemix.data.sources.text import Text
+from codemix.errors import UserError, nearest
+
+_CHECKED_ROWS = 100  # in which a field must be seen once
+HELD_OUT = 'validation'
+
+
+@dataclasses.dataclass(frozen=True)
+class Corpus:
+  """One source as it is distributed.
+
+  Attributes:
+    files: of each split, glob patterns (local paths or URLs such as gs://...), for example
+      {'train': 'chunk*/*.jsonl.zst'}.
+    reader: files -> rows.
+    layout: a row -> a record.
+    filters: what is kept, in this order.
+    root: the folder or URL before relative patterns; '' for the working folder.
+    validation_share: share of the documents of 'train' that are set apart as 'validation', where
+      `files` has no such split: by a digest of the text, so that copies stay together and the
+      order and division of the files do not matter.
+    max_bad_share: more broken records than this share end `prepare`.
+    name: the `source` of records to which the layout gives none.
+  """
+
+  files: Mapping[str, str | Sequence[str]]
+  reader: Reader = JsonLines()
+  layout: Layout = Text()
+  filters: tuple[Filter, ...] = ()
+  root: str = ''
+  validation_share: float = 0.0
+  max_bad_share: float = 0.01
+  name: str = ''
+
+  def __post_init__(self):
+    if not self.files:
+      raise UserError(f"corpus '{self.name}' names no files: give Corpus.files, such as {{'train': '*.jsonl'}}")
+    for field in ('validation_share', 'max_bad_share'):
+      if not 0 <= getattr(self, field) <= 1:
+        raise UserError(f"Corpus.{field} of '{self.name}' is {getattr(self, field)}: it is a share, between 0 and 1")
+    if self._holds_out and 'train' not in self.files:
+      raise UserError(
+        f"Corpus.validation_share of '{self.name}' sets documents of the split 'train' apart, and there is none"
+      )
+
+  @property
+  def _holds_out(self) -> bool:
+    return self.validation_share > 0 and HELD_OUT not in self.files
+
+  def splits(self) -> tuple[str, ...]:
+    return (*self.files, *([HELD_OUT] if self._holds_out else []))
+
+  def urls(self, split: str) -> list[str]:
+    """The files that hold a split, sorted.
+
+    Raises:
+      UserError: there is no such split, or no such file.
+    """
+    stored = 'train' if self._holds_out and split == HELD_OUT else split
+    if stored not in self.files:
+      raise UserError(
+        f"corpus '{self.name}' has no split '{split}', only {', '.join(self.splits())}.{nearest(split, self.splits())}"
+      )
+    urls = self.reader.find(self.files[stored], self.root, stored)
+    if not urls:
+      raise UserError(f"corpus '{self.name}' finds only folders, no files, at {self.files[stored]!r}")
+    return urls
+
+  def pieces(self, split: str) -> list[Piece]:
+    """What is read by itself, in the order of the corpus; the same for the same files."""
+    return self.reader.pieces(self.urls(split))
+
+  def records(self, piece: Piece, split: str) -> Iterator[Record | BadRecord]:
+    """The documents of a piece that belong to `split`, before the filters; never raises for bad data.
+
+    Documents without text are among them, for the caller to count. A BadRecord belongs to no text
+    and so, where documents are set apart, to 'train'.
+    """
+    for item in self._read(piece):
+      if isinstance(item, BadRecord):
+        if not (self._holds_out and split == HELD_OUT):
+          yield item
+      elif not self._holds_out or split == self._side(item.text):
+        yield item
+
+  def _read(self, piece: Piece) -> Iterator[Record | BadRecord]:
+    for row in self.reader.rows(piece):
+      if isinstance(row, BadRecord):
+        yield row
+        continue
+      found = self.layout.record(*row)
+      for record in found if isinstance(found, list) else [found]:
+        if isinstance(record, Record):
+          yield self._completed(record, row[0])
+        elif record is not None:
+          yield record
+
+  def _completed(self, record: Record, place: str) -> Record:
+    """The record with what the layout could not know, and text that UTF-8 can hold."""
+    return Record(
+      record.text if record.text.isascii() else _encodable(record.text),
+      record.source or self.name,
+      record.language,
+      record.id or place.removeprefix(self.root).lstrip('/'),
+      record.program,
+    )
+
+  def _side(self, text: str) -> str:
+    digest = hashlib.sha256(text.encode()).digest()
+    held_out = int.from_bytes(digest[:8], 'big') < self.validation_share * 2**64
+    return HELD_OUT if held_out else 'train'
+
+  def check(self, split: str) -> None:
+    """Finds out from the first rows whether anything can be read at all, before all is read.
+
+    Raises:
+      UserError: none of them has a field that the layout needs (the nearest name is given); or the
+        whole split is broken.
+    """
+    items = itertools.chain.from_iterable(self._read(piece) for piece in self.pieces(split))
+    first = list(itertools.islice(items, _CHECKED_ROWS))
+    broken = [item for item in first if isinstance(item, BadRecord) and not item.expected]
+    if not first or len(broken) < len(first):
+      return
+    if all(bad.reason.startswith(MISSING_FIELD) for bad in broken):
+      raise UserError(self._without_field(broken[0]))
+    if len(first) < _CHECKED_ROWS:
+      told = f'{broken[0].place}: {broken[0].reason} ({broken[0].detail})'
+      raise UserError(f"corpus '{self.name}': no record can be read, beginning with {told}")
+
+  def _without_field(self, bad: BadRecord) -> str:
+    field = re.search("'(.*)'", bad.reason)[1]
+    fields = bad.detail.removeprefix('its fields are ').split(', ')
+    return (
+      f"corpus '{self.name}': no record has the field '{field}' (looked at {bad.place}; {bad.detail}).{nearest(field, fields)} "
+      f'Say in {type(self.layout).__name__} which field it is.'
+    )
+
+  def identity(self, split: str) -> dict:
+    """What decides the records of a split, as plain data: files by name and digest, and the settings.
+
+    Names are those below the folder that all files share: a corpus may be moved.
+    """
+    urls = self.urls(split)
+    shared = posixpath.commonpath([posixpath.dirname(url) for url in urls])
+    return {
+      'files': {url[len(shared) :].lstrip('/'): self.reader.digest(url) for url in urls},
+      'reader': described(self.reader),
+      'layout': described(self.layout),
+      'filters': [described(filter) for filter in self.filters],
+      'validation_share': self.validation_share if self._holds_out else 0.0,
+      'name': self.name,
+    }
+
+
+def _encodable(text: str) -> str:
+  """The text with '?' for each surrogate that stands alone: JSON can spell one, UTF-8 cannot."""
+  try:
+    text.encode()
+  except UnicodeEncodeError:
+    return text.encode(errors='replace').decode()
+  return text

@@ -1,0 +1,156 @@
+"""`Posts.xml` of a Stack Exchange data dump: a question with its answers is a row."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import posixpath
+import sqlite3
+import tempfile
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from xml.etree import ElementTree
+
+from codemix.data.sources.reading import Piece, Reader
+from codemix.data.sources.record import BadRecord
+from codemix.data.sources.storage import BLOCK_BYTES, DAMAGE, open_raw
+
+_QUESTION, _ANSWER = '1', '2'  # PostTypeId; the others are wiki pages of tags, elections and so on
+
+
+@dataclasses.dataclass(frozen=True)
+class PostsXml(Reader):
+  """Questions in order of their number, each with its answers, best score first.
+
+  A row has `id` (the question's number), `site`, `title`, `body`, `score`, `tags`, and `answers`
+  as a list of {'id', 'body', 'score'}; bodies are HTML. The layout `Question` makes text of it.
+
+  An answer may stand years behind its question, and the largest dump has 100 GB: the posts are
+  sorted by question in a temporary database on disk (in TMPDIR; it and the sorting take about
+  twice the size of the XML), while memory stays bounded. A post that is no XML is set aside by itself: dumps of some years hold
+  characters that XML does not allow.
+
+  Attributes:
+    site: such as 'stackoverflow'; '' for the name of the folder that the file is in.
+    max_post_bytes: a longer post is set aside.
+  """
+
+  site: str = ''
+  max_post_bytes: int = 16 * 2**20
+
+  def rows(self, piece: Piece) -> Iterator[tuple[str, Mapping] | BadRecord]:
+    site = self.site or posixpath.basename(posixpath.dirname(piece.url))
+    with (
+      tempfile.TemporaryDirectory(prefix='codemix-posts-') as folder,
+      contextlib.closing(_database(Path(folder))) as posts,
+    ):
+      for post in _posts(piece.url, self.max_post_bytes):
+        if isinstance(post, BadRecord):
+          yield post
+        else:
+          posts.execute('INSERT INTO posts VALUES (?, ?, ?, ?, ?, ?, ?, ?)', post)
+      posts.commit()
+      yield from _questions(posts, piece.url, site)
+
+
+def _database(folder: Path) -> sqlite3.Connection:
+  posts = sqlite3.connect(folder / 'posts.sqlite')
+  # The file is thrown away whatever happens, so it need not survive a crash.
+  posts.executescript(
+    """
+    PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF; PRAGMA temp_store = FILE;
+    CREATE TABLE posts (question INT, answer INT, score INT, id INT, line INT, title, tags, body);
+    """
+  )
+  return posts
+
+
+def _questions(posts: sqlite3.Connection, url: str, site: str) -> Iterator[tuple[str, Mapping] | BadRecord]:
+  """Groups the posts: of each question the post itself comes first, then its answers."""
+  place = question = None
+  ordered = 'SELECT * FROM posts ORDER BY question, answer, score DESC, id'
+  for number, is_answer, score, id, line, title, tags, body in posts.execute(ordered):
+    if not is_answer:
+      if question:
+        yield place, question
+      place, question = f'{url}:{line}', {
+        'id': number,
+        'site': site,
+        'title': title,
+        'body': body,
+        'score': score,
+        'tags': tags,
+        'answers': [],
+      }
+    elif question and question['id'] == number:
+      question['answers'].append({'id': id, 'body': body, 'score': score})
+    else:
+      yield BadRecord(f'{url}:{line}', 'answer without question', f'to {number}', expected=True)
+  if question:
+    yield place, question
+
+
+def _posts(url: str, limit: int) -> Iterator[tuple | BadRecord]:
+  """The questions and answers of a file, in its order, as rows of the table."""
+  line = 1
+  with open_raw(url) as file:
+    try:
+      for line, element in _elements(file, limit):
+        place = f'{url}:{line}'
+        if element is None:
+          yield BadRecord(place, 'too long', f'a post of more than {limit} bytes')
+        elif (post := _post(place, line, element)) is not None:
+          yield post
+    except DAMAGE as error:
+      yield BadRecord(url, 'damaged file', f'after line {line}: {error}')
+
+
+def _post(place: str, line: int, element: bytes) -> tuple | BadRecord | None:
+  """An element as a row of the table; None for a post that is neither question nor answer."""
+  try:
+    post = ElementTree.fromstring(element).attrib
+    number, score = int(post['Id']), int(post.get('Score') or 0)
+    if post['PostTypeId'] == _QUESTION:
+      return number, 0, score, number, line, post.get('Title', ''), post.get('Tags', ''), post['Body']
+    if post['PostTypeId'] == _ANSWER:
+      return int(post['ParentId']), 1, score, number, line, '', '', post['Body']
+    return None
+  except ElementTree.ParseError as error:
+    return BadRecord(place, 'not XML', str(error))
+  except (KeyError, ValueError, OverflowError) as error:
+    return BadRecord(place, 'no post', f'{type(error).__name__}: {error}')
+
+
+def _elements(file, limit: int) -> Iterator[tuple[int, bytes | None]]:
+  """(line, `<row .../>`) of a stream of XML; None for one longer than `limit`.
+
+  XML has no '<' inside of an attribute, so an element ends before the next one.
+
+  Raises:
+    EOFError: the list of posts is not closed.
+  """
+  line, closed = 1, False
+  for text, newlines in _between(file, b'<', limit):
+    if text is None:
+      yield line, None
+    elif text.startswith((b'row ', b'row\t', b'row\n')):
+      yield line, b'<' + text.rstrip()
+    else:
+      closed = closed or text.startswith(b'/posts')
+    line += newlines
+  if not closed:
+    raise EOFError('</posts> is missing at the end')
+
+
+def _between(file, separator: bytes, limit: int) -> Iterator[tuple[bytes | None, int]]:
+  """(what stands between separators, newlines in it); None for what is longer than `limit`."""
+  waiting, skipped = b'', None
+  while block := file.read1(BLOCK_BYTES):
+    *whole, waiting = (waiting + block).split(separator)
+    for text in whole:
+      fits = skipped is None and len(text) <= limit
+      yield text if fits else None, text.count(b'\n') + (skipped or 0)
+      skipped = None
+    if len(waiting) > limit:
+      waiting, skipped = b'', (skipped or 0) + waiting.count(b'\n')
+  yield (waiting, 0) if skipped is None else (None, skipped)

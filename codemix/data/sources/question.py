@@ -1,0 +1,68 @@
+"""The layout of Stack Exchange: a question and its answers as one document."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+
+from codemix.data.sources.fields import FieldError, has, label, string, value
+from codemix.data.sources.html_text import html_to_text
+from codemix.data.sources.reading import Layout
+from codemix.data.sources.record import BadRecord, Record
+
+
+@dataclasses.dataclass(frozen=True)
+class Question(Layout):
+  """'Q: title, body' and 'A: ...' for each answer, in the order of the row; as `PostsXml` gives them.
+
+  Attributes:
+    title: field of the title; '' for none.
+    body: field of the question.
+    answers: field of a list, of texts or of objects with `answer` and perhaps `score`.
+    answer: field of an answer's text in such an object.
+    html: the bodies are HTML; only their text is taken, code as it stands.
+    min_answers: a question with fewer is left out.
+    max_answers: those behind so many are left out; None for no limit.
+    min_score: answers with less are left out, where answers have a score; None for no limit.
+    source, id: fields of the site and the question's number or URL, as in `Text`.
+    language: of all documents.
+  """
+
+  title: str = 'title'
+  body: str = 'body'
+  answers: str = 'answers'
+  answer: str = 'body'
+  html: bool = True
+  min_answers: int = 0
+  max_answers: int | None = None
+  min_score: int | None = None
+  source: str | None = 'site'
+  id: str | None = None
+  language: str = 'en'
+
+  def record(self, place: str, row: Mapping) -> Record | BadRecord | None:
+    try:
+      answers = self._answers(row)
+      if len(answers) < self.min_answers:
+        return None
+      question = [string(row, self.title)] if self.title and has(row, self.title) else []
+      question.append(self._text(string(row, self.body)))
+      parts = ['Q: ' + '\n\n'.join(part for part in question if part), *answers]
+      source, id = label(row, self.source, 'source'), label(row, self.id, 'id')
+    except FieldError as error:
+      return error.bad(place)
+    return Record('\n\n'.join(parts), source, self.language, f'{source}/questions/{id}' if id else '')
+
+  def _answers(self, row: Mapping) -> list[str]:
+    found = value(row, self.answers)
+    if not isinstance(found, list):
+      raise FieldError(f"no list in '{self.answers}'", f'but {type(found).__name__}')
+    texts = [
+      string({'': each}, '') if isinstance(each, str | bytes) else string(each, self.answer)
+      for each in found
+      if self.min_score is None or not has(each, 'score') or value(each, 'score') >= self.min_score
+    ]
+    return ['A: ' + self._text(text) for text in texts][: self.max_answers]
+
+  def _text(self, body: str) -> str:
+    return html_to_text(body) if self.html else body.strip()

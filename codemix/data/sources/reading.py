@@ -1,0 +1,62 @@
+"""How files become rows (readers) and rows become records (layouts): what each must offer."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Protocol
+
+from codemix.data.sources.record import BadRecord, Record
+from codemix.data.sources.storage import digest_of, expand, is_folder
+
+
+@dataclasses.dataclass(frozen=True)
+class Piece:
+  """What is read by itself: a file, or a part of one.
+
+  Attributes:
+    url: the file.
+    start: where it begins: bytes of plain lines, row groups of parquet, ...
+    stop: where it ends; None for the end of the file.
+    line: number of the first line, from 1, where it consists of lines.
+  """
+
+  url: str
+  start: int = 0
+  stop: int | None = None
+  line: int = 1
+
+
+class Reader(Protocol):
+  """Files -> rows. Readers are frozen dataclasses: their fields are part of a cache's identity.
+
+  `find` and `digest` suit a reader of separate files, and are inherited from here.
+  """
+
+  def find(self, patterns: str | Sequence[str], root: str, split: str) -> list[str]:
+    """The files of a split, sorted.
+
+    Raises:
+      UserError: there are none.
+    """
+    return [url for url in expand(patterns, root) if not is_folder(url)]
+
+  def digest(self, url: str) -> str:
+    """Changes whenever what is read from `url` does."""
+    return digest_of(url)
+
+  def pieces(self, urls: Sequence[str]) -> list[Piece]:
+    """All of the files in their order, in pieces that depend on nothing but the files."""
+    return [Piece(url) for url in urls]
+
+  def rows(self, piece: Piece) -> Iterator[tuple[str, Mapping] | BadRecord]:
+    """(place, row) in the order of the file, in bounded memory; broken data is no exception."""
+    ...
+
+
+class Layout(Protocol):
+  """A row -> a document. Layouts are frozen dataclasses, as readers are."""
+
+  def record(self, place: str, row: Mapping) -> Record | BadRecord | list[Record] | None:
+    """The document, or the several of them; BadRecord where it is broken; None where there is none by design."""
+    ...

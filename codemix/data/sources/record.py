@@ -1,0 +1,42 @@
+"""What every source gives, whatever form its files have: one record per document."""
+
+from __future__ import annotations
+
+import dataclasses
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Record:
+  """A document.
+
+  Attributes:
+    text: what is tokenized; it can be encoded in UTF-8.
+    source: the set or repository that it comes from, such as 'RedPajamaC4'.
+    language: 'python', 'markdown', 'en', ...; '' where it is not known.
+    id: the corpus's own id, path or URL; else the place in its file.
+    program: for verified code, what is executed to check `text` (solution and tests); else ''.
+  """
+
+  text: str
+  source: str = ''
+  language: str = ''
+  id: str = ''
+  program: str = ''
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class BadRecord:
+  """What is set aside instead of a record.
+
+  Attributes:
+    place: 'file:line', 'file:row 17' or 'file'.
+    reason: a short kind, for counting: 'not JSON', 'not UTF-8', 'too long', 'damaged file', ...
+    detail: what more there is to say, such as the parser's message.
+    expected: it is nothing broken, only nothing to train on (an image in a folder of
+      files): counted, but not held against `Corpus.max_bad_share`.
+  """
+
+  place: str
+  reason: str
+  detail: str = ''
+  expected: bool = False

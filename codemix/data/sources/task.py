@@ -1,0 +1,167 @@
+"""A corpus as a SeqIO task, tokenized as it streams; `codemix prepare` writes the same tokens to a cache."""
+
+from __future__ import annotations
+
+import functools
+import random
+from collections.abc import Iterator, Sequence
+
+import seqio
+import tensorflow as tf
+
+from codemix.data.sources.corpus import Corpus
+from codemix.data.sources.reading import Piece
+from codemix.data.sources.record import BadRecord, Record
+from codemix.data.tokenizer import load_tokenizer
+from codemix.data.vocabularies import TokenizerVocabulary
+from codemix.errors import UserError
+
+FIELDS = ('text', 'source', 'language', 'id')
+_JUDGED_RECORDS = 10_000  # fewer do not tell what share of a corpus is broken, before its end
+
+
+class CorpusDataSource(seqio.DataSource):
+  """The documents of a corpus that pass its filters, as scalar strings text, source, language, id.
+
+  It shards by piece of the corpus where there are enough of them, else by record.
+  """
+
+  def __init__(self, corpus: Corpus):
+    self._corpus = corpus
+    super().__init__(corpus.splits())
+
+  @property
+  def corpus(self) -> Corpus:
+    return self._corpus
+
+  @property
+  def supports_arbitrary_sharding(self) -> bool:
+    return True
+
+  def list_shards(self, split: str) -> Sequence[str]:
+    """The pieces, by URL and beginning. Raises UserError where there are no files."""
+    return [f'{piece.url}@{piece.start}' for piece in self.corpus.pieces(split)]
+
+  def get_dataset(
+    self,
+    split: str = 'train',
+    shuffle: bool = True,
+    seed: int | None = None,
+    shard_info: seqio.ShardInfo | None = None,
+    **unused,
+  ) -> tf.data.Dataset:
+    """Records of a split; `shuffle` is of the pieces.
+
+    Raises:
+      UserError: there are no files, or the first rows have no such field as the layout needs.
+        More broken records than `Corpus.max_bad_share` end the reading with a
+        tf.errors.OpError that names the first.
+    """
+    self.corpus.check(split)
+    pieces = self.corpus.pieces(split)
+    shard = shard_info or seqio.ShardInfo(0, 1)
+    if shard.num_shards > 1:
+      self._require_separable()
+    by_piece = shard.num_shards <= len(pieces)
+    if by_piece:
+      pieces = pieces[shard.index :: shard.num_shards]
+    if shuffle:
+      random.Random(seed).shuffle(pieces)
+    signature = {field: tf.TensorSpec([], tf.string) for field in FIELDS}
+    records = tf.data.Dataset.from_generator(
+      functools.partial(self._examples, pieces, split), output_signature=signature
+    )
+    return records if by_piece else records.shard(shard.num_shards, shard.index)
+
+  def _examples(self, pieces: Sequence[Piece], split: str) -> Iterator[dict[str, bytes]]:
+    for record in kept(self.corpus, pieces, split):
+      yield {field: getattr(record, field).encode(errors='replace') for field in FIELDS}
+
+  def _require_separable(self) -> None:
+    for filter in self.corpus.filters:
+      if getattr(filter, 'corpus_wide', False):
+        raise UserError(
+          f"'{filter.name}' of corpus '{self.corpus.name}' compares the whole corpus, which no host streams alone: "
+          'prepare it with `codemix prepare`, or take the filter away.'
+        )
+
+
+def kept(corpus: Corpus, pieces: Sequence[Piece], split: str) -> Iterator[Record]:
+  """The records that `prepare` would keep of these pieces, in order.
+
+  A filter that compares the whole corpus compares these pieces, and holds a key of each record.
+
+  Raises:
+    UserError: more records are broken than the corpus allows.
+  """
+  seen, bad, first = 0, 0, None
+  keys: dict[int, set[bytes]] = {}
+  for item in (item for piece in pieces for item in corpus.records(piece, split)):
+    seen += 1
+    if isinstance(item, BadRecord):
+      if not item.expected:
+        bad, first = bad + 1, first or item
+      if seen >= _JUDGED_RECORDS:
+        _require_few(corpus, bad, seen, first)
+    elif item.text and _passes(corpus, item, keys):
+      yield item
+  _require_few(corpus, bad, seen, first)
+
+
+def _passes(corpus: Corpus, record: Record, keys: dict[int, set[bytes]]) -> bool:
+  for index, filter in enumerate(corpus.filters):
+    if getattr(filter, 'corpus_wide', False):
+      key, known = filter.key(record), keys.setdefault(index, set())
+      if key in known:
+        return False
+      known.add(key)
+    elif filter.reason(record) is not None:
+      return False
+  return True
+
+
+def _require_few(corpus: Corpus, bad: int, seen: int, first: BadRecord | None) -> None:
+  if first and bad > corpus.max_bad_share * seen:
+    raise UserError(
+      f"{first.place} {first.reason} {f'({first.detail})' if first.detail else ''}: {bad} of {seen} records of corpus '{corpus.name}' are broken, "
+      f'more than its max_bad_share of {corpus.max_bad_share:g}'
+    )
+
+
+def register_source(name: str, source: seqio.DataSource) -> seqio.Task:
+  """Registers a task over a source of `FIELDS`; it gives `targets` in bytes, with EOS, and the fields.
+
+  Raises:
+    UserError: the name is taken.
+  """
+  if name in seqio.TaskRegistry.names():
+    raise UserError(f"a SeqIO task '{name}' is registered already: choose another name")
+  return seqio.TaskRegistry.add(
+    name,
+    source=source,
+    preprocessors=[
+      functools.partial(
+        seqio.preprocessors.rekey,
+        key_map={'targets': 'text', 'source': 'source', 'language': 'language', 'id': 'id'},
+      ),
+      seqio.preprocessors.tokenize,
+      seqio.preprocessors.append_eos,
+    ],
+    output_features={
+      'targets': seqio.Feature(TokenizerVocabulary(load_tokenizer('bytes')), add_eos=True)
+    },
+    metric_fns=[],
+  )
+
+
+def register_corpus(name: str, corpus: Corpus) -> seqio.Task:
+  """Registers a corpus as the SeqIO task `name`.
+
+  The task gives `targets` in bytes, with EOS; `codemix prepare`, or
+  `task.replace(output_features=...)`, puts another vocabulary in its place. With it come the text,
+  `targets_pretokenized`, and `source`, `language` and `id`.
+
+  Raises:
+    UserError: the name is taken. That files or fields are missing is found at the first read.
+  """
+  return register_source(name, CorpusDataSource(corpus))

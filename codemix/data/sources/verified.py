@@ -1,0 +1,85 @@
+"""Layouts of verified code: the text, and the program that proves it."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from collections.abc import Mapping
+
+from codemix.data.sources.fields import FieldError, has, label, string, value
+from codemix.data.sources.reading import Layout
+from codemix.data.sources.record import BadRecord, Record
+
+
+@dataclasses.dataclass(frozen=True)
+class Verified(Layout):
+  """A problem with its solution as the text, and with its tests as `Record.program`.
+
+  The defaults are the fields of MBXP, Multilingual HumanEval and MathQA-Python. A problem without
+  a solution is set aside as such. Code that holds its own checks (the CRUXEval corpus) is
+  `Verified(prompt='', solution='text', test='', entry_point='')`.
+
+  Attributes:
+    prompt: field of the beginning of the code; '' for none.
+    solution: field of the code that follows it, letter for letter.
+    test: field of the code that raises where the solution is wrong; '' for none.
+    entry_point: field of the name of the function under test; '' for none. Python tests that
+      define `check(candidate)` are called with it.
+    source, language, id: fields, as in `Text`.
+  """
+
+  prompt: str = 'prompt'
+  solution: str = 'canonical_solution'
+  test: str = 'test'
+  entry_point: str = 'entry_point'
+  source: str | None = None
+  language: str | None = None
+  id: str | None = 'task_id'
+
+  def record(self, place: str, row: Mapping) -> Record | BadRecord:
+    try:
+      if self.solution in row and not (row[self.solution] or '').strip():
+        return BadRecord(place, 'no solution', expected=True)
+      text = (string(row, self.prompt) if self.prompt else '') + string(row, self.solution)
+      language = label(row, self.language, 'language')
+      labels = (label(row, self.source, 'source'), language, label(row, self.id, 'id'))
+      return Record(text, *labels, program=self._program(row, text, language))
+    except FieldError as error:
+      return error.bad(place)
+
+  def _program(self, row: Mapping, text: str, language: str) -> str:
+    test = string(row, self.test) if self.test else ''
+    program = f'{text}\n{test}' if test else text
+    if language.lower() == 'python' and self.entry_point and re.search(r'^def check\(', test, re.M):
+      program += f'\n\ncheck({string(row, self.entry_point)})\n'
+    return program
+
+
+@dataclasses.dataclass(frozen=True)
+class Puzzle(Layout):
+  """Python Programming Puzzles: `sat`, which says what is asked for, and `sol`, which finds it.
+
+  The file is one JSON list (`JsonArray`). Each of several solutions is a document; a puzzle
+  without one is set aside as such.
+
+  Attributes:
+    source: of all documents; '' for the name of the corpus.
+  """
+
+  source: str = ''
+
+  def record(self, place: str, row: Mapping) -> list[Record] | BadRecord:
+    try:
+      bodies = value(row, 'sol_bodies')
+      if not isinstance(bodies, list) or not bodies:
+        return BadRecord(place, 'no solution', expected=True)
+      return [self._solved(row, string({'sol_bodies': body}, 'sol_bodies')) for body in bodies]
+    except FieldError as error:
+      return error.bad(place)
+
+  def _solved(self, row: Mapping, body: str) -> Record:
+    docstring = string(row, 'sol_docstring') if has(row, 'sol_docstring') else ''
+    sol = '\n'.join(line for line in (string(row, 'sol_header'), docstring, body) if line.strip())
+    text = f'{string(row, "sat")}\n\n\n{sol}\n'
+    program = f'from typing import *\n\n\n{text}\n\nassert sat(sol()) is True\n'
+    return Record(text, self.source, 'python', string(row, 'name'), program)

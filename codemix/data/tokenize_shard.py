@@ -1,0 +1,287 @@
+"""The step of `prepare`: one shard's pieces of a corpus are read, filtered, tokenized and written."""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+import json
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from codemix.data import accounts, token_store
+from codemix.data.accounts import Accounts
+from codemix.data.deduplicate import DigestWriter
+from codemix.data.shard_writer import NewFile, ShardWriter, writing_shard
+from codemix.data.sources.corpus import Corpus
+from codemix.data.sources.reading import Piece
+from codemix.data.sources.record import BadRecord, Record
+from codemix.data.tokenizer import Tokenizer
+from codemix.data.watch import progress_file
+from codemix.errors import UserError
+from codemix.files import writing
+
+# Text encoded at a time: enough to keep the tokenizer's threads busy; its memory is about 100 times this.
+BATCH_CHARACTERS = 2**20
+BATCH_DOCUMENTS = 4096
+ENOUGH_RECORDS = 1000  # of a shard, before its share of bad ones says anything
+SHOWN = 3  # bad records in an error
+REPORT_S = 1.0
+
+
+@dataclasses.dataclass(frozen=True)
+class Shard:
+  """The part of a corpus that one shard holds.
+
+  Attributes:
+    name: of the shard.
+    pieces: in order.
+    size: of each piece (bytes as stored, or about that).
+  """
+
+  name: str
+  pieces: tuple[Piece, ...]
+  size: tuple[int, ...]
+
+  def __str__(self) -> str:
+    return f'shard {self.name} ({self.pieces[0].url} and what follows)' if self.pieces else f'shard {self.name}'
+
+
+def deal(pieces: Sequence[Piece], sizes: Sequence[int], shards: int) -> list[Shard]:
+  """Divides pieces over shards: in order, each a run of about the same size, none empty.
+
+  It is a function of its arguments alone, so every run of `prepare`, on however
+  many workers, writes the same shards.
+  """
+  shards = min(shards, len(pieces))
+  before = np.concatenate([[0], np.cumsum(np.asarray(sizes, np.int64))])
+  cuts = [0]
+  for index in range(1, shards):
+    # The cut nearest to its fair place that leaves a piece for every shard.
+    fair = before[-1] * index / shards
+    nearest = int(np.argmin(np.abs(before - fair)))
+    cuts.append(min(max(nearest, cuts[-1] + 1), len(pieces) - shards + index))
+  cuts.append(len(pieces))
+  return [
+    Shard(token_store.shard_name(index, shards), tuple(pieces[begin:end]), tuple(sizes[begin:end]))
+    for index, (begin, end) in enumerate(itertools.pairwise(cuts))
+  ]
+
+
+@dataclasses.dataclass(frozen=True)
+class TokenizeShard:
+  """Writes a shard, unless it is there.
+
+  Attributes:
+    folder: where the shard goes.
+    finished: the folder of the store; a shard that is there is not written again.
+    corpus, split, tokenizer: what is written.
+    drafts: whether duplicates are dropped later: the shard then holds, beside
+      each document, what the accounts need, and its digest.
+  """
+
+  folder: Path
+  finished: Path
+  corpus: Corpus
+  split: str
+  tokenizer: Tokenizer
+  drafts: bool
+
+  def __call__(self, shard: Shard) -> None:
+    if any(token_store.shard_is_complete(folder, shard.name) for folder in (self.finished, self.folder)):
+      return
+    dtype = token_store.token_dtype(self.tokenizer.vocab_size)
+    with writing_shard(self.folder, shard.name, dtype, columns=4 if self.drafts else 2) as writer:
+      _ShardInWork(self, shard, writer, dtype).write()
+
+
+class _ShardInWork:
+  """What is known of a shard while it is written."""
+
+  def __init__(self, step: TokenizeShard, shard: Shard, writer: ShardWriter, dtype: np.dtype):
+    self.step, self.shard, self.writer, self.dtype = step, shard, writer, dtype
+    self.filters = [f for f in step.corpus.filters if not is_corpus_wide(f)]
+    self.accounts = Accounts([filter.name for filter in self.filters])
+    self.languages, self.sources = _Names(), _Names()
+    self.golden: dict | None = None
+    self.bad: list[BadRecord] = []  # the first few
+    self.bad_file = NewFile(step.finished / bad_file(shard.name))
+    self.digests = DigestWriter(step.folder, shard.name) if step.drafts else None
+    self.reporter = Reporter(step.folder, shard)
+
+  def write(self) -> None:
+    try:
+      for batch in _batches(self._documents()):
+        self._add(batch)
+        self.reporter.update(self.accounts.documents, self.accounts.bytes)
+      self._finish()
+    finally:
+      self.bad_file.discard()
+      self.reporter.close()
+      if self.digests:
+        self.digests.discard()
+
+  def _documents(self) -> Iterator[tuple[Record, int, str]]:
+    """(record, number of the filter that drops it or -1, its reason)."""
+    for piece, size in zip(self.shard.pieces, self.shard.size, strict=True):
+      for item in self.step.corpus.records(piece, self.step.split):
+        self.accounts.records += 1
+        if isinstance(item, BadRecord):
+          self._set_aside(item)
+        elif not item.text:
+          self.accounts.empty += 1
+        else:
+          self.accounts.with_nul += '\0' in item.text
+          yield item, *self._dropped_by(item)
+      self.reporter.read += size
+
+  def _dropped_by(self, record: Record) -> tuple[int, str]:
+    for index, filter in enumerate(self.filters):
+      if (reason := filter.reason(record)) is not None:
+        return index, reason
+    return -1, ''
+
+  def _set_aside(self, bad: BadRecord) -> None:
+    counted = self.accounts.passed_over if bad.expected else self.accounts.bad
+    counted[bad.reason] = counted.get(bad.reason, 0) + 1
+    if len(self.bad) < SHOWN and not bad.expected:
+      self.bad.append(bad)
+    line = {'place': bad.place, 'reason': bad.reason, **({'detail': bad.detail} if bad.detail else {})}
+    self.bad_file.write((json.dumps(line | ({'expected': True} if bad.expected else {})) + '\n').encode())
+
+  def _add(self, batch: list[tuple[Record, int, str]]) -> None:
+    """Tokenizes documents, writes those that are kept, and books all."""
+    eos = self.step.tokenizer.eos_id
+    streams, rows, digests = [], [], []
+    booked: dict[tuple, list[int]] = {}
+    encoded = self.step.tokenizer.encode_batch([record.text for record, _, _ in batch])
+    for (record, dropped_by, reason), ids in zip(batch, encoded, strict=True):
+      ids.append(eos)
+      text = record.text
+      size = len(text) if text.isascii() else len(text.encode('utf-8', 'surrogatepass'))
+      key = (dropped_by, reason, '') if dropped_by >= 0 else (-1, record.language, record.source)
+      entry = booked.setdefault(key, [0, 0, 0])
+      entry[0] += 1
+      entry[1] += size
+      entry[2] += len(ids)
+      if dropped_by < 0:
+        streams.append(np.array(ids, self.dtype))
+        rows.append(self._row(record, size))
+        if self.digests:
+          digests.append(self.step.corpus.filters[-1].key(record))
+        self.golden = self.golden or self._golden(text, ids)
+    if streams:
+      self.writer.add(streams, np.array(rows, np.int64))
+    if self.digests:
+      self.digests.add(digests)
+    for (dropped_by, one, other), counts in booked.items():
+      if dropped_by >= 0:
+        self.accounts.drop(dropped_by, one, accounts.amount(*counts))
+      else:
+        self.accounts.keep(one, other, accounts.amount(*counts))
+
+  def _row(self, record: Record, size: int) -> tuple[int, ...]:
+    if not self.digests:
+      return (size,)
+    return size, self.languages.number(record.language), self.sources.number(record.source)
+
+  def _golden(self, text: str, ids: Sequence[int]) -> dict:
+    beginning = text[: token_store.GOLDEN_CHARACTERS]
+    return token_store.golden(ids, beginning, self.step.tokenizer.encode(beginning))
+
+  def _finish(self) -> None:
+    sha256 = self.bad_file.finish() if self.bad_file.size else None
+    check_bad_share(
+      self.step.corpus, self.accounts.bad_records, self.accounts.records, self.bad, self.bad_file.path, ENOUGH_RECORDS
+    )
+    about: dict = {'golden': self.golden, 'accounts': self.accounts.summary()}
+    if sha256:
+      about['quarantine'] = {'file': self.bad_file.path.name, 'sha256': sha256}
+    if self.digests:
+      self.digests.finish()
+      about['names'] = {'languages': self.languages.names, 'sources': self.sources.names}
+    self.writer.finish(**about)
+
+
+class Reporter:
+  """Leaves beside the store how far a shard is, for the process that shows the progress.
+
+  Attributes:
+    read: size of the pieces that are done.
+  """
+
+  def __init__(self, folder: Path, shard: Shard):
+    self.read = 0
+    self._path = progress_file(folder, shard.name)
+    self._last = time.monotonic()
+
+  def update(self, documents: int, bytes: int) -> None:
+    now = time.monotonic()
+    if now - self._last >= REPORT_S:
+      self._last = now
+      with writing(self._path):
+        self._path.write_text(f'{documents} {bytes} {self.read}')
+
+  def close(self) -> None:
+    self._path.unlink(missing_ok=True)
+
+
+class _Names:
+  """Numbers for names, in the order in which they come; what comes after the first many is one."""
+
+  def __init__(self):
+    self._numbers: dict[str, int] = {}
+
+  @property
+  def names(self) -> list[str]:
+    return list(self._numbers)
+
+  def number(self, name: str) -> int:
+    if name not in self._numbers and len(self._numbers) >= accounts.MOST_NAMES:
+      name = accounts.OTHERS
+    return self._numbers.setdefault(name, len(self._numbers))
+
+
+def is_corpus_wide(filter: object) -> bool:
+  """Whether a filter compares all documents of the corpus, and so comes after all shards."""
+  return getattr(filter, 'corpus_wide', False)
+
+
+def check_bad_share(
+  corpus: Corpus, bad: int, records: int, examples: Iterable[BadRecord], path: Path, enough: int
+) -> None:
+  """Ends the run where too many records are broken.
+
+  Args:
+    examples: a few of them.
+    path: where all of them are listed.
+    enough: records below which nothing is said.
+
+  Raises:
+    UserError: with those examples.
+  """
+  if records < enough or bad <= corpus.max_bad_share * records:
+    return
+  shown = '; '.join(f'{b.place}: {b.reason}' + (f' ({b.detail})' if b.detail else '') for b in examples)
+  raise UserError(
+    f"corpus '{corpus.name}': {bad:,} of {records:,} records are broken, more than Corpus.max_bad_share={corpus.max_bad_share:g}. "
+    f'The first: {shown}. All are listed in {path}. Mend the files or the layout, or raise Corpus.max_bad_share.'
+  )
+
+
+def bad_file(name: str) -> str:
+  return f'bad-{name}.jsonl'
+
+
+def _batches(documents: Iterable[tuple[Record, int, str]]) -> Iterator[list[tuple[Record, int, str]]]:
+  batch, characters = [], 0
+  for document in documents:
+    batch.append(document)
+    characters += len(document[0].text)
+    if characters >= BATCH_CHARACTERS or len(batch) >= BATCH_DOCUMENTS:
+      yield batch
+      batch, characters = [], 0
+  if batch:
+    yield batch

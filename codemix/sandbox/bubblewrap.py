@@ -1,0 +1,203 @@
+"""The command that isolates a program: bubblewrap, with what it may see of this machine.
+
+Everything is taken away and little is given back: the system's programs and libraries and the
+Python in use, read-only; an empty temporary folder in memory; no network, no other processes, no
+capabilities; and a filter of system calls (`seccomp.py`).
+
+Ordinary users get a user namespace. The superuser's processes do not: there the kernel would still
+count them as the superuser's, whose number of processes it never limits (`copy_process` in
+kernel/fork.c exempts the root user, by whatever name a namespace calls it). They become a user
+that nobody is instead, a new one for each program.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+import platform
+import secrets
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from codemix.errors import UserError
+
+FOLDER = '/tmp'  # where the program runs, and all it may write
+SHARED_MEMORY = '/dev/shm'
+_SYSTEM = ('/usr', '/bin', '/sbin', '/lib', '/lib32', '/lib64', '/libx32')
+_SETTINGS = ('alternatives', 'ld.so.cache', 'ld.so.conf', 'ld.so.conf.d', 'php', 'java*')  # below /etc
+_PERHAPS = "Or say allow_unsandboxed=True, which runs programs with this user's rights; docs/sandbox.md says what that risks."
+
+
+@functools.cache
+def bubblewrap_path() -> str:
+  """Where `bwrap` lies.
+
+  Raises:
+    UserError: it is not installed, or this is not Linux.
+  """
+  if sys.platform != 'linux':
+    raise UserError(f'the sandbox needs Linux and bubblewrap, and this is {sys.platform}. {_PERHAPS}')
+  path = shutil.which('bwrap')
+  if path is None:
+    raise UserError(
+      'model-written code runs only in a sandbox, and bubblewrap is not installed: '
+      f'run "apt-get install bubblewrap" (or dnf, or conda). {_PERHAPS}'
+    )
+  return path
+
+
+def cannot_start(said: str) -> UserError:
+  """The error for a bubblewrap that is there, and cannot make its namespaces."""
+  mend = (
+    'give the container CAP_SYS_ADMIN and an unmasked /proc, or run outside it'
+    if os.geteuid() == 0
+    else 'let users make user namespaces (sysctl user.max_user_namespaces, '
+    'kernel.unprivileged_userns_clone, kernel.apparmor_restrict_unprivileged_userns)'
+  )
+  words = ' '.join(said.split())[-300:] or 'it said nothing'
+  return UserError(f'bubblewrap cannot isolate programs here ({words}): {mend}. {_PERHAPS}')
+
+
+def is_superuser() -> bool:
+  """Whether the kernel takes this process for the superuser, not only a container."""
+  if os.geteuid():
+    return False
+  return Path('/proc/self/uid_map').read_text().split() == ['0', '0', str(2**32 - 1)]
+
+
+def unused_user() -> int:
+  """The number of a user that nobody is: drawn from those that no system assigns (2^30 to 2^31)."""
+  return 2**30 + secrets.randbelow(2**30 - 2)
+
+
+def isolated(
+  command: Sequence[str],
+  file_bytes: int,
+  tools: Iterable[str],
+  seccomp: int,
+  status: int,
+) -> list[str]:
+  """`command` in its sandbox.
+
+  Args:
+    command: what runs there.
+    file_bytes: room in its temporary folder, and again in its shared memory.
+    tools: paths of executables that it must find.
+    seccomp: descriptor from which the filter of system calls can be read.
+    status: descriptor to which bubblewrap writes lines of JSON ('child-pid', 'exit-code').
+  """
+  bounded = ['--size', str(file_bytes)] if _offers('--size') else []
+  words = [bubblewrap_path(), '--die-with-parent', '--as-pid-1', '--cap-drop', 'ALL']
+  words += ['--unshare-pid', '--unshare-net', '--unshare-ipc', '--unshare-uts', '--unshare-cgroup-try']
+  if is_superuser():
+    words += ['--cap-add', 'CAP_SETUID', '--cap-add', 'CAP_SETGID']  # to become another
+  else:
+    words += ['--unshare-user', '--uid', '65534', '--gid', '65534']
+  words += ['--hostname', 'sandbox', '--proc', '/proc', '--dev', '/dev']
+  words += [*bounded, '--tmpfs', SHARED_MEMORY, *bounded, '--tmpfs', FOLDER]
+  words += [*_system(), *_bound(roots(tools)), '--remount-ro', '/dev', '--remount-ro', '/']
+  words += ['--chdir', '/', '--seccomp', str(seccomp), '--json-status-fd', str(status)]
+  return [*words, '--', *command]
+
+
+def python() -> str:
+  """The interpreter that runs in the sandbox: that of this process, below its virtual environment."""
+  return os.path.realpath(getattr(sys, '_base_executable', '') or sys.executable)
+
+
+def package_paths() -> list[str]:
+  """Where programs find installed Python packages: this process's, as far as the sandbox shows them."""
+  shown = [*_SYSTEM, *_python_roots()]
+  return [
+    path
+    for path in sys.path
+    if path.endswith(('site-packages', 'dist-packages')) and any(Path(path).is_relative_to(root) for root in shown)
+  ]
+
+
+def environment(tools: Iterable[str]) -> dict[str, str]:
+  """All variables that a program sees."""
+  folders = list(dict.fromkeys([*(os.path.dirname(tool) for tool in tools), '/usr/local/bin', '/usr/bin', '/bin']))
+  modules = [str(Path(tool).parents[1] / 'lib' / 'node_modules') for tool in tools]
+  modules += ['/usr/local/lib/node_modules', '/usr/lib/node_modules', '/usr/share/nodejs']
+  return {
+    'PATH': os.pathsep.join(folders),
+    'HOME': FOLDER,
+    'TMPDIR': FOLDER,
+    'LANG': 'C.UTF-8',
+    'TZ': 'UTC',
+    'PYTHONHASHSEED': '0',  # a verdict must not depend on the order of a set
+    'NODE_PATH': os.pathsep.join(dict.fromkeys(modules)),
+    # Libraries start a thread for each core of the machine, and the number of threads is limited.
+    'OMP_NUM_THREADS': '1',
+    'OPENBLAS_NUM_THREADS': '1',
+    'MKL_NUM_THREADS': '1',
+    'MALLOC_ARENA_MAX': '2',
+  }
+
+
+def roots(tools: Iterable[str]) -> list[str]:
+  """Folders outside the system's that the sandbox shows: of the Python in use and of `tools`."""
+  folders = [*_python_roots(), *map(_installation, tools)]
+  return [path for path in dict.fromkeys(folders) if not _is_system(path)]
+
+
+@functools.cache
+def _python_roots() -> tuple[str, ...]:
+  places = (sys.base_prefix, os.path.realpath(sys.base_prefix), sys.prefix)
+  return tuple(dict.fromkeys(os.path.abspath(place) for place in places))
+
+
+def _installation(tool: str) -> str:
+  """The folder that a tool is installed in, or the tool alone where that is somebody's home."""
+  folder = Path(tool).parent
+  if folder.name != 'bin' or Path.home().is_relative_to(folder.parent):
+    return tool
+  return str(folder.parent)
+
+
+def _is_system(path: str) -> bool:
+  return any(Path(path).is_relative_to(root) for root in _SYSTEM)
+
+
+@functools.cache
+def _system() -> tuple[str, ...]:
+  words: list[str] = []
+  for path in map(Path, _SYSTEM):
+    if path.is_symlink():
+      words += ['--symlink', os.readlink(path), str(path)]
+    elif path.is_dir():
+      words += ['--ro-bind', str(path), str(path)]
+  for pattern in _SETTINGS:
+    words += _bound(map(str, sorted(Path('/etc').glob(pattern))))
+  return tuple(words)
+
+
+def _bound(paths: Iterable[str]) -> list[str]:
+  words: list[str] = []
+  for path in paths:
+    # The folders above, which bubblewrap would let only its own user enter.
+    for above in reversed(Path(path).parents[:-1]):
+      words += ['--dir', str(above)]
+    words += ['--ro-bind', path, path]
+  return words
+
+
+@functools.cache
+def _offers(flag: str) -> bool:
+  """Whether this bubblewrap knows a flag; `--size` came with 0.7."""
+  described = subprocess.run([bubblewrap_path(), '--help'], capture_output=True, text=True, check=False)
+  return flag in described.stdout + described.stderr
+
+
+def counts_processes_by_namespace() -> bool:
+  """Whether RLIMIT_NPROC counts the sandbox's processes alone.
+
+  It does for a user that nobody is, and since Linux 5.14 for one of a user namespace (commit
+  21d1c5e386bc); before, it counts everything that the user runs on this machine.
+  """
+  release = tuple(int(part) for part in platform.release().split('-')[0].split('.')[:2])
+  return is_superuser() or release >= (5, 14)

@@ -1,0 +1,90 @@
+"""The recipes of a grid: shares of code x seeds, at a fixed total or on top of a fixed amount of language."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from fractions import Fraction
+
+from codemix.data.mixture import Spec, exact
+from codemix.data.mixture_forms import additive_tokens, competitive
+from codemix.errors import UserError, nearest
+from codemix.studies.recipe import Recipe
+
+MODES = ('competitive', 'additive')
+
+
+def sweep(
+  recipe: Recipe,
+  language: Spec,
+  code: Spec,
+  shares: Sequence[float],
+  seeds: Sequence[int] = (0,),
+  mode: str = 'competitive',
+  controls: bool = True,
+  stage: int = 0,
+) -> dict[str, Recipe]:
+  """Recipes that differ in the share of code of one stage, and in the seed.
+
+  'competitive' keeps the stage's tokens: code takes the place of language.
+  'additive' keeps its language: a stage of N tokens becomes one of N / (1 -
+  share). Then each point has a control, language alone at the same total, since
+  more tokens help by themselves (Petty et al., arXiv:2409.04556, section 2).
+
+  Args:
+    recipe: what all share; the mixture of the stage that is varied is not read.
+    language, code: mixtures.
+    shares: fractions of the stage's tokens that are code.
+    seeds: each share is trained once with each.
+    mode: 'competitive' or 'additive'.
+    controls: whether 'additive' has its controls.
+    stage: which of the recipe's stages is varied, from 0.
+
+  Returns:
+    Recipes for `Study.recipes`, by names such as '25% code', '25% code, seed 1',
+    '25% code added' and 'text of 25% code added'.
+
+  Raises:
+    UserError: an empty or doubled list, an unknown mode, no such stage, or a
+      share that is no fraction (below 1 for 'additive').
+  """
+  points = _distinct(shares, 'shares', lambda share: exact(share, 'sweep.shares'))
+  seeds = _distinct(seeds, 'seeds', int)
+  if mode not in MODES:
+    raise UserError(f"sweep.mode is {mode!r}; it is 'competitive' or 'additive'.{nearest(str(mode), MODES)}")
+  if not 0 <= stage < len(recipe.stages):
+    raise UserError(f'sweep.stage is {stage!r}; the recipe has {len(recipe.stages)} stages, counted from 0.')
+  cells: dict[str, Recipe] = {}
+  for share in points:
+    tokens = recipe.stages[stage].tokens
+    total = additive_tokens(tokens, share) if mode == 'additive' else tokens
+    label = f'{_percent(share)}% code' + (' added' if mode == 'additive' else '')
+    folder = f'{"added" if mode == "additive" else "code"}_{_percent(share)}'
+    arms = {label: (folder, share)}
+    if mode == 'additive' and controls and share:
+      arms[f'text of {label}'] = (f'text_of_{folder}', Fraction(0))
+    for name, (stage_name, part) in arms.items():
+      varied = dataclasses.replace(
+        recipe.stages[stage], name=stage_name, mixture=competitive(language, code, part), tokens=total
+      )
+      stages = (*recipe.stages[:stage], varied, *recipe.stages[stage + 1 :])
+      for seed in seeds:
+        cell = name if len(seeds) == 1 else f'{name}, seed {seed}'
+        cells[cell] = dataclasses.replace(
+          recipe, stages=stages, seed=seed, description=f'{float(part):.4g} of {total:,.0f} tokens code'
+        )
+  return cells
+
+
+def _distinct(values: Sequence, field: str, read) -> list:
+  if isinstance(values, (str, Mapping)) or not values:
+    raise UserError(f'sweep.{field} is {values!r}; it is a list of numbers.')
+  numbers = [read(value) for value in values]
+  if len(set(numbers)) < len(numbers):
+    raise UserError(f'sweep.{field} has a number twice: {list(values)}.')
+  return numbers
+
+
+def _percent(share: Fraction) -> str:
+  """0.25 -> '25', 1/3 -> '33.3333': in a stage's name there may be a point, and no more."""
+  return f'{float(100 * share):.6f}'.rstrip('0').rstrip('.')

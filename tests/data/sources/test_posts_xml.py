@@ -1,0 +1,136 @@
+"""Posts.xml: questions with their answers by score, wherever in the file they stand."""
+
+import gzip
+import random
+import re
+import tracemalloc
+from xml.sax.saxutils import quoteattr
+
+import pytest
+
+from codemix.data.sources.corpus import Corpus
+from codemix.data.sources.html_text import html_to_text
+from codemix.data.sources.posts_xml import PostsXml
+from codemix.data.sources.question import Question
+from codemix.data.sources.reading import Piece
+from codemix.data.sources.record import BadRecord
+from tests.data.sources.files import gzip_lines, read_good, reasons, write_bytes
+
+FOLDER = 'corpora/stackexchange/matheducators'
+
+
+def post(**attributes):
+  return f'  <row {" ".join(f"{name}={quoteattr(str(value))}" for name, value in attributes.items())} />'
+
+
+def question(id, body='<p>Why?</p>', **more):
+  return post(Id=id, PostTypeId=1, Score=1, Body=body, Title=f'title {id}', **more)
+
+
+def answer(id, to, score=0, body='<p>So.</p>'):
+  return post(Id=id, PostTypeId=2, ParentId=to, Score=score, Body=body)
+
+
+def rows_of(tmp_path, posts, end='\n</posts>\n', separator='\n', **options):
+  text = '<?xml version="1.0" encoding="utf-8"?>\n<posts>\n' + separator.join(posts) + end
+  path = write_bytes(tmp_path / 'site' / 'Posts.xml', text.encode())
+  return list(PostsXml(**options).rows(Piece(path)))
+
+
+def test_answers_find_their_question_from_anywhere(tmp_path):
+  posts = [question(3), question(1), answer(2, 1, 5), answer(4, 1, 9), answer(5, 3), answer(6, 1, 5)]
+  random.Random(1).shuffle(posts)
+  rows = [row for _, row in rows_of(tmp_path, posts)]
+  assert [(row['id'], [each['id'] for each in row['answers']]) for row in rows] == [(1, [4, 2, 6]), (3, [5])]
+  assert {row['site'] for row in rows} == {'site'}
+
+
+def test_a_broken_post_costs_itself_only(tmp_path):
+  posts = [
+    question(1),
+    '  <row Id="2" PostTypeId="2" ParentId="1" Body="a &#x1; that XML does not allow" />',
+    '  <row Id="x" PostTypeId="1" Body="no number" />',
+    '  <row Id="4" PostTypeId="1" />',
+    post(Id=5, PostTypeId=5, Body='a wiki page'),
+    answer(6, 999),
+    question(7, body='x' * 3000),
+    answer(8, 1, body='<p>two\nlines</p>'),
+    '  <row Id="9" PostTypeId="1" Body="not closed" ',
+    question(10),
+  ]
+  found = rows_of(tmp_path, posts, max_post_bytes=2000)
+  assert reasons(found) == {
+    'Posts.xml:4': 'not XML',
+    'Posts.xml:5': 'no post',
+    'Posts.xml:6': 'no post',
+    'Posts.xml:8': 'answer without question',
+    'Posts.xml:9': 'too long',
+    'Posts.xml:11': 'not XML',
+  }
+  assert [(row[1]['id'], len(row[1]['answers'])) for row in found if not isinstance(row, BadRecord)] == [(1, 1), (10, 0)]
+
+
+def test_posts_need_not_stand_on_lines_of_their_own(tmp_path):
+  found = rows_of(tmp_path, [question(1), answer(2, 1)], separator=' ')
+  assert [len(row['answers']) for _, row in found] == [1]
+
+
+def test_a_file_that_is_cut_short_is_damaged(tmp_path):
+  found = rows_of(tmp_path, [question(1)], end='')
+  assert reasons(found)['Posts.xml'] == 'damaged file'
+
+
+def test_a_real_dump_gives_the_questions_made_from_it_elsewhere(shared_data):
+  records = read_good(Corpus({'train': 'Posts.xml.gz'}, PostsXml(), Question(), root=str(shared_data / FOLDER)))
+  told = {record['url']: record for record in gzip_lines(shared_data / FOLDER / 'qa.jsonl.gz')}
+  assert {record.source for record in records} == {'matheducators'}
+  found = {re.sub('^matheducators', 'https://matheducators.stackexchange.com', record.id): record for record in records}
+  assert found.keys() == told.keys()
+  words = lambda text: re.findall(r'\w+', text)
+  same = [words(found[url].text) == words(told[url]['text']) for url in told]
+  assert sum(same) > 0.97 * len(same)
+  assert all(found[url].text.count('\n\nA: ') >= told[url]['answers'] for url in told)
+
+
+def test_memory_does_not_grow_with_the_dump(shared_data, tmp_path):
+  with gzip.open(shared_data / FOLDER / 'Posts.xml.gz', 'rt', encoding='utf-8-sig') as file:
+    lines = [line for line in file if '<row' in line]
+
+  def peak(times):
+    def shifted(line, by):
+      return re.sub(r'\b(Id|ParentId)="(\d+)"', lambda match: f'{match[1]}="{int(match[2]) + by}"', line)
+
+    path = tmp_path / f'{times}' / 'Posts.xml'
+    path.parent.mkdir()
+    with open(path, 'w') as file:
+      file.write('<posts>\n')
+      for time in range(times):
+        file.writelines(shifted(line, time * 100_000) for line in lines)
+      file.write('</posts>\n')
+    tracemalloc.start()
+    count = sum(1 for _ in PostsXml().rows(Piece(str(path))))
+    most = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert count == times * 397
+    return most
+
+  assert peak(8) < 1.3 * peak(1) + 2**20
+
+
+@pytest.mark.parametrize(
+  ('html', 'text'),
+  [
+    ('<p>One\n  two</p>\n\n<p>three</p>', 'One two\n\nthree'),
+    ('<p>Run <code>a  &lt; b</code>:</p><pre><code>def f(x):\n    return  x &lt; 1\n</code></pre>\n<p>Done</p>',
+     'Run `a < b`:\n\ndef f(x):\n    return  x < 1\n\nDone'),
+    ('<ul>\n<li>one</li>\n<li><p>two</p></li>\n</ul>\n<p>end', '- one\n- two\n\nend'),
+    ('a<br>b<br/>c', 'a\nb\nc'),
+    ('<script>x = "<p>"</script>seen<style>p {}</style>', 'seen'),
+    ('<p><a href="u">link</a><img src="i" alt="picture"> &amp; $x &lt; 1$</p>', 'link & $x < 1$'),
+    ('<table><tr><td>a</td><td>b</td></tr><tr><td>c</td></tr></table>', 'a b\nc'),
+    ('<b>never <i>closed', 'never closed'),
+    ('', ''),
+  ],
+)
+def test_html_as_text(html, text):
+  assert html_to_text(html) == text

@@ -1,0 +1,33 @@
+"""Ends a process at a chosen moment of its work."""
+
+from __future__ import annotations
+
+import functools
+import importlib
+import inspect
+import itertools
+import os
+import signal
+
+
+def interrupt(target: str, call: int, signal_name: str) -> None:
+  """Replaces a function so that its `call`-th call begins with a signal to this process."""
+  module, _, path = target.partition(':')
+  owner = importlib.import_module(module)
+  *parents, name = path.split('.')
+  for parent in parents:
+    owner = getattr(owner, parent)
+  original = getattr(owner, name)
+  calls = itertools.count(1)
+
+  @functools.wraps(original)
+  def wrapped(*args, **kwargs):
+    if next(calls) == call:
+      os.kill(os.getpid(), getattr(signal, signal_name))
+    return original(*args, **kwargs)
+
+  @functools.wraps(original)
+  async def wrapped_coroutine(*args, **kwargs):
+    return await wrapped(*args, **kwargs)
+
+  setattr(owner, name, wrapped_coroutine if inspect.iscoroutinefunction(original) else wrapped)
