@@ -14,9 +14,9 @@ PACKAGE = Path(__file__).resolve().parents[1] / 'codemix'
 # From the bottom; a module may import from its own layer and those below.
 LAYERS = (
   ('errors', 'files', 'identity', 'gin_errors'),
-  ('data', 'models', 'parallel', 'checkpoints'),
+  ('data', 'models', 'parallel', 'checkpoints', 'sandbox'),
   ('training', 'evaluation'),
-  ('studies',),
+  ('studies', 'contamination', 'benchmarks'),
   ('configurables', 'config', 'commands'),
   ('cli', '__main__', '__init__'),
 )

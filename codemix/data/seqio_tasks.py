@@ -18,6 +18,7 @@ from pathlib import Path
 
 import numpy as np
 import seqio
+import tensorflow as tf
 
 from codemix.data import accounts, raw_files, token_store
 from codemix.data.accounts import Accounts
@@ -185,6 +186,14 @@ def _document(example: dict, tokenizer: Tokenizer) -> tuple[np.ndarray, bytes]:
   if not len(ids) or ids[-1] != tokenizer.eos_id:
     ids = np.append(ids, tokenizer.eos_id)
   return ids, text
+
+
+def stream(task: seqio.Task, split: str, tokenizer: Tokenizer) -> Iterator[np.ndarray]:
+  """One epoch of a task: the ids of each document, with EOS."""
+  tf.config.set_visible_devices([], 'GPU')  # JAX's, in the same process
+  dataset = _dataset(_with_tokenizer(task, tokenizer), split, seqio.ShardInfo(0, 1))
+  for example in dataset.prefetch(tf.data.AUTOTUNE).as_numpy_iterator():
+    yield _document(example, tokenizer)[0]
 
 
 def store_identity(task: seqio.Task, split: str, tokenizer: Tokenizer, shards: int) -> dict:

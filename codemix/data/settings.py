@@ -44,6 +44,8 @@ class Data:
     shards: files that one split of a source is written in, at most; an
       interrupted `prepare` goes on with those that are missing, and so many
       workers can write at the same time.
+    streaming: train straight from the sources, with nothing prepared but what is
+      scored; see `codemix.data.stream` for what is given up.
     workers: how many processes prepare `sources`, or where they do it: such as
       `Beam(options=(...))`. The tokens are the same.
   """
@@ -56,6 +58,7 @@ class Data:
   sample_bytes: int = 8_000_000
   task_modules: tuple[str, ...] = ('codemix.data.tasks',)
   shards: int = 8
+  streaming: bool = False
   workers: int | Workers = 1
 
   def __post_init__(self):

@@ -17,6 +17,7 @@ from rich.table import Table
 from rich.tree import Tree
 
 from codemix.data.mixture import Mixture
+from codemix.data.stream import StreamedSource
 from codemix.studies import formatting
 from codemix.studies.planning import StudyPlan
 from codemix.training.stage import StagePlan, is_done, namesake
@@ -45,6 +46,11 @@ def show_plan(plan: StudyPlan, mesh: Mesh, output: str, stream: TextIO = sys.std
     if recipe.description:
       console.print(f'    [dim]{escape(recipe.description)}[/dim]')
   console.print()
+  if any(isinstance(source, StreamedSource) for source in plan.sources.values()):
+    console.print(
+      '[yellow]streamed[/yellow]: nothing is prepared. Each source is read in its own order, the same in every epoch; how large it is,'
+      '\n  and so its epochs and unique tokens, is not known; a resume, and each process, reads it again from its beginning.\n'
+    )
   for root in (p for p in plan.stages() if p.parent is None):
     console.print(_stage_tree(plan, root))
   _show_cost(console, plan, mesh, output)

@@ -106,15 +106,16 @@ def plan_study(study: Study, data: Data) -> StudyPlan:
       does not fit the tokenizer, or a schedule that makes no curve.
   """
   tokenizer = data.load_tokenizer()
-  stores = {name: data.open_store(name, 'train', tokenizer) for name in source_names(study)}
   planned: dict[str, StagePlan] = {}
+  opened: dict[tuple, Sources] = {}
   recipes = {}
-  sources: dict[str, Source] = {}
+  sources: Sources = {}
   for name, recipe in study.recipes.items():
     _check_vocabulary(name, recipe.model, tokenizer)
-    sources = {
-      task: Source(task, store, recipe.length, tokenizer.bos_id) for task, store in stores.items()
-    }
+    read_as = (recipe.length, recipe.max_epochs)
+    if read_as not in opened:
+      opened[read_as] = _open_sources(study, recipe, data, tokenizer)
+    sources = opened[read_as]
     recipes[name] = _plan_recipe(name, recipe, sources, tokenizer, planned)
   lengths = {recipe.length for recipe in study.recipes.values()}
   if len(lengths) > 1:
@@ -122,6 +123,16 @@ def plan_study(study: Study, data: Data) -> StudyPlan:
       f'the recipes of a study have one row length, and these have {sorted(lengths)}; make each length a study of its own.'
     )
   return StudyPlan(study, recipes, tokenizer, sources)
+
+
+def _open_sources(study: Study, recipe: Recipe, data: Data, tokenizer: Tokenizer) -> Sources:
+  names = source_names(study)
+  if data.streaming:
+    from codemix.data.open_stream import open_stream  # readers of raw files, SeqIO
+
+    return {name: open_stream(name, data, tokenizer, recipe.length, recipe.max_epochs) for name in names}
+  stores = {name: data.open_store(name, 'train', tokenizer) for name in names}
+  return {name: Source(name, store, recipe.length, tokenizer.bos_id) for name, store in stores.items()}
 
 
 def _plan_recipe(

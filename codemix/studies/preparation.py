@@ -10,17 +10,16 @@ from codemix.data.quiet import silent_import
 from codemix.data.settings import Data
 from codemix.data.token_store import TokenStore
 from codemix.errors import CodemixError, UserError
-from codemix.studies.planning import source_names
+from codemix.studies.planning import scored_names, source_names
 from codemix.studies.recipe import Study
 
 __all__ = ['missing', 'prepare_in_own_process', 'prepare_study', 'silent_import', 'splits_read']
 
 
-def splits_read(study: Study) -> list[tuple[str, str]]:
-  """The (source, split) pairs that the study trains on or is scored on."""
-  return [(name, 'train') for name in source_names(study)] + [
-    (name, 'validation') for name in study.validation
-  ]
+def splits_read(study: Study, data: Data) -> list[tuple[str, str]]:
+  """The (source, split) pairs that the study reads prepared: to train on, unless that is streamed, and to score."""
+  trained = [] if data.streaming else source_names(study)
+  return [(name, 'train') for name in trained] + [(name, 'validation') for name in scored_names(study)]
 
 
 def prepare_study(
@@ -35,7 +34,7 @@ def prepare_study(
   """
   from codemix.data.prepare import check_source, prepare, train_tokenizer
 
-  splits = splits_read(study)
+  splits = splits_read(study, data)
   for task, split in splits:  # all of them, before the first is tokenized for hours
     check_source(task, split, data)
   tokenizer = train_tokenizer(data, progress)
@@ -45,9 +44,9 @@ def prepare_study(
 def missing(study: Study, data: Data) -> list[tuple[str, str]]:
   """The (source, split) pairs that `prepare_study` has yet to write."""
   if data.tokenizer != 'bytes' and not data.tokenizer_path.exists():
-    return splits_read(study)
+    return splits_read(study, data)
   tokenizer = data.load_tokenizer()
-  return [pair for pair in splits_read(study) if not data.is_prepared(*pair, tokenizer)]
+  return [pair for pair in splits_read(study, data) if not data.is_prepared(*pair, tokenizer)]
 
 
 def prepare_in_own_process(study: Study, data: Data, gin_arguments: Sequence[str]) -> None:

@@ -26,7 +26,7 @@ def collect(plan: StudyPlan, command: str) -> dict:
     'git': _git_revision(),
     'seed': sorted({recipe.seed for recipe in plan.study.recipes.values()}),
     'tokenizer_digest': plan.tokenizer.digest,
-    'corpora_digest': {name: source.store.digest for name, source in plan.sources.items()},
+    'corpora_digest': {name: source.digest for name, source in plan.sources.items()},
   }
 
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import itertools
+import os.path
 import posixpath
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from codemix.data.filters import Filter
 from codemix.data.sources.fields import MISSING_FIELD
@@ -93,15 +94,15 @@ class Corpus:
     Documents without text are among them, for the caller to count. A BadRecord belongs to no text
     and so, where documents are set apart, to 'train'.
     """
-    for item in self._read(piece):
+    for item in self._read(self.reader.rows(piece)):
       if isinstance(item, BadRecord):
         if not (self._holds_out and split == HELD_OUT):
           yield item
       elif not self._holds_out or split == self._side(item.text):
         yield item
 
-  def _read(self, piece: Piece) -> Iterator[Record | BadRecord]:
-    for row in self.reader.rows(piece):
+  def _read(self, rows: Iterator[tuple[str, Mapping] | BadRecord]) -> Iterator[Record | BadRecord]:
+    for row in rows:
       if isinstance(row, BadRecord):
         yield row
         continue
@@ -134,8 +135,7 @@ class Corpus:
       UserError: none of them has a field that the layout needs (the nearest name is given); or the
         whole split is broken.
     """
-    items = itertools.chain.from_iterable(self._read(piece) for piece in self.pieces(split))
-    first = list(itertools.islice(items, _CHECKED_ROWS))
+    first = list(itertools.islice(self._read(self.reader.sample(self.pieces(split))), _CHECKED_ROWS))
     broken = [item for item in first if isinstance(item, BadRecord) and not item.expected]
     if not first or len(broken) < len(first):
       return
@@ -153,15 +153,19 @@ class Corpus:
       f'Say in {type(self.layout).__name__} which field it is.'
     )
 
-  def identity(self, split: str) -> dict:
+  def identity(self, split: str, fingerprint: Callable[[str], object] | None = None) -> dict:
     """What decides the records of a split, as plain data: files by name and digest, and the settings.
 
     Names are those below the folder that all files share: a corpus may be moved.
+
+    Args:
+      split: its name.
+      fingerprint: what each file is known by instead of its digest, such as its size.
     """
     urls = self.urls(split)
-    shared = posixpath.commonpath([posixpath.dirname(url) for url in urls])
+    shared = os.path.commonprefix([posixpath.dirname(url) + '/' for url in urls]).rfind('/') + 1
     return {
-      'files': {url[len(shared) :].lstrip('/'): self.reader.digest(url) for url in urls},
+      'files': {url[shared:]: (fingerprint or self.reader.digest)(url) for url in urls},
       'reader': described(self.reader),
       'layout': described(self.layout),
       'filters': [described(filter) for filter in self.filters],

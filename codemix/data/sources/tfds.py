@@ -6,6 +6,7 @@ import dataclasses
 import functools
 from collections.abc import Iterator, Mapping, Sequence
 
+from codemix.data.quiet import silent_import
 from codemix.data.sources.reading import Piece, Reader
 from codemix.data.sources.record import BadRecord
 from codemix.data.sources.storage import join
@@ -39,7 +40,8 @@ class Tfds(Reader):
     ]
 
   def rows(self, piece: Piece) -> Iterator[tuple[str, Mapping] | BadRecord]:
-    import tensorflow as tf
+    with silent_import():
+      import tensorflow as tf
 
     number = 0
     try:
@@ -51,7 +53,8 @@ class Tfds(Reader):
 
 def _examples(file: str) -> Iterator[Mapping]:
   """The examples of one file of a dataset, whose folder says what they consist of."""
-  import tensorflow_datasets as tfds
+  with silent_import():
+    import tensorflow_datasets as tfds
 
   builder = tfds.builder_from_directory(file.rpartition('/')[0])
   for split, info in builder.info.splits.items():
@@ -80,7 +83,8 @@ def _name_and_split(name: str, split: str) -> tuple[str, str]:
 
 @functools.lru_cache(maxsize=64)
 def _builder(dataset: str, data_dir: str):
-  import tensorflow_datasets as tfds
+  with silent_import():
+    import tensorflow_datasets as tfds
 
   # The folder alone says how to read it: no code of the dataset is needed, or must be trusted.
   try:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterator, Mapping
 
+from codemix.data.quiet import silent_import
 from codemix.data.sources.reading import Piece, Reader
 from codemix.data.sources.record import BadRecord
 from codemix.errors import UserError
@@ -19,7 +20,8 @@ class TFRecords(Reader):
   """
 
   def rows(self, piece: Piece) -> Iterator[tuple[str, Mapping] | BadRecord]:
-    import tensorflow as tf  # takes seconds
+    with silent_import():  # takes seconds
+      import tensorflow as tf
 
     compression = 'GZIP' if piece.url.endswith('.gz') else ''
     examples = tf.data.TFRecordDataset(piece.url, compression).as_numpy_iterator()
