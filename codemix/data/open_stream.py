@@ -35,7 +35,8 @@ def open_stream(name: str, data: Data, tokenizer: Tokenizer, length: int, max_ep
   if name in data.corpora:
     corpus = data.corpora[name]
     _check(name, corpus)
-    identity = corpus.identity(SPLIT, fingerprint=storage.size)
+    fingerprint = lambda url: corpus.reader.digest(url) if storage.is_folder(url) else storage.size(url)
+    identity = corpus.identity(SPLIT, fingerprint)
     read = functools.partial(_tokenized, corpus, tokenizer)
   else:
     identity, read = _seqio_task(name, data, tokenizer)

@@ -6,8 +6,6 @@ import bisect
 import dataclasses
 from collections.abc import Iterator
 
-import numpy as np
-
 from codemix.data.token_store import TokenStore
 from codemix.data.tokenizer import Tokenizer
 
@@ -39,9 +37,9 @@ def find(store: TokenStore, tokenizer: Tokenizer, text: str) -> Iterator[Passage
     # Every token but EOS stands for a byte at least, so what begins in a window ends in this much.
     ids = store.read(begin, min(begin + WINDOW + len(wanted), store.tokens)).tolist()
     for first, last in _matches(ids, tokenizer, wanted):
-      document = int(np.searchsorted(store.document_ends, begin + first, side='right'))
-      inside = begin + last <= store.document_ends[document]
-      if inside and first < WINDOW:
+      document = store.document_at(begin + first)
+      # The last token is EOS, which stands for no text: a match reaches into the next document or ends before.
+      if first < WINDOW and document == store.document_at(begin + last - 1):
         yield Passage(document, begin + first, begin + last)
 
 

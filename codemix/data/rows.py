@@ -12,6 +12,7 @@ The tail shorter than a row is not trained on; the ledger counts it as cropped.
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Sequence
 
 import numpy as np
@@ -53,21 +54,30 @@ class Source:
 
   def document_starts(self, rows: np.ndarray) -> int:
     """How many documents begin in these rows, a row counted each time that it is named."""
-    starts = np.concatenate([[0], self.store.document_ends[:-1]])
-    first = np.searchsorted(starts, rows * self.length)
-    last = np.searchsorted(starts, (rows + 1) * self.length)
-    return int((last - first).sum())
+    return int(self._starts_per_row[rows].sum(dtype=np.int64))
+
+  @functools.cached_property
+  def _starts_per_row(self) -> np.ndarray:
+    """Documents that begin in each row, and in the tail: a few bytes a row, where the ends of all would be eight a document."""
+    counts = np.zeros(len(self) + 1, np.min_scalar_type(self.length))
+    start = 0
+    for ends in self.store.document_ends_by_shard():
+      if len(ends):
+        rows = np.append(start, ends[:-1]) // self.length
+        per_row = np.bincount(rows - rows[0])
+        counts[rows[0] : rows[0] + len(per_row)] += per_row.astype(counts.dtype)
+        start = ends[-1]
+    return counts
 
   def row(self, index: int) -> Batch:
     """One row of an epoch: int32 [L] inputs, targets, segment_ids, positions; float32 [L] weights."""
     start = index * self.length
-    ends = self.store.document_ends
-    first = int(np.searchsorted(ends, start, side='right'))
-    last = int(np.searchsorted(ends, start + self.length, side='left'))
-    inside = ends[first:last] - start
-    begins_document = start == 0 or (first > 0 and ends[first - 1] == start)
-    previous = None if begins_document else self.store.read(start - 1, start)
-    return pack_row(self.store.read(start, start + self.length), inside, previous, self.bos_id)
+    ends = self.store.ends_within(start, start + self.length) - start
+    if start == 0 or (len(ends) and ends[0] == 0):
+      previous, targets = None, self.store.read(start, start + self.length)
+    else:
+      previous, targets = np.split(self.store.read(start - 1, start + self.length), [1])
+    return pack_row(targets, ends[ends > 0], previous, self.bos_id)
 
 
 def pack_row(

@@ -12,16 +12,20 @@ A store is a folder:
 
 Every document ends with EOS. Shards are there whole or not at all, so an
 interrupted `prepare` goes on with those that are not there. The files are
-plain so that they can be mapped: a row is a page or two of the file cache, and
-resident memory stays flat however large the source.
+plain: a row is one read of the file cache and a search in the mapped table of
+its shard, and resident memory stays flat however large the source.
 """
 
 from __future__ import annotations
 
+import bisect
 import dataclasses
 import functools
+import io
 import itertools
-from collections.abc import Callable, Iterable, Sequence
+import os
+import resource
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -72,46 +76,82 @@ class TokenStore:
     """sha256 over the token and document files: what the tokens are, wherever they lie."""
     return self.manifest['digest']
 
-  @functools.cached_property
+  @property
   def document_ends(self) -> np.ndarray:
-    """int64 [documents]: where each document ends in the stream (tokens)."""
-    offsets = self._shard_starts[:-1]
-    tables = [table[:, 0] + offset for table, offset in zip(self._tables, offsets, strict=True)]
-    return np.concatenate(tables)
+    """int64 [documents]: where each document ends in the stream (tokens). All of them: for stores that are read whole."""
+    return np.concatenate([np.zeros(0, np.int64), *self.document_ends_by_shard()])
 
-  @functools.cached_property
+  def document_ends_by_shard(self) -> Iterator[np.ndarray]:
+    """Yields the same a shard at a time, for stores of any size."""
+    for table, offset in zip(self._tables, self._shard_starts, strict=False):
+      yield table[:, 0] + offset
+
+  @property
   def document_bytes(self) -> np.ndarray:
     """int64 [documents]: each document's length before tokenization (bytes)."""
-    return np.concatenate([table[:, 1] for table in self._tables])
+    return np.concatenate([np.zeros(0, np.int64), *(table[:, 1] for table in self._tables)])
+
+  def ends_within(self, start: int, stop: int) -> np.ndarray:
+    """int64, ascending: the document ends e with start <= e < stop."""
+    found = []
+    shard = max(bisect.bisect_left(self._shard_starts, start) - 1, 0)
+    while shard < len(self._tables) and self._shard_starts[shard] < stop:
+      ends, offset = self._tables[shard][:, 0], self._shard_starts[shard]
+      found.append(ends[bisect.bisect_left(ends, start - offset) : bisect.bisect_left(ends, stop - offset)] + offset)
+      shard += 1
+    return np.concatenate(found) if found else np.zeros(0, np.int64)
+
+  def document_at(self, token: int) -> int:
+    """The number of the document that holds a token of the stream."""
+    shard = bisect.bisect_right(self._shard_starts, token) - 1
+    before = sum(s['documents'] for s in self.manifest['shards'][:shard])
+    return before + bisect.bisect_right(self._tables[shard][:, 0], token - self._shard_starts[shard])
 
   def read(self, start: int, stop: int) -> np.ndarray:
     """Tokens [start, stop) of the stream, int32 [stop - start]."""
-    first = int(np.searchsorted(self._shard_starts, start, side='right')) - 1
     parts = []
+    shard = bisect.bisect_right(self._shard_starts, start) - 1
     while start < stop:
-      begin, end = self._shard_starts[first], self._shard_starts[first + 1]
-      parts.append(self._shards[first][start - begin : min(stop, end) - begin])
-      start, first = min(stop, int(end)), first + 1
+      begin, end = self._shard_starts[shard : shard + 2]
+      parts.append(self._read_shard(shard, start - begin, min(stop, end) - begin))
+      start, shard = min(stop, end), shard + 1
     return np.concatenate(parts).astype(np.int32) if parts else np.zeros(0, np.int32)
 
+  def _read_shard(self, shard: int, start: int, stop: int) -> np.ndarray:
+    dtype = np.dtype(self.manifest['dtype'])
+    # Read, not mapped: mapped pages count as this process's memory, up to the whole file.
+    read = os.pread(self._files[shard].fileno(), (stop - start) * dtype.itemsize, start * dtype.itemsize)
+    if len(read) < (stop - start) * dtype.itemsize:
+      raise damaged(Path(self._files[shard].name), 'it has become shorter')
+    return np.frombuffer(read, dtype)
+
   @functools.cached_property
-  def _shard_starts(self) -> np.ndarray:
-    return np.cumsum([0] + [shard['tokens'] for shard in self.manifest['shards']])
+  def _shard_starts(self) -> list[int]:
+    return list(itertools.accumulate((shard['tokens'] for shard in self.manifest['shards']), initial=0))
+
+  @functools.cached_property
+  def _files(self) -> list[io.FileIO]:
+    """The tokens of each shard; they are closed with the store."""
+    _allow_open_files()
+    return [open(self.folder / tokens_file(shard['name']), 'rb', buffering=0) for shard in self.manifest['shards']]
 
   @functools.cached_property
   def _tables(self) -> list[np.ndarray]:
-    return [np.load(self.folder / documents_file(shard['name'])) for shard in self.manifest['shards']]
-
-  @functools.cached_property
-  def _shards(self) -> list[np.ndarray]:
-    dtype = np.dtype(self.manifest['dtype'])
-    # An empty file cannot be mapped, and a shard of an empty split has no tokens.
+    """int64 [documents, 2] of each shard, mapped: a search touches a page or two of it."""
+    _allow_open_files()
+    paths = [self.folder / documents_file(shard['name']) for shard in self.manifest['shards']]
+    counts = [shard['documents'] for shard in self.manifest['shards']]
+    # What is empty cannot be mapped.
     return [
-      np.memmap(self.folder / tokens_file(shard['name']), dtype, 'r')
-      if shard['tokens']
-      else np.zeros(0, dtype)
-      for shard in self.manifest['shards']
+      np.asarray(np.load(path, mmap_mode='r' if count else None)) for path, count in zip(paths, counts, strict=True)
     ]
+
+
+def _allow_open_files() -> None:
+  """As many as the system lets this process have: a study's sources in many shards are more than the usual 1024."""
+  soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+  if soft != hard:
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
 def token_dtype(vocab_size: int) -> np.dtype:

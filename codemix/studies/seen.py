@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-import numpy as np
-
 from codemix.data import passages
 from codemix.data.ledger import StageRows
 from codemix.data.rows import Source
@@ -43,10 +41,8 @@ def rows_of_step(plan: StudyPlan, stage_plan: StagePlan, step: int) -> list[dict
 
 def _documents(source: Source, row: int) -> list[int]:
   """Numbers of the documents that have tokens in a row; the first may have begun before it."""
-  ends = source.store.document_ends
-  first = int(np.searchsorted(ends, row * source.length, side='right'))
-  last = int(np.searchsorted(ends, (row + 1) * source.length, side='left'))
-  return list(range(first, last + 1))
+  first, last = row * source.length, (row + 1) * source.length - 1
+  return list(range(source.store.document_at(first), source.store.document_at(last) + 1))
 
 
 def where_seen(plan: StudyPlan, stages: list[StagePlan], text: str) -> Iterator[dict]:

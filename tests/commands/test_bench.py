@@ -1,0 +1,42 @@
+import json
+
+import pytest
+
+from codemix.benchmarks.figure import Figure
+from codemix.cli import main
+
+
+def test_every_figure_of_the_data_benchmark_is_measured(capsys, tmp_path):
+  sizes = ('--size=tokens=3_000_000', '--size=batches=40')
+  assert main(['bench', 'data', f'--folder={tmp_path}', '--format=json', *sizes]) == 0
+  said = json.loads(capsys.readouterr().out)
+  assert said['size']['batches'] == 40
+  figures = {figure['name']: figure for figure in said['figures']}
+  for name in ('rows from a cold cache', 'rows, one process', 'position of a step'):
+    assert figures[name]['value'] > 0
+  assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+  ('words', 'message'),
+  [
+    (['dat'], "there is no benchmark 'dat'.*Did you mean 'data'"),
+    (['data', '--size=batchs=3'], "--size=batchs=3: write NAME=NUMBER.*Did you mean 'batches'"),
+    (['data', '--size=batches=-3'], 'write NAME=NUMBER'),
+    (['data', '--folder=/no/such/folder'], 'is no folder'),
+  ],
+)
+def test_a_mistake_is_one_line_and_exit_code_two(capsys, words, message):
+  import re
+
+  assert main(['bench', *words]) == 2
+  said = capsys.readouterr().err.strip().splitlines()
+  assert len(said) == 1 and re.search(message, said[0])
+
+
+def test_a_goal_is_reached_from_its_own_side():
+  assert Figure('speed', 21, 'M tokens/s', goal=20).reached
+  assert not Figure('speed', 19, 'M tokens/s', goal=20).reached
+  assert Figure('memory', 19, 'MiB', goal=20, more_is_better=False).reached
+  assert not Figure('memory', 21, 'MiB', goal=20, more_is_better=False).reached
+  assert Figure('rows', 5, 'rows').reached is None
