@@ -43,6 +43,11 @@ VERBS = {
     'show the plan of a recipe, the rows of a step, the steps that read a passage, or a token store',
     'codemix inspect --gin_file=studies/quickstart.gin --find="import contextlib"',
   ),
+  'verify': ('re-read token stores against their digests', 'codemix verify runs/data/stores'),
+  'contamination': (
+    'find the items of evaluation sets in what a run was trained on',
+    'codemix contamination --gin_file=studies/quickstart.gin --items=gsm8k=test.jsonl',
+  ),
   'bench': ('measure how fast codemix is on this machine', 'codemix bench data'),
 }
 

@@ -7,6 +7,10 @@ objects by hand.
 from __future__ import annotations
 
 import gin
+from codemix.contamination.items import EvaluationSet
+from codemix.contamination.layouts import ItemLayout
+from codemix.contamination.readings import CodeWindows, WordWindows
+from codemix.contamination.settings import Contamination
 from codemix.data.filters import (
   Encoding,
   ExactDuplicates,
@@ -65,10 +69,11 @@ _DATA = (
   *(Beam, Data, InProcess, Processes),
 )
 _MIXTURES = (MixtureSchedule, additive_tokens, by_documents, competitive, in_ratio, language_shares, swap, uniform)
+_CONTAMINATION = (Contamination, EvaluationSet, ItemLayout, CodeWindows, WordWindows)
 _TRAINING = (
   *(Constant, LinearTo, WarmupCosine, WarmupStableDecay),
   *(Handoff, Stage, Optimizer, ModelConfig, MeshConfig, Runtime, Recipe, Study, sweep),
 )
 
-for _configurable in (*_DATA, *_MIXTURES, *_TRAINING):
+for _configurable in (*_DATA, *_MIXTURES, *_CONTAMINATION, *_TRAINING):
   gin.external_configurable(_configurable, module='codemix')

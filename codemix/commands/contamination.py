@@ -8,7 +8,6 @@ import json
 import time
 from pathlib import Path
 
-from codemix import config
 from codemix.commands.experiment import (
   Experiment,
   add_format_argument,
@@ -27,25 +26,27 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     '--items', action='append', default=[], metavar='NAME=FILE', help='an evaluation set as it is distributed; may be repeated'
   )
   parser.add_argument(
-    '--no_held_out', action='store_true', help='leave out the held-out splits of Study.validation, which are checked as well'
+    '--no_held_out', action='store_true', help='leave out the held-out splits that the stages are scored on, which are checked as well'
   )
   parser.add_argument('--output', metavar='FILE', help='where the result goes; contamination.json in Runtime.output if not given')
   add_format_argument(parser)
 
 
 def run(arguments: argparse.Namespace) -> None:
-  experiment = load_experiment(arguments)
+  experiment = load_experiment(arguments, also=['Contamination'])
   from codemix.contamination import items
   from codemix.contamination.check import check
   from codemix.contamination.report import table
   from codemix.files import write_json
-  from codemix.studies.planning import plan_study
+  from codemix.studies.planning import plan_study, scored_names
 
-  settings = config.build('Contamination')
+  if experiment.data.streaming:
+    raise UserError('a streamed source keeps no rows to look into; set Data.streaming to False and prepare it.')
+  settings = experiment.also['Contamination']
   settings = dataclasses.replace(settings, sets=(*settings.sets, *map(_evaluation_set, arguments.items)))
   plan = plan_study(experiment.study, experiment.data)
   sets = [chosen.read() for chosen in settings.sets]
-  for task in () if arguments.no_held_out else experiment.study.validation:
+  for task in () if arguments.no_held_out else scored_names(experiment.study):
     store = experiment.data.open_store(task, 'validation', plan.tokenizer)
     sets.append(items.held_out(task, store, plan.tokenizer))
   path = Path(arguments.output or Path(experiment.runtime.output) / 'contamination.json')

@@ -47,7 +47,7 @@ def run(arguments: argparse.Namespace) -> None:
       raise UserError(f"no finished stage is named '{arguments.stage}'.{nearest(arguments.stage, names)}")
     results = chosen
   if arguments.contamination:
-    from codemix.evaluation.clean_subset import clean_scores
+    from codemix.contamination.clean_scores import clean_scores
 
     for folder, result in results.items():
       result['clean'] = clean_scores(Path(folder), result, Path(arguments.contamination))

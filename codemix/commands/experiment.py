@@ -6,6 +6,7 @@ import argparse
 import dataclasses
 import shlex
 import sys
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from codemix import config
@@ -24,6 +25,7 @@ class Experiment:
     data, runtime: where and how.
     gin_arguments: the gin flags, for a process that reads the same.
     command: the command line as typed.
+    also: what a verb wants built besides, by name.
   """
 
   study: Study
@@ -31,6 +33,7 @@ class Experiment:
   runtime: Runtime
   gin_arguments: tuple[str, ...]
   command: str
+  also: Mapping[str, object]
 
 
 def add_gin_arguments(parser: argparse.ArgumentParser) -> None:
@@ -81,8 +84,11 @@ def keep_compiled_programs(runtime: Runtime) -> None:
     jax.config.update('jax_persistent_cache_min_compile_time_secs', 0.2)
 
 
-def load_experiment(arguments: argparse.Namespace) -> Experiment:
+def load_experiment(arguments: argparse.Namespace, also: Sequence[str] = ()) -> Experiment:
   """Reads the gin files and flags.
+
+  Args:
+    also: configurables of the verb's own, which bindings may then name.
 
   Raises:
     UserError: what they say makes no sense, or no recipe or study is named.
@@ -101,6 +107,7 @@ def load_experiment(arguments: argparse.Namespace) -> Experiment:
       *(f'--gin.{binding}' for binding in arguments.gin_bindings),
     ),
     command=shlex.join(['codemix', *sys.argv[1:]]),
+    also={name: config.build(name) for name in also},
   )
   config.check_used(arguments.gin_bindings)
   return experiment

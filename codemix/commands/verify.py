@@ -126,5 +126,5 @@ def _caches_of_study(arguments: argparse.Namespace) -> list[Cache]:
   tokenizer, corpora = data.load_tokenizer(), data.corpora
   return [
     Cache(data.store_folder(source, split, tokenizer), tokenizer, corpora[source].reader if source in corpora else None)
-    for source, split in splits_read(experiment.study)
+    for source, split in splits_read(experiment.study, data)
   ]

@@ -13,7 +13,7 @@ from codemix.contamination.scan import search
 from codemix.contamination.settings import Contamination
 from codemix.data.rows import Source
 from codemix.data.tokenizer import Tokenizer
-from codemix.data.workers import InProcess, Progress, Workers
+from codemix.data.workers import Progress, Workers
 from codemix.errors import UserError
 
 
@@ -23,8 +23,8 @@ def check(
   stages: Sequence[StageDraws],
   tokenizer: Tokenizer,
   folder: Path,
-  settings: Contamination = Contamination(),
-  workers: Workers = InProcess(),
+  settings: Contamination,
+  workers: Workers,
   progress: Progress = lambda done: None,
 ) -> dict:
   """Which items of the sets stand in what the stages drew.

@@ -21,19 +21,17 @@ import numpy as np
 
 from codemix.contamination.normalise import Units, alphabet, characters, mix
 
-# Reserved in the common languages and no likely choice for a name; 'list', 'end' or 'type', which are
-# reserved in some and names in others, are names.
-KEYWORDS = tuple(
-  '''
-  and as assert async await begin bool boolean break byte case catch char class const continue def default defer
-  del delete do done double elif else elseif elsif ensure enum except export extends extern false fi final finally
-  float fn for foreach from func function global go goto if impl implements import in include instanceof int
-  interface is lambda let long mod module mut namespace new nil none nonlocal not null nullptr operator or override
-  package pass print private protected pub public raise require rescue return short signed sizeof static string
-  struct sub super switch synchronized template then this throw throws trait true try typedef typename typeof
-  undefined union unless unsafe unsigned until use using val var virtual void volatile when where while with yield
-  '''.split()
-)
+# Reserved in the common languages and no likely choice for a name; 'end', 'type' or 'char', which are
+# reserved in some and common names in others, are names.
+_RESERVED = '''
+  and as assert async await bool boolean break case catch class const continue def defer del delete do elif
+  else elseif elsif enum except export extends extern false fi finally float fn for foreach from func function
+  global goto if impl implements import in include instanceof int interface is lambda let mut namespace new
+  nil none nonlocal not null nullptr or override pass print private protected pub public raise return signed
+  sizeof static struct super switch synchronized then this throw throws trait true try typedef typename typeof
+  undefined unless unsafe unsigned until using var virtual void volatile where while with yield
+'''
+KEYWORDS = tuple(_RESERVED.split())
 NAME = np.uint64(0x9AE16A3B2F90404F)  # the value of every name
 _SLOT_BITS = 16
 
@@ -43,7 +41,7 @@ class CodeUnits(Units):
   """Units of code: `values` has NAME for each name.
 
   Attributes:
-    names: uint64 [w], the hash of each unit as it is written.
+    names: uint64 [w], the hash of each unit as it is written, another behind a dot.
   """
 
   names: np.ndarray
@@ -51,14 +49,15 @@ class CodeUnits(Units):
 
 def code_units(codes: np.ndarray) -> CodeUnits:
   """The units of a text, given as `characters(text)`."""
-  units = alphabet(marks_count=True).units(codes)
-  lone = alphabet(marks_count=True)
+  letters = alphabet(marks_count=True)
+  units = letters.units(codes)
   begins = codes[units.starts]
-  # What begins a name: not a digit, and not a mark, which is a unit of one character.
-  kinds = lone.kind.take(lone.simple.take(begins, mode='clip'), mode='clip')
   digit = (begins >= ord('0')) & (begins <= ord('9'))
-  name = (kinds == 1) & ~digit & ~_is_keyword(units.values)
-  return CodeUnits(np.where(name, NAME, units.values), units.starts, units.ends, units.values)
+  name = letters.is_letter(begins) & ~digit & ~_is_keyword(units.values)
+  # `counts` and the method in `x.counts` are two names: who changes one may have to leave the other.
+  member = np.concatenate([[False], codes[units.starts[:-1]] == ord('.')]) & name
+  names = np.where(member, ~units.values, units.values)
+  return CodeUnits(np.where(name, NAME, units.values), units.starts, units.ends, names)
 
 
 def canonical(names: np.ndarray, values: np.ndarray) -> np.ndarray:
@@ -79,7 +78,7 @@ def canonical(names: np.ndarray, values: np.ndarray) -> np.ndarray:
   return np.where(is_name, mix(NAME + distance), values)
 
 
-def telling(values: np.ndarray, names: np.ndarray) -> np.ndarray:
+def telling(values: np.ndarray) -> np.ndarray:
   """Whether windows say enough to be searched for: bool [K].
 
   At least half of the units are no names (prose is mostly names), of these at
@@ -87,7 +86,7 @@ def telling(values: np.ndarray, names: np.ndarray) -> np.ndarray:
   three or more are keywords (which data and assertions lack).
 
   Args:
-    values, names: uint64 [K, length], from CodeUnits.
+    values: uint64 [K, length], from CodeUnits.
   """
   is_name = values == NAME
   others = np.sort(np.where(is_name, np.uint64(0), values), axis=1)

@@ -86,27 +86,35 @@ class Alphabet:
   def units(self, codes: np.ndarray) -> Units:
     """The units of a text, given as `characters(text)`."""
     folded, origin = self._fold(codes)
-    starts, ends = _bounds(self.kind.take(folded, mode='clip') if len(folded) else np.zeros(0, np.uint8))
+    starts, ends = _bounds(self.kind.take(folded, mode='clip'))
     values = _hashes(self._values(folded), starts, ends)
     if origin is not None:
-      starts, ends = origin[starts], origin[ends - 1] + 1
+      starts, ends = origin.of(starts), origin.of(ends - 1) + 1
     return Units(values, starts, ends)
 
-  def _fold(self, codes: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
-    """(folded characters, the character that each came from; None where they are one to one)."""
+  def is_letter(self, codes: np.ndarray) -> np.ndarray:
+    """bool: whether these characters are parts of longer units, and no unit by themselves."""
+    return self.kind.take(self.simple.take(codes, mode='clip'), mode='clip') == _JOINED
+
+  def _fold(self, codes: np.ndarray) -> tuple[np.ndarray, _Origin | None]:
+    """(folded characters, where each came from; None where they are one to one)."""
     if codes.dtype == np.uint8:  # ASCII folds one to one
       return self.simple[:128][codes], None
     inside = np.minimum(codes, _TABLE_SIZE - 1)
-    if self.single[inside].all():
-      folded, origin = self.simple[inside], None
-    else:
-      counts = np.diff(self.first)[inside]
-      origin = np.repeat(np.arange(len(codes)), counts)
-      within = np.arange(len(origin)) - np.repeat(np.cumsum(counts) - counts, counts)
-      folded = self.folded[self.first[inside[origin]] + within]
-    beyond = (codes if origin is None else codes[origin]) >= _TABLE_SIZE
-    if beyond.any():
-      folded = np.where(beyond, codes if origin is None else codes[origin], folded)
+    folded = self.simple[inside]
+    if (beyond := codes >= _TABLE_SIZE).any():
+      folded[beyond] = codes[beyond]
+    odd = np.flatnonzero(~self.single[inside])
+    if not len(odd):
+      return folded, None
+    first = self.first[inside[odd]]
+    counts = self.first[inside[odd] + 1] - first
+    origin = _Origin(odd, odd + np.cumsum(counts - 1) - (counts - 1), counts)
+    repeats = np.ones(len(codes), np.int64)
+    repeats[odd] = counts
+    folded = np.repeat(folded, repeats)
+    within = np.arange(counts.sum()) - np.repeat(np.cumsum(counts) - counts, counts)
+    folded[np.repeat(origin.begins, counts) + within] = self.folded[np.repeat(first, counts) + within]
     return folded, origin
 
   def _values(self, folded: np.ndarray) -> np.ndarray:
@@ -115,6 +123,28 @@ class Alphabet:
     if beyond.any():
       values[beyond] = mix(folded[beyond].astype(np.uint64)) | np.uint64(1)
     return values
+
+
+@dataclasses.dataclass(frozen=True)
+class _Origin:
+  """Where folded characters came from.
+
+  Attributes:
+    odd: int64 [k], the characters that do not fold to one.
+    begins: int64 [k], where what each folds to begins among the folded.
+    counts: int64 [k], how many each folds to.
+  """
+
+  odd: np.ndarray
+  begins: np.ndarray
+  counts: np.ndarray
+
+  def of(self, places: np.ndarray) -> np.ndarray:
+    """int64: the characters from which the folded ones at `places` came."""
+    last = np.searchsorted(self.begins, places, side='right') - 1
+    beyond = places - self.begins[last]
+    behind = self.odd[last] + np.where(beyond < self.counts[last], 0, beyond - self.counts[last] + 1)
+    return np.where(last < 0, places, behind)
 
 
 @functools.cache

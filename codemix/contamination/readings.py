@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import abc
 import dataclasses
 from typing import ClassVar
 
@@ -13,7 +14,7 @@ from codemix.errors import UserError
 
 
 @dataclasses.dataclass(frozen=True)
-class Reading:
+class Reading(abc.ABC):
   """How text is cut into units, and how many in a row make a match.
 
   Attributes:
@@ -32,17 +33,17 @@ class Reading:
         f'Contamination.{self.name} has windows of {self.n} units, at least {self.minimum}; write whole numbers, 1 <= minimum <= n <= 255.'
       )
 
+  @abc.abstractmethod
   def units(self, codes: np.ndarray) -> Units:
     """The units of a text, given as `normalise.characters(text)`."""
-    raise NotImplementedError
 
   def keys(self, units: Units, at: np.ndarray, length: int) -> np.ndarray:
     """uint64 [K]: what the windows of `length` units at `at` are equal by."""
     return window_hashes(_windows(units.values, at, length))
 
-  def telling(self, units: Units, at: np.ndarray, length: int) -> np.ndarray:
-    """bool [K]: whether these windows say enough to be searched for."""
-    return np.ones(len(at), bool)
+  @abc.abstractmethod
+  def telling(self, units: Units, codes: np.ndarray, at: np.ndarray, length: int) -> np.ndarray:
+    """bool [K]: whether these windows of an item say enough to be searched for."""
 
   def prefixes(self, units: Units) -> np.ndarray:
     """uint64 [w - minimum + 1]: a hash that windows which begin alike have in common."""
@@ -65,6 +66,12 @@ class WordWindows(Reading):
   def units(self, codes: np.ndarray) -> Units:
     return alphabet(marks_count=False).units(codes)
 
+  def telling(self, units: Units, codes: np.ndarray, at: np.ndarray, length: int) -> np.ndarray:
+    """Half of the words are no numbers: '[1, 2, 3, 4, 5, 6, 7, 8]' stands everywhere."""
+    begins = codes[units.starts]
+    number = (begins >= ord('0')) & (begins <= ord('9'))
+    return 2 * _windows(number, at, length).sum(axis=1) <= length
+
 
 @dataclasses.dataclass(frozen=True)
 class CodeWindows(Reading):
@@ -81,8 +88,8 @@ class CodeWindows(Reading):
     names, values = _windows(units.names, at, length), _windows(units.values, at, length)
     return window_hashes(code_units.canonical(names, values))
 
-  def telling(self, units: Units, at: np.ndarray, length: int) -> np.ndarray:
-    return code_units.telling(_windows(units.values, at, length), _windows(units.names, at, length))
+  def telling(self, units: Units, codes: np.ndarray, at: np.ndarray, length: int) -> np.ndarray:
+    return code_units.telling(_windows(units.values, at, length))
 
 
 READINGS = {reading.name: reading for reading in (WordWindows, CodeWindows)}

@@ -24,7 +24,7 @@ from codemix.contamination.pieces import AHEAD_TOKENS, BEHIND_TOKENS, PIECE_TOKE
 from codemix.contamination.readings import READINGS
 from codemix.data.rows import Source
 from codemix.data.token_store import TokenStore
-from codemix.data.workers import InProcess, Progress, Workers
+from codemix.data.workers import Progress, Workers
 from codemix.files import read_json, write_bytes
 
 BLOCK_TOKENS = 2**16  # searched at a time: arrays of a few MB, which stay in the processor's caches
@@ -63,7 +63,7 @@ def search(
   indexes: Sequence[Index],
   decoder: Decoder,
   folder: Path,
-  workers: Workers = InProcess(),
+  workers: Workers,
   progress: Progress = lambda done: None,
   piece_tokens: int = PIECE_TOKENS,
 ) -> dict[str, dict[str, Hits]]:

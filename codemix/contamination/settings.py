@@ -15,7 +15,7 @@ class Contamination:
 
   An item's share is that of the windows of its best-found passage. The bounds
   on it are those of H. Touvron et al., "Llama 2" (2023), appendix A.6; A.
-  Chowdhery et al., "PaLM" (2022), section 8, parts at 0.7 of 8-grams.
+  Chowdhery et al., "PaLM" (2022), divides at 0.7 of 8-grams.
 
   Attributes:
     sets: the evaluation sets; those of the command line come to them.

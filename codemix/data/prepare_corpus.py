@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
@@ -10,20 +9,16 @@ from pathlib import Path
 
 from codemix.data import deduplicate, raw_files, token_store
 from codemix.data.deduplicate import CopyWithoutRepeats, FindRepeats
+from codemix.data.quarantine import check_bad_share, first_of
 from codemix.data.settings import Data, tokenizer_identity
 from codemix.data.shard_writer import parts_in, shard_file
+from codemix.data.shards import Shard, deal
 from codemix.data.sources import storage
 from codemix.data.sources.corpus import Corpus
 from codemix.data.sources.reading import Piece
-from codemix.data.sources.record import BadRecord, Record
+from codemix.data.sources.record import Record
 from codemix.data.token_store import TokenStore
-from codemix.data.tokenize_shard import (
-  Shard,
-  TokenizeShard,
-  check_bad_share,
-  deal,
-  is_corpus_wide,
-)
+from codemix.data.tokenize_shard import TokenizeShard, is_corpus_wide
 from codemix.data.tokenizer import Tokenizer
 from codemix.data.watch import progress_file, watching
 from codemix.data.workers import Workers
@@ -34,6 +29,7 @@ from codemix.identity import digest
 Say = Callable[[str], None]
 
 FOLDER_PIECE_BYTES = 2**22  # what is taken for the size of a piece of a folder
+LONG_TO_DIGEST_BYTES = 2**33  # some seconds
 DRAFTS = 'drafts'  # folder of shards from which duplicates are not yet dropped
 
 
@@ -61,9 +57,12 @@ def prepare_corpus(name: str, split: str, data: Data, tokenizer: Tokenizer, prog
   """
   corpus = data.corpora[name]
   urls = corpus.urls(split)
-  progress(f'prepare: {name} {split}, {_what(urls)}')
+  size = sum(storage.size(url) for url in urls if not storage.is_folder(url))
+  if size > LONG_TO_DIGEST_BYTES:
+    progress(f'{name} {split}: re-reading {size / 1e9:,.1f} GB of raw files for their digests')
   identity = corpus_identity(name, corpus, split, tokenizer, data.shards)
-  folder = data.root / 'stores' / f'{name}-{split}-{digest(identity)[:12]}'
+  # Absolute: workers may run in another folder.
+  folder = data.root.absolute() / 'stores' / f'{name}-{split}-{digest(identity)[:12]}'
   with locked(folder, f'preparing {name}'):
     _tidy(folder)
     if not (folder / 'manifest.json').exists():
@@ -72,11 +71,6 @@ def prepare_corpus(name: str, split: str, data: Data, tokenizer: Tokenizer, prog
     raw_files.remember(folder, dict(zip(urls, identity['corpus']['files'].values(), strict=True)))
     data.point_to(store, name, split, tokenizer)
   return store
-
-
-def _what(urls: Sequence[str]) -> str:
-  size = sum(storage.size(url) for url in urls if not storage.is_folder(url))
-  return f'{size / 1e6:,.1f} MB in {len(urls):,} files' if size else f'{len(urls):,} folders'
 
 
 def corpus_identity(name: str, corpus: Corpus, split: str, tokenizer: Tokenizer, shards: int) -> dict:
@@ -101,8 +95,10 @@ def _write(folder: Path, identity: dict, corpus: Corpus, split: str, data: Data,
   written.mkdir(exist_ok=True)
   workers = data.make_workers()
   there = sum(shard_file(written, name).exists() for name in names)
-  if there:
-    progress(f'  {there} of {len(shards)} shards are there')
+  progress(
+    f'prepare: {identity["task"]} {split}, {sum(sum(shard.size) for shard in shards) / 1e6:,.1f} MB of raw files'
+    + (f', {there} of {len(shards)} shards are there' if there else '')
+  )
   step = TokenizeShard(written, folder, corpus, split, tokenizer, drafts=deduplicated)
   with watching(f'{identity["task"]} {split}', written, {shard.name: sum(shard.size) for shard in shards}, progress):
     workers.map(step, shards, folder=folder)
@@ -143,19 +139,7 @@ def _check_all(corpus: Corpus, written: Path, folder: Path, names: Sequence[str]
   bad = sum(sum(shard['accounts']['bad'].values()) for shard in shards)
   records = sum(shard['accounts']['records'] for shard in shards)
   files = [folder / shard['quarantine']['file'] for shard in shards if 'quarantine' in shard]
-  check_bad_share(corpus, bad, records, _first_bad(files), folder / 'bad-*.jsonl', enough=0)
-
-
-def _first_bad(files: Sequence[Path], most: int = 3) -> list[BadRecord]:
-  found: list[BadRecord] = []
-  for path in files:
-    with open(path, encoding='utf-8') as lines:
-      for line in map(json.loads, lines):
-        if not line.get('expected'):
-          found.append(BadRecord(line['place'], line['reason'], line.get('detail', '')))
-        if len(found) == most:
-          return found
-  return found
+  check_bad_share(corpus, bad, records, first_of(files), folder / 'bad-*.jsonl', enough=0)
 
 
 def _nothing_left(corpus: Corpus, split: str, store: TokenStore) -> str:

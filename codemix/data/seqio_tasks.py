@@ -24,6 +24,7 @@ from codemix.data import accounts, raw_files, token_store
 from codemix.data.accounts import Accounts
 from codemix.data.settings import Data, tokenizer_identity
 from codemix.data.shard_writer import parts_in, writing_shard
+from codemix.data.sources.task import CorpusDataSource
 from codemix.data.token_store import TokenStore
 from codemix.data.tokenizer import Tokenizer
 from codemix.data.vocabularies import TokenizerVocabulary
@@ -118,7 +119,7 @@ def prepare_task(name: str, split: str, data: Data, tokenizer: Tokenizer, progre
     if not (folder / 'manifest.json').exists():
       _write_store(folder, _with_tokenizer(task, tokenizer), split, tokenizer, identity, data, progress)
     store = token_store.open_store(folder, tokenizer=tokenizer)
-    raw_files.remember(folder, {path: file_digest(path) for path in _files(task.source, split)})
+    raw_files.remember(folder, {path: file_digest(path) for path in _files(task.source, split) if os.path.isfile(path)})
     data.point_to(store, name, split, tokenizer)
   return store
 
@@ -211,6 +212,8 @@ def store_identity(task: seqio.Task, split: str, tokenizer: Tokenizer, shards: i
 
 def source_identity(source: seqio.DataSource, split: str) -> dict:
   """What a SeqIO source holds: digests of its files, or its own description."""
+  if isinstance(source, CorpusDataSource):
+    return source.corpus.identity(split)
   if isinstance(source, seqio.TfdsDataSource):
     tfds = source.tfds_dataset
     slices = tfds.tfds_splits or {}
@@ -222,6 +225,8 @@ def source_identity(source: seqio.DataSource, split: str) -> dict:
 
 def _files(source: seqio.DataSource, split: str) -> list[str]:
   """The files of a source that has any of its own."""
+  if isinstance(source, CorpusDataSource):
+    return source.corpus.urls(split)
   if isinstance(source, seqio.TfdsDataSource | seqio.FunctionDataSource):
     return []
   return sorted(source.list_shards(split))

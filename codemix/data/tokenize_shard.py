@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
+import concurrent.futures
 import dataclasses
-import itertools
-import json
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
@@ -14,60 +13,20 @@ import numpy as np
 from codemix.data import accounts, token_store
 from codemix.data.accounts import Accounts
 from codemix.data.deduplicate import DigestWriter
-from codemix.data.shard_writer import NewFile, ShardWriter, writing_shard
+from codemix.data.quarantine import Quarantine, check_bad_share
+from codemix.data.shard_writer import ShardWriter, writing_shard
+from codemix.data.shards import Shard
 from codemix.data.sources.corpus import Corpus
-from codemix.data.sources.reading import Piece
 from codemix.data.sources.record import BadRecord, Record
 from codemix.data.tokenizer import Tokenizer
 from codemix.data.watch import progress_file
-from codemix.errors import UserError
 from codemix.files import writing
 
 # Text encoded at a time: enough to keep the tokenizer's threads busy; its memory is about 100 times this.
 BATCH_CHARACTERS = 2**20
 BATCH_DOCUMENTS = 4096
 ENOUGH_RECORDS = 1000  # of a shard, before its share of bad ones says anything
-SHOWN = 3  # bad records in an error
 REPORT_S = 1.0
-
-
-@dataclasses.dataclass(frozen=True)
-class Shard:
-  """The part of a corpus that one shard holds.
-
-  Attributes:
-    name: of the shard.
-    pieces: in order.
-    size: of each piece (bytes as stored, or about that).
-  """
-
-  name: str
-  pieces: tuple[Piece, ...]
-  size: tuple[int, ...]
-
-  def __str__(self) -> str:
-    return f'shard {self.name} ({self.pieces[0].url} and what follows)' if self.pieces else f'shard {self.name}'
-
-
-def deal(pieces: Sequence[Piece], sizes: Sequence[int], shards: int) -> list[Shard]:
-  """Divides pieces over shards: in order, each a run of about the same size, none empty.
-
-  It is a function of its arguments alone, so every run of `prepare`, on however
-  many workers, writes the same shards.
-  """
-  shards = min(shards, len(pieces))
-  before = np.concatenate([[0], np.cumsum(np.asarray(sizes, np.int64))])
-  cuts = [0]
-  for index in range(1, shards):
-    # The cut nearest to its fair place that leaves a piece for every shard.
-    fair = before[-1] * index / shards
-    nearest = int(np.argmin(np.abs(before - fair)))
-    cuts.append(min(max(nearest, cuts[-1] + 1), len(pieces) - shards + index))
-  cuts.append(len(pieces))
-  return [
-    Shard(token_store.shard_name(index, shards), tuple(pieces[begin:end]), tuple(sizes[begin:end]))
-    for index, (begin, end) in enumerate(itertools.pairwise(cuts))
-  ]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -97,6 +56,9 @@ class TokenizeShard:
       _ShardInWork(self, shard, writer, dtype).write()
 
 
+Batch = list[tuple[Record, int, str]]  # a document, the number of the filter that drops it or -1, its reason
+
+
 class _ShardInWork:
   """What is known of a shard while it is written."""
 
@@ -106,19 +68,18 @@ class _ShardInWork:
     self.accounts = Accounts([filter.name for filter in self.filters])
     self.languages, self.sources = _Names(), _Names()
     self.golden: dict | None = None
-    self.bad: list[BadRecord] = []  # the first few
-    self.bad_file = NewFile(step.finished / bad_file(shard.name))
+    self.quarantine = Quarantine(step.finished, shard.name)
     self.digests = DigestWriter(step.folder, shard.name) if step.drafts else None
     self.reporter = Reporter(step.folder, shard)
 
   def write(self) -> None:
     try:
-      for batch in _batches(self._documents()):
-        self._add(batch)
+      for batch, encoded in _encoded(_batches(self._documents()), self.step.tokenizer):
+        self._add(batch, encoded)
         self.reporter.update(self.accounts.documents, self.accounts.bytes)
       self._finish()
     finally:
-      self.bad_file.discard()
+      self.quarantine.discard()
       self.reporter.close()
       if self.digests:
         self.digests.discard()
@@ -146,17 +107,13 @@ class _ShardInWork:
   def _set_aside(self, bad: BadRecord) -> None:
     counted = self.accounts.passed_over if bad.expected else self.accounts.bad
     counted[bad.reason] = counted.get(bad.reason, 0) + 1
-    if len(self.bad) < SHOWN and not bad.expected:
-      self.bad.append(bad)
-    line = {'place': bad.place, 'reason': bad.reason, **({'detail': bad.detail} if bad.detail else {})}
-    self.bad_file.write((json.dumps(line | ({'expected': True} if bad.expected else {})) + '\n').encode())
+    self.quarantine.add(bad)
 
-  def _add(self, batch: list[tuple[Record, int, str]]) -> None:
-    """Tokenizes documents, writes those that are kept, and books all."""
+  def _add(self, batch: Batch, encoded: list[list[int]]) -> None:
+    """Writes the documents that are kept, and books all."""
     eos = self.step.tokenizer.eos_id
     streams, rows, digests = [], [], []
     booked: dict[tuple, list[int]] = {}
-    encoded = self.step.tokenizer.encode_batch([record.text for record, _, _ in batch])
     for (record, dropped_by, reason), ids in zip(batch, encoded, strict=True):
       ids.append(eos)
       text = record.text
@@ -192,13 +149,13 @@ class _ShardInWork:
     return token_store.golden(ids, beginning, self.step.tokenizer.encode(beginning))
 
   def _finish(self) -> None:
-    sha256 = self.bad_file.finish() if self.bad_file.size else None
+    quarantine, said = self.quarantine.finish(), self.accounts
     check_bad_share(
-      self.step.corpus, self.accounts.bad_records, self.accounts.records, self.bad, self.bad_file.path, ENOUGH_RECORDS
+      self.step.corpus, said.bad_records, said.records, self.quarantine.first, self.quarantine.path, ENOUGH_RECORDS
     )
-    about: dict = {'golden': self.golden, 'accounts': self.accounts.summary()}
-    if sha256:
-      about['quarantine'] = {'file': self.bad_file.path.name, 'sha256': sha256}
+    about: dict = {'golden': self.golden, 'accounts': said.summary()}
+    if quarantine:
+      about['quarantine'] = quarantine
     if self.digests:
       self.digests.finish()
       about['names'] = {'languages': self.languages.names, 'sources': self.sources.names}
@@ -249,33 +206,7 @@ def is_corpus_wide(filter: object) -> bool:
   return getattr(filter, 'corpus_wide', False)
 
 
-def check_bad_share(
-  corpus: Corpus, bad: int, records: int, examples: Iterable[BadRecord], path: Path, enough: int
-) -> None:
-  """Ends the run where too many records are broken.
-
-  Args:
-    examples: a few of them.
-    path: where all of them are listed.
-    enough: records below which nothing is said.
-
-  Raises:
-    UserError: with those examples.
-  """
-  if records < enough or bad <= corpus.max_bad_share * records:
-    return
-  shown = '; '.join(f'{b.place}: {b.reason}' + (f' ({b.detail})' if b.detail else '') for b in examples)
-  raise UserError(
-    f"corpus '{corpus.name}': {bad:,} of {records:,} records are broken, more than Corpus.max_bad_share={corpus.max_bad_share:g}. "
-    f'The first: {shown}. All are listed in {path}. Mend the files or the layout, or raise Corpus.max_bad_share.'
-  )
-
-
-def bad_file(name: str) -> str:
-  return f'bad-{name}.jsonl'
-
-
-def _batches(documents: Iterable[tuple[Record, int, str]]) -> Iterator[list[tuple[Record, int, str]]]:
+def _batches(documents: Iterable[tuple[Record, int, str]]) -> Iterator[Batch]:
   batch, characters = [], 0
   for document in documents:
     batch.append(document)
@@ -285,3 +216,21 @@ def _batches(documents: Iterable[tuple[Record, int, str]]) -> Iterator[list[tupl
       batch, characters = [], 0
   if batch:
     yield batch
+
+
+def _encoded(batches: Iterable[Batch], tokenizer: Tokenizer) -> Iterator[tuple[Batch, list[list[int]]]]:
+  """Each batch with its ids; while one is encoded, the next is read and the last one written.
+
+  The tokenizer's threads hold no lock of Python's, and on many cores would
+  wait for the reading most of the time.
+  """
+  encode = lambda batch: tokenizer.encode_batch([record.text for record, _, _ in batch])
+  with concurrent.futures.ThreadPoolExecutor(1) as thread:
+    before = None
+    for batch in batches:
+      now = batch, thread.submit(encode, batch)
+      if before:
+        yield before[0], before[1].result()
+      before = now
+    if before:
+      yield before[0], before[1].result()

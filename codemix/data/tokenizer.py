@@ -15,6 +15,8 @@ from __future__ import annotations
 import contextlib
 import functools
 import hashlib
+import itertools
+import json
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
@@ -22,6 +24,7 @@ from typing import Protocol
 
 import numpy as np
 
+from codemix.data import text_parts
 from codemix.errors import UserError, nearest
 from codemix.files import write_bytes
 
@@ -237,15 +240,27 @@ class BpeTokenizer(_FileTokenizer):
     self._bytes_of |= {
       id: token.content.encode() for id, token in added.items() if not token.special
     }
+    self._divides = text_parts.may_divide(json.loads(definition), PRE_TOKENIZATION)
     self._check_gives_text_back()
 
   def encode_batch(self, texts: Sequence[str | bytes]) -> list[list[int]]:
     pieces_of_texts = [_pieces(text) for text in texts]
-    valid = [piece for pieces in pieces_of_texts for piece in pieces[::2]]
-    # Also for one text: `encode` would hold the GIL, and keep offsets that nobody reads.
-    encodings = self._backend.encode_batch_fast(valid, add_special_tokens=False)
-    ids_of_valid = (encoding.ids for encoding in encodings)
+    parts_of_valid = [
+      text_parts.divide(piece) if self._divides else [piece] for pieces in pieces_of_texts for piece in pieces[::2]
+    ]
+    ids_of_parts = self._ids(part for parts in parts_of_valid for part in parts)
+    ids_of_valid = (
+      next(ids_of_parts) if len(parts) == 1 else list(itertools.chain.from_iterable(itertools.islice(ids_of_parts, len(parts))))
+      for parts in parts_of_valid
+    )
     return [self._joined(pieces[1::2], ids_of_valid) for pieces in pieces_of_texts]
+
+  def _ids(self, parts: Iterable[str]) -> Iterator[list[int]]:
+    """The ids of each part, in bounded memory beside them."""
+    for group in text_parts.groups(parts):
+      # Also for one text: `encode` would hold the GIL, and keep offsets that nobody reads.
+      for encoding in self._backend.encode_batch_fast(group, add_special_tokens=False):
+        yield encoding.ids
 
   def decode_bytes(self, ids: Sequence[int]) -> bytes:
     return b''.join([self._bytes_of.get(id, b'') for id in ids])

@@ -31,15 +31,23 @@ _SETTINGS = ('alternatives', 'ld.so.cache', 'ld.so.conf', 'ld.so.conf.d', 'php',
 _PERHAPS = "Or say allow_unsandboxed=True, which runs programs with this user's rights; docs/sandbox.md says what that risks."
 
 
+def require_linux() -> None:
+  """Refuses other systems, which have neither the sandbox nor the limits.
+
+  Raises:
+    UserError: this is not Linux.
+  """
+  if sys.platform != 'linux':
+    raise UserError(f'programs are run and limited by means that only Linux has, and this is {sys.platform}: use a Linux machine')
+
+
 @functools.cache
 def bubblewrap_path() -> str:
   """Where `bwrap` lies.
 
   Raises:
-    UserError: it is not installed, or this is not Linux.
+    UserError: it is not installed.
   """
-  if sys.platform != 'linux':
-    raise UserError(f'the sandbox needs Linux and bubblewrap, and this is {sys.platform}. {_PERHAPS}')
   path = shutil.which('bwrap')
   if path is None:
     raise UserError(

@@ -14,8 +14,9 @@ import signal
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import TypeVar
 
 from codemix.errors import UserError
 from codemix.sandbox import bubblewrap
@@ -24,6 +25,9 @@ from codemix.sandbox.launcher import BOOTSTRAP
 from codemix.sandbox.limits import Limits
 from codemix.sandbox.seccomp import seccomp_filter
 from codemix.sandbox.supervise import Ended, Pipes, supervise
+
+Item = TypeVar('Item')
+Result = TypeVar('Result')
 
 STATUSES = ('passed', 'failed', 'timed out', 'out of memory', 'too much output', 'not run')
 
@@ -64,8 +68,9 @@ def execute(
       process, but not for processes that leave their group.
 
   Raises:
-    UserError: there is no sandbox here, or the language's tools do not work in it.
+    UserError: there is no sandbox here, it is not Linux, or the language's tools do not work in it.
   """
+  bubblewrap.require_linux()
   missing = missing_tool(language)
   if missing:
     return Outcome('not run', stderr=missing)
@@ -81,8 +86,13 @@ def execute_all(
   unsafe: bool = False,
 ) -> list[Outcome]:
   """Runs (program, language) pairs, `jobs` at a time (None: one per core); outcomes in their order."""
+  return in_threads(lambda pair: execute(*pair, limits, unsafe=unsafe), programs, jobs)
+
+
+def in_threads(function: Callable[[Item], Result], items: Iterable[Item], jobs: int | None = None) -> list[Result]:
+  """`function` of each item, in their order, `jobs` at a time (None: one per core)."""
   with concurrent.futures.ThreadPoolExecutor(jobs or os.cpu_count()) as threads:
-    futures = [threads.submit(execute, *pair, limits, unsafe=unsafe) for pair in programs]
+    futures = [threads.submit(function, item) for item in items]
     try:
       return [future.result() for future in futures]
     except BaseException:

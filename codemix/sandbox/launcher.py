@@ -68,6 +68,7 @@ def _limit(limits: dict, user: int | None) -> None:
     os.setgroups([])
     os.setresgid(user, user, user)
     os.setresuid(user, user, user)
+    _open_to_itself()
   # The number of processes comes last: it is counted for the user that was just become.
   for name in sorted(limits, key=lambda name: name == 'RLIMIT_NPROC'):
     kind = getattr(resource, name)
@@ -76,6 +77,15 @@ def _limit(limits: dict, user: int | None) -> None:
     if most != resource.RLIM_INFINITY:
       soft, hard = min(soft, most), min(hard, most)
     resource.setrlimit(kind, (soft, hard))
+
+
+def _open_to_itself() -> None:
+  """Gives a process whose user changed its /proc/self back, and so /dev/stdin and the like."""
+  try:
+    import ctypes
+  except ImportError:  # a Python built without libffi
+    return
+  ctypes.CDLL(None).prctl(4, 1, 0, 0, 0)  # PR_SET_DUMPABLE of linux/prctl.h
 
 
 def _run_commands(steps: list, report: int) -> None:
@@ -116,7 +126,7 @@ def _run_python(request: dict) -> None:
     code = 1
     excepthook(*sys.exc_info())
   for stream in (sys.stdout, sys.stderr):
-    try:
+    try:  # noqa: SIM105  contextlib would be loaded for each program
       stream.flush()
     except (AttributeError, OSError, ValueError):  # the program closed or replaced it
       pass

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, ClassVar
 
 from codemix.errors import UserError
-from codemix.sandbox.execute import Outcome, execute, execute_all
+from codemix.sandbox.execute import execute, in_threads
 from codemix.sandbox.limits import Limits
 
 if TYPE_CHECKING:
@@ -50,10 +50,16 @@ class PassesTests:
   def reasons(self, records: Sequence[Record], jobs: int | None = None) -> list[str | None]:
     """`reason` of each record, `jobs` programs at a time (None: one per core)."""
     unsafe = self.allow_unsandboxed and not sandbox_works()
-    with_program = [record for record in records if record.program]
-    pairs = ((record.program, record.language) for record in with_program)
-    outcomes = iter(execute_all(pairs, self.limits, jobs=jobs, unsafe=unsafe))
-    return [_reason(next(outcomes)) if record.program else 'not run: no program' for record in records]
+    # What programs wrote is let go at once: a batch of them may write more than fits into memory.
+    return in_threads(lambda record: self._reason(record, unsafe), records, jobs)
+
+  def _reason(self, record: Record, unsafe: bool) -> str | None:
+    if not record.program:
+      return 'not run: no program'
+    outcome = execute(record.program, record.language, self.limits, unsafe=unsafe)
+    if outcome.status == 'not run':
+      return f'not run: {outcome.stderr}'
+    return None if outcome.status == 'passed' else outcome.status
 
 
 def sandbox_works() -> bool:
@@ -63,8 +69,3 @@ def sandbox_works() -> bool:
   except UserError:
     return False
 
-
-def _reason(outcome: Outcome) -> str | None:
-  if outcome.status == 'not run':
-    return f'not run: {outcome.stderr}'
-  return None if outcome.status == 'passed' else outcome.status

@@ -10,14 +10,17 @@ import numpy as np
 from codemix.contamination.check import check
 from codemix.contamination.consumed import StageDraws
 from codemix.contamination.items import Item, Items
+from codemix.contamination.settings import Contamination
 from codemix.data.permutation import round_keys, unpermute
 from codemix.data.rows import Source
 from codemix.data.settings import Data
 from codemix.data.tokenizer import load_tokenizer
+from codemix.data.workers import InProcess
 from tests import tiny_study
 
 TOKENIZER = load_tokenizer('bytes')
 SEED = 5
+SETTINGS = Contamination()
 
 
 def source(root: Path, name: str, texts: Sequence[str | bytes], length: int = tiny_study.LENGTH) -> Source:
@@ -43,9 +46,16 @@ def items(name: str, texts: Sequence[str], code: bool = False, part: str = 'ques
   return Items(name, tuple(Item(str(i), ((part, text),)) for i, text in enumerate(texts)), code, {})
 
 
-def shares(root: Path, sets: Items, sources: Sequence[Source], stages: Sequence[StageDraws], **options) -> dict:
+def checked(
+  root: Path, sets: Sequence[Items], sources: Sequence[Source], stages: Sequence[StageDraws], settings: Contamination = SETTINGS
+) -> dict:
+  """What `contamination.json` would hold."""
+  return check(sets, {s.name: s for s in sources}, stages, TOKENIZER, root, settings, InProcess())
+
+
+def shares(root: Path, sets: Items, sources: Sequence[Source], stages: Sequence[StageDraws], settings: Contamination = SETTINGS) -> dict:
   """{item: {stage: share of what was consumed up to its end}} of the items that were found at all."""
-  result = check([sets], {s.name: s for s in sources}, stages, TOKENIZER, root, **options)
+  result = checked(root, [sets], sources, stages, settings)
   return {
     item['id']: {
       stage: rows['up to its end']['(all sources)'] for stage, rows in item['stages'].items() if rows['up to its end']

@@ -32,7 +32,7 @@ DISTRIBUTED = {
   'lambada/lambada_openai.jsonl.gz': (5153, False, {'question'}),
   'cogs/dev.tsv': (3000, False, {'question', 'answer'}),
   'gsm8k/test.jsonl': (1319, False, {'question', 'answer'}),
-  'multilingual_humaneval/HumanEval_go_v1.jsonl.gz': (160, True, {'question', 'answer'}),
+  'multilingual_humaneval/HumanEval_go_v1.jsonl.gz': (160, True, {'question'}),
   'cruxeval/cruxeval.jsonl': (800, True, {'question', 'answer'}),
 }
 

@@ -17,7 +17,7 @@ from codemix.contamination.index import build_index
 from codemix.contamination.readings import CodeWindows, WordWindows
 from codemix.contamination.settings import Contamination
 from codemix.data.permutation import permute, round_keys
-from codemix.data.workers import Beam, Processes
+from codemix.data.workers import Beam, InProcess, Processes
 from tests.contamination import corpus
 
 QUESTION = 'Which of the seven quiet rivers north of Aldermoor carries the blue barges of the salt traders in March?'
@@ -101,7 +101,7 @@ def test_a_short_item_is_found_whole_or_not_at_all_and_a_shorter_one_is_too_shor
   nine, seven = 'the nine short words of this question are here', 'a question of seven words is short'
   sets = corpus.items('quiz', [nine, nine.replace('nine', 'ten'), seven])
   read = corpus.source(tmp_path, 'text', around(f'{nine} {seven}'))
-  result = scan_result(tmp_path, sets, [read], [corpus.whole([read])])
+  result = corpus.checked(tmp_path, [sets], [read], [corpus.whole([read])])
   assert [item['id'] for item in result['items']] == ['0']
   assert result['sets'][0]['too_short'] == ['2']
 
@@ -110,12 +110,6 @@ def test_no_window_goes_over_the_end_of_a_document(tmp_path):
   words = QUESTION.split()
   read = corpus.source(tmp_path, 'text', [filler(9, 1), ' '.join(words[:10]), ' '.join(words[10:]), filler(30, 2)])
   assert not corpus.shares(tmp_path, corpus.items('quiz', [QUESTION]), [read], [corpus.whole([read])])
-
-
-def scan_result(tmp_path, sets, sources, stages, **options):
-  from codemix.contamination.check import check
-
-  return check([sets], {s.name: s for s in sources}, stages, corpus.TOKENIZER, tmp_path, **options)
 
 
 def over_two_rows(tmp_path):
@@ -131,7 +125,7 @@ def test_a_question_over_two_rows_counts_where_both_were_drawn(tmp_path):
   read, question = over_two_rows(tmp_path)
   first, second = corpus.one_row(read, 3, 'first-0'), corpus.one_row(read, 4, 'second-0', ['first-0'])
   alone = corpus.one_row(read, 4, 'alone-0')
-  result = scan_result(tmp_path, corpus.items('quiz', [question]), [read], [first, second, alone, corpus.whole([read], 'all-0')])
+  result = corpus.checked(tmp_path, [corpus.items('quiz', [question])], [read], [first, second, alone, corpus.whole([read], 'all-0')])
   stages = result['items'][0]['stages']
   none = {'of the stage': {}, 'up to its end': {}}
   both = {'(all sources)': 1.0, 'text': 1.0}
@@ -160,7 +154,7 @@ def test_an_item_is_put_together_from_two_sources_and_told_by_source(tmp_path):
   half = len(QUESTION.split()) - 2
   one = corpus.source(tmp_path, 'one', around(' '.join(QUESTION.split()[:half])))
   two = corpus.source(tmp_path, 'two', around(' '.join(QUESTION.split()[2:])))
-  result = scan_result(tmp_path, corpus.items('quiz', [QUESTION]), [one, two], [corpus.whole([one, two])])
+  result = corpus.checked(tmp_path, [corpus.items('quiz', [QUESTION])], [one, two], [corpus.whole([one, two])])
   shares = result['items'][0]['stages']['pretrain-0']['of the stage']
   assert shares['(all sources)'] == 1.0
   assert 0 < shares['one'] < 1 and 0 < shares['two'] < 1
@@ -170,13 +164,13 @@ def test_an_item_is_put_together_from_two_sources_and_told_by_source(tmp_path):
 
 def test_an_example_names_the_document(tmp_path):
   read = corpus.source(tmp_path, 'text', around(QUESTION))
-  result = scan_result(tmp_path, corpus.items('quiz', [QUESTION]), [read], [corpus.whole([read])])
+  result = corpus.checked(tmp_path, [corpus.items('quiz', [QUESTION])], [read], [corpus.whole([read])])
   assert result['items'][0]['example']['document'] == 1
 
 
 def test_context_alone_does_not_contaminate(tmp_path):
   read = corpus.source(tmp_path, 'text', around(QUESTION))
-  result = scan_result(tmp_path, corpus.items('quiz', [QUESTION], part='context'), [read], [corpus.whole([read])])
+  result = corpus.checked(tmp_path, [corpus.items('quiz', [QUESTION], part='context')], [read], [corpus.whole([read])])
   assert result['items'][0]['parts'] == {'context': 1.0}
   assert all(count['touched'] == 0 for count in result['sets'][0]['counts'])
 
@@ -253,7 +247,7 @@ def test_a_pass_finds_what_plain_python_finds(case, tmp_path, monkeypatch):
   ]
   passages = [write(rng.randint(2, 5)) for _ in range(20)]
   index, listed = build_index(WordWindows(4, 3), passages)
-  hits = scan.search({'text': read}, stages, [index], make_decoder(corpus.TOKENIZER), tmp_path, piece_tokens=rng.choice([32, 100, 10**6]))['text']['words']
+  hits = scan.search({'text': read}, stages, [index], make_decoder(corpus.TOKENIZER), tmp_path, InProcess(), piece_tokens=rng.choice([32, 100, 10**6]))['text']['words']
   windows = {}
   for passage, first, stop in zip(passages, listed.first, listed.first[1:], strict=False):
     words = passage.split()
@@ -273,11 +267,10 @@ def test_every_kind_of_worker_gives_the_same_result(workers, tmp_path):
     pytest.importorskip('apache_beam')
   read = corpus.source(tmp_path, 'text', around(QUESTION) * 8)
   sets = corpus.items('quiz', [QUESTION])
-  small = dict(piece_tokens=512)
   index, _ = build_index(WordWindows(), [QUESTION])
   here, there = (
-    scan.search({'text': read}, [corpus.whole([read])], [index], make_decoder(corpus.TOKENIZER), tmp_path, **small, **given)['text']['words']
-    for given in ({}, {'workers': workers})
+    scan.search({'text': read}, [corpus.whole([read])], [index], make_decoder(corpus.TOKENIZER), tmp_path, where, piece_tokens=512)['text']['words']
+    for where in (InProcess(), workers)
   )
   assert len(here.grams) == len(sets.items[0].passages[0][1].split()) - 12
   for field in ('grams', 'bits', 'places'):

@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 
 from codemix.data import token_store, tokenize_shard
 from codemix.data.filters import ExactDuplicates, GeneratedBy, HexLiterals, Size
+from codemix.data.shards import deal
 from codemix.data.sources.corpus import Corpus
 from codemix.data.sources.reading import Piece
-from codemix.data.tokenize_shard import deal
 from codemix.data.workers import Beam, Processes
 from codemix.errors import UserError
 from tests.data.raw_corpora import (

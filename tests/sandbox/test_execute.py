@@ -6,6 +6,7 @@ import dataclasses
 import os
 import shutil
 import time
+from pathlib import Path
 
 import pytest
 
@@ -76,6 +77,13 @@ print('out'); print('err', file=sys.stderr)
 """
   outcome = execute(program, unsafe=unsafe)
   assert (outcome.status, outcome.stdout, outcome.stderr) == ('passed', 'out\n', 'err\n')
+
+
+def test_a_program_can_look_at_itself(unsafe):
+  program = 'assert "HOME=" in open("/proc/self/environ").read()\n'
+  program += 'assert open("/dev/stdin").read() == ""\nfor name in ("stdout", "stderr"): print(name, file=open(f"/dev/{name}", "w"))'
+  outcome = execute(program, unsafe=unsafe)
+  assert (outcome.status, outcome.stdout, outcome.stderr) == ('passed', 'stdout\n', 'stderr\n')
 
 
 def test_installed_packages_can_be_imported(unsafe):
@@ -150,18 +158,24 @@ def test_a_broken_tool_is_an_error_and_no_verdict(monkeypatch):
   module._require_working.cache_clear()
 
 
+def lives(process: str) -> bool:
+  try:
+    return Path(f'/proc/{process}/stat').read_text().rpartition(') ')[2][0] != 'Z'
+  except OSError:
+    return False
+
+
 def test_unsafe_programs_leave_no_folder_and_no_group(tmp_path, monkeypatch):
   monkeypatch.setattr('tempfile.tempdir', str(tmp_path))
   program = 'import os\nopen("file", "w")\nprint(os.fork() or os.getpid(), flush=True)\nimport time; time.sleep(100)'
   outcome = execute(program, limits=Limits(wall_seconds=1), unsafe=True)
   assert outcome.status == 'timed out'
-  for process in map(int, outcome.stdout.split()):
+  for process in outcome.stdout.split():
     for _ in range(500):
-      if not os.path.exists(f'/proc/{process}') or 'Z' in open(f'/proc/{process}/stat').read():
+      if not lives(process):
         break
       time.sleep(0.02)
-    else:
-      raise AssertionError(f'{process} lives')
+    assert not lives(process)
   assert list(tmp_path.iterdir()) == []
 
 

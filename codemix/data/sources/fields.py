@@ -25,6 +25,12 @@ def has(row: Mapping, path: str) -> bool:
   return _get(row, path) not in (_MISSING, None)
 
 
+def is_blank(row: Mapping, path: str) -> bool:
+  """Whether the field is there, and nothing in it."""
+  found = _get(row, path)
+  return found is None or (isinstance(found, str | bytes) and not found.strip())
+
+
 def value(row: Mapping, path: str) -> object:
   """The value at 'meta.redpajama_set_name' or 'title'.
 

@@ -6,8 +6,12 @@ import re
 from html.parser import HTMLParser
 
 _GAPS = ('', ' ', '\n', '\n\n')  # between two texts, from narrow to wide
+_BLOCKS = (
+  *('p', 'div', 'ul', 'ol', 'dl', 'table', 'blockquote', 'pre', 'hr', 'section', 'article', 'figure'),
+  *('h1', 'h2', 'h3', 'h4', 'h5', 'h6'),
+)
 _GAP_OF_TAG = {
-  **dict.fromkeys('p div ul ol dl table blockquote pre h1 h2 h3 h4 h5 h6 hr section article figure'.split(), '\n\n'),
+  **dict.fromkeys(_BLOCKS, '\n\n'),
   **dict.fromkeys(('li', 'tr', 'dt', 'dd'), '\n'),
   **dict.fromkeys(('td', 'th'), ' '),
 }

@@ -51,7 +51,7 @@ def _plain(value: object, where: str) -> object:
   )
 
 
-@functools.lru_cache(maxsize=None)
+@functools.cache
 def _code_digest(definition: object) -> str:
   """sha256 of a class or function without its comments and docstrings: a reworded remark leaves caches valid."""
   try:

@@ -6,7 +6,7 @@ import dataclasses
 import json
 from collections.abc import Iterator, Mapping
 
-from codemix.data.sources.fields import FieldError, label, string
+from codemix.data.sources.fields import FieldError, label, string, value
 from codemix.data.sources.reading import Layout
 from codemix.data.sources.record import BadRecord, Record
 
@@ -42,7 +42,7 @@ class Notebook(Layout):
       return error.bad(place)
 
   def _notebook(self, row: Mapping) -> Mapping:
-    found = row.get(self.field) if self.field else row
+    found = value(row, self.field) if self.field else row
     if not isinstance(found, Mapping):
       try:
         found = json.loads(string(row, self.field))
@@ -82,7 +82,8 @@ def _parts(notebook: Mapping, language: str) -> Iterator[str]:
       fence = '```' if '```' not in text else '````'
       yield f'{fence}{language}\n{text}\n{fence}'
     elif kind == 'heading':  # format 3
-      yield f'{"#" * int(cell.get("level") or 1)} {text}'
+      level = cell.get('level')
+      yield f'{"#" * (level if isinstance(level, int) else 1)} {text}'
     elif kind == 'markdown':
       yield text
 

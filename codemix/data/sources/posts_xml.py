@@ -7,13 +7,14 @@ import dataclasses
 import posixpath
 import sqlite3
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from xml.etree import ElementTree
 
 from codemix.data.sources.reading import Piece, Reader
 from codemix.data.sources.record import BadRecord
 from codemix.data.sources.storage import BLOCK_BYTES, DAMAGE, open_raw
+from codemix.errors import UserError
 
 _QUESTION, _ANSWER = '1', '2'  # PostTypeId; the others are wiki pages of tags, elections and so on
 
@@ -39,18 +40,36 @@ class PostsXml(Reader):
   max_post_bytes: int = 16 * 2**20
 
   def rows(self, piece: Piece) -> Iterator[tuple[str, Mapping] | BadRecord]:
-    site = self.site or posixpath.basename(posixpath.dirname(piece.url))
+    """Raises UserError where there is no room for the temporary database."""
     with (
       tempfile.TemporaryDirectory(prefix='codemix-posts-') as folder,
       contextlib.closing(_database(Path(folder))) as posts,
     ):
+      try:
+        for post in _posts(piece.url, self.max_post_bytes):
+          if isinstance(post, BadRecord):
+            yield post
+          else:
+            posts.execute('INSERT INTO posts VALUES (?, ?, ?, ?, ?, ?, ?, ?)', post)
+        posts.commit()
+        yield from _questions(posts, piece.url, self._site(piece.url))
+      except sqlite3.OperationalError as error:
+        raise UserError(
+          f'the posts of {piece.url} cannot be sorted in {folder}: {error}. About twice the size of the XML is needed there; TMPDIR names another folder.'
+        ) from error
+
+  def sample(self, pieces: Sequence[Piece]) -> Iterator[tuple[str, Mapping] | BadRecord]:
+    """Questions as they come, without their answers: nothing need be sorted for it."""
+    for piece in pieces:
       for post in _posts(piece.url, self.max_post_bytes):
         if isinstance(post, BadRecord):
           yield post
-        else:
-          posts.execute('INSERT INTO posts VALUES (?, ?, ?, ?, ?, ?, ?, ?)', post)
-      posts.commit()
-      yield from _questions(posts, piece.url, site)
+        elif not post[1]:
+          number, _, score, _, line, title, tags, body = post
+          yield _question(piece.url, line, number, self._site(piece.url), title, body, score, tags)
+
+  def _site(self, url: str) -> str:
+    return self.site or posixpath.basename(posixpath.dirname(url))
 
 
 def _database(folder: Path) -> sqlite3.Connection:
@@ -73,21 +92,19 @@ def _questions(posts: sqlite3.Connection, url: str, site: str) -> Iterator[tuple
     if not is_answer:
       if question:
         yield place, question
-      place, question = f'{url}:{line}', {
-        'id': number,
-        'site': site,
-        'title': title,
-        'body': body,
-        'score': score,
-        'tags': tags,
-        'answers': [],
-      }
+      place, question = _question(url, line, number, site, title, body, score, tags)
     elif question and question['id'] == number:
       question['answers'].append({'id': id, 'body': body, 'score': score})
     else:
       yield BadRecord(f'{url}:{line}', 'answer without question', f'to {number}', expected=True)
   if question:
     yield place, question
+
+
+def _question(url, line, number, site, title, body, score, tags) -> tuple[str, dict]:
+  """The place and row of a question, without answers yet."""
+  question = {'id': number, 'site': site, 'title': title, 'body': body, 'score': score, 'tags': tags}
+  return f'{url}:{line}', {**question, 'answers': []}
 
 
 def _posts(url: str, limit: int) -> Iterator[tuple | BadRecord]:

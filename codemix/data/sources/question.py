@@ -57,12 +57,17 @@ class Question(Layout):
     found = value(row, self.answers)
     if not isinstance(found, list):
       raise FieldError(f"no list in '{self.answers}'", f'but {type(found).__name__}')
-    texts = [
-      string({'': each}, '') if isinstance(each, str | bytes) else string(each, self.answer)
-      for each in found
-      if self.min_score is None or not has(each, 'score') or value(each, 'score') >= self.min_score
-    ]
+    texts = [self._answer(each) for each in found if self._scores_enough(each)]
     return ['A: ' + self._text(text) for text in texts][: self.max_answers]
+
+  def _answer(self, answer: object) -> str:
+    if isinstance(answer, Mapping):
+      return string(answer, self.answer)
+    return string({self.answers: answer}, self.answers)
+
+  def _scores_enough(self, answer: object) -> bool:
+    score = answer.get('score') if isinstance(answer, Mapping) else None
+    return self.min_score is None or not isinstance(score, int | float) or score >= self.min_score
 
   def _text(self, body: str) -> str:
     return html_to_text(body) if self.html else body.strip()

@@ -30,7 +30,7 @@ class Piece:
 class Reader(Protocol):
   """Files -> rows. Readers are frozen dataclasses: their fields are part of a cache's identity.
 
-  `find` and `digest` suit a reader of separate files, and are inherited from here.
+  What is defined here suits a reader of separate files, and is inherited.
   """
 
   def find(self, patterns: str | Sequence[str], root: str, split: str) -> list[str]:
@@ -52,6 +52,10 @@ class Reader(Protocol):
   def rows(self, piece: Piece) -> Iterator[tuple[str, Mapping] | BadRecord]:
     """(place, row) in the order of the file, in bounded memory; broken data is no exception."""
     ...
+
+  def sample(self, pieces: Sequence[Piece]) -> Iterator[tuple[str, Mapping] | BadRecord]:
+    """Some rows, the first to be had, from which to see whether a layout suits them."""
+    return (row for piece in pieces for row in self.rows(piece))
 
 
 class Layout(Protocol):

@@ -58,9 +58,9 @@ def join(root: str, path: str) -> str:
 def _matches(pattern: str) -> list[str]:
   system, path = file_system(pattern)
   try:
-    if glob.has_magic(path):
-      return [_named(system, match) for match in system.glob(path)]
-    return [_named(system, path)] if system.exists(path) else []
+    if system.exists(path):  # before it is taken for a pattern: a name may hold brackets
+      return [_named(system, path)]
+    return [_named(system, match) for match in system.glob(path)] if glob.has_magic(path) else []
   except PermissionError as error:
     raise UserError(f"'{pattern}' cannot be listed: {error}") from error
 
@@ -119,7 +119,7 @@ def digest_of(url: str) -> str:
   return _digest_of(url, stamp(url))
 
 
-@functools.lru_cache(maxsize=None)
+@functools.cache
 def _digest_of(url: str, stamp: str) -> str:
   sha256 = hashlib.sha256()
   with open_stored(url) as file:

@@ -6,7 +6,7 @@ import dataclasses
 import re
 from collections.abc import Mapping
 
-from codemix.data.sources.fields import FieldError, has, label, string, value
+from codemix.data.sources.fields import FieldError, has, is_blank, label, string, value
 from codemix.data.sources.reading import Layout
 from codemix.data.sources.record import BadRecord, Record
 
@@ -38,7 +38,7 @@ class Verified(Layout):
 
   def record(self, place: str, row: Mapping) -> Record | BadRecord:
     try:
-      if self.solution in row and not (row[self.solution] or '').strip():
+      if is_blank(row, self.solution):
         return BadRecord(place, 'no solution', expected=True)
       text = (string(row, self.prompt) if self.prompt else '') + string(row, self.solution)
       language = label(row, self.language, 'language')

@@ -189,6 +189,17 @@ def test_identity_follows_the_files_and_not_where_they_lie(corpus, tmp_path):
   assert corpus.identity('train') != first
 
 
+def test_files_in_several_places_keep_names_that_differ(corpus, tmp_path):
+  import fsspec
+
+  with fsspec.open('memory://bucket-of-identity/part/a.jsonl', 'wb') as file:
+    file.write(b'')
+  remote = dataclasses.replace(corpus, files={'train': '*/a.jsonl'}, root='memory://bucket-of-identity')
+  assert list(remote.identity('train')['files']) == ['a.jsonl']
+  both = Corpus({'train': ['memory://bucket-of-identity/part/a.jsonl', f'{tmp_path}/data/part/a.jsonl']})
+  assert len(both.identity('train')['files']) == 2
+
+
 def test_identity_follows_the_code_of_a_filter_but_not_its_remarks(tmp_path, monkeypatch):
   import importlib
 

@@ -1,8 +1,10 @@
 """Posts.xml: questions with their answers by score, wherever in the file they stand."""
 
+import dataclasses
 import gzip
 import random
 import re
+import sqlite3
 import tracemalloc
 from xml.sax.saxutils import quoteattr
 
@@ -14,6 +16,8 @@ from codemix.data.sources.posts_xml import PostsXml
 from codemix.data.sources.question import Question
 from codemix.data.sources.reading import Piece
 from codemix.data.sources.record import BadRecord
+from codemix.data.sources.template import Template
+from codemix.errors import UserError
 from tests.data.sources.files import gzip_lines, read_good, reasons, write_bytes
 
 FOLDER = 'corpora/stackexchange/matheducators'
@@ -73,6 +77,24 @@ def test_a_broken_post_costs_itself_only(tmp_path):
 def test_posts_need_not_stand_on_lines_of_their_own(tmp_path):
   found = rows_of(tmp_path, [question(1), answer(2, 1)], separator=' ')
   assert [len(row['answers']) for _, row in found] == [1]
+
+
+def test_a_layout_is_tried_before_anything_is_sorted(tmp_path, monkeypatch):
+  rows_of(tmp_path, [question(1), answer(2, 1)])
+  monkeypatch.setattr('codemix.data.sources.posts_xml._database', None)
+  corpus = Corpus({'train': 'site/Posts.xml'}, PostsXml(), Question(), root=str(tmp_path))
+  corpus.check('train')
+  with pytest.raises(UserError, match="'titel'.* Did you mean 'title'"):
+    dataclasses.replace(corpus, layout=Template('{titel}')).check('train')
+
+
+def test_a_full_disk_is_said(tmp_path, monkeypatch):
+  def full(*_):
+    raise sqlite3.OperationalError('database or disk is full')
+
+  monkeypatch.setattr('codemix.data.sources.posts_xml._questions', full)
+  with pytest.raises(UserError, match='disk is full.*TMPDIR'):
+    rows_of(tmp_path, [question(1)])
 
 
 def test_a_file_that_is_cut_short_is_damaged(tmp_path):

@@ -26,6 +26,11 @@ def test_the_root_is_not_put_before_absolute_patterns(tmp_path):
   assert storage.expand(path, '/elsewhere') == [path]
 
 
+def test_a_name_with_brackets_is_a_name(tmp_path):
+  path = write_bytes(tmp_path / 'a[1].txt', b'')
+  assert storage.expand('a[1].txt', str(tmp_path)) == [path]
+
+
 def test_each_pattern_must_match(tmp_path):
   write_bytes(tmp_path / 'a.txt', b'')
   with pytest.raises(UserError, match=r'absent-\*.txt'):
@@ -42,9 +47,7 @@ def test_files_of_another_file_system_are_found_and_read():
   for name in ('1.txt', '2.txt.gz', '3.txt.zst'):
     memory.pipe(f'/bucket-of-storage/{name}', compressed(name, name.encode()))
   urls = storage.expand('*.txt*', 'memory://bucket-of-storage')
-  assert urls == [f'memory://bucket-of-storage/{name}' for name in ('1.txt', '2.txt.gz', '3.txt.zst')] or urls == [
-    f'memory:///bucket-of-storage/{name}' for name in ('1.txt', '2.txt.gz', '3.txt.zst')
-  ]
+  assert [url.rpartition('/')[2] for url in urls] == ['1.txt', '2.txt.gz', '3.txt.zst']
   assert [storage.open_raw(url).read() for url in urls] == [b'1.txt', b'2.txt.gz', b'3.txt.zst']
 
 
@@ -98,7 +101,6 @@ def test_a_long_window_of_zstd_is_read(tmp_path):
   parameters = zstandard.ZstdCompressionParameters(window_log=28, enable_ldm=True)
   data = b'some text ' * 1000
   path = tmp_path / 'a.zst'
-  path.write_bytes(zstandard.ZstdCompressor(compression_params=parameters).compressobj().compress(data))
   compressor = zstandard.ZstdCompressor(compression_params=parameters).compressobj()
   path.write_bytes(compressor.compress(data) + compressor.flush())
   assert storage.open_raw(str(path)).read() == data
