@@ -15,7 +15,7 @@ from codemix.files import read_json
 Say = Callable[[str], None]
 
 LINE_EVERY_S = 15.0
-BAR_EVERY_S = 1.0
+BAR_EVERY_S = 0.5
 
 
 def progress_file(folder: Path, name: str) -> Path:
@@ -110,7 +110,7 @@ def _bar(name: str, watch: Watch) -> Iterator[Callable[[], None]]:
   from rich.progress import BarColumn, Progress, TextColumn
 
   columns = (TextColumn('  {task.description}'), BarColumn(bar_width=20), TextColumn('{task.fields[line]}'))
-  with Progress(*columns, console=Console(file=sys.stderr), transient=True) as bar:
+  with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
     task = bar.add_task(name, total=watch.total or 1, line=watch.line())
 
     def show() -> None:

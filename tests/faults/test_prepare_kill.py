@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import signal
+import subprocess
 import time
 from pathlib import Path
 
@@ -71,18 +72,21 @@ def test_prepare_killed_ten_times_at_random_ends_as_if_it_was_not(workers, raw, 
   assert run(raw, tmp_path / 'timed', *flags).returncode == 0
   seconds = time.monotonic() - began
   rng = random.Random(workers)
-  kills = 0
-  for attempt in range(10):
-    # Each is let go on from where the last one was, so a whole run is reached after some of them.
-    process = start('tests.faults.prepare_driver', raw, tmp_path / f'killed-{attempt // 4}', *flags)
-    time.sleep(rng.uniform(0.3, 0.95) * seconds)
-    process.kill()
-    kills += finish(process).returncode == -signal.SIGKILL
-  assert kills >= 5
-  for folder in sorted(tmp_path.glob('killed-*')):
-    ran = run(raw, folder, *flags)
-    assert ran.returncode == 0, ran.stderr
-    assert files_of(folder) == undisturbed
+  kills, folder = 0, tmp_path / '0'
+  while kills < 10:
+    process = start('tests.faults.prepare_driver', raw, folder, *flags)
+    try:
+      process.wait(rng.uniform(0.5, 1.0) * seconds)
+    except subprocess.TimeoutExpired:
+      process.kill()
+      kills += 1
+    if finish(process).returncode != -signal.SIGKILL:
+      # It was quicker: what the kills before it left has become whole, and the next ones begin anew.
+      assert files_of(folder) == undisturbed
+      seconds, folder = 0.9 * seconds, tmp_path / str(kills)
+  ran = run(raw, folder, *flags)
+  assert ran.returncode == 0, ran.stderr
+  assert files_of(folder) == undisturbed
 
 
 def test_a_prepared_corpus_is_not_written_again(raw, undisturbed, tmp_path):
