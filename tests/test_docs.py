@@ -228,6 +228,8 @@ def default_of(cell: str) -> object:
 def shown(default: object) -> object:
   if default is inspect.Parameter.empty:
     return 'required'
+  if default is dataclasses._HAS_DEFAULT_FACTORY:
+    return {}
   if dataclasses.is_dataclass(default):
     assert default == type(default)()
     return f'{type(default).__name__}()'

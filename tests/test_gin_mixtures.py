@@ -165,7 +165,7 @@ def test_every_source_that_a_named_mixture_draws_is_a_corpus_of_the_study():
 
 
 def test_starcoderdata_has_fewer_languages_in_the_same_ratio():
-  config.parse([STUDY[0], 'sources/slimpajama.gin', 'sources/starcoder.gin'], [])
+  config.parse([STUDY[0], 'sources/slimpajama.gin', 'sources/stack.gin', 'sources/starcoder.gin'], [])
   data = config.build('Data')
   assert len(data.corpora) == 22 + 7
   assert data.corpora['code_c_sharp'].files == {'train': 'c-sharp/*.parquet'}

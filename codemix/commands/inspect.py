@@ -117,8 +117,10 @@ def _stores(arguments: argparse.Namespace) -> Iterator[dict]:
   from codemix.data.store_description import describe, find_tokenizer, first_documents
   from codemix.data.token_store import open_store
 
-  for folder in arguments.store:
-    store = open_store(Path(folder))
+  for folder in map(Path, arguments.store):
+    if not (folder / 'manifest.json').exists():
+      raise UserError(f'{folder} is no token store: there is no manifest.json in it. Name a folder that `codemix prepare` printed.')
+    store = open_store(folder)
     tokenizer = find_tokenizer(store)
     yield {
       **describe(store),

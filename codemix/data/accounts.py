@@ -14,20 +14,22 @@ Accounts are plain data, kept in each shard's file and summed in the manifest:
 
 An amount is {'documents', 'bytes', 'tokens'}; bytes are those of the text in
 UTF-8, tokens have the EOS of each document, also where a filter dropped it.
+Tokens are None where dropped documents were not counted, and in all sums of which
+such an amount is part.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-Amount = dict[str, int]
+Amount = dict[str, int | None]
 
 OTHERS = '(others)'
 MOST_NAMES = 1000  # languages or sets counted by name: there may be as many sources as repositories
 
 
-def amount(documents: int = 0, bytes: int = 0, tokens: int = 0) -> Amount:
-  return {'documents': int(documents), 'bytes': int(bytes), 'tokens': int(tokens)}
+def amount(documents: int = 0, bytes: int = 0, tokens: int | None = 0) -> Amount:
+  return {'documents': int(documents), 'bytes': int(bytes), 'tokens': None if tokens is None else int(tokens)}
 
 
 class Accounts:
@@ -123,7 +125,9 @@ def _largest(amounts: dict[str, Amount]) -> dict[str, Amount]:
 
 
 def plus(a, b):
-  """Sums numbers at the same place of two structures; names that only one has are kept."""
+  """Sums numbers at the same place of two structures; names that only one has are kept, what one does not know no sum knows."""
+  if a is None or b is None:
+    return None
   if isinstance(a, dict):
     return {key: plus(a[key], b[key]) if key in a and key in b else (a if key in a else b)[key] for key in {**a, **b}}
   if isinstance(a, list):

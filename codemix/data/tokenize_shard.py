@@ -74,7 +74,9 @@ class _ShardInWork:
 
   def write(self) -> None:
     try:
-      for batch, encoded in _encoded(_batches(self._documents()), self.step.tokenizer):
+      for batch, encoded in _encoded(
+        _batches(self._documents()), self.step.tokenizer, self.step.corpus.count_dropped_tokens
+      ):
         self._add(batch, encoded)
         self.reporter.update(self.accounts.documents, self.accounts.bytes)
       self._finish()
@@ -109,20 +111,19 @@ class _ShardInWork:
     counted[bad.reason] = counted.get(bad.reason, 0) + 1
     self.quarantine.add(bad)
 
-  def _add(self, batch: Batch, encoded: list[list[int]]) -> None:
+  def _add(self, batch: Batch, encoded: list[list[int] | None]) -> None:
     """Writes the documents that are kept, and books all."""
     eos = self.step.tokenizer.eos_id
     streams, rows, digests = [], [], []
-    booked: dict[tuple, list[int]] = {}
+    booked: dict[tuple, accounts.Amount] = {}
     for (record, dropped_by, reason), ids in zip(batch, encoded, strict=True):
-      ids.append(eos)
+      if ids is not None:
+        ids.append(eos)
       text = record.text
       size = len(text) if text.isascii() else len(text.encode('utf-8', 'surrogatepass'))
       key = (dropped_by, reason, '') if dropped_by >= 0 else (-1, record.language, record.source)
-      entry = booked.setdefault(key, [0, 0, 0])
-      entry[0] += 1
-      entry[1] += size
-      entry[2] += len(ids)
+      this = accounts.amount(1, size, None if ids is None else len(ids))
+      booked[key] = accounts.plus(booked[key], this) if key in booked else this
       if dropped_by < 0:
         streams.append(np.array(ids, self.dtype))
         rows.append(self._row(record, size))
@@ -133,11 +134,11 @@ class _ShardInWork:
       self.writer.add(streams, np.array(rows, np.int64))
     if self.digests:
       self.digests.add(digests)
-    for (dropped_by, one, other), counts in booked.items():
+    for (dropped_by, one, other), documents in booked.items():
       if dropped_by >= 0:
-        self.accounts.drop(dropped_by, one, accounts.amount(*counts))
+        self.accounts.drop(dropped_by, one, documents)
       else:
-        self.accounts.keep(one, other, accounts.amount(*counts))
+        self.accounts.keep(one, other, documents)
 
   def _row(self, record: Record, size: int) -> tuple[int, ...]:
     if not self.digests:
@@ -218,13 +219,19 @@ def _batches(documents: Iterable[tuple[Record, int, str]]) -> Iterator[Batch]:
     yield batch
 
 
-def _encoded(batches: Iterable[Batch], tokenizer: Tokenizer) -> Iterator[tuple[Batch, list[list[int]]]]:
-  """Each batch with its ids; while one is encoded, the next is read and the last one written.
+def _encoded(
+  batches: Iterable[Batch], tokenizer: Tokenizer, count_dropped: bool
+) -> Iterator[tuple[Batch, list[list[int] | None]]]:
+  """Each batch with its ids, None for what is dropped and not counted; while one is encoded, the next is read and the last one written.
 
   The tokenizer's threads hold no lock of Python's, and on many cores would
   wait for the reading most of the time.
   """
-  encode = lambda batch: tokenizer.encode_batch([record.text for record, _, _ in batch])
+  def encode(batch: Batch) -> list[list[int] | None]:
+    counted = [record.text for record, dropped_by, _ in batch if dropped_by < 0 or count_dropped]
+    ids = iter(tokenizer.encode_batch(counted))
+    return [next(ids) if dropped_by < 0 or count_dropped else None for _, dropped_by, _ in batch]
+
   with concurrent.futures.ThreadPoolExecutor(1) as thread:
     before = None
     for batch in batches:

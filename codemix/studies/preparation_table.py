@@ -91,4 +91,4 @@ def _table(first: str, *numbers: str) -> Table:
 
 
 def _amount(amount: dict) -> tuple[str, str, str]:
-  return f'{amount["documents"]:,}', f'{amount["bytes"]:,}', f'{amount["tokens"]:,}'
+  return f'{amount["documents"]:,}', f'{amount["bytes"]:,}', formatting.integer(amount['tokens'])

@@ -57,6 +57,20 @@ def test_filters_leave_what_they_should(raw, tmp_path):
   assert documents(store) == [text for text in TEXTS if kept_by_filters(text)]
 
 
+def test_what_is_dropped_need_not_be_tokenized_and_the_accounts_then_say_so(raw, tmp_path):
+  counted = prepared(data(tmp_path / 'a', corpus(raw, filters=FILTERS)))
+  uncounted = prepared(data(tmp_path / 'b', corpus(raw, filters=FILTERS, count_dropped_tokens=False)))
+  assert uncounted.digest == counted.digest
+  known, unknown = (store.manifest['accounts']['filters'] for store in (counted, uncounted))
+  assert any(line['dropped'] for line in known)
+  for line, other in zip(known, unknown, strict=True):
+    for side in ('before', 'after'):
+      assert {**line[side], 'tokens': None} == {**other[side], 'tokens': None}
+  assert unknown[0]['before']['tokens'] is None
+  assert unknown[-1]['after'] == known[-1]['after']
+  assert uncounted.manifest['accounts']['kept'] == counted.manifest['accounts']['kept']
+
+
 @pytest.mark.parametrize('filters', [FILTERS, (*FILTERS, ExactDuplicates())], ids=['filters', 'and duplicates'])
 def test_accounts_add_up(raw, tmp_path, filters):
   write_lines(raw, [*FILES, TEXTS[10:20], TEXTS[:2]])

@@ -37,6 +37,8 @@ class Corpus:
     validation_share: share of the documents of 'train' that are set apart as 'validation', where
       `files` has no such split: by a digest of the text, so that copies stay together and the
       order and division of the files do not matter.
+    count_dropped_tokens: also documents that a filter drops are tokenized, so that the accounts
+      know their tokens. False where a filter takes a small part out of a large corpus.
     max_bad_share: more broken records than this share end `prepare`.
     name: the `source` of records to which the layout gives none.
   """
@@ -47,6 +49,7 @@ class Corpus:
   filters: tuple[Filter, ...] = ()
   root: str = ''
   validation_share: float = 0.0
+  count_dropped_tokens: bool = True
   max_bad_share: float = 0.01
   name: str = ''
 

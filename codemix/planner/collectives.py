@@ -1,0 +1,171 @@
+"""What a compiled step sends between chips: collectives by kind, with their bytes and their links."""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+from collections.abc import Iterable, Iterator, Sequence
+
+import numpy as np
+
+from codemix.planner.groups import groups_of
+from codemix.planner.hlo import Computation, Instruction, Program
+
+KINDS = (
+  'all-gather',
+  'all-reduce',
+  'reduce-scatter',
+  'all-to-all',
+  'ragged-all-to-all',
+  'collective-permute',
+  'collective-broadcast',
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class Place:
+  """Where a device sits.
+
+  Attributes:
+    slice: number of its slice.
+    coordinates: in the slice's torus; empty where there is none.
+  """
+
+  slice: int
+  coordinates: tuple[int, ...]
+
+
+@dataclasses.dataclass(frozen=True)
+class Collective:
+  """One collective of a step.
+
+  Attributes:
+    kind: of KINDS.
+    times: how often a step runs it.
+    input_bytes: what one chip gives to it.
+    chips: that take part in one group, of one slice.
+    slices: over which a group reaches.
+    sides: of the torus along which a group reaches, by number.
+  """
+
+  kind: str
+  times: float
+  input_bytes: int
+  chips: int
+  slices: int
+  sides: tuple[int, ...]
+
+  def sent_over_links(self) -> float:
+    """Bytes that one chip sends inside its slice in a step."""
+    return self.times * _sent(self.kind, self.input_bytes, self.chips)
+
+  def sent_over_network(self) -> float:
+    """Bytes that one chip sends to other slices in a step.
+
+    Over several slices the inside is done first: a reduction leaves each chip of a slice a share,
+    and only that goes over the network (a gather the other way about).
+    """
+    inside = 1 if self.kind in ('all-gather', 'collective-permute') else self.chips
+    return self.times * _sent(self.kind, self.input_bytes / inside, self.slices)
+
+
+def _sent(kind: str, input_bytes: float, members: int) -> float:
+  """Bytes that each of `members` sends where no more is sent than must be.
+
+  The ring algorithms: Thakur, Rabenseifner and Gropp, "Optimization of Collective Communication
+  Operations in MPICH" (2005), sections 4.1 to 4.5.
+  """
+  if members < 2:
+    return 0.0
+  others = members - 1
+  if kind == 'all-gather':
+    return input_bytes * others
+  if kind == 'all-reduce':
+    return 2 * input_bytes * others / members
+  if kind in ('collective-permute', 'collective-broadcast'):
+    return float(input_bytes)
+  return input_bytes * others / members
+
+
+def collectives_of(program: Program, places: Sequence[Place]) -> list[Collective]:
+  """Every collective of a compiled program.
+
+  Args:
+    places: of the devices, in the order of the program's device assignment (that of the mesh).
+  """
+  found = []
+  for run in program.runs():
+    channels = set()
+    for kind, instruction, within in _in_computation(program, run.computation):
+      # The TPU compiler cuts a collective into pieces that lie in several fusions, to overlap it
+      # with what these compute; all pieces bear its channel.
+      channel = _channel(instruction)
+      if channel is None or channel not in channels:
+        channels.add(channel)
+        found.append(_collective(kind, instruction, within, run.times, places))
+  return found
+
+
+def _in_computation(
+  program: Program, computation: Computation
+) -> Iterator[tuple[str, Instruction, Computation]]:
+  for instruction in computation.instructions.values():
+    kind = instruction.opcode.removesuffix('-start')
+    if kind in KINDS:
+      # The TPU compiler's fusion of an all-reduce with the slice that each chip keeps of it.
+      scatters = kind == 'all-reduce' and computation.name.startswith('all-reduce-scatter')
+      yield 'reduce-scatter' if scatters else kind, instruction, computation
+    elif instruction.opcode in ('fusion', 'async-start') and (called := instruction.called('calls')):
+      yield from _in_computation(program, program.computations[called])
+
+
+def _channel(instruction: Instruction) -> str | None:
+  _, found, rest = instruction.attributes.partition('channel_id=')
+  return rest.split(',')[0].strip() if found else None
+
+
+def _collective(
+  kind: str, instruction: Instruction, within: Computation, times: float, places: Sequence[Place]
+) -> Collective:
+  given = [within.instructions[name] for name in instruction.operands if name in within.instructions]
+  input_bytes = sum(shape.bytes for operand in given for shape in operand.shapes)
+  groups = groups_of(instruction.attributes, len(places))
+  members = [places[i] for i in (_widest(groups, places) if groups is not None else range(len(places)))]
+  slices = {place.slice for place in members}
+  in_one = [place.coordinates for place in members if place.slice == members[0].slice]
+  sides = tuple(side for side, along in enumerate(zip(*in_one, strict=True)) if len(set(along)) > 1)
+  return Collective(kind, times, input_bytes, len(in_one), len(slices), sides)
+
+
+def _widest(groups: np.ndarray, places: Sequence[Place]) -> np.ndarray:
+  """The group that reaches over most slices: the others wait for it."""
+  return max(groups, key=lambda group: len({places[i].slice for i in group}))
+
+
+@dataclasses.dataclass(frozen=True)
+class Traffic:
+  """All collectives of one kind over one kind of link.
+
+  Attributes:
+    kind: of KINDS.
+    over: 'links' (inside a slice) or 'network' (between slices).
+    count: how many a step runs.
+    sent_bytes: that one chip sends.
+  """
+
+  kind: str
+  over: str
+  count: int
+  sent_bytes: float
+
+
+def by_kind(collectives: Iterable[Collective]) -> list[Traffic]:
+  """Sums by kind, the most bytes first."""
+  listed = list(collectives)
+  sums = []
+  for kind, over in itertools.product(KINDS, ('links', 'network')):
+    members = [c for c in listed if c.kind == kind and (c.slices > 1 if over == 'network' else c.chips > 1)]
+    sent = sum(c.sent_over_network() if over == 'network' else c.sent_over_links() for c in members)
+    if members:
+      sums.append(Traffic(kind, over, round(sum(c.times for c in members)), sent))
+  return sorted(sums, key=lambda traffic: -traffic.sent_bytes)

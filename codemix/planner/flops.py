@@ -1,0 +1,59 @@
+"""FLOPs that a traced step executes: its matmuls, loops as often as they run, recomputation included.
+
+XLA's own count takes the body of a loop once, and knows nothing of what is inside a kernel.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from typing import Any
+
+from jax.extend import core
+
+
+def matmul_flops(jaxpr: core.ClosedJaxpr | core.Jaxpr) -> float:
+  """FLOPs of all matmuls of all devices, 2 per multiply-add; of a kernel, what it declares.
+
+  Of a conditional the branch with most counts; a loop of unknown length counts as one.
+  """
+  total = 0.0
+  for equation in getattr(jaxpr, 'jaxpr', jaxpr).eqns:
+    name, settings = equation.primitive.name, equation.params
+    if name == 'dot_general':
+      total += _dot(equation)
+    elif name == 'pallas_call':
+      total += _kernel(settings)
+    elif name == 'cond':
+      total += max(map(matmul_flops, settings['branches']))
+    else:
+      times = settings['length'] if name == 'scan' else _devices(settings) if name == 'shard_map' else 1
+      total += times * sum(map(matmul_flops, _inner(settings)))
+  return total
+
+
+def _dot(equation: Any) -> float:
+  (contracted, _), _ = equation.params['dimension_numbers']
+  left = equation.invars[0].aval.shape
+  return 2.0 * math.prod(equation.outvars[0].aval.shape) * math.prod(left[axis] for axis in contracted)
+
+
+def _kernel(settings: dict) -> float:
+  """What the kernel says of itself; else its body at every point of its grid."""
+  declared = settings.get('cost_estimate')
+  if declared is not None:
+    return float(declared.flops)
+  return math.prod(settings['grid_mapping'].grid) * matmul_flops(settings['jaxpr'])
+
+
+def _devices(settings: dict) -> int:
+  """Of a `shard_map`, whose body is what one device does."""
+  sizes = settings['mesh'].shape
+  return math.prod(sizes[axis] for axis in settings.get('manual_axes', sizes))
+
+
+def _inner(settings: dict) -> Iterator[core.Jaxpr | core.ClosedJaxpr]:
+  for value in settings.values():
+    for item in value if isinstance(value, (tuple, list)) else (value,):
+      if isinstance(item, (core.Jaxpr, core.ClosedJaxpr)):
+        yield item
