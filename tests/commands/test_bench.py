@@ -7,12 +7,12 @@ from codemix.cli import main
 
 
 def test_every_figure_of_the_data_benchmark_is_measured(capsys, tmp_path):
-  sizes = ('--size=tokens=3_000_000', '--size=batches=40')
+  sizes = ('--size=tokens=3_000_000', '--size=batches=40', '--size=text_bytes=1_000_000', '--size=repeats=1')
   assert main(['bench', 'data', f'--folder={tmp_path}', '--format=json', *sizes]) == 0
   said = json.loads(capsys.readouterr().out)
   assert said['size']['batches'] == 40
   figures = {figure['name']: figure for figure in said['figures']}
-  for name in ('rows from a cold cache', 'rows, one process', 'position of a step'):
+  for name in ('rows from a cold cache', 'rows, one process', 'position of a step', 'prepare to the tokenizer alone'):
     assert figures[name]['value'] > 0
   assert list(tmp_path.iterdir()) == []
 

@@ -1,0 +1,76 @@
+"""The stages of a study and how long they are, by arithmetic: no source need exist."""
+
+from __future__ import annotations
+
+import dataclasses
+
+from codemix.planner.programs import EVALUATE, TRAIN, Step
+from codemix.studies.planning import scored_names
+from codemix.studies.recipe import Recipe, Study
+from codemix.training.runtime import Runtime
+from codemix.training.stage import Stage
+from codemix.training.train_state import state_bytes
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class PlannedStage:
+  """A stage that is trained once, for all recipes that begin alike.
+
+  Attributes:
+    path: names of the stages up to this one.
+    recipes: those that have it.
+    recipe: one of them; all agree on what the stage is.
+    stage: as written.
+    steps: of the stage.
+  """
+
+  path: tuple[str, ...]
+  recipes: list[str]
+  recipe: Recipe
+  stage: Stage
+  steps: int
+
+  @property
+  def tokens(self) -> int:
+    return self.steps * self.stage.batch * self.recipe.length
+
+  def train_step(self) -> Step:
+    return Step(TRAIN, self.recipe.model, self.recipe.optimizer, self.stage.batch, self.recipe.length)
+
+  def checkpoint_bytes(self) -> int:
+    """Of one checkpoint, before compression."""
+    return state_bytes(self.recipe.model, self.recipe.optimizer)
+
+  def checkpoints_written(self, runtime: Runtime) -> int:
+    return -(-self.steps // runtime.save_every)
+
+  def checkpoints_kept(self, runtime: Runtime) -> int:
+    """While it trains, the one that is being written left out."""
+    written = self.checkpoints_written(runtime)
+    return written if runtime.keep is None else min(runtime.keep, written)
+
+
+def planned_stages(study: Study) -> list[PlannedStage]:
+  """Each distinct stage once, recipe by recipe.
+
+  Raises:
+    UserError: a stage that is shorter than a step.
+  """
+  planned: dict[str, PlannedStage] = {}
+  for name, recipe in study.recipes.items():
+    lineage, path = repr((recipe.model, recipe.optimizer, recipe.length, recipe.seed)), ()
+    for stage in recipe.stages:
+      # A stage's name and the grouping of its mixture do not change what is trained.
+      lineage += repr((stage.describe(), stage.mixtures().describe(stage.tokens)))
+      path += (stage.name,)
+      if lineage not in planned:
+        planned[lineage] = PlannedStage(path, [], recipe, stage, stage.steps(recipe.length))
+      planned[lineage].recipes.append(name)
+  return list(planned.values())
+
+
+def distinct_steps(study: Study, stages: list[PlannedStage]) -> list[Step]:
+  """Every program that the stages run: train steps, and where anything is scored, evaluation steps."""
+  trained = list(dict.fromkeys(stage.train_step() for stage in stages))
+  scored = [dataclasses.replace(step, kind=EVALUATE) for step in trained] if scored_names(study) else []
+  return [*trained, *scored]
