@@ -17,6 +17,7 @@ LAYERS = (
   ('data', 'models', 'parallel', 'checkpoints', 'sandbox'),
   ('training', 'evaluation'),
   ('studies', 'contamination', 'benchmarks'),
+  ('planner',),
   ('configurables', 'config', 'commands'),
   ('cli', '__main__', '__init__'),
 )

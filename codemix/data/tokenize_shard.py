@@ -5,14 +5,16 @@ from __future__ import annotations
 import concurrent.futures
 import dataclasses
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 
 from codemix.data import accounts, token_store
 from codemix.data.accounts import Accounts
 from codemix.data.deduplicate import DigestWriter
+from codemix.data.filters import Filter
 from codemix.data.quarantine import Quarantine, check_bad_share
 from codemix.data.shard_writer import ShardWriter, writing_shard
 from codemix.data.shards import Shard
@@ -25,8 +27,11 @@ from codemix.files import writing
 # Text encoded at a time: enough to keep the tokenizer's threads busy; its memory is about 100 times this.
 BATCH_CHARACTERS = 2**20
 BATCH_DOCUMENTS = 4096
+JUDGED_TOGETHER = 64  # documents, by a filter that can judge several
 ENOUGH_RECORDS = 1000  # of a shard, before its share of bad ones says anything
 REPORT_S = 1.0
+
+Item = TypeVar('Item')
 
 
 @dataclasses.dataclass(frozen=True)
@@ -88,6 +93,10 @@ class _ShardInWork:
 
   def _documents(self) -> Iterator[tuple[Record, int, str]]:
     """(record, number of the filter that drops it or -1, its reason)."""
+    return _judged(self._records(), self.filters)
+
+  def _records(self) -> Iterator[Record]:
+    """The documents of the shard; what is none of them is booked."""
     for piece, size in zip(self.shard.pieces, self.shard.size, strict=True):
       for item in self.step.corpus.records(piece, self.step.split):
         self.accounts.records += 1
@@ -97,14 +106,8 @@ class _ShardInWork:
           self.accounts.empty += 1
         else:
           self.accounts.with_nul += '\0' in item.text
-          yield item, *self._dropped_by(item)
+          yield item
       self.reporter.read += size
-
-  def _dropped_by(self, record: Record) -> tuple[int, str]:
-    for index, filter in enumerate(self.filters):
-      if (reason := filter.reason(record)) is not None:
-        return index, reason
-    return -1, ''
 
   def _set_aside(self, bad: BadRecord) -> None:
     counted = self.accounts.passed_over if bad.expected else self.accounts.bad
@@ -207,16 +210,43 @@ def is_corpus_wide(filter: object) -> bool:
   return getattr(filter, 'corpus_wide', False)
 
 
+def _judged(records: Iterable[Record], filters: Sequence[Filter]) -> Iterator[tuple[Record, int, str]]:
+  """Each record with the number of the first filter that drops it, or -1, and its reason.
+
+  A filter with `reasons` judges several records together: one that runs
+  programs keeps all cores busy with them.
+  """
+  together = JUDGED_TOGETHER if any(hasattr(filter, 'reasons') for filter in filters) else 1
+  for block in _blocks(records, lambda record: len(record.text), together):
+    verdicts = [(-1, '')] * len(block)
+    for index, filter in enumerate(filters):
+      left = [at for at, (dropped_by, _) in enumerate(verdicts) if dropped_by < 0]
+      for at, reason in zip(left, _reasons(filter, [block[at] for at in left]), strict=True):
+        if reason is not None:
+          verdicts[at] = (index, reason)
+    for record, verdict in zip(block, verdicts, strict=True):
+      yield record, *verdict
+
+
+def _reasons(filter: Filter, records: list[Record]) -> list[str | None]:
+  return filter.reasons(records) if hasattr(filter, 'reasons') else [filter.reason(record) for record in records]
+
+
 def _batches(documents: Iterable[tuple[Record, int, str]]) -> Iterator[Batch]:
-  batch, characters = [], 0
-  for document in documents:
-    batch.append(document)
-    characters += len(document[0].text)
-    if characters >= BATCH_CHARACTERS or len(batch) >= BATCH_DOCUMENTS:
-      yield batch
-      batch, characters = [], 0
-  if batch:
-    yield batch
+  return _blocks(documents, lambda document: len(document[0].text), BATCH_DOCUMENTS)
+
+
+def _blocks(items: Iterable[Item], characters_of: Callable[[Item], int], most: int) -> Iterator[list[Item]]:
+  """Items in their order, together as long as they are few and short."""
+  block, characters = [], 0
+  for item in items:
+    block.append(item)
+    characters += characters_of(item)
+    if characters >= BATCH_CHARACTERS or len(block) >= most:
+      yield block
+      block, characters = [], 0
+  if block:
+    yield block
 
 
 def _encoded(

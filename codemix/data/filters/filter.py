@@ -13,6 +13,9 @@ if TYPE_CHECKING:
 class Filter(Protocol):
   """Keeps a record or says why not; plain data, so that it can be hashed and sent to workers.
 
+  One that is better asked about several records at a time may have a method
+  `reasons(records)` besides, which gives a list.
+
   Attributes:
     name: for a person, in the manifest: what is kept or dropped.
   """

@@ -49,10 +49,11 @@ class Verified(Layout):
 
   def _program(self, row: Mapping, text: str, language: str) -> str:
     test = string(row, self.test) if self.test else ''
-    program = f'{text}\n{test}' if test else text
     if language.lower() == 'python' and self.entry_point and re.search(r'^def check\(', test, re.M):
-      program += f'\n\ncheck({string(row, self.entry_point)})\n'
-    return program
+      # Taken before the tests are defined: a few functions under test are called `check` themselves.
+      candidate = f'_candidate = {string(row, self.entry_point)}'
+      return f'{text}\n\n{candidate}\n\n{test}\n\ncheck(_candidate)\n'
+    return f'{text}\n{test}' if test else text
 
 
 @dataclasses.dataclass(frozen=True)
