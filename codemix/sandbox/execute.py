@@ -90,8 +90,10 @@ def execute_all(
 
 
 def in_threads(function: Callable[[Item], Result], items: Iterable[Item], jobs: int | None = None) -> list[Result]:
-  """`function` of each item, in their order, `jobs` at a time (None: one per core)."""
-  with concurrent.futures.ThreadPoolExecutor(jobs or os.cpu_count()) as threads:
+  """`function` of each item, in their order, `jobs` at a time (None: one per core that this process has)."""
+  # Where worker processes share the cores, this is where each is told its part of them.
+  cores = int(os.environ.get('RAYON_NUM_THREADS', '0')) or os.cpu_count()
+  with concurrent.futures.ThreadPoolExecutor(jobs or cores) as threads:
     futures = [threads.submit(function, item) for item in items]
     try:
       return [future.result() for future in futures]

@@ -12,7 +12,7 @@ import pytest
 
 from codemix.errors import UserError
 from codemix.sandbox import bubblewrap, supervise
-from codemix.sandbox.execute import execute, execute_all
+from codemix.sandbox.execute import execute, execute_all, in_threads
 from codemix.sandbox.limits import Limits
 
 
@@ -186,3 +186,18 @@ def test_unsafe_programs_leave_no_folder_and_no_group(tmp_path, monkeypatch):
 def test_a_limit_that_makes_no_sense_is_named(name, value):
   with pytest.raises(UserError, match=f'Limits.{name} is '):
     Limits(**{name: value})
+
+
+def test_a_worker_process_runs_as_many_programs_at_a_time_as_it_has_cores(monkeypatch):
+  at_once = []
+
+  def slow(item: int) -> int:
+    at_once.append(1)
+    found = len(at_once)
+    time.sleep(0.05)
+    at_once.pop()
+    return found
+
+  monkeypatch.setenv('RAYON_NUM_THREADS', '3')
+  assert max(in_threads(slow, range(12))) == 3
+  assert max(in_threads(slow, range(4), jobs=1)) == 1
