@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Mapping
 from fractions import Fraction
 from typing import TextIO
 
@@ -77,11 +78,22 @@ def show_scores(stage_plan: StagePlan, evaluation: dict) -> None:
     _console(sys.stderr).print(f'  held-out bits per byte after {stage_plan.stage.name}: {scores}')
 
 
-def mixture_tree(mixture: Mixture, tokens: int, share: Fraction = Fraction(1)) -> Tree:
-  """A mixture as a tree with the share and the loss tokens of each node."""
-  tree = Tree(f'{mixture.name} {float(share):.2%}, {formatting.tokens(float(share) * tokens)} tokens')
+def mixture_tree(
+  mixture: Mixture, tokens: int, source_tokens: Mapping[str, int | None], share: Fraction = Fraction(1)
+) -> Tree:
+  """A mixture as a tree with the share and the loss tokens of each node, and the epochs of each source.
+
+  Args:
+    tokens: of the stage.
+    source_tokens: of one epoch of each source; None where that is not known.
+    share: of the stage that the mixture has.
+  """
+  label = f'{mixture.name} {float(share):.2%}, {formatting.tokens(float(share) * tokens)} tokens'
+  if not mixture.parts and source_tokens.get(mixture.name):
+    label += f', {float(share) * tokens / source_tokens[mixture.name]:.3f} epochs'
+  tree = Tree(label)
   for part in mixture.parts:
-    tree.add(mixture_tree(part, tokens, share * part.weight))
+    tree.add(mixture_tree(part, tokens, source_tokens, share * part.weight))
   return tree
 
 
@@ -110,9 +122,10 @@ def _stage_tree(plan: StudyPlan, node: StagePlan) -> Tree:
     f'[bold]{node.stage.name}[/bold] {node.hash[:12]}: {node.steps:,} steps of {node.stage.batch} x {node.length:,} '
     f'= {node.tokens:,} tokens{remainder}'
   )
+  epoch = {d.source: d.source_rows and d.source_rows * node.length for d in node.draws}
   for part in node.mixture().parts:
     if len(list(part.leaves())) > 1:  # the table below tells of the rest
-      tree.add(mixture_tree(part, node.tokens, part.weight))
+      tree.add(mixture_tree(part, node.tokens, epoch, part.weight))
   for line in _changes(node):
     tree.add(line)
   tree.add(draws_table(node))
