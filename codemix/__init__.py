@@ -23,6 +23,7 @@ _HOME = {
   'Recipe': 'codemix.studies.recipe',
   'run_study': 'codemix.studies.runner',
   'Runtime': 'codemix.training.runtime',
+  'ShardingRules': 'codemix.parallel.sharding',
   'Stage': 'codemix.training.stage',
   'Study': 'codemix.studies.recipe',
   'UserError': 'codemix.errors',

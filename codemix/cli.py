@@ -22,6 +22,10 @@ VERBS = {
     'train the byte-level BPE tokenizer that Data.tokenizer names, or describe it',
     'codemix tokenizer train --gin_file=studies/quickstart.gin',
   ),
+  'plan': (
+    'compile every stage for a topology that is not here: memory, time, chip-hours',
+    'codemix plan --gin_file=recipes/balanced_to_text.gin --gin_file=scales/470m.gin --gin_file=runtimes/tpu_pod.gin --topology=v5e:16x16',
+  ),
   'train': (
     'train the stages of one recipe, and evaluate each',
     'codemix train --gin_file=recipes/balanced_to_text.gin',

@@ -52,6 +52,7 @@ from codemix.data.sources.whole_files import WholeFiles
 from codemix.data.workers import Beam, InProcess, Processes
 from codemix.models.config import ModelConfig
 from codemix.parallel.mesh import MeshConfig
+from codemix.parallel.sharding import ShardingRules
 from codemix.sandbox.limits import Limits
 from codemix.sandbox.verified import PassesTests
 from codemix.studies.recipe import Recipe, Study
@@ -72,7 +73,7 @@ _MIXTURES = (MixtureSchedule, additive_tokens, by_documents, competitive, in_rat
 _CONTAMINATION = (Contamination, EvaluationSet, ItemLayout, CodeWindows, WordWindows)
 _TRAINING = (
   *(Constant, LinearTo, WarmupCosine, WarmupStableDecay),
-  *(Handoff, Stage, Optimizer, ModelConfig, MeshConfig, Runtime, Recipe, Study, sweep),
+  *(Handoff, Stage, Optimizer, ModelConfig, MeshConfig, ShardingRules, Runtime, Recipe, Study, sweep),
 )
 
 for _configurable in (*_DATA, *_MIXTURES, *_CONTAMINATION, *_TRAINING):

@@ -13,7 +13,7 @@ from pathlib import Path
 from codemix.commands.experiment import add_format_argument, show_line
 from codemix.errors import UserError, nearest
 
-BENCHMARKS = ('data',)  # modules of codemix.benchmarks, each with Size and measure(folder, size)
+BENCHMARKS = ('attention', 'data')  # modules of codemix.benchmarks, each with Size and measure(folder, size)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -67,7 +67,7 @@ def score_documents(
   """
   ends = store.document_ends
   nats = np.zeros(len(ends))
-  evaluate = _make_evaluate(model, mesh)
+  evaluate = make_evaluate(model, mesh)
   for rows, owners in _batches(store, ends, length, batch, bos_id):
     nll_BxL = np.asarray(evaluate(params, _on_devices(rows, mesh)))
     np.add.at(nats, owners, nll_BxL.astype(np.float64))
@@ -75,7 +75,8 @@ def score_documents(
 
 
 @functools.cache
-def _make_evaluate(model: ModelConfig, mesh: Mesh):
+def make_evaluate(model: ModelConfig, mesh: Mesh):
+  """The jitted scoring of a batch: (params, batch) -> nats of each position, float32 [B, L], 0 where it has no weight."""
   def nll(params: decoder.Params, batch: dict[str, jax.Array]) -> jax.Array:
     _, nll_BxL = decoder.token_losses(model, params, batch, mesh=mesh)
     return nll_BxL * batch['weights']

@@ -15,8 +15,14 @@ CHOICES = {
   'block': ('parallel', 'serial'),
   'norm': ('layernorm', 'rmsnorm'),
   'dtype': ('bfloat16', 'float32'),
-  'remat': ('none', 'block', 'dots'),
+  'remat': ('none', 'dots', 'attention', 'context', 'block'),
 }
+
+
+# How the same numbers are computed: in what portions, and what is computed twice. They change results
+# by the order of sums alone, as another number of devices does, and so a stage may be begun with one
+# value and gone on with another.
+EXECUTION = ('remat', 'scan', 'loss_chunk')
 
 
 @dataclasses.dataclass(frozen=True)
@@ -41,9 +47,14 @@ class ModelConfig:
     logit_scale: factor on the logits.
     norm_epsilon: added to the variance in each norm.
     dtype: of activations and of matmul inputs; parameters are always float32.
-    remat: what the backward pass recomputes. 'none': nothing; 'dots': all but the matmuls with
-      weights; 'block': each block from its input (least memory).
-    attention: name of an implementation in `codemix.models.attention`.
+    remat: what the backward pass recomputes, from least to most, and from most memory to least.
+      'none': nothing; 'dots': all but the matmuls with weights; 'attention': all of a block but its
+      queries, keys, values and attention's result; 'context': all but attention's result; 'block':
+      each block from its input.
+    scan: whether one compiled block is gone through layer by layer; else every layer is compiled by
+      itself, which takes longer and may run faster.
+    attention: name of an implementation in `codemix.models.attention`, or 'auto': what suits the
+      devices and the length.
     loss_chunk: sequence positions whose logits are in memory at once.
     z_loss: weight of log(Z)^2 in the loss (PaLM, arXiv:2204.02311, section 5, uses 1e-4).
 
@@ -68,7 +79,8 @@ class ModelConfig:
   norm_epsilon: float = 1e-5
   dtype: str = 'bfloat16'
   remat: str = 'none'
-  attention: str = 'xla'
+  scan: bool = True
+  attention: str = 'auto'
   loss_chunk: int = 256
   z_loss: float = 0.0
 
@@ -80,7 +92,7 @@ class ModelConfig:
     for name in ('rope_theta', 'logit_scale', 'norm_epsilon'):
       self._require_number(name, above_zero=True)
     self._require_number('z_loss', above_zero=False)
-    for name in ('tied', 'qk_norm', 'document_mask'):
+    for name in ('tied', 'qk_norm', 'document_mask', 'scan'):
       if not isinstance(getattr(self, name), bool):
         raise UserError(f'ModelConfig.{name} is {getattr(self, name)!r}: write True or False.')
     for name, choices in CHOICES.items():
@@ -98,6 +110,10 @@ class ModelConfig:
   @property
   def key_value_heads(self) -> int:
     return self.heads if self.kv_heads is None else self.kv_heads
+
+  def identity(self) -> dict[str, object]:
+    """What decides the model's numbers, as plain data: all but `EXECUTION`."""
+    return {k: v for k, v in dataclasses.asdict(self).items() if k not in EXECUTION}
 
   def parameter_count(self) -> dict[str, int]:
     """Parameters by part: embedding, attention, ffn, norm, head (0 where tied), and total."""

@@ -4,7 +4,7 @@ Shapes: B rows of L tokens, N = B * L tokens of all rows, D width, F FFN width, 
 key/value heads, K head size, V vocabulary. Every parameter is float32 and names its axes in its
 metadata (`axes`); those of the blocks are stacked along a leading axis 'layers', and the call scans
 over it. Blocks work on tokens without regard to rows: CPUs multiply matrices of two axes, and
-differentiate them, twice as fast as those of three.
+differentiate them, twice as fast as those of three. Only `Attend` sees rows.
 """
 
 from __future__ import annotations
@@ -16,12 +16,14 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 from flax import nnx
+from jax.ad_checkpoint import checkpoint_name
 from jax.sharding import Mesh
 
 from codemix.models import attention, rotary
 from codemix.models.config import ModelConfig
 from codemix.models.loss import chunked_cross_entropy
-from codemix.parallel.sharding import constrain
+from codemix.parallel.sharding import RULES, ShardingRules, constrain
+from codemix.parallel.tokens import check_rows, rows_from_tokens, tokens_from_rows
 
 Params = dict[str, Any]  # nested dicts of float32 arrays
 
@@ -71,21 +73,22 @@ class Attention(nnx.Module):
       self.key_norm = Norm(config, kv_heads=G, head_dim=K)
 
   def __call__(self, x_NxD, turns, attend: Attend, cache):
-    B, L = turns[0].shape[:2]
+    N = len(x_NxD)
 
-    def heads(x_NxD, weight_DxHxK):
+    def heads(name, weight_DxHxK):
       D, H, K = weight_DxHxK.shape
-      return (x_NxD @ weight_DxHxK.reshape(D, H * K).astype(x_NxD.dtype)).reshape(B, L, H, K)
+      x_NxHK = x_NxD @ weight_DxHxK.reshape(D, H * K).astype(x_NxD.dtype)
+      return checkpoint_name(x_NxHK, name).reshape(N, H, K)
 
     paired = rotary.halves_from_pairs
-    q, k = heads(x_NxD, paired(self.query[...])), heads(x_NxD, paired(self.key[...]))
-    v = heads(x_NxD, self.value[...])
+    q, k = heads('query', paired(self.query[...])), heads('key', paired(self.key[...]))
+    v = heads('value', self.value[...])
     if self.qk_norm:
       q, k = self.query_norm(q, paired), self.key_norm(k, paired)
     context, cache = attend(rotary.rotate(q, *turns), rotary.rotate(k, *turns), v, cache)
     H, K, D = self.out.shape
-    out_HKxD = self.out[...].reshape(H * K, D).astype(context.dtype)
-    return context.reshape(B * L, H * K) @ out_HKxD, cache
+    context_NxHK = checkpoint_name(context.reshape(N, H * K), 'context')
+    return context_NxHK @ self.out[...].reshape(H * K, D).astype(context.dtype), cache
 
 
 class FeedForward(nnx.Module):
@@ -136,41 +139,74 @@ class Decoder(nnx.Module):
     if not config.tied:
       self.head = _matrix(rngs, *table)
 
-  def __call__(self, inputs_BxL, positions_BxL, attend: Attend, caches=None, mesh=None):
-    """Activations [B, L, D], and the caches of all layers (stacked along a leading axis)."""
+  def __call__(
+    self,
+    inputs_BxL,
+    positions_BxL,
+    attend: Attend,
+    caches=None,
+    mesh: Mesh | None = None,
+    rules: ShardingRules = RULES,
+  ):
+    """Activations [B, L, D], and the caches of all layers (stacked along a leading axis).
+
+    On a mesh, `attend` is given rows whose positions are split over 'sequence', keys and values
+    too, and gives such rows back.
+    """
     config = self.config
     B, L = inputs_BxL.shape
-    x_NxD = self.lookup(inputs_BxL.reshape(B * L), mesh)
-    turns = rotary.turns(positions_BxL, config.head_dim, config.rope_theta)
+    x_NxD = tokens_from_rows(self.lookup(inputs_BxL, mesh, rules), mesh)
+    positions_N = tokens_from_rows(positions_BxL, mesh)
+    turns_Nx1xK = rotary.turns(positions_N, config.head_dim, config.rope_theta)
     blocks, weights = nnx.split(self.layers)
+
+    def place(a_BxLxHxK, heads: str):
+      return constrain(a_BxLxHxK, mesh, 'batch', 'sequence', heads, None, rules=rules)
+
+    def attend_tokens(q_NxHxK, k_NxGxK, v_NxGxK, cache):
+      q, k, v = (
+        place(rows_from_tokens(a_NxHxK, B, mesh), heads)
+        for a_NxHxK, heads in ((q_NxHxK, 'heads'), (k_NxGxK, 'kv_heads'), (v_NxGxK, 'kv_heads'))
+      )
+      context_BxLxHxK, cache = attend(q, k, v, cache)
+      return tokens_from_rows(place(context_BxLxHxK, 'heads'), mesh), cache
 
     def block(x_NxD, layer):
       weights, cache = layer
-      x_NxD, cache = nnx.merge(blocks, weights)(x_NxD, turns, attend, cache)
-      return constrain(x_NxD, mesh, 'batch', None), cache
+      x_NxD, cache = nnx.merge(blocks, weights)(x_NxD, turns_Nx1xK, attend_tokens, cache)
+      return constrain(x_NxD, mesh, 'tokens', None), cache
 
-    x_NxD, caches = jax.lax.scan(_remat(config.remat, block), x_NxD, (weights, caches))
-    return self.norm(x_NxD).reshape(B, L, -1), caches
+    x_NxD, caches = jax.lax.scan(
+      _remat(config, block),
+      constrain(x_NxD, mesh, 'tokens', None),
+      (weights, caches),
+      unroll=1 if config.scan else config.layers,
+    )
+    x_BxLxD = rows_from_tokens(self.norm(x_NxD), B, mesh)
+    return constrain(x_BxLxD, mesh, 'batch', 'sequence', None), caches
 
-  def lookup(self, inputs_N, mesh):
-    """Rows of the embedding table, [N, D]."""
-    # Each device looks up its columns of the table for all tokens of its replica, and then they
-    # exchange tokens for columns: far less to send than the table.
-    inputs_N = constrain(inputs_N, mesh, 'replica')
-    x_NxD = constrain(self.embedding[...][inputs_N], mesh, 'replica', 'embed')
-    return constrain(x_NxD.astype(self.config.dtype), mesh, 'batch', None)
+  def lookup(self, inputs_BxL, mesh: Mesh | None, rules: ShardingRules) -> jax.Array:
+    """Rows of the embedding table, [B, L, D]."""
+    # Each device looks up its columns of the table for the tokens of all devices that share a copy
+    # of it, and then they exchange tokens for columns: far less to send than the table.
+    place = functools.partial(constrain, rules=rules)
+    inputs_BxL = place(place(inputs_BxL, mesh, 'copies', None), mesh, 'copies', 'sequence')
+    x_BxLxD = place(self.embedding[...][inputs_BxL], mesh, 'copies', 'sequence', 'embed')
+    return place(x_BxLxD.astype(self.config.dtype), mesh, 'batch', 'sequence', None)
 
 
-def _remat(name: str, block: Callable) -> Callable:
-  if name == 'none':
+def _remat(config: ModelConfig, block: Callable) -> Callable:
+  if config.remat == 'none':
     return block
   policies = jax.checkpoint_policies
   policy = {
     'block': policies.nothing_saveable,
+    'context': policies.save_only_these_names('context'),
+    'attention': policies.save_only_these_names('query', 'key', 'value', 'context'),
     'dots': policies.dots_with_no_batch_dims_saveable,
-  }[name]
+  }[config.remat]
   # Inside a scan nothing can be merged with the recomputation, so no barrier against it is needed.
-  return jax.checkpoint(block, policy=policy, prevent_cse=False)
+  return jax.checkpoint(block, policy=policy, prevent_cse=not config.scan)
 
 
 def init_params(config: ModelConfig, seed: int | jax.Array) -> Params:
@@ -215,39 +251,57 @@ def hidden_states(
   positions_BxL: jax.Array,
   *,
   mesh: Mesh | None = None,
+  rules: ShardingRules = RULES,
 ) -> jax.Array:
   """Activations after the final norm, [B, L, D] in the compute dtype.
 
   Args:
     segment_ids_BxL: 1.. for each document of a row, 0 for padding.
     positions_BxL: positions in the document, from 0.
-    mesh: where the rows are sharded over a mesh (`codemix.parallel.mesh`), that mesh.
+    mesh: where rows and positions are sharded over a mesh (`codemix.parallel.mesh`), that mesh.
+    rules: how the parameters lie on it.
+
+  Raises:
+    UserError: B or L is not divisible by the devices of `mesh` that it is split over.
   """
+  check_rows(*inputs_BxL.shape, mesh)
   segments = segment_ids_BxL if config.document_mask else None
 
   def attend(q, k, v, cache):
-    return attention.attend(q, k, v, segments, implementation=config.attention), cache
+    return attention.attend(q, k, v, segments, implementation=config.attention, mesh=mesh), cache
 
-  return bind(config, params)(inputs_BxL, positions_BxL, attend, mesh=mesh)[0]
+  model = bind(config, params)
+  return model(inputs_BxL, positions_BxL, attend, mesh=mesh, rules=rules)[0]
 
 
 def token_losses(
-  config: ModelConfig, params: Params, batch: dict[str, jax.Array], *, mesh: Mesh | None = None
+  config: ModelConfig,
+  params: Params,
+  batch: dict[str, jax.Array],
+  *,
+  mesh: Mesh | None = None,
+  rules: ShardingRules = RULES,
 ) -> tuple[jax.Array, jax.Array]:
   """The loss of a batch, to be divided by whatever it is a mean over.
 
   Args:
     batch: inputs, targets, segment_ids, positions (int32) and weights (float32), each [B, L].
-    mesh: as of `hidden_states`.
+    mesh, rules: as of `hidden_states`.
 
   Returns: the sum over tokens of weight * (nll + z_loss * log(Z)^2), a float32 scalar; and the nll
     of each token in nats, float32 [B, L], which gradients do not pass.
 
   Raises:
-    UserError: B is not divisible by the number of batch shards of `mesh`.
+    UserError: B or L is not divisible by the devices of `mesh` that it is split over.
   """
   x_BxLxD = hidden_states(
-    config, params, batch['inputs'], batch['segment_ids'], batch['positions'], mesh=mesh
+    config,
+    params,
+    batch['inputs'],
+    batch['segment_ids'],
+    batch['positions'],
+    mesh=mesh,
+    rules=rules,
   )
   return chunked_cross_entropy(
     x_BxLxD,
@@ -258,6 +312,7 @@ def token_losses(
     logit_scale=config.logit_scale,
     z_loss=config.z_loss,
     mesh=mesh,
+    rules=rules,
   )
 
 

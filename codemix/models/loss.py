@@ -14,8 +14,8 @@ import jax
 import jax.numpy as jnp
 from jax.sharding import Mesh
 
-from codemix.errors import UserError
-from codemix.parallel.sharding import BATCH_AXES, batch_shards, constrain
+from codemix.parallel.sharding import RULES, TOKEN_AXES, ShardingRules, constrain
+from codemix.parallel.tokens import rows_from_shards, shards_from_rows
 
 
 class _Head(NamedTuple):
@@ -25,6 +25,7 @@ class _Head(NamedTuple):
   logit_scale: float
   z_loss: float
   mesh: Mesh | None
+  rules: ShardingRules
 
 
 def chunked_cross_entropy(
@@ -37,32 +38,29 @@ def chunked_cross_entropy(
   logit_scale: float = 1.0,
   z_loss: float = 0.0,
   mesh: Mesh | None = None,
+  rules: ShardingRules = RULES,
 ) -> tuple[jax.Array, jax.Array]:
   """Weighted sum of token losses under the logits `logit_scale * x @ head.T`.
 
   The matmuls take their inputs in the dtype of `x_BxLxD` and accumulate in float32; everything else
   is float32, the gradient of the head included. At most `chunk` sequence positions (of all rows)
-  have their logits in memory. A length that is not a multiple of it is cut into equal, slightly
-  smaller chunks.
+  have their logits in memory; where the mesh splits the positions of a row, so many on each device.
+  A length that is not a multiple of it is cut into equal, slightly smaller chunks.
 
   Args:
-    mesh: the mesh that the rows are sharded over. The gradient of the head is then summed over the
-      devices once, and not once for each chunk.
+    mesh: the mesh that rows and positions are sharded over. The gradient of the head is then summed
+      over the devices once, and not once for each chunk.
+    rules: how `head_VxD` lies on the mesh.
 
   Returns: sum of weights * (nll + z_loss * logsumexp^2), a float32 scalar that can be
     differentiated by `x_BxLxD` and `head_VxD`; and the nll of each token (nats), float32 [B, L],
     whose gradient is not propagated.
 
   Raises:
-    UserError: B is not divisible by the number of batch shards of `mesh`.
+    UserError: B or L is not divisible by the devices of `mesh` that it is split over.
   """
-  rows, shards = x_BxLxD.shape[0], batch_shards(mesh)
-  if rows % shards:
-    raise UserError(
-      f'a batch of {rows} rows cannot be split over the {shards} devices of the mesh axes '
-      f'{" x ".join(BATCH_AXES)}: make it a multiple of {shards}.'
-    )
-  return _loss(_Head(chunk, logit_scale, z_loss, mesh), x_BxLxD, head_VxD, targets_BxL, weights_BxL)
+  head = _Head(chunk, logit_scale, z_loss, mesh, rules)
+  return _loss(head, x_BxLxD, head_VxD, targets_BxL, weights_BxL)
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(0,))
@@ -87,31 +85,36 @@ _loss.defvjp(_loss_forward, _loss_backward)
 
 
 def _scan_shards(head: _Head, x, head_VxD, targets, weights, *, with_gradients: bool):
-  """`_scan_chunks` on each batch shard alone: the head's gradients meet after the last chunk."""
+  """`_scan_chunks` on each device's tokens alone: the head's gradients meet after the last chunk."""
   scan = functools.partial(_scan_chunks, head, with_gradients=with_gradients)
   # Gathered once and in the compute dtype, not in float32 and once for each chunk.
-  head_VxD = constrain(head_VxD.astype(x.dtype), head.mesh, 'vocab', None)
-  shards = batch_shards(head.mesh)
-  if shards == 1:
+  head_VxD = _place_whole(head, head_VxD.astype(x.dtype), 'vocab', None)
+  split = functools.partial(shards_from_rows, mesh=head.mesh)
+  join = functools.partial(rows_from_shards, mesh=head.mesh)
+  x_SxBxLxD = split(x)
+  if len(x_SxBxLxD) == 1:
     return scan(x, head_VxD, targets, weights)
-  rows = x.shape[0]
-  split = lambda a: a.reshape(shards, rows // shards, *a.shape[1:])
-  join = lambda a: a.reshape(rows, *a.shape[2:])
-  loss, nll, gradients = jax.vmap(scan, in_axes=(0, None, 0, 0), spmd_axis_name=BATCH_AXES)(
-    split(x), head_VxD, split(targets), split(weights)
+  loss, nll, gradients = jax.vmap(scan, in_axes=(0, None, 0, 0), spmd_axis_name=TOKEN_AXES)(
+    x_SxBxLxD, head_VxD, split(targets), split(weights)
   )
   if with_gradients:
     dx, dhead_SxDxV = gradients
-    gradients = join(dx), _sum_over_shards(dhead_SxDxV, head.mesh)
+    gradients = join(dx), _sum_over_shards(dhead_SxDxV, head)
   return loss.sum(), join(nll), gradients
 
 
-def _sum_over_shards(dhead_SxDxV: jax.Array, mesh: Mesh) -> jax.Array:
-  """The sum, split as the parameter is: first inside each replica, then over the replicas."""
-  shards = [mesh.shape[name] for name in BATCH_AXES]
-  dhead_RxDxV = dhead_SxDxV.reshape(*shards, *dhead_SxDxV.shape[1:]).sum(axis=1)
-  dhead_RxDxV = constrain(dhead_RxDxV, mesh, 'replica', 'embed', 'vocab')
-  return constrain(dhead_RxDxV.sum(axis=0), mesh, 'embed', 'vocab')
+def _sum_over_shards(dhead_SxDxV: jax.Array, head: _Head) -> jax.Array:
+  """The sum, split as the parameter is: first inside each copy of the parameters, then over them."""
+  S, D, V = dhead_SxDxV.shape
+  inside = head.mesh.shape['fsdp'] * head.mesh.shape['sequence']
+  dhead_CxDxV = dhead_SxDxV.reshape(S // inside, inside, D, V).sum(axis=1)
+  dhead_CxDxV = constrain(dhead_CxDxV, head.mesh, 'copies', 'embed', 'vocab', rules=head.rules)
+  return constrain(dhead_CxDxV.sum(axis=0), head.mesh, 'embed', 'vocab', rules=head.rules)
+
+
+def _place_whole(head: _Head, weights: jax.Array, *names: str | None) -> jax.Array:
+  """Split over no axis that tokens are split over: each device needs it for its own."""
+  return constrain(weights, head.mesh, *names, rules=head.rules, without=TOKEN_AXES)
 
 
 def _scan_chunks(head: _Head, x_BxLxD, head_VxD, targets_BxL, weights_BxL, *, with_gradients: bool):
@@ -139,7 +142,7 @@ def _scan_chunks(head: _Head, x_BxLxD, head_VxD, targets_BxL, weights_BxL, *, wi
     dx = jnp.einsum('bcv,vd->bcd', dlogits, head_VxD)
     # As [D, V], not [V, D]: three times as fast on CPUs, whose matmuls like the long side last.
     dhead_DxV += jnp.einsum('bcd,bcv->dv', x_BxCxD, dlogits, preferred_element_type=jnp.float32)
-    return (loss, constrain(dhead_DxV, head.mesh, None, 'vocab')), (nll, dx)
+    return (loss, _place_whole(head, dhead_DxV, None, 'vocab')), (nll, dx)
 
   zeros = functools.partial(jnp.zeros, dtype=jnp.float32)
   start = zeros(()), zeros(head_VxD.T.shape) if with_gradients else None

@@ -18,15 +18,15 @@ def halves_from_pairs(weight: jax.Array) -> jax.Array:
   return pairs.swapaxes(-1, -2).reshape(weight.shape)
 
 
-def turns(positions_BxL: jax.Array, head_dim: int, theta: float) -> tuple[jax.Array, jax.Array]:
-  """Cosine and sine of each position's angles, float32 [B, L, 1, head_dim / 2]."""
+def turns(positions: jax.Array, head_dim: int, theta: float) -> tuple[jax.Array, jax.Array]:
+  """Cosine and sine of each position's angles, float32 [..., 1, head_dim / 2]."""
   frequencies = theta ** (-jnp.arange(0, head_dim, 2, dtype=jnp.float32) / head_dim)
-  angles = positions_BxL.astype(jnp.float32)[:, :, None, None] * frequencies
+  angles = positions.astype(jnp.float32)[..., None, None] * frequencies
   return jnp.cos(angles), jnp.sin(angles)
 
 
-def rotate(x_BxLxHxK: jax.Array, cos: jax.Array, sin: jax.Array) -> jax.Array:
+def rotate(x_NxHxK: jax.Array, cos: jax.Array, sin: jax.Array) -> jax.Array:
   """Turns each pair (x_i, y_i) of a head by its position's angle, in float32."""
-  x, y = jnp.split(x_BxLxHxK.astype(jnp.float32), 2, axis=-1)
+  x, y = jnp.split(x_NxHxK.astype(jnp.float32), 2, axis=-1)
   turned = jnp.concatenate([x * cos - y * sin, x * sin + y * cos], axis=-1)
-  return turned.astype(x_BxLxHxK.dtype)
+  return turned.astype(x_NxHxK.dtype)

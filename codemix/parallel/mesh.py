@@ -1,4 +1,4 @@
-"""The device mesh: data-parallel, fully-sharded and tensor-parallel axes."""
+"""The device mesh: axes for replicas of the whole, for rows, parameters, positions and heads."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ import math
 from collections.abc import Iterator, Sequence
 
 import jax
+import numpy as np
+from jax.experimental import mesh_utils
 from jax.sharding import AxisType, Mesh
 
 from codemix.errors import UserError
@@ -14,21 +16,29 @@ from codemix.errors import UserError
 SUGGESTIONS = 6  # meshes that an error message lists
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class MeshConfig:
   """How many devices lie along each axis; one of them may be -1: all that the others leave.
 
+  From the outermost, over which the least is sent, to the innermost.
+
   Attributes:
-    data: replicas of the parameters, each with rows of its own.
+    replica: copies of all that follows, each with rows of its own; over several slices or nodes
+      this axis is laid across the network between them, and carries one reduction of the
+      gradients' shards a step (or a microbatch).
+    data: copies of the parameters inside a replica, each with rows of its own.
     fsdp: devices that share one copy of the parameters, each with rows of its own.
-    tensor: devices that share the heads, the FFN and the vocabulary, for the same rows.
+    sequence: devices that share the positions of the same rows (context parallelism).
+    tensor: devices that share the heads, the FFN and the vocabulary, for the same positions.
 
   Raises:
     UserError: a size that is neither -1 nor positive, or more than one -1.
   """
 
+  replica: int = 1
   data: int = -1
   fsdp: int = 1
+  sequence: int = 1
   tensor: int = 1
 
   def __post_init__(self) -> None:
@@ -45,52 +55,91 @@ class MeshConfig:
     return dataclasses.asdict(self)
 
 
+AXES = tuple(field.name for field in dataclasses.fields(MeshConfig))
+
+# Those that may cross from slice to slice; what the others send is too much for that network.
+BETWEEN_SLICES = ('replica', 'data', 'fsdp')
+
+
 def make_mesh(config: MeshConfig, devices: Sequence[jax.Device] | None = None) -> Mesh:
-  """A mesh with the axes 'data', 'fsdp' and 'tensor' over `devices` (default: all).
+  """A mesh with the axes `AXES` over `devices` (default: all).
 
   The axes are of type Auto: the compiler propagates shardings (newer JAX would make them Explicit).
+  Where the devices tell of several slices (TPU slices joined by DCN, GPU nodes), those are laid
+  along 'replica' as far as its size goes, then along 'data', then 'fsdp'.
 
   Raises:
-    UserError: the sizes do not multiply to the number of devices.
+    UserError: the sizes do not multiply to the number of devices, or a slice would be cut through.
   """
   devices = jax.devices() if devices is None else list(devices)
-  sizes = _resolve(config, len(devices)).sizes()
-  return jax.make_mesh(
-    tuple(sizes.values()),
-    tuple(sizes),
-    axis_types=(AxisType.Auto,) * len(sizes),
-    devices=devices,
-  )
+  slices = len({getattr(device, 'slice_index', 0) for device in devices})
+  config = _resolve(config, len(devices), slices)
+  return Mesh(_arrange(config, devices, slices), AXES, axis_types=(AxisType.Auto,) * len(AXES))
 
 
-def factorizations(devices: int) -> Iterator[MeshConfig]:
-  """Every mesh of exactly that many devices."""
-  divisors = [n for n in range(1, devices + 1) if devices % n == 0]
-  for tensor in divisors:
-    for fsdp in divisors:
-      if devices % (tensor * fsdp) == 0:
-        yield MeshConfig(devices // (tensor * fsdp), fsdp, tensor)
+def factorizations(devices: int, slices: int = 1) -> Iterator[MeshConfig]:
+  """Every mesh of exactly that many devices, none of whose inner axes leaves its slice."""
+  for sizes in _products(devices, len(AXES)):
+    config = MeshConfig(**dict(zip(AXES, sizes, strict=True)))
+    if _across(config, slices):
+      yield config
 
 
-def _resolve(config: MeshConfig, devices: int) -> MeshConfig:
+def _products(number: int, factors: int) -> Iterator[tuple[int, ...]]:
+  """Every way to write `number` as an ordered product; the last factors grow last."""
+  if factors == 1:
+    yield (number,)
+    return
+  for last in (n for n in range(1, number + 1) if number % n == 0):
+    for rest in _products(number // last, factors - 1):
+      yield (*rest, last)
+
+
+def _across(config: MeshConfig, slices: int) -> dict[str, int] | None:
+  """How many of each axis's devices lie in different slices; None: the slices do not fit."""
+  across = dict.fromkeys(AXES, 1)
+  for name in BETWEEN_SLICES:
+    across[name] = math.gcd(slices, config.sizes()[name])
+    slices //= across[name]
+  return across if slices == 1 else None
+
+
+def _arrange(config: MeshConfig, devices: Sequence[jax.Device], slices: int) -> np.ndarray:
+  """The devices, neighbours in the mesh being neighbours in the machine."""
+  # Splitting an axis of the torus is allowed where no other layout exists (16 x 16 as 64 x 4).
+  options = {'devices': devices, 'allow_split_physical_axes': True}
+  if slices == 1:
+    return mesh_utils.create_device_mesh(tuple(config.sizes().values()), **options)
+  across = _across(config, slices)
+  inside = [size // across[name] for name, size in config.sizes().items()]
+  return mesh_utils.create_hybrid_device_mesh(inside, list(across.values()), **options)
+
+
+def _resolve(config: MeshConfig, devices: int, slices: int) -> MeshConfig:
   sizes = config.sizes()
   given = math.prod(size for size in sizes.values() if size != -1)
   free = [name for name, size in sizes.items() if size == -1]
   if devices % given or (not free and devices != given):
     raise UserError(
       f'MeshConfig: {config} does not fit {devices} device{"s"[: devices != 1]}: '
-      f'use {_suggestions(config, devices)}.'
+      f'use {_suggestions(config, devices, slices)}.'
     )
-  return dataclasses.replace(config, **dict.fromkeys(free, devices // given))
+  resolved = dataclasses.replace(config, **dict.fromkeys(free, devices // given))
+  if _across(resolved, slices) is None:
+    raise UserError(
+      f'MeshConfig: {resolved} does not fit {slices} slices of {devices // slices} devices, which '
+      f'only {", ".join(BETWEEN_SLICES)} may cross: use {_suggestions(config, devices, slices)}.'
+    )
+  return resolved
 
 
-def _suggestions(config: MeshConfig, devices: int) -> str:
+def _suggestions(config: MeshConfig, devices: int, slices: int) -> str:
   """The meshes that keep most of what was asked for, one after the other."""
   asked = config.sizes().items()
 
   def kept(mesh: MeshConfig) -> int:
     return len(asked & mesh.sizes().items())
 
-  legal = sorted(factorizations(devices), key=kept, reverse=True)
+  legal = sorted(factorizations(devices, slices), key=kept, reverse=True)
   listing = ' or '.join(f'({mesh})' for mesh in legal[:SUGGESTIONS])
   return listing + (f' or one of {len(legal) - SUGGESTIONS} more' if legal[SUGGESTIONS:] else '')

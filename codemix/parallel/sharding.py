@@ -2,35 +2,84 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
-from collections.abc import Mapping
 from typing import Any
 
 import jax
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from codemix.errors import UserError, nearest
+from codemix.parallel.mesh import AXES
 
-BATCH_AXES = ('data', 'fsdp')
+BATCH_AXES = ('replica', 'data', 'fsdp')
+TOKEN_AXES = (*BATCH_AXES, 'sequence')
 
-Rules = Mapping[str, str | tuple[str, ...] | None]
-
-# A logical axis to the mesh axis (or axes) that it is split over; None: each device has all of it.
-RULES: Rules = {
+# The axes of activations, which are no choice: the loss and the loader are written for them.
+_ACTIVATIONS = {
   'batch': BATCH_AXES,
-  'replica': 'data',
-  'embed': 'fsdp',
-  'vocab': 'tensor',
-  'heads': 'tensor',
-  'kv_heads': 'tensor',
-  'ffn': 'tensor',
-  'head_dim': None,
-  'layers': None,
-  'norm': None,  # a few numbers: gathering them would cost more than keeping them
+  'sequence': ('sequence',),
+  'tokens': TOKEN_AXES,
+  'copies': ('replica', 'data'),  # of the parameters, as far as 'embed' is not split over them
 }
 
+Over = str | tuple[str, ...] | None
 
-def parameter_shardings(mesh: Mesh, shapes: Any, axes: Any, rules: Rules = RULES) -> Any:
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ShardingRules:
+  """The mesh axis (or axes) that each logical axis of a parameter is split over; None: it is whole.
+
+  No rule changes what is trained, but for the order in which sums are added up. Where there are
+  fewer key/value heads than devices along 'tensor', `kv_heads=None` keeps them whole.
+
+  Attributes:
+    embed: the width of the residual stream.
+    vocab: rows of the embedding table and of the head.
+    heads: query heads.
+    kv_heads: key/value heads.
+    ffn: the hidden layer of the feed-forward network.
+    head_dim: numbers of a head.
+    layers: the layers, which are stacked and gone through one by one.
+    norm: a norm's scale: a few numbers, gathering which would cost more than keeping them.
+
+  Raises:
+    UserError: a name that is no axis of the mesh, or twice the same.
+  """
+
+  embed: Over = 'fsdp'
+  vocab: Over = 'tensor'
+  heads: Over = 'tensor'
+  kv_heads: Over = 'tensor'
+  ffn: Over = 'tensor'
+  head_dim: Over = None
+  layers: Over = None
+  norm: Over = None
+
+  def __post_init__(self) -> None:
+    for name, value in dataclasses.asdict(self).items():
+      if isinstance(value, list):  # as gin writes it
+        object.__setattr__(self, name, tuple(value))
+      over = self.over(name)
+      for axis in over:
+        if axis not in AXES:
+          raise UserError(
+            f'ShardingRules.{name} is {value!r}: the mesh has the axes {", ".join(AXES)}.'
+            f'{nearest(str(axis), AXES)}'
+          )
+      if len(set(over)) < len(over):
+        raise UserError(f'ShardingRules.{name} is {value!r}: name each axis once.')
+
+  def over(self, name: str) -> tuple[str, ...]:
+    """The mesh axes that a logical axis (of parameters or activations) is split over."""
+    value = _ACTIVATIONS[name] if name in _ACTIVATIONS else getattr(self, name)
+    return () if value is None else (value,) if isinstance(value, str) else tuple(value)
+
+
+RULES = ShardingRules()
+
+
+def parameter_shardings(mesh: Mesh, shapes: Any, axes: Any, rules: ShardingRules = RULES) -> Any:
   """The sharding of each parameter.
 
   Args:
@@ -40,20 +89,26 @@ def parameter_shardings(mesh: Mesh, shapes: Any, axes: Any, rules: Rules = RULES
   Returns: the same tree of `NamedSharding`s.
 
   Raises:
-    UserError: an axis has no rule, or its size is not a multiple of the devices it is split over.
+    UserError: an axis has no rule, its size is not a multiple of the devices it is split over, or
+      two axes of a parameter would be split over the same devices.
   """
 
   def sharding(path, array, names) -> NamedSharding:
     parameter = jax.tree_util.keystr(path, simple=True, separator='/')
     for name, size in zip(names, array.shape, strict=True):
       _check_divides(parameter, name, size, mesh, rules)
+    _check_apart(parameter, names, rules)
     return NamedSharding(mesh, _spec(names, rules))
 
   return jax.tree_util.tree_map_with_path(sharding, shapes, axes)
 
 
 def batch_sharding(mesh: Mesh) -> NamedSharding:
-  """Rows (the first axis of every array of a batch) split over 'data' and 'fsdp'."""
+  """How batches are read: rows (the first axis of every array) split over `BATCH_AXES`.
+
+  Rows are whole on each device, also where the model splits their positions over 'sequence': a few
+  bytes a token, and so every process reads whole rows.
+  """
   return NamedSharding(mesh, PartitionSpec(BATCH_AXES))
 
 
@@ -62,27 +117,66 @@ def batch_shards(mesh: Mesh | None) -> int:
   return 1 if mesh is None else math.prod(mesh.shape[name] for name in BATCH_AXES)
 
 
-def constrain(x: jax.Array, mesh: Mesh | None, *names: str | None, rules: Rules = RULES):
-  """Fixes how an activation is split, one logical name (or None) per axis; no mesh: as it is."""
+def sequence_shards(mesh: Mesh | None) -> int:
+  """Into how many parts the positions of a row are split."""
+  return 1 if mesh is None else mesh.shape['sequence']
+
+
+def constrain(
+  x: jax.Array,
+  mesh: Mesh | None,
+  *names: str | None,
+  rules: ShardingRules = RULES,
+  without: tuple[str, ...] = (),
+) -> jax.Array:
+  """Fixes how an activation is split, one logical name (or None) per axis; no mesh: as it is.
+
+  Where two names would take the same mesh axis, the first has it.
+
+  Args:
+    without: mesh axes that none takes.
+  """
   if mesh is None:
     return x
-  return jax.lax.with_sharding_constraint(x, NamedSharding(mesh, _spec(names, rules)))
+  return jax.lax.with_sharding_constraint(x, NamedSharding(mesh, _spec(names, rules, without)))
 
 
-def _spec(names: tuple[str | None, ...], rules: Rules) -> PartitionSpec:
-  return PartitionSpec(*(None if name is None else rules[name] for name in names))
+def _spec(
+  names: tuple[str | None, ...], rules: ShardingRules, without: tuple[str, ...] = ()
+) -> PartitionSpec:
+  taken = set(without)
+  entries: list[Over] = []
+  for name in names:
+    over = tuple(axis for axis in rules.over(name) if axis not in taken) if name else ()
+    taken.update(over)
+    entries.append(over if len(over) > 1 else over[0] if over else None)
+  return PartitionSpec(*entries)
 
 
-def _check_divides(parameter: str, name: str, size: int, mesh: Mesh, rules: Rules) -> None:
-  if name not in rules:
+def _check_divides(parameter: str, name: str, size: int, mesh: Mesh, rules: ShardingRules) -> None:
+  known = [field.name for field in dataclasses.fields(rules)]
+  if name not in known:
     raise UserError(
-      f"{parameter}: its axis '{name}' has no sharding rule: add one.{nearest(name, rules)}"
+      f"{parameter}: its axis '{name}' has no sharding rule: add one.{nearest(name, known)}"
     )
-  over = rules[name]
-  over = () if over is None else (over,) if isinstance(over, str) else over
+  over = rules.over(name)
   devices = math.prod(mesh.shape[axis] for axis in over)
   if size % devices:
+    fitting = [n for n in range(1, mesh.size + 1) if not (mesh.size % n or size % n)]
     raise UserError(
       f"{parameter}: its axis '{name}' of size {size} cannot be split over {devices} devices "
-      f'(mesh axis {" x ".join(over)}): make that a divisor of {size}.'
+      f'(mesh axis {" x ".join(over)}): make that {" or ".join(map(str, fitting))} devices, or set '
+      f'ShardingRules.{name} to None.'
     )
+
+
+def _check_apart(parameter: str, names: tuple[str, ...], rules: ShardingRules) -> None:
+  owners: dict[str, str] = {}
+  for name in names:
+    for axis in rules.over(name):
+      if axis in owners:
+        raise UserError(
+          f"{parameter}: ShardingRules.{owners[axis]} and ShardingRules.{name} both take the mesh "
+          f"axis '{axis}': change one of them."
+        )
+      owners[axis] = name

@@ -6,6 +6,7 @@ side of the torus. 'cpu:8' stands for virtual CPU devices, which compile quickly
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import importlib.util
 import math
@@ -138,10 +139,8 @@ def _tpu_devices(topology: Topology) -> list[jax.Device]:
 
 def _cpu_devices(topology: Topology) -> list[jax.Device]:
   if 'xla_force_host_platform_device_count' not in os.environ.get('XLA_FLAGS', ''):
-    try:
+    with contextlib.suppress(RuntimeError):  # JAX has started, with as many as it has
       jax.config.update('jax_num_cpu_devices', topology.chips)
-    except RuntimeError:  # JAX has started, with as many as it has
-      pass
   devices = jax.devices('cpu')
   if len(devices) < topology.chips:
     raise UserError(

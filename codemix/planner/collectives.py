@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
+import re
 from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 
 from codemix.planner.groups import groups_of
-from codemix.planner.hlo import Computation, Instruction, Program
+from codemix.planner.hlo import Computation, Instruction, Program, Run
 
 KINDS = (
   'all-gather',
@@ -20,6 +21,8 @@ KINDS = (
   'collective-permute',
   'collective-broadcast',
 )
+# The TPU compiler turns a collective between slices into a transfer to the host, whose runtime does it.
+_BETWEEN_SLICES = re.compile(r'_xla_megascale_transfer_type="(\w+)"')
 
 
 @dataclasses.dataclass(frozen=True)
@@ -93,6 +96,9 @@ def collectives_of(program: Program, places: Sequence[Place]) -> list[Collective
   Args:
     places: of the devices, in the order of the program's device assignment (that of the mesh).
   """
+  slices = len({place.slice for place in places})
+  if program.partitions < len(places):  # the program of one slice
+    places = [place for place in places if place.slice == places[0].slice]
   found = []
   for run in program.runs():
     channels = set()
@@ -103,6 +109,7 @@ def collectives_of(program: Program, places: Sequence[Place]) -> list[Collective
       if channel is None or channel not in channels:
         channels.add(channel)
         found.append(_collective(kind, instruction, within, run.times, places))
+    found += _between_slices(run, slices)
   return found
 
 
@@ -117,6 +124,15 @@ def _in_computation(
       yield 'reduce-scatter' if scatters else kind, instruction, computation
     elif instruction.opcode in ('fusion', 'async-start') and (called := instruction.called('calls')):
       yield from _in_computation(program, program.computations[called])
+
+
+def _between_slices(run: Run, slices: int) -> Iterator[Collective]:
+  for instruction in run.computation.instructions.values():
+    if instruction.opcode == 'send' and (transfer := _BETWEEN_SLICES.search(instruction.attributes)):
+      kind = transfer[1].lower().replace('_', '-')
+      given = run.computation.instructions[instruction.operands[0]]
+      sent = sum(shape.bytes for shape in given.shapes)
+      yield Collective(kind if kind in KINDS else 'collective-permute', run.times, sent, 1, slices, ())
 
 
 def _channel(instruction: Instruction) -> str | None:

@@ -1,7 +1,7 @@
 """A compiled program's text (HLO) as computations of instructions, and how often each of them runs.
 
-Of the text only what a cost needs is read: names, types, opcodes, operands and attributes. The
-grammar is XLA's (openxla.org/xla/hlo_to_thunks shows it; there is no published one).
+Of the text only what a cost needs is read: names, types, opcodes, operands and attributes. Its grammar
+is that of XLA's own parser (xla/hlo/parser in the OpenXLA sources).
 """
 
 from __future__ import annotations
@@ -86,10 +86,13 @@ class Program:
   Attributes:
     computations: by name.
     entry: name of the one where it begins.
+    partitions: devices that run it together. Over several slices it is the program of one, and what
+      goes between them is sent to a host.
   """
 
   computations: dict[str, Computation]
   entry: str
+  partitions: int
 
   def runs(self) -> Iterator[Run]:
     """Each computation that the control flow reaches, with how often it runs.
@@ -172,12 +175,13 @@ def parse(text: str) -> Program:
     if header := _HEADER.match(line):
       name, instructions = header[2], {}
       entry = name if header[1] else entry
-    elif line.startswith('}') and name:
+    elif line == '}' and name:  # a kernel's metadata go over several lines, and some begin with one
       computations[name], name = Computation(name, instructions), ''
     elif name and (found := _NAME.match(line)):
       instruction = _instruction(found, line)
       instructions[instruction.name] = instruction
-  return Program(computations, entry)
+  partitions = re.search(r'num_partitions=(\d+)', text.partition('\n')[0])
+  return Program(computations, entry, int(partitions[1]) if partitions else 1)
 
 
 def shapes_of(text: str) -> tuple[Shape, ...]:

@@ -12,29 +12,33 @@ import jax.numpy as jnp
 from jax.sharding import Mesh
 
 from codemix.errors import UserError
-from codemix.evaluation.held_out import _make_evaluate
+from codemix.evaluation.held_out import make_evaluate
 from codemix.models.config import ModelConfig
-from codemix.parallel.sharding import batch_sharding, batch_shards
+from codemix.parallel.host_memory import PINNED
+from codemix.parallel.sharding import batch_sharding
 from codemix.planner.chips import GIB
 from codemix.planner.collectives import Collective, Place, collectives_of
 from codemix.planner.flops import matmul_flops
 from codemix.planner.hlo import parse
 from codemix.planner.memory_traffic import memory_bytes
 from codemix.training.optimizer import Optimizer
-from codemix.training.train_state import abstract_state
+from codemix.training.preflight import check_layout
+from codemix.training.runtime import Runtime
+from codemix.training.train_state import TrainState, abstract_state
 from codemix.training.train_step import make_train_step
 
 TRAIN, EVALUATE = 'train', 'evaluate'
 BOS_ID = 1  # any: it is a constant of the program, by which documents are counted
 
-# How the TPU compiler and XLA elsewhere say that the memory of a device is not enough.
-_TOO_LARGE = re.compile(r'Used ([\d.]+)([KMGT]?) of ([\d.]+)([KMGT]?) hbm', re.IGNORECASE)
+# The TPU compiler's two ways to say that a chip's memory is not enough: for all, and for temporaries.
+_ALL_TOO_LARGE = re.compile(r'Used ([\d.]+)([KMGT]?) of [\d.]+[KMGT]? hbm', re.IGNORECASE)
+_TEMPORARIES_TOO_LARGE = re.compile(r'temporaries \(([\d.]+)([KMGT]?)\) exceeds available HBM')
 _UNITS = {'': 1, 'K': 2**10, 'M': 2**20, 'G': 2**30, 'T': 2**40}
 
 
 @dataclasses.dataclass(frozen=True)
 class Step:
-  """What decides a compiled program, the mesh left out.
+  """What decides a compiled program, the machine's side left out.
 
   Attributes:
     kind: TRAIN or EVALUATE.
@@ -87,7 +91,8 @@ class Compiled:
   Attributes:
     step: what was compiled.
     memory: on one chip.
-    seconds: that tracing and compiling took.
+    seconds: that tracing and compiling took, by the clock.
+    cpu_seconds: of all the machine's cores in that time.
     flops: of all matmuls on all chips, recomputation included.
     compiler_flops: XLA's count for one chip, in which the body of a loop counts once.
     memory_traffic: bytes that one chip reads and writes in main memory.
@@ -98,6 +103,7 @@ class Compiled:
   step: Step
   memory: Memory
   seconds: float
+  cpu_seconds: float
   flops: float
   compiler_flops: float | None = None
   memory_traffic: float = 0.0
@@ -115,30 +121,33 @@ def model_flops(step: Step) -> float:
   return step.tokens * per_token / (1 if step.kind == TRAIN else 3)
 
 
-def state_on_chip(step: Step, mesh: Mesh) -> tuple[int, int]:
-  """Bytes of weights and of optimizer state on one chip, by arithmetic."""
-  state = abstract_state(step.model, step.optimizer, mesh)
+def state_on_chip(step: Step, mesh: Mesh, runtime: Runtime) -> tuple[int, int]:
+  """Bytes of weights and of optimizer state in one chip's memory, by arithmetic."""
+  state = _abstract_state(step, mesh, runtime)
   return _on_chip(state.params), _on_chip(state.opt_state) if step.kind == TRAIN else 0
 
 
-def compile_step(step: Step, mesh: Mesh) -> Compiled:
+def compile_step(step: Step, mesh: Mesh, runtime: Runtime) -> Compiled:
   """Traces and compiles a step for the devices of a mesh.
+
+  Args:
+    runtime: how parameters lie on the mesh, and in what portions a batch is taken.
 
   Raises:
     UserError: it does not trace (a batch that does not divide, an attention that is not for this
       platform), or the compiler refuses it for another reason than memory.
   """
-  _check_batch(step, mesh)
-  began = time.perf_counter()
-  traced = _trace(step, mesh)
+  check_layout(step.model, step.batch, step.length, mesh, runtime, 'this topology')
+  began, cpu_began = time.perf_counter(), time.process_time()
+  traced = _trace(step, mesh, runtime)
   flops = matmul_flops(traced.jaxpr)
-  weights, optimizer = state_on_chip(step, mesh)
+  weights, optimizer = state_on_chip(step, mesh, runtime)
   batch = _on_chip(_abstract_batch(step, mesh))
   try:
     compiled = traced.lower().compile()
   except jax.errors.JaxRuntimeError as error:
-    memory = Memory(weights, optimizer, batch, required=_required(error))
-    return Compiled(step, memory, time.perf_counter() - began, flops)
+    memory = Memory(weights, optimizer, batch, required=required_bytes(str(error), weights + optimizer + batch))
+    return Compiled(step, memory, time.perf_counter() - began, time.process_time() - cpu_began, flops)
   program = parse(compiled.as_text())
   sizes = compiled.memory_analysis()
   return Compiled(
@@ -152,6 +161,7 @@ def compile_step(step: Step, mesh: Mesh) -> Compiled:
       sizes.generated_code_size_in_bytes,
     ),
     seconds=time.perf_counter() - began,
+    cpu_seconds=time.process_time() - cpu_began,
     flops=flops,
     compiler_flops=_compiler_flops(compiled),
     memory_traffic=memory_bytes(program),
@@ -168,12 +178,19 @@ def places_of(mesh: Mesh) -> list[Place]:
   ]
 
 
-def _trace(step: Step, mesh: Mesh) -> jax.stages.Traced:
-  state = abstract_state(step.model, step.optimizer, mesh)
+def _abstract_state(step: Step, mesh: Mesh, runtime: Runtime) -> TrainState:
+  return abstract_state(step.model, step.optimizer, mesh, runtime.rules, runtime.offload_optimizer)
+
+
+def _trace(step: Step, mesh: Mesh, runtime: Runtime) -> jax.stages.Traced:
+  state = _abstract_state(step, mesh, runtime)
   batch = _abstract_batch(step, mesh)
   if step.kind == EVALUATE:
-    return _make_evaluate(step.model, mesh).trace(state.params, {k: v for k, v in batch.items() if k != 'source'})
-  train_step = make_train_step(step.model, step.optimizer, mesh, BOS_ID)
+    return make_evaluate(step.model, mesh).trace(state.params, {k: v for k, v in batch.items() if k != 'source'})
+  train_step = make_train_step(
+    *(step.model, step.optimizer, mesh, BOS_ID),
+    *(runtime.rules, runtime.microbatches, runtime.offload_optimizer),
+  )
   return train_step.trace(state, batch, jax.ShapeDtypeStruct((), jnp.float32))
 
 
@@ -189,27 +206,31 @@ def _abstract_batch(step: Step, mesh: Mesh) -> dict[str, jax.ShapeDtypeStruct]:
 
 
 def _on_chip(tree: object) -> int:
-  """Bytes of a tree of sharded arrays on one chip."""
+  """Bytes of a tree of sharded arrays in one chip's memory; what rests with its host is not there."""
   return sum(
-    math.prod(leaf.sharding.shard_shape(leaf.shape)) * leaf.dtype.itemsize for leaf in jax.tree.leaves(tree)
+    math.prod(leaf.sharding.shard_shape(leaf.shape)) * leaf.dtype.itemsize
+    for leaf in jax.tree.leaves(tree)
+    if leaf.sharding.memory_kind != PINNED
   )
 
 
-def _check_batch(step: Step, mesh: Mesh) -> None:
-  if step.batch % (shards := batch_shards(mesh)):
-    raise UserError(
-      f'a batch of {step.batch} rows does not divide over {shards} chips that have rows of their own '
-      f'({", ".join(f"{axis}={size}" for axis, size in mesh.shape.items())}). Change Stage.batch or Runtime.mesh, '
-      'such as --gin.MeshConfig.tensor=2.'
-    )
+def required_bytes(refusal: str, arguments: int) -> int:
+  """What the compiler would have needed on a chip, from its words.
 
+  Args:
+    refusal: its message.
+    arguments: bytes of what the program is given.
 
-def _required(error: Exception) -> int:
-  found = _TOO_LARGE.search(str(error))
-  if not found:
-    first = str(error).splitlines()[0]
-    raise UserError(f'the compiler refuses the step: {first}') from None
-  return int(float(found[1]) * _UNITS[found[2].upper()])
+  Raises:
+    UserError: it refuses for another reason.
+  """
+  if found := _ALL_TOO_LARGE.search(refusal):
+    beside = 0
+  elif found := _TEMPORARIES_TOO_LARGE.search(refusal):
+    beside = arguments
+  else:
+    raise UserError(f'the compiler refuses the step: {refusal.splitlines()[0]}')
+  return int(float(found[1]) * _UNITS[found[2].upper()]) + beside
 
 
 def _compiler_flops(compiled: jax.stages.Compiled) -> float | None:

@@ -9,6 +9,7 @@ from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
+from jax.sharding import Mesh
 
 from codemix.data import ledger, stream
 from codemix.data.mixture_schedule import MixtureSchedule
@@ -22,6 +23,7 @@ from codemix.errors import UserError
 from codemix.files import require_writable
 from codemix.models.config import ModelConfig
 from codemix.studies.recipe import Recipe, Study
+from codemix.training.preflight import check_layout
 from codemix.training.runtime import Runtime
 from codemix.training.stage import (
   Stage,
@@ -184,7 +186,7 @@ def _plan_stage(
       'parent': parent.hash if parent else None,
       'stage': description,
       'length': recipe.length,
-      'model': dataclasses.asdict(recipe.model),
+      'model': recipe.model.identity(),
       'optimizer': dataclasses.asdict(recipe.optimizer),
       'seed': recipe.seed,
       'tokenizer': tokenizer_identity(tokenizer),
@@ -233,26 +235,21 @@ def _segments(
   )
 
 
-def check_runtime(plan: StudyPlan, runtime: Runtime, batch_shards: int, checkpoint_bytes: int) -> None:
-  """What depends on the machine: batches divide over the devices, and the results can be written.
+def check_runtime(plan: StudyPlan, runtime: Runtime, mesh: Mesh, checkpoint_bytes: int) -> None:
+  """What depends on the machine: stages can be laid out on the devices, and the results written.
 
   Args:
     plan: of the study.
     runtime: the machine's side.
-    batch_shards: over how many devices the mesh divides a batch.
+    mesh: the devices.
     checkpoint_bytes: of one checkpoint.
 
   Raises:
     UserError: naming the stage or folder, and the mend.
   """
   for stage_plan in plan.stages():
-    batch = stage_plan.stage.batch
-    if batch % batch_shards:
-      fitting = sorted({batch // batch_shards * batch_shards, -(-batch // batch_shards) * batch_shards} - {0})
-      raise UserError(
-        f"stage '{stage_plan.stage.name}': a batch of {batch} rows does not divide over {batch_shards} devices "
-        f'(data x fsdp). Set Stage.batch to {" or ".join(map(str, fitting))}, or change Runtime.mesh.'
-      )
+    model, stage = plan.recipe_of(stage_plan).model, stage_plan.stage
+    check_layout(model, stage.batch, stage_plan.length, mesh, runtime, f"stage '{stage.name}'")
   missing = [p for p in plan.stages() if not is_done(runtime.output, p)]
   # Those of a run that was interrupted have their place already.
   there = [c for p in missing for c in stage_folder(runtime.output, p).glob('checkpoints/[0-9]*/')]

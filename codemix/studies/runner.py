@@ -17,7 +17,6 @@ from codemix.evaluation.sampling import sample
 from codemix.files import read_json, write_bytes, write_json
 from codemix.parallel.mesh import make_mesh
 from codemix.parallel.processes import barrier
-from codemix.parallel.sharding import batch_shards
 from codemix.studies import announce, provenance
 from codemix.studies.finished import keep_tokenizer
 from codemix.studies.planning import StudyPlan, check_runtime, plan_study, scored_names
@@ -45,7 +44,7 @@ def run_study(study: Study, data: Data, runtime: Runtime, command: str = '') -> 
   validation = {name: data.open_store(name, 'validation', plan.tokenizer) for name in scored_names(study)}
   mesh = make_mesh(runtime.mesh)
   checkpoint_bytes = max(state_bytes(r.model, r.optimizer) for r in study.recipes.values())
-  check_runtime(plan, runtime, batch_shards(mesh), checkpoint_bytes)
+  check_runtime(plan, runtime, mesh, checkpoint_bytes)
   if not jax.process_index():
     announce.show_plan(plan, mesh, runtime.output)
     write_json(Path(runtime.output) / 'study.json', _describe(plan, runtime, command))

@@ -64,6 +64,18 @@ class Trainer:
   runtime: Runtime
   bos_id: int
 
+  def abstract_state(self) -> TrainState:
+    """Shapes and places of the state that the stages train."""
+    return abstract_state(
+      self.model, self.optimizer, self.mesh, self.runtime.rules, self.runtime.offload_optimizer
+    )
+
+  def init_state(self, seed: int) -> TrainState:
+    """A fresh state."""
+    return init_state(
+      self.model, self.optimizer, seed, self.mesh, self.runtime.rules, self.runtime.offload_optimizer
+    )
+
   def folder(self, plan: StagePlan) -> Path:
     return stage_folder(self.runtime.output, plan)
 
@@ -116,14 +128,12 @@ def final_state(trainer: Trainer, plan: StagePlan) -> TrainState:
   done = read_json(folder / 'done.json')
   with contextlib.closing(Checkpoints(folder / 'checkpoints')) as checkpoints:
     checkpoints.require(plan.last_step, done['checkpoint'])
-    return checkpoints.restore_state(
-      plan.last_step, abstract_state(trainer.model, trainer.optimizer, trainer.mesh)
-    )
+    return checkpoints.restore_state(plan.last_step, trainer.abstract_state())
 
 
 def _begin(trainer: Trainer, plan: StagePlan, checkpoints: Checkpoints) -> tuple[TrainState, Realised]:
   """The state and the ledger with which to go on: restore, else hand over, else initialise."""
-  target = abstract_state(trainer.model, trainer.optimizer, trainer.mesh)
+  target = trainer.abstract_state()
   step = checkpoints.newest(trainer.runtime.on_damaged, _warn)
   if step is not None:
     position = checkpoints.restore_position(step)
@@ -134,11 +144,11 @@ def _begin(trainer: Trainer, plan: StagePlan, checkpoints: Checkpoints) -> tuple
     return checkpoints.restore_state(step, target), position['realised']
   realised = {draw.source: dict.fromkeys(ledger.COUNTED, 0) for draw in plan.draws}
   if plan.parent is None:
-    return init_state(trainer.model, trainer.optimizer, plan.seed, trainer.mesh), realised
+    return trainer.init_state(plan.seed), realised
   parent = final_state(trainer, plan.parent)
   if plan.stage.handoff == Handoff():  # everything goes on
     return parent, realised
-  fresh = init_state(trainer.model, trainer.optimizer, plan.seed, trainer.mesh)
+  fresh = trainer.init_state(plan.seed)
   return hand_off(parent, fresh, plan.stage.handoff), realised
 
 
@@ -147,7 +157,11 @@ def _run_steps(
 ) -> Realised:
   """Runs the stage's remaining steps; returns what they drew from each source in all."""
   rows = _open_rows(trainer, plan)
-  train_step = make_train_step(trainer.model, trainer.optimizer, trainer.mesh, trainer.bos_id)
+  runtime = trainer.runtime
+  train_step = make_train_step(
+    *(trainer.model, trainer.optimizer, trainer.mesh, trainer.bos_id),
+    *(runtime.rules, runtime.microbatches, runtime.offload_optimizer),
+  )
   done = state.step - plan.first_step
   log = _open_log(trainer, plan, folder, rows.names, done, realised)
   waiting: collections.deque = collections.deque()

@@ -20,6 +20,9 @@ from codemix.errors import UserError, nearest
 
 Tree = Any
 
+MOMENTS_DTYPES = ('float32', 'bfloat16')
+SLOWEST_IN_BFLOAT16 = 0.99  # decay of a moment
+
 
 @dataclasses.dataclass(frozen=True)
 class Optimizer:
@@ -35,6 +38,11 @@ class Optimizer:
     eps: added to the root of the second moment.
     weight_decay: decoupled, times the rate; matrices only, norm scales have none.
     clip_norm: the gradient's global norm is clipped to this; 0 for never.
+    moments_dtype: 'float32' or 'bfloat16', in which the moments are kept between
+      updates; an update itself is float32. Half the memory, and other numbers.
+
+  Raises:
+    UserError: a name that is none, or moments that bfloat16 cannot keep.
   """
 
   name: str = 'adamw'
@@ -43,12 +51,29 @@ class Optimizer:
   eps: float = 1e-8
   weight_decay: float = 0.1
   clip_norm: float = 1.0
+  moments_dtype: str = 'float32'
 
   def __post_init__(self):
-    if self.name not in _DIRECTIONS:
+    for field, choices in (('name', _DIRECTIONS), ('moments_dtype', MOMENTS_DTYPES)):
+      value = getattr(self, field)
+      if value not in choices:
+        raise UserError(f"Optimizer.{field} is '{value}'; it is one of {', '.join(choices)}.{nearest(str(value), choices)}")
+    if self.moments_dtype == 'bfloat16':
+      self._check_kept_in_bfloat16()
+
+  def _check_kept_in_bfloat16(self) -> None:
+    # bfloat16 has 8 bits: a change of less than 1/256 of a moment may be rounded away, and it would
+    # never fade.
+    if self.name == 'adafactor':
       raise UserError(
-        f"Optimizer.name is '{self.name}'; it is one of {', '.join(_DIRECTIONS)}.{nearest(self.name, _DIRECTIONS)}"
+        "Optimizer.moments_dtype is 'bfloat16': adafactor's mean fades ever more slowly, and its moments are small; write 'float32'."
       )
+    for field in ('b1', 'b2'):
+      if getattr(self, field) > SLOWEST_IN_BFLOAT16:
+        raise UserError(
+          f"Optimizer.moments_dtype is 'bfloat16', which cannot keep a moment that fades as slowly as {field} = {getattr(self, field)}: "
+          f"set Optimizer.{field} to {SLOWEST_IN_BFLOAT16} or less, or moments_dtype to 'float32'."
+        )
 
 
 class StepState(NamedTuple):
@@ -76,10 +101,31 @@ def make_optimizer(optimizer: Optimizer) -> optax.GradientTransformationExtraArg
   clip = optax.clip_by_global_norm(optimizer.clip_norm) if optimizer.clip_norm else optax.identity()
   return optax.chain(
     clip,
-    _DIRECTIONS[optimizer.name](optimizer),
+    _kept_in(jnp.dtype(optimizer.moments_dtype), _DIRECTIONS[optimizer.name](optimizer)),
     optax.add_decayed_weights(optimizer.weight_decay, mask=_is_matrix),
     scale_by_rate(),
   )
+
+
+def _kept_in(
+  dtype: jnp.dtype, direction: optax.GradientTransformation
+) -> optax.GradientTransformation:
+  """The same updates, computed in float32 from moments that are kept in `dtype`."""
+  if dtype == jnp.float32:
+    return direction
+
+  def cast(state: Tree, to: jnp.dtype) -> Tree:
+    is_moment = lambda leaf: leaf.ndim and jnp.issubdtype(leaf.dtype, jnp.floating)
+    return jax.tree.map(lambda leaf: leaf.astype(to) if is_moment(leaf) else leaf, state)
+
+  def init(params: Tree) -> Tree:
+    return cast(direction.init(params), dtype)
+
+  def update(updates: Tree, state: Tree, params: Tree = None):
+    updates, state = direction.update(updates, cast(state, jnp.float32), params)
+    return updates, cast(state, dtype)
+
+  return optax.GradientTransformation(init, update)
 
 
 def step_of(opt_state: Tree) -> jax.Array:

@@ -6,6 +6,7 @@ import dataclasses
 
 from codemix.errors import UserError, nearest
 from codemix.parallel.mesh import MeshConfig
+from codemix.parallel.sharding import ShardingRules
 
 ON_DAMAGED = ('previous', 'stop')
 
@@ -17,6 +18,11 @@ class Runtime:
   Attributes:
     output: folder of the stages' results, the ledger and the report.
     mesh: how the devices are laid out.
+    rules: what of a parameter is split over which axis of the mesh.
+    microbatches: portions in which a batch goes through the model, one after
+      the other, for less memory; the step is that of the whole batch.
+    offload_optimizer: whether the optimizer's moments rest in the hosts' memory
+      between steps, where the devices can read it by themselves.
     save_every: steps between two checkpoints; a stage's last step is always saved.
     keep: checkpoints kept while a stage trains, the newest; of a stage that is
       done its result is kept alone. None keeps all.
@@ -31,6 +37,9 @@ class Runtime:
 
   output: str = 'runs'
   mesh: MeshConfig = MeshConfig()
+  rules: ShardingRules = ShardingRules()
+  microbatches: int = 1
+  offload_optimizer: bool = False
   save_every: int = 1000
   keep: int | None = 2
   on_damaged: str = 'previous'
@@ -44,6 +53,8 @@ class Runtime:
       raise UserError(
         f"Runtime.on_damaged is {self.on_damaged!r}; it is one of {', '.join(ON_DAMAGED)}.{nearest(self.on_damaged, ON_DAMAGED)}"
       )
+    if isinstance(self.microbatches, bool) or not isinstance(self.microbatches, int) or self.microbatches < 1:
+      raise UserError(f'Runtime.microbatches is {self.microbatches!r}; it is a whole number of portions, at least 1.')
     if self.save_every < 1:
       raise UserError(f'Runtime.save_every is {self.save_every}; it is a whole number of steps, at least 1.')
     if self.keep is not None and self.keep < 1:

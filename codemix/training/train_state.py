@@ -14,7 +14,8 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from codemix.errors import NonFiniteError
 from codemix.models import decoder
 from codemix.models.config import ModelConfig
-from codemix.parallel.sharding import parameter_shardings
+from codemix.parallel.host_memory import in_host_memory, on_devices
+from codemix.parallel.sharding import RULES, ShardingRules, parameter_shardings
 from codemix.training.optimizer import Optimizer, make_optimizer, step_of, with_step
 from codemix.training.stage import KEPT, Handoff
 
@@ -39,46 +40,78 @@ class TrainState(NamedTuple):
 
 
 @functools.cache
-def state_shardings(model: ModelConfig, optimizer: Optimizer, mesh: Mesh) -> TrainState:
-  """A NamedSharding for each leaf: moments lie as their parameters do, counts on every device."""
+def state_shardings(
+  model: ModelConfig,
+  optimizer: Optimizer,
+  mesh: Mesh,
+  rules: ShardingRules = RULES,
+  offload_optimizer: bool = False,
+) -> TrainState:
+  """A NamedSharding for each leaf: moments lie as their parameters do, counts on every device.
+
+  Args:
+    rules: how parameters lie on the mesh.
+    offload_optimizer: whether moments lie in the hosts' memory, each with the
+      host of the device that updates it.
+  """
   params = decoder.abstract_params(model)
-  shardings = parameter_shardings(mesh, params, decoder.logical_axes(model))
+  shardings = parameter_shardings(mesh, params, decoder.logical_axes(model), rules)
   tx = make_optimizer(optimizer)
   replicated = NamedSharding(mesh, PartitionSpec())
+  shapes = jax.eval_shape(tx.init, params)
   opt_state = optax.tree_map_params(
     tx,
     # Adafactor keeps means over rows and columns, whose shapes are not their parameter's.
     lambda leaf, param, sharding: sharding if leaf.shape == param.shape else replicated,
-    jax.eval_shape(tx.init, params),
+    shapes,
     params,
     shardings,
     transform_non_params=lambda _: replicated,
   )
+  if offload_optimizer:
+    opt_state = in_host_memory(shapes, opt_state)
   return TrainState(shardings, opt_state)
 
 
 @functools.cache
-def abstract_state(model: ModelConfig, optimizer: Optimizer, mesh: Mesh) -> TrainState:
+def abstract_state(
+  model: ModelConfig,
+  optimizer: Optimizer,
+  mesh: Mesh,
+  rules: ShardingRules = RULES,
+  offload_optimizer: bool = False,
+) -> TrainState:
   """Shapes, types and shardings of a state, with nothing allocated."""
   shapes = jax.eval_shape(lambda: _fresh(model, optimizer, 0))
   return jax.tree.map(
     lambda leaf, sharding: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=sharding),
     shapes,
-    state_shardings(model, optimizer, mesh),
+    state_shardings(model, optimizer, mesh, rules, offload_optimizer),
   )
 
 
-def init_state(model: ModelConfig, optimizer: Optimizer, seed: int, mesh: Mesh) -> TrainState:
+def init_state(
+  model: ModelConfig,
+  optimizer: Optimizer,
+  seed: int,
+  mesh: Mesh,
+  rules: ShardingRules = RULES,
+  offload_optimizer: bool = False,
+) -> TrainState:
   """A fresh state, made on the devices where it will lie; its values do not depend on the mesh."""
-  return _make_init(model, optimizer, seed, mesh)()
+  state = _make_init(model, optimizer, seed, mesh, rules)()
+  # Not every platform's programs can write constants straight into the host's memory.
+  places = state_shardings(model, optimizer, mesh, rules, offload_optimizer)
+  return jax.device_put(state, places) if offload_optimizer else state
 
 
 @functools.cache
-def _make_init(model: ModelConfig, optimizer: Optimizer, seed: int, mesh: Mesh):
+def _make_init(
+  model: ModelConfig, optimizer: Optimizer, seed: int, mesh: Mesh, rules: ShardingRules
+):
   # Kept, since most stages need fresh moments and XLA takes seconds to compile the random numbers.
-  return jax.jit(
-    lambda: _fresh(model, optimizer, seed), out_shardings=state_shardings(model, optimizer, mesh)
-  )
+  places = state_shardings(model, optimizer, mesh, rules)
+  return jax.jit(lambda: _fresh(model, optimizer, seed), out_shardings=places)
 
 
 def hand_off(parent: TrainState, fresh: TrainState, handoff: Handoff) -> TrainState:
@@ -106,10 +139,20 @@ def require_finite(state: TrainState, where: str) -> None:
     )
 
 
-@jax.jit
 def _all_finite(state: TrainState) -> jax.Array:
-  finite = [jnp.isfinite(leaf).all() for leaf in jax.tree.leaves(state)]
-  return jnp.stack(finite).all()
+  return _make_all_finite(jax.tree.structure(state), *(a.sharding for a in jax.tree.leaves(state)))(state)
+
+
+@functools.cache
+def _make_all_finite(structure: jax.tree_util.PyTreeDef, *shardings: NamedSharding):
+  places = on_devices(jax.tree.unflatten(structure, shardings))
+
+  @jax.jit
+  def all_finite(state: TrainState) -> jax.Array:
+    finite = [jnp.isfinite(leaf).all() for leaf in jax.tree.leaves(jax.device_put(state, places))]
+    return jnp.stack(finite).all()
+
+  return all_finite
 
 
 @functools.cache

@@ -12,23 +12,44 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from codemix.models import decoder
 from codemix.models.config import ModelConfig
-from codemix.parallel.sharding import batch_sharding
+from codemix.parallel.host_memory import on_devices
+from codemix.parallel.sharding import RULES, ShardingRules, batch_sharding
+from codemix.training.microbatches import join_rows, split_rows
 from codemix.training.optimizer import Optimizer, make_optimizer
 from codemix.training.train_state import TrainState, state_shardings
 
+Batch = dict[str, jax.Array]
 Metrics = dict[str, jax.Array]
+Tree = Any
 
 
 @functools.cache
-def make_train_step(model: ModelConfig, optimizer: Optimizer, mesh: Mesh, bos_id: int):
+def make_train_step(
+  model: ModelConfig,
+  optimizer: Optimizer,
+  mesh: Mesh,
+  bos_id: int,
+  rules: ShardingRules = RULES,
+  microbatches: int = 1,
+  offload_optimizer: bool = False,
+):
   """The jitted step: (state, batch, rate) -> (state, metrics); the old state is donated.
 
   The rate is an argument, and sources are told apart on the host by row, so
   the program depends on neither the stage nor the mixture: two recipes that
   begin alike run the same program, bit for bit.
 
+  The mesh, `rules`, `microbatches` and `offload_optimizer` say where and in what
+  portions the same sums are added up. They change numbers by rounding alone, as
+  another number of devices does, and so are no part of a stage's identity.
+
   Args:
     bos_id: the input that begins a document, to count documents by.
+    rules: how parameters lie on the mesh.
+    microbatches: portions of a batch that go through the model one after the
+      other; the loss is still the mean over the loss tokens of the whole batch,
+      however they are spread over the portions.
+    offload_optimizer: whether moments rest in the hosts' memory between steps.
 
   Returns:
     A function of state, batch (arrays [B, L], and `source` [B]) and rate
@@ -38,14 +59,37 @@ def make_train_step(model: ModelConfig, optimizer: Optimizer, mesh: Mesh, bos_id
   """
   tx = make_optimizer(optimizer)
   replicated = NamedSharding(mesh, PartitionSpec())
+  shardings = state_shardings(model, optimizer, mesh, rules, offload_optimizer)
 
-  def loss_fn(params: Any, batch: dict[str, jax.Array]):
-    total, nll_BxL = decoder.token_losses(model, params, batch, mesh=mesh)
-    return total / batch['weights'].sum(), nll_BxL
+  def summed_loss(params: Tree, batch: Batch, tokens: jax.Array):
+    """This portion's part of the mean over `tokens`, and nll of each of its rows."""
+    total, nll_BxL = decoder.token_losses(model, params, batch, mesh=mesh, rules=rules)
+    return total / tokens, (nll_BxL * batch['weights']).sum(-1)
 
-  def train_step(state: TrainState, batch: dict[str, jax.Array], rate: jax.Array):
-    (loss, nll_BxL), grads = jax.value_and_grad(loss_fn, has_aux=True)(state.params, batch)
-    updates, opt_state = tx.update(grads, state.opt_state, state.params, rate=rate)
+  differentiate = jax.value_and_grad(summed_loss, has_aux=True)
+
+  def gradients(params: Tree, batch: Batch):
+    """((loss, nll_B), gradients) of the whole batch."""
+    tokens = batch['weights'].sum()
+    if microbatches == 1:
+      return differentiate(params, batch, tokens)
+
+    def add(total, batch):
+      (loss, nll_B), grads = differentiate(params, batch, tokens)
+      total = jax.tree.map(jnp.add, total, (loss, grads))
+      # What is carried on is split as the parameters are, not whole on each device.
+      return jax.lax.with_sharding_constraint(total, (replicated, shardings.params)), nll_B
+
+    start = jnp.zeros([]), jax.tree.map(jnp.zeros_like, params)
+    (loss, grads), nll_MxB = jax.lax.scan(add, start, split_rows(batch, microbatches, mesh))
+    return (loss, join_rows(nll_MxB, mesh)), grads
+
+  def train_step(state: TrainState, batch: Batch, rate: jax.Array):
+    (loss, nll_B), grads = gradients(state.params, batch)
+    opt_state = state.opt_state
+    if offload_optimizer:
+      opt_state = jax.device_put(opt_state, on_devices(shardings.opt_state))
+    updates, opt_state = tx.update(grads, opt_state, state.params, rate=rate)
     counts_BxL = batch['weights'] > 0
     metrics = {
       'loss': loss,
@@ -53,11 +97,10 @@ def make_train_step(model: ModelConfig, optimizer: Optimizer, mesh: Mesh, bos_id
       'source': batch['source'],
       'tokens': counts_BxL.sum(-1, dtype=jnp.int32),
       'documents': (counts_BxL & (batch['inputs'] == bos_id)).sum(-1, dtype=jnp.int32),
-      'nll': (nll_BxL * batch['weights']).sum(-1),
+      'nll': nll_B,
     }
     return TrainState(optax.apply_updates(state.params, updates), opt_state), metrics
 
-  shardings = state_shardings(model, optimizer, mesh)
   return jax.jit(
     train_step,
     in_shardings=(shardings, batch_sharding(mesh), replicated),

@@ -63,14 +63,24 @@ def test_reading_ahead_changes_nothing(rows, prefetch):
   assert_same(read(rows, range(STEPS), prefetch=prefetch), read(rows, range(STEPS)))
 
 
-@pytest.mark.parametrize('sizes', [(8, 1, 1), (2, 2, 2), (1, 4, 2), (1, 1, 8)])
-def test_the_layout_of_devices_changes_nothing(rows, sizes):
-  mesh = make_mesh(MeshConfig(*sizes))
-  assert_same(read(rows, range(3), mesh), read(rows, range(3)))
+@pytest.mark.parametrize(
+  'config',
+  [
+    MeshConfig(data=8),
+    MeshConfig(data=2, fsdp=2, tensor=2),
+    MeshConfig(data=1, fsdp=4, tensor=2),
+    MeshConfig(data=1, tensor=8),
+    MeshConfig(replica=2, data=2, sequence=2),
+    MeshConfig(data=1, sequence=8),
+  ],
+  ids=str,
+)
+def test_the_layout_of_devices_changes_nothing(rows, config):
+  assert_same(read(rows, range(3), make_mesh(config)), read(rows, range(3)))
 
 
 def test_each_device_holds_its_own_rows_alone(rows):
-  sharding = batch_sharding(make_mesh(MeshConfig(2, 4, 1)))
+  sharding = batch_sharding(make_mesh(MeshConfig(data=2, fsdp=4)))
   [batch] = loader.batches(rows, BATCH, range(1), sharding, 1)
   assert {shard.data.shape for shard in batch['targets'].addressable_shards} == {(1, LENGTH)}
   assert loader.local_positions(sharding, BATCH).tolist() == list(range(BATCH))

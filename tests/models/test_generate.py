@@ -101,7 +101,7 @@ def test_a_shorter_limit_gives_a_prefix(params, prompts):
 
 
 def test_sharded_parameters_continue_alike(params, prompts):
-  mesh = make_mesh(MeshConfig(2, 2, 2))
+  mesh = make_mesh(MeshConfig(data=2, fsdp=2, tensor=2))
   places = parameter_shardings(mesh, decoder.abstract_params(CONFIG), decoder.logical_axes(CONFIG))
   sharded = jax.tree.map(jax.device_put, params, places)
   assert continue_(CONFIG, sharded, prompts, mesh=mesh) == continue_(CONFIG, params, prompts)

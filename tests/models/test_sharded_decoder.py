@@ -72,7 +72,7 @@ def test_initial_parameters_do_not_depend_on_the_mesh():
     )
     return jitted(UNTIED, 3)
 
-  places = shardings(UNTIED, make_mesh(MeshConfig(2, 2, 2)))
+  places = shardings(UNTIED, make_mesh(MeshConfig(data=2, fsdp=2, tensor=2)))
   sharded = init(places)
   jax.tree.map(
     lambda a, b: np.testing.assert_array_equal(np.asarray(a), np.asarray(b)), sharded, init()
@@ -83,7 +83,7 @@ def test_initial_parameters_do_not_depend_on_the_mesh():
 @pytest.mark.parametrize('told', [True, False])
 def test_the_gradient_of_the_head_is_summed_over_devices_after_the_last_chunk(batch, told):
   config = dataclasses.replace(CONFIG, loss_chunk=2, layers=1)
-  mesh = make_mesh(MeshConfig(1, 8, 1))
+  mesh = make_mesh(MeshConfig(data=1, fsdp=8))
   params = jax.tree.map(
     lambda a, s: jax.ShapeDtypeStruct(a.shape, a.dtype, sharding=s),
     decoder.abstract_params(config),
@@ -101,4 +101,4 @@ def test_a_batch_that_does_not_divide_is_refused(batch):
   rows = {name: array[:6] for name, array in batch.items()}
   params = random_params(CONFIG)
   with pytest.raises(UserError, match='6 rows.*8 devices.*data x fsdp.*multiple of 8'):
-    decoder.token_losses(CONFIG, params, rows, mesh=make_mesh(MeshConfig(4, 2, 1)))
+    decoder.token_losses(CONFIG, params, rows, mesh=make_mesh(MeshConfig(data=4, fsdp=2)))

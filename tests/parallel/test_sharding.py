@@ -8,14 +8,14 @@ from jax.sharding import PartitionSpec as P
 from codemix.errors import UserError
 from codemix.parallel.mesh import MeshConfig, make_mesh
 from codemix.parallel.sharding import (
-  RULES,
+  ShardingRules,
   batch_sharding,
   batch_shards,
   constrain,
   parameter_shardings,
 )
 
-MESH = MeshConfig(2, 2, 2)
+MESH = MeshConfig(data=2, fsdp=2, tensor=2)
 
 
 def specs(shapes, axes, **options):
@@ -41,14 +41,14 @@ def test_each_axis_goes_where_its_rule_says():
 
 
 def test_rules_can_be_replaced():
-  rules = RULES | {'embed': ('data', 'fsdp')}
+  rules = ShardingRules(embed=['data', 'fsdp'])  # a list, as gin writes it
   assert specs({'a': (8, 4)}, {'a': ('embed', 'ffn')}, rules=rules)['a'] == P(
     ('data', 'fsdp'), 'tensor'
   )
 
 
 def test_an_axis_that_does_not_divide_is_named_with_sizes():
-  with pytest.raises(UserError, match=r"b/c: its axis 'kv_heads' of size 3 .* 2 devices.*tensor"):
+  with pytest.raises(UserError, match=r"b/c: its axis 'kv_heads' of size 3 .* 2 devices.*tensor\): make that 1 devices, or set ShardingRules.kv_heads to None"):
     specs({'b': {'c': (4, 3, 8)}}, {'b': {'c': ('embed', 'kv_heads', 'head_dim')}})
 
 
@@ -57,8 +57,26 @@ def test_an_axis_without_a_rule_is_named():
     specs({'a': (4,)}, {'a': ('embd',)})
 
 
-def test_rows_are_split_over_data_and_fsdp():
-  mesh = make_mesh(MESH)
+@pytest.mark.parametrize(
+  ('rules', 'message'),
+  [
+    ({'embed': 'fdsp'}, "ShardingRules.embed is 'fdsp'.*Did you mean 'fsdp'"),
+    ({'vocab': ('tensor', 'sequenz')}, "ShardingRules.vocab.*Did you mean 'sequence'"),
+    ({'ffn': ('tensor', 'tensor')}, 'ShardingRules.ffn .* once'),
+  ],
+)
+def test_a_rule_for_no_axis_is_named_with_the_nearest(rules, message):
+  with pytest.raises(UserError, match=message):
+    ShardingRules(**rules)
+
+
+def test_two_axes_of_a_parameter_cannot_be_split_over_the_same_devices():
+  with pytest.raises(UserError, match="a: ShardingRules.embed and ShardingRules.ffn both take the mesh axis 'tensor'"):
+    specs({'a': (4, 4)}, {'a': ('embed', 'ffn')}, rules=ShardingRules(embed='tensor'))
+
+
+def test_rows_are_split_over_replicas_data_and_fsdp_and_stay_whole():
+  mesh = make_mesh(MeshConfig(replica=2, data=1, fsdp=2, sequence=2))
   rows = jax.device_put(jnp.arange(24).reshape(8, 3), batch_sharding(mesh))
   assert {shard.data.shape for shard in rows.addressable_shards} == {(2, 3)}
   assert batch_shards(mesh) == 4
@@ -68,6 +86,15 @@ def test_rows_are_split_over_data_and_fsdp():
 def test_a_constraint_places_an_activation_and_changes_no_number():
   mesh, x = make_mesh(MESH), jnp.arange(32.0).reshape(8, 4)
   placed = jax.jit(lambda x: constrain(x, mesh, 'batch', None))(x)
-  assert placed.sharding.spec[0] == ('data', 'fsdp')
+  assert placed.sharding.is_equivalent_to(batch_sharding(mesh), placed.ndim)
   assert jnp.array_equal(placed, x)
   assert constrain(x, None, 'batch', None) is x
+
+
+def test_an_axis_of_the_mesh_is_taken_once():
+  mesh, x = make_mesh(MESH), jnp.zeros((8, 4))
+  rules = ShardingRules(embed=('data', 'fsdp'))
+  place = lambda **options: jax.jit(lambda x: constrain(x, mesh, 'copies', 'embed', rules=rules, **options))(x)
+  shape = lambda placed: placed.sharding.shard_shape(placed.shape)
+  assert shape(place()) == (4, 2)  # 'data' has the rows, 'fsdp' the columns
+  assert shape(place(without=('fsdp',))) == (4, 4)

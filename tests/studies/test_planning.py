@@ -5,14 +5,17 @@ from __future__ import annotations
 import dataclasses
 from pathlib import Path
 
+import jax
 import numpy as np
 import pytest
 
 import codemix
 from codemix.errors import UserError
+from codemix.parallel.mesh import make_mesh
 from codemix.studies import planning
 from codemix.studies.planning import check_runtime, plan_study
 from tests import tiny_study
+from tests.in_process import one_device_mesh
 
 MIXED = {'text': 0.5, 'code': 0.5}
 MIB = 2**20
@@ -125,20 +128,21 @@ def test_room_is_wanted_for_the_most_checkpoints_that_will_lie_there(settings, c
   monkeypatch.setattr(planning, 'require_writable', lambda folder, needed: wanted.append(needed))
   planned = plan(data, tiny_study.stage('a', MIXED, 4), tiny_study.stage('b', MIXED, 6))
   runtime = tiny_study.runtime(tmp_path, **settings)
-  check_runtime(planned, runtime, 1, MIB)
+  check_runtime(planned, runtime, one_device_mesh(), MIB)
   assert wanted.pop() == checkpoints * MIB
   # What an interrupted run has saved lies there already.
   first = planned.stages()[0]
   (tmp_path / 'stages' / first.folder_name / 'checkpoints' / '4').mkdir(parents=True)
-  check_runtime(planned, runtime, 1, MIB)
+  check_runtime(planned, runtime, one_device_mesh(), MIB)
   assert wanted.pop() == (checkpoints - 1) * MIB
 
 
 def test_the_batch_that_would_divide_is_told(data, tmp_path: Path):
   planned = plan(data, tiny_study.stage('a', MIXED, 4, batch=6))
-  check_runtime(planned, tiny_study.runtime(tmp_path), 3, 1)
+  mesh = lambda devices: make_mesh(codemix.MeshConfig(), jax.devices()[:devices])
+  check_runtime(planned, tiny_study.runtime(tmp_path), mesh(3), 1)
   with pytest.raises(UserError, match="stage 'a': a batch of 6 rows does not divide over 4 devices.*to 4 or 8"):
-    check_runtime(planned, tiny_study.runtime(tmp_path), 4, 1)
+    check_runtime(planned, tiny_study.runtime(tmp_path), mesh(4), 1)
 
 
 @pytest.mark.parametrize('setting', [{'save_every': 0}, {'keep': 0}, {'keep': -1}, {'on_damaged': 'ignore'}])

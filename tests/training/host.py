@@ -1,6 +1,7 @@
 """One of several processes that train a study together.
 
-    python -m tests.training.host DATA OUTPUT CACHE COORDINATOR COUNT INDEX [--send SIGNAL --call N]
+    python -m tests.training.host DATA OUTPUT CACHE COORDINATOR COUNT INDEX [--mesh NAME]
+        [--send SIGNAL --call N]
 
 Each leaves `batches-0.INDEX.npz` and `batches-17.INDEX.npz` in OUTPUT: what its devices hold of the
 global batches of steps 0-50, and of 17-50 as a resumed run reads them. Then a shorter study is
@@ -30,7 +31,11 @@ from tests import tiny_study
 from tests.faults.driver import interrupt
 
 READ, TRAINED, RESUMED = 51, 22, 17  # steps
-MESH = MeshConfig(data=-1, fsdp=2)
+MESHES = {
+  'rows': MeshConfig(data=-1, fsdp=2),
+  'replicas': MeshConfig(replica=-1, data=1, fsdp=2, sequence=2),
+  'positions': MeshConfig(data=1, sequence=-1),  # of the same rows in different processes
+}
 KEYS = ('inputs', 'targets', 'segment_ids', 'positions', 'weights', 'source')
 
 
@@ -41,11 +46,11 @@ def study(steps: int) -> codemix.Study:
   )
 
 
-def runtime(output: Path) -> codemix.Runtime:
-  return tiny_study.runtime(output, save_every=RESUMED, keep=None, mesh=MESH)
+def runtime(output: Path, mesh: str) -> codemix.Runtime:
+  return tiny_study.runtime(output, save_every=RESUMED, keep=None, mesh=MESHES[mesh])
 
 
-def held_batches(data: codemix.Data, first: int) -> dict[str, np.ndarray]:
+def held_batches(data: codemix.Data, first: int, mesh: str) -> dict[str, np.ndarray]:
   """What the devices of this process hold of the stage's batches from step `first` on.
 
   Returns:
@@ -54,7 +59,7 @@ def held_batches(data: codemix.Data, first: int) -> dict[str, np.ndarray]:
   plan = codemix.plan_study(study(READ), data)
   [stage] = plan.stages()
   rows = StageRows(plan.sources, stage.draws, stage.segments, stage.seed)
-  sharding = batch_sharding(make_mesh(MESH))
+  sharding = batch_sharding(make_mesh(MESHES[mesh]))
   batches = list(loader.batches(rows, stage.stage.batch, range(first, READ), sharding, prefetch=2))
   held = np.zeros(stage.stage.batch, bool)
   for shard in batches[0]['source'].addressable_shards:
@@ -85,6 +90,7 @@ def main() -> int:
     parser.add_argument(name)
   parser.add_argument('count', type=int)
   parser.add_argument('index', type=int)
+  parser.add_argument('--mesh', default='rows', choices=MESHES)
   parser.add_argument('--send')
   parser.add_argument('--call', type=int)
   arguments = parser.parse_args()
@@ -98,8 +104,8 @@ def main() -> int:
     data = codemix.Data(directory=arguments.data, tokenizer='bytes')
     for first in (0, RESUMED):
       path = Path(arguments.output) / f'batches-{first}.{arguments.index}.npz'
-      np.savez(path, **held_batches(data, first))
-    codemix.run_study(study(TRAINED), data, runtime(Path(arguments.output)))
+      np.savez(path, **held_batches(data, first, arguments.mesh))
+    codemix.run_study(study(TRAINED), data, runtime(Path(arguments.output), arguments.mesh))
   except CodemixError as error:
     print(error, file=sys.stderr)
     processes.leave(error.exit_code)

@@ -54,21 +54,24 @@ def place(tmp_path_factory) -> Path:
   return root
 
 
-def run(place: Path, output: Path, count: int, devices: int) -> Ran:
-  for ended in join(place, output, count, devices):
+def run(place: Path, output: Path, count: int, devices: int, mesh: str = 'rows') -> Ran:
+  for ended in join(place, output, count, devices, mesh=mesh):
     assert ended.returncode == 0, ended.stderr
   return Ran(count, output)
 
 
-def join(place: Path, output: Path, count: int, devices: int, *last: str) -> list[CompletedProcess]:
+def join(
+  place: Path, output: Path, count: int, devices: int, *last: str, mesh: str = 'rows'
+) -> list[CompletedProcess]:
   """Runs processes that train together to their end; `last` are flags of the last of them."""
   output.mkdir(exist_ok=True)
   with socket.socket() as probe:
     probe.bind(('localhost', 0))
     coordinator = f'localhost:{probe.getsockname()[1]}'
-  words = ('tests.training.host', place / 'data', output, place / f'cache{count}', coordinator, count)
+  cache = place / f'cache-{mesh}{count}'
+  words = ('tests.training.host', place / 'data', output, cache, coordinator, count)
   flags = [*[()] * (count - 1), last]
-  processes = [runs.start(*words, i, *flags[i], devices=devices) for i in range(count)]
+  processes = [runs.start(*words, i, '--mesh', mesh, *flags[i], devices=devices) for i in range(count)]
   return [runs.finish(process) for process in processes]
 
 
@@ -148,6 +151,25 @@ def test_several_hosts_score_as_one_does(hosts, alone, request):
 def test_a_run_that_goes_on_with_more_hosts_keeps_what_was_done(two, four):
   assert metrics(four.stage)[:RESUMED] == metrics(two.stage)[:RESUMED]
   assert len(metrics(four.stage)) == host.TRAINED
+
+
+@pytest.mark.parametrize(
+  ('count', 'devices', 'mesh'),
+  [
+    (2, 4, 'replicas'),  # one in each process, with positions split inside
+    pytest.param(4, 2, 'replicas', marks=pytest.mark.slow),  # one over two processes each
+    pytest.param(2, 4, 'positions', marks=pytest.mark.slow),
+    pytest.param(4, 1, 'positions', marks=pytest.mark.slow),
+  ],
+)
+def test_replicas_and_positions_on_several_hosts_train_as_one_device(count, devices, mesh, place, alone, tmp_path):
+  ran = run(place, tmp_path, count, devices, mesh)
+  assert (ran.stage / 'ledger.json').read_bytes() == (alone / 'ledger.json').read_bytes()
+  for key in ('loss', 'grad_norm'):
+    curves = [[line[key] for line in metrics(stage)] for stage in (ran.stage, alone)]
+    np.testing.assert_allclose(*curves, rtol=ROUNDING)
+  for source, score in scores(alone).items():
+    assert scores(ran.stage)[source] == {k: pytest.approx(value, rel=ROUNDING) for k, value in score.items()}
 
 
 @pytest.mark.slow

@@ -24,13 +24,14 @@ STEPS, SAVED, LOST = 20, 8, 11  # a run cut off after step 11 goes on after step
 ROUNDING = 1e-5
 
 MESHES = {
-  'data': MeshConfig(8, 1, 1),
-  'fsdp': MeshConfig(1, 8, 1),
-  'data and tensor': MeshConfig(4, 1, 2),
-  'fsdp and tensor': MeshConfig(1, 4, 2),
-  'all': MeshConfig(2, 2, 2),
+  'data': MeshConfig(data=8),
+  'fsdp': MeshConfig(data=1, fsdp=8),
+  'data and tensor': MeshConfig(data=4, tensor=2),
+  'fsdp and tensor': MeshConfig(data=1, fsdp=4, tensor=2),
+  'data, fsdp and tensor': MeshConfig(data=2, fsdp=2, tensor=2),
+  'replica, fsdp and sequence': MeshConfig(replica=2, data=1, fsdp=2, sequence=2),
 }
-IN_CI = ('data', 'fsdp and tensor', 'all')
+IN_CI = ('data', 'data, fsdp and tensor', 'replica, fsdp and sequence')
 by_name = pytest.mark.parametrize(
   'name', [pytest.param(name, marks=() if name in IN_CI else pytest.mark.slow) for name in MESHES]
 )
@@ -55,7 +56,7 @@ def data(tmp_path_factory) -> codemix.Data:
   return tiny_study.prepare(tmp_path_factory.mktemp('data'), bytes_each=6_000)
 
 
-def run(data, output: Path, mesh: MeshConfig | None, lose_after: int | None = None) -> Ran:
+def run(data, output: Path, mesh: MeshConfig | None, lose_after: int | None = None, **settings) -> Ran:
   """Trains one stage on a mesh; None is a single device.
 
   Args:
@@ -65,7 +66,7 @@ def run(data, output: Path, mesh: MeshConfig | None, lose_after: int | None = No
   model = dataclasses.replace(tiny_study.MODEL, vocab_size=260)
   stage = tiny_study.stage('mixed', {'text': 0.7, 'code': 0.3}, STEPS)
   study = codemix.Study(name='meshes', recipes={'only': tiny_study.recipe(stage, model=model)})
-  runtime = tiny_study.runtime(output, save_every=SAVED, mesh=mesh or MeshConfig())
+  runtime = tiny_study.runtime(output, save_every=SAVED, mesh=mesh or MeshConfig(), **settings)
   with pytest.MonkeyPatch.context() as patch:
     if mesh is None:
       use_one_device(patch)
@@ -138,12 +139,19 @@ def test_the_parameters_are_those_of_one_device_but_for_rounding(name, alone, on
     np.testing.assert_allclose(found, expected, rtol=1e-3, atol=1e-4)
 
 
-@pytest.mark.parametrize(('before', 'after'), [('all', 'fsdp and tensor'), (None, 'all'), ('all', None)])
-def test_a_run_goes_on_under_another_mesh(before, after, alone, on_mesh, data, tmp_path):
+@pytest.mark.parametrize(
+  ('before', 'after', 'settings'),
+  [
+    ('data, fsdp and tensor', 'replica, fsdp and sequence', {}),
+    (None, 'replica, fsdp and sequence', {'microbatches': 2, 'offload_optimizer': True}),
+    ('replica, fsdp and sequence', None, {'microbatches': 4}),
+  ],
+)
+def test_a_run_goes_on_under_another_mesh(before, after, settings, alone, on_mesh, data, tmp_path):
   meshes = {None: None, **MESHES}
   cut = run(data, tmp_path, meshes[before], lose_after=LOST)
   assert len(cut.metrics) == LOST
-  ran = run(data, tmp_path, meshes[after])
+  ran = run(data, tmp_path, meshes[after], **settings)
   assert len(ran.fed) == STEPS - SAVED
   assert ran.ledger == alone.ledger
   # What was saved is not trained again, and what follows is the curve of either mesh.

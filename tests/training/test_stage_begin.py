@@ -114,7 +114,7 @@ def test_one_step_names_metrics_rates_and_checkpoints(name, first_step, begun):
 def test_a_fresh_state_depends_on_the_seed_and_not_on_the_mesh():
   init = lambda seed, mesh: init_state(tiny_study.MODEL, Optimizer(), seed, mesh)
   alone = init(0, one_device_mesh())
-  assert_equal(init(0, make_mesh(codemix.MeshConfig(2, 4, 1))), alone)
+  assert_equal(init(0, make_mesh(codemix.MeshConfig(data=2, fsdp=4))), alone)
   assert not np.array_equal(init(1, one_device_mesh()).params['embedding'], alone.params['embedding'])
 
 

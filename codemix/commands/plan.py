@@ -1,0 +1,69 @@
+"""`codemix plan`."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+
+from codemix.commands.experiment import (
+  add_format_argument,
+  add_gin_arguments,
+  load_experiment,
+  show_line,
+)
+from codemix.errors import UserError
+
+GIB = 2**30
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+  add_gin_arguments(parser)
+  parser.add_argument(
+    '--topology', required=True, metavar='CHIP:SIDES', help='what to compile for: v5e:16x16, v6e:8x8, v5p:4x4x4, or cpu:8 for virtual devices'
+  )
+  parser.add_argument('--slices', type=int, default=1, metavar='N', help='so many of them, joined by the data-center network')
+  parser.add_argument('--mfu', type=float, default=0.4, metavar='SHARE', help='share of the peak that the chip-hours assume')
+  parser.add_argument('--price', type=float, metavar='AMOUNT', help='of a chip-hour, in any currency')
+  parser.add_argument('--memory', type=float, metavar='GIB', help='of a chip that a step may take, instead of all that it has')
+  add_format_argument(parser)
+
+
+def run(arguments: argparse.Namespace) -> int:
+  """Returns 2 where a step does not fit, else 0."""
+  _check(arguments)
+  # A TPU host must not start its TPU for this: compiling needs none, and a run may be using it.
+  os.environ.setdefault('JAX_PLATFORMS', 'cpu')
+  from codemix.parallel.topology import parse_topology, require_compiler
+
+  topology = parse_topology(arguments.topology, arguments.slices)
+  require_compiler(topology)
+  experiment = load_experiment(arguments)
+
+  from codemix.planner.describe import describe
+  from codemix.planner.forecast import Prices, forecast
+  from codemix.planner.show import show_forecast
+
+  found = forecast(
+    experiment.study,
+    experiment.runtime,
+    topology,
+    Prices(arguments.mfu, arguments.price),
+    memory_limit=int(arguments.memory * GIB) if arguments.memory else None,
+    show=show_line,
+  )
+  if arguments.format == 'json':
+    print(json.dumps(describe(found), indent=1))
+  else:
+    show_forecast(found, sys.stdout)
+  return 0 if found.fits else UserError.exit_code
+
+
+def _check(arguments: argparse.Namespace) -> None:
+  if not 0 < arguments.mfu <= 1:
+    raise UserError(f'--mfu={arguments.mfu:g}: it is a share of the peak, above 0 and at most 1.')
+  for name in ('price', 'memory'):
+    value = getattr(arguments, name)
+    if value is not None and not 0 < value < float('inf'):
+      raise UserError(f'--{name}={value:g}: it is a number above 0.')

@@ -1,0 +1,127 @@
+"""Causal attention inside the documents of packed rows: one function, several implementations."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+from collections.abc import Callable
+
+import jax
+from jax.sharding import Mesh
+
+from codemix.errors import UserError, nearest
+from codemix.models.attention.blockwise import TILE, blockwise_attention
+from codemix.models.attention.gpu import cudnn_attention, pallas_attention
+from codemix.models.attention.reference import masked_attention, xla_attention
+from codemix.models.attention.sharded import per_device
+from codemix.models.attention.splash import splash_attention
+
+__all__ = ['AUTO', 'IMPLEMENTATIONS', 'VERIFIED', 'attend', 'choose', 'masked_attention']
+
+
+@dataclasses.dataclass(frozen=True)
+class Implementation:
+  """A way to compute attention.
+
+  Attributes:
+    function: (q_BxLxHxK, k_BxLxGxK, v_BxLxGxK, segment_ids_BxL or None, platform=) -> [B, L, H, K].
+    platform: the only one that it is compiled for; None: any.
+    per_device: whether it has to be given the rows and heads of one device: kernels, which XLA
+      cannot split, and loops, which it splits badly.
+  """
+
+  function: Callable[..., jax.Array]
+  platform: str | None = None
+  per_device: bool = True
+
+
+IMPLEMENTATIONS = {
+  'xla': Implementation(xla_attention, per_device=False),
+  'blockwise': Implementation(blockwise_attention),
+  'splash': Implementation(splash_attention, 'tpu'),
+  'pallas': Implementation(pallas_attention, 'gpu'),
+  'cudnn': Implementation(cudnn_attention, 'gpu'),
+}
+
+# The pairs of an implementation and a mask that have passed the equality test of
+# tests/models/test_attention.py, which holds this table to its own. No other pair can be used. The
+# kernels passed it in Pallas's interpreter; no GPU has run cuDNN's yet.
+VERIFIED = {
+  'xla': ('causal', 'documents'),
+  'blockwise': ('causal', 'documents'),
+  'splash': ('causal', 'documents'),
+  'pallas': ('causal', 'documents'),
+}
+
+AUTO = 'auto'
+FASTEST = {'cpu': 'blockwise', 'tpu': 'splash', 'gpu': 'pallas'}
+
+
+def attend(
+  q_BxLxHxK: jax.Array,
+  k_BxLxGxK: jax.Array,
+  v_BxLxGxK: jax.Array,
+  segment_ids_BxL: jax.Array | None,
+  *,
+  implementation: str = AUTO,
+  mesh: Mesh | None = None,
+  interpret: bool = False,
+) -> jax.Array:
+  """Each token attends to itself and to the earlier tokens with its own segment id.
+
+  Head h of the H query heads reads key/value head h // (H / G). Scores are scaled by K^-0.5, and
+  the softmax is in float32. Where `segment_ids_BxL` is None the mask is only causal.
+
+  Args:
+    implementation: a name in `IMPLEMENTATIONS`, or 'auto': the platform's fastest (`choose`).
+    mesh: what the arrays are sharded over, rows and heads by the rules of `codemix.parallel.sharding`.
+    interpret: runs a kernel of another platform in an interpreter, far too slowly but for tests.
+
+  Returns: [B, L, H, K] in the dtype of `q_BxLxHxK`.
+
+  Raises:
+    UserError: there is no such implementation, it is for another platform, it is not verified with
+      such a mask, or the mesh does not divide the rows or heads.
+  """
+  platform = _platform(mesh)
+  auto = choose(platform, q_BxLxHxK.shape[1])
+  name = auto if implementation == AUTO else implementation
+  _check(name, 'causal' if segment_ids_BxL is None else 'documents', platform, auto, interpret)
+  chosen = IMPLEMENTATIONS[name]
+  function = functools.partial(chosen.function, platform=platform)
+  if mesh is None or mesh.size == 1 or not chosen.per_device:
+    return function(q_BxLxHxK, k_BxLxGxK, v_BxLxGxK, segment_ids_BxL)
+  return per_device(function, mesh, q_BxLxHxK, k_BxLxGxK, v_BxLxGxK, segment_ids_BxL)
+
+
+def choose(platform: str, length: int) -> str:
+  """What 'auto' stands for, for rows of `length` tokens on 'cpu', 'gpu', 'tpu' or another platform."""
+  if platform == 'cpu' and length <= TILE:
+    return 'xla'  # nothing to leave out: a row is one block, which the diagonal crosses
+  return FASTEST.get(platform, 'blockwise')
+
+
+def _platform(mesh: Mesh | None) -> str:
+  """That of the mesh, which need not be this machine's: a program can be compiled for another."""
+  platform = jax.default_backend() if mesh is None else mesh.devices.flat[0].platform
+  return 'gpu' if platform in ('cuda', 'rocm') else platform
+
+
+def _check(name: str, mask: str, platform: str, auto: str, interpret: bool) -> None:
+  if name not in IMPLEMENTATIONS:
+    names = (AUTO, *IMPLEMENTATIONS)
+    raise UserError(
+      f'ModelConfig.attention is {name!r}: use {", ".join(sorted(names))}.{nearest(name, names)}'
+    )
+  if mask not in VERIFIED.get(name, ()):
+    raise UserError(
+      f'ModelConfig.attention is {name!r}, which has not passed the equality test with '
+      f'{"masks between documents" if mask == "documents" else "causal masks"}: '
+      f'use {auto!r}, or {AUTO!r}, which chooses it.'
+    )
+  needed = IMPLEMENTATIONS[name].platform
+  if needed not in (None, platform) and not interpret:
+    raise UserError(
+      f'ModelConfig.attention is {name!r}, which is for {needed.upper()}s, and this runs on '
+      f'{platform.upper()}: use {auto!r}, or {AUTO!r}, which chooses it.'
+    )

@@ -1,0 +1,49 @@
+"""Attention of the rows and heads that a device holds: kernels know nothing of meshes."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+from jax.sharding import Mesh, PartitionSpec
+
+from codemix.errors import UserError
+from codemix.parallel.sharding import BATCH_AXES, RULES
+from codemix.parallel.tokens import check_rows
+
+
+def per_device(
+  attend: Callable, mesh: Mesh, q: jax.Array, k: jax.Array, v: jax.Array, segment_ids_BxL
+) -> jax.Array:
+  """`attend(q, k, v, segment_ids)` on each device's rows and heads, with the whole length.
+
+  Where the mesh splits the tokens of a row, those devices exchange tokens for heads before, and heads
+  for tokens after (DeepSpeed-Ulysses, arXiv:2309.14509): the work is the same on all, which it is not
+  where each has its own queries under a causal mask, and every kernel can do it. Key/value heads are
+  repeated where there are too few for all devices.
+
+  Raises:
+    UserError: the rows or the query heads cannot be split over the devices.
+  """
+  B, L, H, _ = q.shape
+  G = k.shape[2]
+  over = *RULES.over('heads'), *RULES.over('sequence')
+  devices = math.prod(mesh.shape[axis] for axis in over)
+  check_rows(B, L, mesh)
+  if H % devices:
+    raise UserError(
+      f'{H} attention heads cannot be split over the {devices} devices of the mesh axes '
+      f"{' x '.join(over)}: make that a divisor of {H}, or use ModelConfig.attention = 'xla'."
+    )
+  # G and the devices both divide H, and so does their least common multiple.
+  k, v = (jnp.repeat(a, math.lcm(G, devices) // G, axis=2) for a in (k, v))
+  split = PartitionSpec(BATCH_AXES, None, over, None)
+  return jax.shard_map(
+    attend,
+    mesh=mesh,
+    in_specs=(split, split, split, PartitionSpec(BATCH_AXES, None)),
+    out_specs=split,
+    check_vma=False,  # the kernels do not say over which axes their results vary
+  )(q, k, v, segment_ids_BxL)

@@ -1,0 +1,56 @@
+"""Splash attention, JAX's Pallas kernel for TPUs: blocks above the diagonal are neither read nor computed."""
+
+from __future__ import annotations
+
+import jax
+import jax.numpy as jnp
+
+LANES = 128  # of a TPU's vector unit: what a block must be a multiple of
+BLOCK = 512  # tokens, at most; the size that MaxText trains with
+
+
+def splash_attention(
+  q_BxLxHxK: jax.Array,
+  k_BxLxGxK: jax.Array,
+  v_BxLxGxK: jax.Array,
+  segment_ids_BxL,
+  *,
+  platform: str,
+) -> jax.Array:
+  """`codemix.models.attention.attend` for the rows and heads of one TPU; elsewhere interpreted."""
+  B, L, H, K = q_BxLxHxK.shape
+  padded = -(-L // LANES) * LANES
+  block = next(size for size in range(min(BLOCK, padded), 0, -LANES) if padded % size == 0)
+
+  def heads_first(a):
+    return jnp.pad(a, [(0, 0), (0, padded - L), (0, 0), (0, 0)]).swapaxes(1, 2)
+
+  # The kernel has no scale.
+  q = (q_BxLxHxK.astype(jnp.float32) * K**-0.5).astype(q_BxLxHxK.dtype)
+  q, k, v = heads_first(q), heads_first(k_BxLxGxK), heads_first(v_BxLxGxK)
+  attend = _kernel(padded, H, block, interpret=platform != 'tpu')
+  if segment_ids_BxL is None:
+    out = jax.vmap(attend)(q, k, v)
+  else:
+    ids = jnp.pad(segment_ids_BxL, [(0, 0), (0, padded - L)])
+    out = jax.vmap(attend)(q, k, v, _segment_ids(ids))
+  return out.swapaxes(1, 2)[:, :L]
+
+
+def _segment_ids(ids):
+  from jax.experimental.pallas.ops.tpu import splash_attention as splash
+
+  return splash.SegmentIds(ids, ids)
+
+
+def _kernel(length: int, heads: int, block: int, *, interpret: bool):
+  from jax.experimental.pallas.ops.tpu import splash_attention as splash
+
+  sizes = splash.BlockSizes(
+    **dict.fromkeys(('block_q', 'block_q_dkv', 'block_q_dq'), block),
+    **dict.fromkeys(('block_kv', 'block_kv_dkv', 'block_kv_dq'), block),
+  )
+  mask = splash.MultiHeadMask([splash.CausalMask((length, length))] * heads)
+  return splash.make_splash_mha(
+    mask, block_sizes=sizes, head_shards=1, q_seq_shards=1, interpret=interpret
+  )

@@ -1,0 +1,39 @@
+"""Arrays that rest in the memory of the devices' hosts, and come to the devices when needed."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jax
+from jax.sharding import Mesh, NamedSharding
+
+from codemix.errors import UserError
+
+PINNED = 'pinned_host'  # memory of the host that devices read and write by themselves
+
+Tree = Any
+
+
+def in_host_memory(shapes: Tree, shardings: Tree) -> Tree:
+  """The shardings with the same split in the hosts' memory; single numbers stay on the devices."""
+  return jax.tree.map(
+    lambda leaf, sharding: sharding.with_memory_kind(PINNED) if leaf.ndim else sharding,
+    shapes,
+    shardings,
+  )
+
+
+def on_devices(shardings: Tree) -> Tree:
+  """The shardings with the same split in the devices' own memory."""
+  return jax.tree.map(lambda sharding: NamedSharding(sharding.mesh, sharding.spec), shardings)
+
+
+def require_host_memory(mesh: Mesh) -> None:
+  """Raises UserError where the devices cannot read their hosts' memory by themselves."""
+  device = next(iter(mesh.local_devices))
+  kinds = [memory.kind for memory in device.addressable_memories()]
+  if PINNED not in kinds:
+    raise UserError(
+      f'Runtime.offload_optimizer needs devices with {PINNED} memory; {device.device_kind} has '
+      f'{", ".join(kinds)}. Set it to False.'
+    )

@@ -1,0 +1,148 @@
+"""What would make a step fit that does not: one change at a time, the cheapest kind first."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Iterator, Sequence
+
+import jax
+
+from codemix.models.config import CHOICES
+from codemix.parallel.mesh import make_mesh
+from codemix.parallel.sharding import batch_shards
+from codemix.planner.programs import TRAIN, Compiled, Step, state_on_chip
+from codemix.training.runtime import Runtime
+
+
+@dataclasses.dataclass(frozen=True)
+class Change:
+  """A variant of a step.
+
+  Attributes:
+    bindings: what to write into the gin file.
+    step: as changed.
+    runtime: as changed.
+  """
+
+  bindings: tuple[str, ...]
+  step: Step
+  runtime: Runtime
+
+
+@dataclasses.dataclass(frozen=True)
+class Attempt:
+  """What came of a change.
+
+  Attributes:
+    change: that was tried.
+    fits: whether it does.
+    compiled: the program; None where arithmetic was enough: the state alone is too large.
+    state_bytes: of weights, their gradients and the optimizer's state on one chip, by arithmetic.
+  """
+
+  change: Change
+  fits: bool
+  compiled: Compiled | None
+  state_bytes: int
+
+
+def smallest_change(
+  step: Step,
+  runtime: Runtime,
+  devices: Sequence[jax.Device],
+  limit: int,
+  compile_change: Callable[[Change], Compiled],
+) -> list[Attempt]:
+  """Looks for the smallest change after which a step fits.
+
+  Kind by kind: what the backward pass recomputes, more chips that share one copy of the state, a
+  batch in several portions; then the most of all three together. Of a kind the furthest is tried
+  first, and where it fits, less of it by bisection.
+
+  Args:
+    runtime: whose mesh has every size given.
+    devices: of the topology.
+    limit: bytes of a chip.
+    compile_change: compiles one.
+
+  Returns: what was tried, in order. Of those that fit the last is the smallest.
+  """
+  attempts: list[Attempt] = []
+
+  def fits(change: Change) -> bool:
+    state = _state_bytes(change, devices)
+    compiled = compile_change(change) if state <= limit else None
+    enough = compiled is not None and compiled.fits_compiler and compiled.memory.total <= limit
+    attempts.append(Attempt(change, enough, compiled, state))
+    return enough
+
+  for kind in _kinds(step, runtime, devices):
+    if fits(kind[-1]):
+      least, most = 0, len(kind) - 1  # of the changes of this kind, the smallest that may fit; one that does
+      while least < most:
+        middle = (least + most) // 2
+        least, most = (least, middle) if fits(kind[middle]) else (middle + 1, most)
+      break
+  return attempts
+
+
+def smallest_of(attempts: Sequence[Attempt]) -> Attempt | None:
+  """The smallest change that fits; None where none does."""
+  return next((attempt for attempt in reversed(attempts) if attempt.fits), None)
+
+
+def _kinds(step: Step, runtime: Runtime, devices: Sequence[jax.Device]) -> Iterator[list[Change]]:
+  """Changes of one kind after the other, cheapest kind first; in each the smallest first."""
+  kinds = [list(_recomputing(step, runtime)), list(_sharing(step, runtime)), list(_in_portions(step, runtime, devices))]
+  possible = [kind for kind in kinds if kind]
+  yield from possible
+  if len(possible) > 1:
+    yield [_together([kind[-1] for kind in possible], step, runtime)]
+
+
+def _recomputing(step: Step, runtime: Runtime) -> Iterator[Change]:
+  """Remat policies that keep less than the step's; CHOICES lists them from the most kept to the least."""
+  policies = CHOICES['remat']
+  for name in policies[policies.index(step.model.remat) + 1 :] if step.kind == TRAIN else ():
+    model = dataclasses.replace(step.model, remat=name)
+    yield Change((f"ModelConfig.remat = '{name}'",), dataclasses.replace(step, model=model), runtime)
+
+
+def _sharing(step: Step, runtime: Runtime) -> Iterator[Change]:
+  """Twice as many chips to one copy of the state, and again, while there are copies to merge."""
+  mesh = runtime.mesh
+  while mesh.data % 2 == 0 and step.model.width % (2 * mesh.fsdp) == 0:
+    mesh = dataclasses.replace(mesh, data=mesh.data // 2, fsdp=2 * mesh.fsdp)
+    bindings = (f'MeshConfig.data = {mesh.data}', f'MeshConfig.fsdp = {mesh.fsdp}')
+    yield Change(bindings, step, dataclasses.replace(runtime, mesh=mesh))
+
+
+def _in_portions(step: Step, runtime: Runtime, devices: Sequence[jax.Device]) -> Iterator[Change]:
+  """Twice as many microbatches, and again, down to one row a chip at a time."""
+  shards = batch_shards(make_mesh(runtime.mesh, devices))
+  portions = 2 * runtime.microbatches
+  while step.kind == TRAIN and step.batch % (shards * portions) == 0:
+    yield Change(
+      (f'Runtime.microbatches = {portions}',), step, dataclasses.replace(runtime, microbatches=portions)
+    )
+    portions *= 2
+
+
+def _together(most: Sequence[Change], step: Step, runtime: Runtime) -> Change:
+  """The furthest change of each kind, all at once."""
+  model, mesh, portions = step.model, runtime.mesh, runtime.microbatches
+  for change in most:
+    model = change.step.model if change.step.model != step.model else model
+    mesh = change.runtime.mesh if change.runtime.mesh != runtime.mesh else mesh
+    portions = max(portions, change.runtime.microbatches)
+  return Change(
+    tuple(binding for change in most for binding in change.bindings),
+    dataclasses.replace(step, model=model),
+    dataclasses.replace(runtime, mesh=mesh, microbatches=portions),
+  )
+
+
+def _state_bytes(change: Change, devices: Sequence[jax.Device]) -> int:
+  mesh = make_mesh(change.runtime.mesh, devices)
+  weights, optimizer = state_on_chip(change.step, mesh, change.runtime)
+  return 2 * weights + optimizer if change.step.kind == TRAIN else weights
