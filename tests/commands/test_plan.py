@@ -121,7 +121,7 @@ def test_a_mistake_ends_with_2_and_one_line(flags, told, capsys):
 @needs_libtpu
 def test_the_real_tpu_compiler_takes_a_train_step_and_tells_its_memory():
   # In a process of its own: libtpu is loaded once, and wants none of the tests' settings.
-  flags = ['--gin_file=recipes/balanced_to_text.gin', '--gin_file=runtimes/tpu_pod.gin', '--topology=v5e:2x2', '--price=1.2']
+  flags = ['--gin_file=recipes/balanced_to_text.gin', '--gin_file=runtimes/tpu_pod.gin', '--gin.MeshConfig.fsdp=4', '--topology=v5e:2x2', '--price=1.2']
   small = ['--gin.Stage.batch=8', '--gin.ModelConfig.width=128', '--gin.ModelConfig.heads=2', '--gin.ModelConfig.head_dim=64']
   environment = {k: v for k, v in os.environ.items() if k not in ('XLA_FLAGS', 'JAX_PLATFORMS')}
   ran = subprocess.run(
