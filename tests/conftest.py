@@ -1,7 +1,9 @@
 """Set-up that every test shares: eight virtual CPU devices, and the real corpora where they lie."""
 
+import gc
 import os
 import pathlib
+import sys
 
 # Before JAX starts: the sharding tests need eight devices, on any machine; and tiny programs take
 # longer to optimise than to run.
@@ -17,6 +19,8 @@ os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '2')
 
 import pytest
 
+MAPPINGS = 15_000  # Linux allows 65,530 as it comes; a module makes some thousands
+
 SHARED_DATA = pathlib.Path(__file__).resolve().parents[2] / 'shared' / 'data'
 
 
@@ -26,6 +30,15 @@ def shared_data() -> pathlib.Path:
   if not SHARED_DATA.is_dir():
     pytest.skip(f'no folder of real corpora beside the project ({SHARED_DATA.name} is absent)')
   return SHARED_DATA
+
+
+@pytest.fixture(autouse=True, scope='module')
+def few_mapped_programs():
+  """Lets compiled programs go between modules before they use up the mappings of the process, at which XLA aborts."""
+  yield
+  if 'jax' in sys.modules and len(pathlib.Path('/proc/self/maps').read_bytes().splitlines()) > MAPPINGS:
+    sys.modules['jax'].clear_caches()
+    gc.collect()
 
 
 @pytest.fixture
