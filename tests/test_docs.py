@@ -20,7 +20,7 @@ import codemix
 import codemix.configurables
 import gin
 from codemix import cli
-from codemix.commands import experiment
+from codemix.commands import bench, experiment, model
 from codemix.data.ledger import Draw
 from codemix.errors import CodemixError
 
@@ -160,8 +160,15 @@ def test_every_command_line_is_one_that_codemix_takes(command, files_of_the_docs
   parser = parser_of(verb)
   arguments, unknown = parser.parse_known_args(rest)
   arguments.gin_bindings = [cli._binding(parser, word) for word in unknown]
-  if '--gin_file' in flags_of(parser):
-    experiment.load_experiment(arguments)  # files, names, values, and that each binding has an effect
+  # Files, names, values, and that each binding has an effect.
+  if verb == 'bench':
+    benchmark = importlib.import_module(f'codemix.benchmarks.{arguments.what}')
+    bench.given_size(benchmark.Size, arguments.size)
+    bench.given_model(arguments)
+  elif getattr(arguments, 'model', False):
+    model.recipes_of(arguments)
+  elif '--gin_file' in flags_of(parser):
+    experiment.load_experiment(arguments)
 
 
 @pytest.mark.parametrize('page', PAGES, ids=lambda page: page.name)

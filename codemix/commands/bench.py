@@ -10,10 +10,12 @@ import platform
 import tempfile
 from pathlib import Path
 
-from codemix.commands.experiment import add_format_argument, show_line
+from codemix import config
+from codemix.commands.experiment import add_format_argument, add_gin_arguments, show_line
 from codemix.errors import UserError, nearest
 
-BENCHMARKS = ('attention', 'data')  # modules of codemix.benchmarks, each with Size and measure(folder, size)
+# Modules of codemix.benchmarks, each with Size and measure(folder, size); 'step' takes a model too.
+BENCHMARKS = ('attention', 'checkpoint', 'data', 'loop', 'loss', 'matmul', 'start', 'step')
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -22,6 +24,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
   parser.add_argument(
     '--size', action='append', default=[], metavar='NAME=NUMBER', help='how much of something is measured, as in --size=batches=1000'
   )
+  add_gin_arguments(parser)
   add_format_argument(parser)
 
 
@@ -29,13 +32,14 @@ def run(arguments: argparse.Namespace) -> None:
   if arguments.what not in BENCHMARKS:
     raise UserError(f"there is no benchmark '{arguments.what}'; there is {', '.join(BENCHMARKS)}.{nearest(arguments.what, BENCHMARKS)}")
   benchmark = importlib.import_module(f'codemix.benchmarks.{arguments.what}')
-  size = _size(benchmark.Size, arguments.size)
+  size = given_size(benchmark.Size, arguments.size)
+  given = given_model(arguments)
   if arguments.folder and not Path(arguments.folder).is_dir():
     raise UserError(f'--folder: {arguments.folder} is no folder.')
-  show_line(f'{platform.machine()}, {platform.python_implementation()} {platform.python_version()}')
+  show_line(_machine())
   figures = []
   with tempfile.TemporaryDirectory(dir=arguments.folder) as folder:
-    for figure in benchmark.measure(Path(folder), size):
+    for figure in benchmark.measure(Path(folder), size, **given):
       figures.append({**dataclasses.asdict(figure), 'reached': figure.reached})
       if arguments.format == 'text':
         print(figure)
@@ -43,7 +47,28 @@ def run(arguments: argparse.Namespace) -> None:
     print(json.dumps({'benchmark': arguments.what, 'size': dataclasses.asdict(size), 'figures': figures}, indent=1))
 
 
-def _size(form: type, settings: list[str]):
+def given_model(arguments: argparse.Namespace) -> dict[str, object]:
+  """The model of the gin files and flags, where there are any."""
+  if not (arguments.gin_file or arguments.gin_bindings):
+    return {}
+  if arguments.what != 'step':
+    raise UserError(f"--gin_file: 'bench {arguments.what}' measures no model of yours; 'bench step' does.")
+  search_paths = [path for path in arguments.gin_search_paths.split(',') if path]
+  config.parse(arguments.gin_file, arguments.gin_bindings, search_paths)
+  model = config.build('ModelConfig')
+  config.check_used(arguments.gin_bindings)
+  return {'model': model}
+
+
+def _machine() -> str:
+  import jax
+
+  devices = jax.devices()
+  python = f'{platform.python_implementation()} {platform.python_version()}'
+  return f'{len(devices)} x {devices[0].device_kind} ({platform.machine()}, {python}, jax {jax.__version__})'
+
+
+def given_size(form: type, settings: list[str]):
   """The benchmark's sizes, with those given on the command line."""
   names = [field.name for field in dataclasses.fields(form)]
   given = {}

@@ -32,6 +32,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
   parser.add_argument('--step', type=int, metavar='N', help='show the rows of this step of --stage, counted from 1')
   parser.add_argument('--find', metavar='TEXT', help='name the steps that read this passage, in --stage or in all stages')
   parser.add_argument('--check', action='store_true', help='compare the ledgers of finished stages with the plan, computed anew')
+  parser.add_argument('--time', action='store_true', help='say where the time of the stages went, or of --stage, over all processes that worked on them')
+  parser.add_argument('--model', action='store_true', help='show parameters, FLOPs and memory of the models alone; needs no data')
   add_format_argument(parser)
 
 
@@ -39,6 +41,10 @@ def run(arguments: argparse.Namespace) -> None:
   if arguments.store:
     _print(_stores(arguments), arguments.format, _store_lines)
     return
+  if arguments.model:
+    from codemix.commands.model import show_models
+
+    return show_models(arguments)
   experiment = load_experiment(arguments)
   plan = plan_study(experiment.study, experiment.data)
   if arguments.find is not None:
@@ -49,6 +55,8 @@ def run(arguments: argparse.Namespace) -> None:
     _print(rows_of_step(plan, _find_stage(plan, arguments.stage), arguments.step), arguments.format, _row_lines)
   elif arguments.check:
     _print(_check_ledgers(experiment, plan), arguments.format, lambda line: [f'{line["stage"]}: {line["ledger"]}'])
+  elif arguments.time:
+    _print(_times(experiment, plan, arguments), arguments.format, lambda line: [f'{line["stage"]}: {line["told"]}'])
   elif arguments.format == 'json':
     print(json.dumps(_describe(plan), indent=1))
   else:
@@ -56,7 +64,10 @@ def run(arguments: argparse.Namespace) -> None:
     from codemix.studies.announce import show_plan
 
     runtime = experiment.runtime
-    show_plan(plan, make_mesh(runtime.mesh), runtime.output, sys.stdout)
+    show_plan(
+      plan, make_mesh(runtime.mesh), runtime.output, sys.stdout,
+      rules=runtime.rules, offload_optimizer=runtime.offload_optimizer,
+    )
 
 
 def _print(records: Iterable[dict], form: str, lines: Callable[[dict], Iterable[str]]) -> None:
@@ -144,6 +155,22 @@ def _store_lines(store: dict) -> Iterator[str]:
     yield f'  {begin:>10,} tokens and more: {documents:>11,} documents, {tokens / store["tokens"]:7.2%} of the tokens {bar}'
   for number, text in enumerate(store['first_documents']):
     yield f'  document {number}: {_one_line(text)}'
+
+
+def _times(experiment: Experiment, plan: StudyPlan, arguments: argparse.Namespace) -> Iterator[dict]:
+  """The time account of each stage that was begun, and of all together."""
+  from codemix.training.stage import stage_folder
+  from codemix.training.time_account import read_times, total
+
+  stages = [_find_stage(plan, arguments.stage)] if arguments.stage else plan.stages()
+  folders = [stage_folder(experiment.runtime.output, stage_plan) for stage_plan in stages]
+  found = {folder.name: times for folder in folders if (times := read_times(folder))}
+  if len(found) > 1:
+    found['all stages'] = total(found.values())
+  for stage, times in found.items():
+    yield {'stage': stage, **dataclasses.asdict(times), 'goodput': times.goodput, 'told': str(times)}
+  if not found and arguments.format == 'text':
+    print(f'no stage of this study was begun in {experiment.runtime.output}.')
 
 
 def _check_ledgers(experiment: Experiment, plan: StudyPlan) -> list[dict]:

@@ -48,14 +48,15 @@ class ModelConfig:
     norm_epsilon: added to the variance in each norm.
     dtype: of activations and of matmul inputs; parameters are always float32.
     remat: what the backward pass recomputes, from least to most, and from most memory to least.
-      'none': nothing; 'dots': all but the matmuls with weights; 'attention': all of a block but its
+      'none': nothing; 'dots': all but the matmuls with weights and attention's result; 'attention': all of a block but its
       queries, keys, values and attention's result; 'context': all but attention's result; 'block':
       each block from its input.
     scan: whether one compiled block is gone through layer by layer; else every layer is compiled by
       itself, which takes longer and may run faster.
     attention: name of an implementation in `codemix.models.attention`, or 'auto': what suits the
       devices and the length.
-    loss_chunk: sequence positions whose logits are in memory at once.
+    loss_chunk: positions of each row of a device whose logits are in memory at once; None: as many as
+      are fastest (`codemix.models.loss.default_chunk`).
     z_loss: weight of log(Z)^2 in the loss (PaLM, arXiv:2204.02311, section 5, uses 1e-4).
 
   Raises:
@@ -81,14 +82,15 @@ class ModelConfig:
   remat: str = 'none'
   scan: bool = True
   attention: str = 'auto'
-  loss_chunk: int = 256
+  loss_chunk: int | None = None
   z_loss: float = 0.0
 
   def __post_init__(self) -> None:
-    for name in ('vocab_size', 'layers', 'width', 'ffn_width', 'heads', 'head_dim', 'loss_chunk'):
+    for name in ('vocab_size', 'layers', 'width', 'ffn_width', 'heads', 'head_dim'):
       self._require_count(name)
-    if self.kv_heads is not None:
-      self._require_count('kv_heads')
+    for name in ('kv_heads', 'loss_chunk'):
+      if getattr(self, name) is not None:
+        self._require_count(name)
     for name in ('rope_theta', 'logit_scale', 'norm_epsilon'):
       self._require_number(name, above_zero=True)
     self._require_number('z_loss', above_zero=False)

@@ -21,6 +21,7 @@ from jax.sharding import Mesh
 
 from codemix.models import attention, rotary
 from codemix.models.config import ModelConfig
+from codemix.models.dense import dense, swiglu
 from codemix.models.loss import chunked_cross_entropy
 from codemix.parallel.sharding import RULES, ShardingRules, constrain
 from codemix.parallel.tokens import check_rows, rows_from_tokens, tokens_from_rows
@@ -73,26 +74,25 @@ class Attention(nnx.Module):
       self.key_norm = Norm(config, kv_heads=G, head_dim=K)
 
   def __call__(self, x_NxD, turns, attend: Attend, cache):
-    N = len(x_NxD)
-
-    def heads(name, weight_DxHxK):
-      D, H, K = weight_DxHxK.shape
-      x_NxHK = x_NxD @ weight_DxHxK.reshape(D, H * K).astype(x_NxD.dtype)
-      return checkpoint_name(x_NxHK, name).reshape(N, H, K)
-
+    N, D = x_NxD.shape
+    H, K, _ = self.out.shape
     paired = rotary.halves_from_pairs
-    q, k = heads('query', paired(self.query[...])), heads('key', paired(self.key[...]))
-    v = heads('value', self.value[...])
+    weights = paired(self.query[...]), paired(self.key[...]), self.value[...]
+    projected = dense(x_NxD, *(w_DxHxK.reshape(D, -1).astype(x_NxD.dtype) for w_DxHxK in weights))
+    q, k, v = (
+      checkpoint_name(x_NxHK, name).reshape(N, -1, K)
+      for name, x_NxHK in zip(('query', 'key', 'value'), projected, strict=True)
+    )
     if self.qk_norm:
       q, k = self.query_norm(q, paired), self.key_norm(k, paired)
     context, cache = attend(rotary.rotate(q, *turns), rotary.rotate(k, *turns), v, cache)
-    H, K, D = self.out.shape
     context_NxHK = checkpoint_name(context.reshape(N, H * K), 'context')
-    return context_NxHK @ self.out[...].reshape(H * K, D).astype(context.dtype), cache
+    (out_NxD,) = dense(context_NxHK, self.out[...].reshape(H * K, D).astype(context.dtype))
+    return checkpoint_name(out_NxD, 'attended'), cache
 
 
 class FeedForward(nnx.Module):
-  """SwiGLU (Shazeer, arXiv:2002.05202)."""
+  """SwiGLU."""
 
   def __init__(self, config: ModelConfig, rngs: nnx.Rngs):
     D, F = config.width, config.ffn_width
@@ -101,9 +101,8 @@ class FeedForward(nnx.Module):
     self.down = _matrix(rngs, {'ffn': F}, {'embed': D})
 
   def __call__(self, x_NxD: jax.Array) -> jax.Array:
-    weight = lambda param: param[...].astype(x_NxD.dtype)
-    hidden_NxF = jax.nn.silu(x_NxD @ weight(self.gate)) * (x_NxD @ weight(self.up))
-    return hidden_NxF @ weight(self.down)
+    weights = (param[...].astype(x_NxD.dtype) for param in (self.gate, self.up, self.down))
+    return swiglu(x_NxD, *weights)
 
 
 class Block(nnx.Module):
@@ -198,13 +197,13 @@ class Decoder(nnx.Module):
 def _remat(config: ModelConfig, block: Callable) -> Callable:
   if config.remat == 'none':
     return block
-  policies = jax.checkpoint_policies
-  policy = {
-    'block': policies.nothing_saveable,
-    'context': policies.save_only_these_names('context'),
-    'attention': policies.save_only_these_names('query', 'key', 'value', 'context'),
-    'dots': policies.dots_with_no_batch_dims_saveable,
+  kept = {
+    'block': (),
+    'context': ('context',),
+    'attention': ('query', 'key', 'value', 'context'),
+    'dots': ('query', 'key', 'value', 'context', 'attended', 'gate', 'up'),
   }[config.remat]
+  policy = jax.checkpoint_policies.save_only_these_names(*kept)
   # Inside a scan nothing can be merged with the recomputation, so no barrier against it is needed.
   return jax.checkpoint(block, policy=policy, prevent_cse=not config.scan)
 

@@ -127,24 +127,18 @@ def constrain(
   mesh: Mesh | None,
   *names: str | None,
   rules: ShardingRules = RULES,
-  without: tuple[str, ...] = (),
 ) -> jax.Array:
   """Fixes how an activation is split, one logical name (or None) per axis; no mesh: as it is.
 
   Where two names would take the same mesh axis, the first has it.
-
-  Args:
-    without: mesh axes that none takes.
   """
   if mesh is None:
     return x
-  return jax.lax.with_sharding_constraint(x, NamedSharding(mesh, _spec(names, rules, without)))
+  return jax.lax.with_sharding_constraint(x, NamedSharding(mesh, _spec(names, rules)))
 
 
-def _spec(
-  names: tuple[str | None, ...], rules: ShardingRules, without: tuple[str, ...] = ()
-) -> PartitionSpec:
-  taken = set(without)
+def _spec(names: tuple[str | None, ...], rules: ShardingRules) -> PartitionSpec:
+  taken: set[str] = set()
   entries: list[Over] = []
   for name in names:
     over = tuple(axis for axis in rules.over(name) if axis not in taken) if name else ()

@@ -23,6 +23,8 @@ KINDS = (
 )
 # The TPU compiler turns a collective between slices into a transfer to the host, whose runtime does it.
 _BETWEEN_SLICES = re.compile(r'_xla_megascale_transfer_type="(\w+)"')
+_CHANNEL = re.compile(r'channel_id=\d+')
+_PLACE = re.compile(r'replica_groups=.*?(?=, (?:dimensions|use_global_device_ids|to_apply|metadata)=|$)|(?:op_name|stack_frame_id)=(?:"[^"]*"|\d+)')
 
 
 @dataclasses.dataclass(frozen=True)
@@ -101,13 +103,13 @@ def collectives_of(program: Program, places: Sequence[Place]) -> list[Collective
     places = [place for place in places if place.slice == places[0].slice]
   found = []
   for run in program.runs():
-    channels = set()
+    seen = set()
     for kind, instruction, within in _in_computation(program, run.computation):
       # The TPU compiler cuts a collective into pieces that lie in several fusions, to overlap it
-      # with what these compute; all pieces bear its channel.
-      channel = _channel(instruction)
-      if channel is None or channel not in channels:
-        channels.add(channel)
+      # with what these compute; all pieces bear its channel, and the place in the source.
+      identity = _identity(kind, instruction)
+      if identity is None or identity not in seen:
+        seen.add(identity)
         found.append(_collective(kind, instruction, within, run.times, places))
     found += _between_slices(run, slices)
   return found
@@ -135,9 +137,14 @@ def _between_slices(run: Run, slices: int) -> Iterator[Collective]:
       yield Collective(kind if kind in KINDS else 'collective-permute', run.times, sent, 1, slices, ())
 
 
-def _channel(instruction: Instruction) -> str | None:
-  _, found, rest = instruction.attributes.partition('channel_id=')
-  return rest.split(',')[0].strip() if found else None
+def _identity(kind: str, instruction: Instruction) -> tuple | None:
+  """What the pieces of one collective share; None where it has no channel and so is in one piece.
+
+  The channel alone is not enough: all collectives of `jax.shard_map` bear the same.
+  """
+  if not (channel := _CHANNEL.search(instruction.attributes)):
+    return None
+  return kind, channel[0], *_PLACE.findall(instruction.attributes)
 
 
 def _collective(

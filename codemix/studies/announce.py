@@ -9,7 +9,6 @@ from fractions import Fraction
 from typing import TextIO
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh
 from rich.console import Console
@@ -19,7 +18,9 @@ from rich.tree import Tree
 
 from codemix.data.mixture import Mixture
 from codemix.data.stream import StreamedSource
+from codemix.parallel.sharding import RULES, ShardingRules
 from codemix.studies import formatting
+from codemix.studies.model_summary import describe_model, show_model
 from codemix.studies.planning import StudyPlan
 from codemix.training.stage import StagePlan, is_done, namesake
 
@@ -30,12 +31,20 @@ UTILISATION = 0.4
 BARS = '▁▂▃▄▅▆▇█'
 
 
-def show_plan(plan: StudyPlan, mesh: Mesh, output: str, stream: TextIO = sys.stderr) -> None:
+def show_plan(
+  plan: StudyPlan,
+  mesh: Mesh,
+  output: str,
+  stream: TextIO = sys.stderr,
+  rules: ShardingRules = RULES,
+  offload_optimizer: bool = False,
+) -> None:
   """Prints models, devices, the stage tree with its mixtures, and every recipe's rate curve.
 
   Args:
     output: where finished stages would lie, which are not to be trained again.
     stream: stderr beside a run, whose results go to stdout.
+    rules, offload_optimizer: how parameters and moments lie on the mesh.
   """
   console = _console(stream)
   study = plan.study
@@ -54,6 +63,9 @@ def show_plan(plan: StudyPlan, mesh: Mesh, output: str, stream: TextIO = sys.std
     )
   for root in (p for p in plan.stages() if p.parent is None):
     console.print(_stage_tree(plan, root))
+  recipes = plan.study.recipes.values()
+  for model, optimizer, length in dict.fromkeys((r.model, r.optimizer, r.length) for r in recipes):
+    show_model(describe_model(model, optimizer, length, mesh, rules, offload_optimizer), console)
   _show_cost(console, plan, mesh, output)
 
 
@@ -154,10 +166,6 @@ def _change(name: str, begin: Fraction, end: Fraction) -> str:
 
 
 def _show_cost(console: Console, plan: StudyPlan, mesh: Mesh, output: str) -> None:
-  for model in dict.fromkeys(recipe.model for recipe in plan.study.recipes.values()):
-    parameters = model.parameter_count()
-    parts = ', '.join(f'{part} {count:,}' for part, count in parameters.items() if part != 'total')
-    console.print(f'model: {parameters["total"]:,} parameters ({parts}), {model.dtype} on float32')
   left = [p for p in plan.stages() if not is_done(output, p)]
   flops = sum(plan.recipe_of(p).model.flops_per_token(p.length)['total'] * p.tokens for p in left)
   savings = plan.savings()
@@ -179,7 +187,7 @@ def _show_cost(console: Console, plan: StudyPlan, mesh: Mesh, output: str) -> No
 
 def _matmul_rate(size: int = 1024, repeats: int = 8) -> float:
   """FLOP/s of a square float32 product on one device."""
-  x = jnp.ones((size, size))
+  x = jax.device_put(np.ones((size, size), np.float32))  # NumPy's: JAX would compile a program to make them
   product = jax.jit(lambda x: x @ x)
   product(x).block_until_ready()
   seconds = []

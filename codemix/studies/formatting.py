@@ -29,6 +29,15 @@ def tokens(value: float | None) -> str:
   return f'{value:.0f}'
 
 
+def memory(count: int) -> str:
+  """Bytes with a binary unit, three digits: 4_473_924 -> '4.27 MiB'."""
+  for size, unit in ((2**40, 'TiB'), (2**30, 'GiB'), (2**20, 'MiB'), (2**10, 'KiB')):
+    # 1,000 MiB would be four digits.
+    if count >= size * 999.5 / 1024:
+      return f'{count / size:#.3g}'.rstrip('.') + f' {unit}'
+  return f'{count} B'
+
+
 def bits(value: float | None) -> str:
   return f'{value:.3f}' if known(value) else UNKNOWN
 

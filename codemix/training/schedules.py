@@ -1,17 +1,18 @@
 """Learning-rate schedules: a stage's whole curve is computed before its first step.
 
-The curves are Optax's; what is ours is how a stage's curve meets the one
-before it. `start` is the rate at which the previous stage ended, given where
-the hand-off says that the rate goes on.
+The curves are Optax's (a test holds them to it), in NumPy: float64, rounded
+once, so the same on every host, and nothing is compiled for each length of a
+stage. What is ours is how a stage's curve meets the one before it: `start` is
+the rate at which the previous stage ended, given where the hand-off says that
+the rate goes on.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import math
 
-import jax
 import numpy as np
-import optax
 
 from codemix.errors import UserError
 
@@ -38,9 +39,8 @@ class WarmupCosine:
 
   def curve(self, steps: int, start: float | None) -> np.ndarray:
     warmup = _warmup(self, steps)
-    return _evaluate(
-      optax.warmup_cosine_decay_schedule(start or 0.0, self.peak, warmup, steps, self.floor), steps
-    )
+    wave = _cosine(self.peak, self.floor, steps - warmup)
+    return _joined(_line(start or 0.0, self.peak, warmup), wave)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -66,8 +66,7 @@ class LinearTo:
         "LinearTo starts from the current rate, and this stage has none: set LinearTo.start, or Handoff.rate = 'continue'."
       )
     # The line passes through the rate before it, so the first step is already on the way down.
-    line = optax.linear_schedule(first, self.floor, steps)
-    return _evaluate(lambda count: line(count + 1), steps)
+    return _joined(_line(self.floor, first, steps)[::-1])
 
 
 @dataclasses.dataclass(frozen=True)
@@ -90,10 +89,7 @@ class Constant:
       raise UserError(
         "Constant keeps the current rate, and this stage has none: set Constant.rate, or Handoff.rate = 'continue'."
       )
-    if not self.warmup_steps:
-      return np.full(steps, rate, np.float32)
-    warmup = optax.linear_schedule(start or 0.0, rate, self.warmup_steps)
-    return _evaluate(warmup, steps)
+    return _joined(_line(start or 0.0, rate, self.warmup_steps), np.full(steps, rate))[:steps]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -123,12 +119,11 @@ class WarmupStableDecay:
         f'WarmupStableDecay.decay_fraction is {self.decay_fraction}, {decay} of {steps} steps, of which {warmup} are warm-up. '
         'Make the two fit one after the other.'
       )
-    parts = [
-      optax.linear_schedule(start or 0.0, self.peak, max(warmup, 1)),
-      optax.constant_schedule(self.peak),
-      optax.linear_schedule(self.peak, self.floor, max(decay, 1)),
-    ]
-    return _evaluate(optax.join_schedules(parts, [warmup, steps - decay]), steps)
+    return _joined(
+      _line(start or 0.0, self.peak, warmup),
+      np.full(steps - warmup - decay, self.peak),
+      _line(self.peak, self.floor, decay),
+    )
 
 
 Schedule = WarmupCosine | LinearTo | Constant | WarmupStableDecay
@@ -150,7 +145,15 @@ def _warmup(schedule: WarmupCosine | WarmupStableDecay, steps: int) -> int:
   return warmup
 
 
-def _evaluate(schedule: optax.Schedule, steps: int) -> np.ndarray:
-  # On the host's CPU, whatever the accelerator: a curve is data, the same everywhere.
-  with jax.default_device(jax.local_devices(backend='cpu')[0]):
-    return np.asarray(jax.vmap(schedule)(np.arange(steps)), np.float32)
+def _line(first: float, last: float, steps: int) -> np.ndarray:
+  """float64 [steps]: a straight line from `first`, which comes to `last` one step later."""
+  return last + (float(first) - last) * (1 - np.arange(steps) / steps)
+
+
+def _cosine(first: float, last: float, steps: int) -> np.ndarray:
+  """The same along half a cosine wave."""
+  return last + (float(first) - last) * (1 + np.cos(math.pi * np.arange(steps) / steps)) / 2
+
+
+def _joined(*parts: np.ndarray) -> np.ndarray:
+  return np.concatenate(parts).astype(np.float32)

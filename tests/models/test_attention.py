@@ -221,7 +221,7 @@ def test_auto_chooses_what_is_verified_with_documents(platform, length, name):
   ],
 )
 def test_what_cannot_be_used_is_refused_and_a_way_out_named(name, masked, message):
-  q, k, v, _ = random_heads(0, 1, 256, 1, 1, 8)
+  q, k, v, _ = random_heads(0, 1, 512, 1, 1, 8)
   with pytest.raises(UserError, match=message) as refusal:
     attend(q, k, v, jnp.ones((1, 256), jnp.int32) if masked else None, implementation=name)
   assert not re.search('\n', str(refusal.value))

@@ -8,7 +8,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from codemix.models.loss import chunked_cross_entropy
+from codemix.models import loss_blocks
+from codemix.models.loss import chunked_cross_entropy, default_chunk
 
 
 def reference(x, head, targets, weights, *, logit_scale=1.0, z_loss=0.0):
@@ -121,3 +122,51 @@ def test_evaluation_computes_one_matmul_and_training_three():
   matmuls = lambda function: str(jax.make_jaxpr(function)(*inputs)).count('dot_general')
   assert matmuls(call) == 1
   assert matmuls(jax.value_and_grad(call, argnums=(0, 1))) == 3
+
+
+@pytest.mark.parametrize('vocabulary', [32, 31, 29, 8, 7, 1])
+@pytest.mark.parametrize('rows', [1, 8])
+def test_blocks_of_the_vocabulary_change_nothing(vocabulary, rows, monkeypatch):
+  monkeypatch.setattr(loss_blocks, 'CACHE_BYTES', 1)
+  monkeypatch.setattr(loss_blocks, 'LEAST_ROWS', rows)
+  x, head, targets, weights = random_inputs(1, 2, 9, 8, vocabulary)
+
+  def loss(function, **options):
+    call = lambda x, head: function(x, head, targets, weights, z_loss=1e-2, **options)
+    return jax.jit(jax.value_and_grad(call, argnums=(0, 1), has_aux=True))(x, head)
+
+  (value, nll), gradients = loss(chunked_cross_entropy, chunk=4)
+  (value_, nll_), gradients_ = loss(reference)
+  np.testing.assert_allclose(value, value_, rtol=2e-6, atol=1e-5)
+  np.testing.assert_allclose(nll, nll_, rtol=1e-5, atol=1e-5)
+  for gradient, gradient_ in zip(gradients, gradients_, strict=True):
+    np.testing.assert_allclose(gradient, gradient_, rtol=1e-5, atol=2e-5)
+
+
+@pytest.mark.parametrize(('vocabulary', 'tokens'), [(7, 1), (7, 3), (1000, 3), (513, 2**20), (256_000, 256)])
+def test_each_row_of_the_vocabulary_is_fresh_in_one_block(vocabulary, tokens):
+  blocks = loss_blocks.Blocks.in_cache(vocabulary, tokens)
+  of_block = [np.broadcast_to(blocks.fresh(i), blocks.size) for i in range(blocks.count)]
+  rows = np.concatenate([np.asarray(blocks.ids(i))[fresh] for i, fresh in enumerate(of_block)])
+  np.testing.assert_array_equal(rows, np.arange(vocabulary))
+  assert all(fresh.any() for fresh in of_block)
+
+
+def test_the_gradient_of_the_head_is_held_once(monkeypatch):
+  monkeypatch.setattr(loss_blocks, 'CACHE_BYTES', 4 * 16 * 1024)
+  inputs = random_inputs(0, 1, 512, 64, 8192)
+  call = lambda *inputs: chunked_cross_entropy(*inputs, chunk=16)[0]
+  compiled = jax.jit(jax.value_and_grad(call, argnums=(0, 1))).lower(*inputs).compile()
+  sizes, gradient = compiled.memory_analysis(), 8192 * 64 * 4
+  assert sizes.output_size_in_bytes > gradient
+  logits = 16 * 8192 * 4
+  assert sizes.temp_size_in_bytes < 2 * logits + gradient / 2
+
+
+def test_left_to_itself_the_loss_takes_as_many_tokens_as_suit_the_memory():
+  assert default_chunk(8192, on_cpu=True) == 512
+  assert default_chunk(256_000, on_cpu=True) == 256  # 262 MB of logits
+  assert default_chunk(256_000, on_cpu=False) == 1048  # 1 GiB
+  inputs = random_inputs(0, 2, 300, 8, 8192)
+  program = str(jax.make_jaxpr(lambda *inputs: chunked_cross_entropy(*inputs)[0])(*inputs))
+  assert 'f32[300,8]' in program and 'length=2' in program  # 600 tokens in two chunks

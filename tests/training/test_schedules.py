@@ -5,7 +5,9 @@ from __future__ import annotations
 import dataclasses
 import math
 
+import jax
 import numpy as np
+import optax
 import pytest
 
 from codemix.errors import UserError
@@ -21,6 +23,33 @@ def test_the_cosine_warms_up_in_a_straight_line_and_ends_at_its_floor():
   steps = np.arange(10, STEPS)
   cosine = 0.1 + 0.9 * (1 + np.cos(math.pi * (steps - 10) / (STEPS - 10))) / 2
   np.testing.assert_allclose(rates[10:], cosine, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+  ('schedule', 'start', 'by_optax'),
+  [
+    (
+      WarmupCosine(6e-4, warmup_steps=13, floor=6e-5),
+      1e-5,
+      optax.warmup_cosine_decay_schedule(1e-5, 6e-4, 13, STEPS, 6e-5),
+    ),
+    (LinearTo(1e-6), 3e-4, lambda count: optax.linear_schedule(3e-4, 1e-6, STEPS)(count + 1)),
+    (Constant(1e-3, warmup_steps=20), None, optax.linear_schedule(0.0, 1e-3, 20)),
+    (
+      WarmupStableDecay(3e-3, warmup_steps=10, decay_fraction=0.3, floor=1e-4),
+      None,
+      optax.join_schedules(
+        [optax.linear_schedule(0.0, 3e-3, 10), optax.constant_schedule(3e-3), optax.linear_schedule(3e-3, 1e-4, 30)],
+        [10, 70],
+      ),
+    ),
+  ],
+  ids=lambda value: type(value).__name__,
+)
+def test_the_curves_are_those_of_optax(schedule, start, by_optax):
+  expected = np.asarray(jax.vmap(by_optax)(np.arange(STEPS)))
+  # Optax computes in float32, where the last of a long subtraction loses some digits.
+  np.testing.assert_allclose(schedule.curve(STEPS, start), expected, rtol=2e-5, atol=1e-9)
 
 
 def test_the_fraction_of_the_study_is_its_warm_up():

@@ -20,11 +20,11 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-# Tokens at most. Of 64 to 512 and 128 to 1024, these took least time on two cores at lengths of 512 to
-# 8192: long products of few rows stay in the cache, and are large enough to be split over the cores.
-TILE = 128
+# Tokens at most. Of 128 to 512 and 128 to 1024, these took least time on two cores at lengths of 512 to
+# 8192: products of fewer rows are half as fast, and larger ones compute more that is masked.
+TILE = 256
 SPAN = 512
-CPU_SCORES = 2**18  # at a time (1 MiB): more leave the cache, fewer leave cores idle
+CPU_SCORES = 2**19  # at a time (2 MiB): more leave the cache, fewer leave cores idle
 NONE = -1e30  # a score that is masked; finite, so that no difference of two is NaN
 
 

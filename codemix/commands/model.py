@@ -1,0 +1,59 @@
+"""`codemix inspect --model`: what the models of a recipe come to, or a model alone; needs no data."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+
+from codemix import config
+from codemix.commands.experiment import load_experiment
+from codemix.studies.recipe import Recipe
+from codemix.training.runtime import Runtime
+from codemix.training.stage import Stage
+
+LENGTH = 8192  # tokens of a row where no recipe says it: the study's
+
+
+def show_models(arguments: argparse.Namespace) -> None:
+  """Prints parameters, FLOPs and memory of each model that the gin flags name.
+
+  Raises:
+    UserError: they name none, or it does not divide over the mesh.
+  """
+  recipes, runtime = recipes_of(arguments)
+
+  from rich.console import Console
+
+  from codemix.parallel.mesh import make_mesh
+  from codemix.studies.model_summary import describe_model, show_model
+
+  mesh = make_mesh(runtime.mesh)
+  found = [
+    describe_model(*described, mesh, runtime.rules, runtime.offload_optimizer)
+    for described in dict.fromkeys((r.model, r.optimizer, r.length) for r in recipes)
+  ]
+  if arguments.format == 'json':
+    print(json.dumps(found, indent=1))
+    return
+  for summary in found:
+    show_model(summary, Console(file=sys.stdout, highlight=False, soft_wrap=True))
+
+
+def recipes_of(arguments: argparse.Namespace) -> tuple[list[Recipe], Runtime]:
+  """The recipes that the gin flags come to (one, made up, around a lone model), and the runtime."""
+  search_paths = [path for path in arguments.gin_search_paths.split(',') if path]
+  config.parse(arguments.gin_file, arguments.gin_bindings, search_paths)
+  if config.is_bound('Study', 'recipes') or config.is_bound('Recipe', 'stages'):
+    experiment = load_experiment(arguments)
+    return list(experiment.study.recipes.values()), experiment.runtime
+  runtime = config.build('Runtime')
+  # A recipe has stages; here any will do.
+  given = {'stages': [Stage('any', 1.0, {'any': 1.0}, batch=1)]}
+  if not config.is_bound('Recipe', 'model'):
+    given['model'] = config.build('ModelConfig')
+  if not config.is_bound('Recipe', 'length'):
+    given['length'] = LENGTH
+  recipe = config.build('Recipe', **given)
+  config.check_used(arguments.gin_bindings)
+  return [recipe], runtime

@@ -1,0 +1,120 @@
+"""What a model comes to before anything is trained: parameters, FLOPs and memory, by part."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from typing import Any
+
+import jax
+from jax.sharding import Mesh
+from rich.console import Console
+from rich.padding import Padding
+from rich.table import Table
+
+from codemix.models.config import ModelConfig
+from codemix.parallel.sharding import RULES, ShardingRules
+from codemix.studies import formatting
+from codemix.training.optimizer import Optimizer
+from codemix.training.train_state import abstract_state
+
+# The part of the parameters that each part of the FLOPs goes through; the scores go through none.
+_THROUGH = {
+  'embedding': 'embedding',
+  'attention_projections': 'attention',
+  'attention_scores': None,
+  'ffn': 'ffn',
+  'head': 'head',
+}
+
+
+def describe_model(
+  model: ModelConfig,
+  optimizer: Optimizer,
+  length: int,
+  mesh: Mesh,
+  rules: ShardingRules = RULES,
+  offload_optimizer: bool = False,
+) -> dict[str, Any]:
+  """Parameters, FLOPs and bytes, as plain data; allocates nothing.
+
+  Args:
+    length: tokens of a row.
+    mesh, rules, offload_optimizer: how the state lies on the devices.
+
+  Returns:
+    `dtype`: of activations. `parameters`: as of `ModelConfig.parameter_count`. `flops_per_token`: of training, as of
+    `ModelConfig.flops_per_token`. `bytes`: of the weights, of their gradients while a step runs, of
+    the optimizer's moments, and of a checkpoint (weights and moments) before it is compressed.
+    `device_bytes`: of the first three, what lies on one device (moments that are offloaded: in its
+    host's memory). What a step needs for activations depends on the compiler: `codemix plan` tells.
+
+  Raises:
+    UserError: the parameters do not divide over the mesh.
+  """
+  state = abstract_state(model, optimizer, mesh, rules, offload_optimizer)
+  weights, moments = _bytes(state.params), _bytes(state.opt_state)
+  on_device, moments_on_device = _device_bytes(state.params), _device_bytes(state.opt_state)
+  return {
+    'dtype': model.dtype,
+    'parameters': model.parameter_count(),
+    'length': length,
+    'flops_per_token': model.flops_per_token(length),
+    'bytes': {
+      'weights': weights,
+      'gradients': weights,
+      'moments': moments,
+      'checkpoint': weights + moments,
+    },
+    'devices': mesh.size,
+    'device_bytes': {'weights': on_device, 'gradients': on_device, 'moments': moments_on_device},
+    'moments_offloaded': offload_optimizer,
+  }
+
+
+def show_model(summary: dict[str, Any], console: Console) -> None:
+  """Prints what `describe_model` says."""
+  console.print(f'model: {summary["parameters"]["total"]:,} parameters, {summary["dtype"]} on float32; rows of {summary["length"]:,} tokens')
+  console.print(Padding(_parts(summary), (0, 0, 0, 2), expand=False))
+  size = summary['bytes']
+  console.print(f'memory: {_listed(size)}; a checkpoint {formatting.memory(size["checkpoint"])}; activations: see `codemix plan`')
+  if summary['devices'] > 1:
+    resting = ' (in the memory of its host)' if summary['moments_offloaded'] else ''
+    console.print(f'  on each of {summary["devices"]} devices: {_listed(summary["device_bytes"])}{resting}')
+
+
+def _parts(summary: dict[str, Any]) -> Table:
+  parameters, flops = summary['parameters'], summary['flops_per_token']
+  table = Table(box=None, pad_edge=False, header_style='dim')
+  table.add_column('part')
+  for column in ('parameters', 'share', 'training MFLOPs a token', 'share'):
+    table.add_column(column, justify='right')
+  rows = [(name, parameters.get(part), flops[name]) for name, part in _THROUGH.items()]
+  rows.insert(-1, ('norm', parameters['norm'], 0.0))
+  for name, count, operations in (*rows, ('total', parameters['total'], flops['total'])):
+    table.add_row(
+      name.replace('_', ' '),
+      *(('tied', '') if name == 'head' and not count else _cells(count, parameters['total'], f'{count or 0:,}')),
+      *_cells(operations, flops['total'], f'{operations / 1e6:,.1f}'),
+    )
+  return table
+
+
+def _listed(size: dict[str, int]) -> str:
+  return ', '.join(f'{part} {formatting.memory(size[part])}' for part in ('weights', 'gradients', 'moments'))
+
+
+def _cells(value: float | None, total: float, text: str) -> tuple[str, str]:
+  return (text, formatting.percent(value / total)) if value else ('–', '')
+
+
+def _bytes(tree: Any) -> int:
+  return _sum_bytes((leaf.shape, leaf.dtype) for leaf in jax.tree.leaves(tree))
+
+
+def _device_bytes(tree: Any) -> int:
+  return _sum_bytes((leaf.sharding.shard_shape(leaf.shape), leaf.dtype) for leaf in jax.tree.leaves(tree))
+
+
+def _sum_bytes(arrays: Iterable[tuple[tuple[int, ...], Any]]) -> int:
+  return sum(math.prod(shape) * dtype.itemsize for shape, dtype in arrays)
