@@ -72,7 +72,8 @@ def _read_ahead(rows: StageRows, batch: int, steps: range, mine: np.ndarray, pre
 
 def _global(local: np.ndarray, mine: np.ndarray, batch: int, sharding: NamedSharding) -> jax.Array:
   def shard(index: tuple[slice, ...]) -> np.ndarray:
-    wanted = np.arange(batch)[index[0]]
-    return local[np.searchsorted(mine, wanted)]
+    begin, end, _ = index[0].indices(batch)
+    first = int(np.searchsorted(mine, begin))  # what a device holds lies together
+    return local[first : first + end - begin]
 
   return jax.make_array_from_callback((batch, *local.shape[1:]), sharding, shard)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import io
+import time
 from pathlib import Path
 
 import jax
@@ -25,6 +26,7 @@ from codemix.training.loop import BARRIER_TIMEOUT_S, Trainer, final_state, train
 from codemix.training.preemption import stopping_at_once
 from codemix.training.runtime import Runtime
 from codemix.training.stage import StagePlan, is_done, stage_folder
+from codemix.training.time_account import TimeAccount
 from codemix.training.train_state import state_bytes
 
 
@@ -40,20 +42,25 @@ def run_study(study: Study, data: Data, runtime: Runtime, command: str = '') -> 
   Returns:
     The output folder, with `study.json`.
   """
+  began = time.monotonic()
   plan = plan_study(study, data)
   validation = {name: data.open_store(name, 'validation', plan.tokenizer) for name in scored_names(study)}
   mesh = make_mesh(runtime.mesh)
   checkpoint_bytes = max(state_bytes(r.model, r.optimizer) for r in study.recipes.values())
   check_runtime(plan, runtime, mesh, checkpoint_bytes)
   if not jax.process_index():
-    announce.show_plan(plan, mesh, runtime.output)
+    announce.show_plan(
+      plan, mesh, runtime.output, rules=runtime.rules, offload_optimizer=runtime.offload_optimizer
+    )
     write_json(Path(runtime.output) / 'study.json', _describe(plan, runtime, command))
     keep_tokenizer(Path(runtime.output), plan.tokenizer, data.tokenizer_path)
   with stopping_at_once():
     for number, stage_plan in enumerate(plan.stages(), 1):
       trainer = _trainer(plan, stage_plan, mesh, runtime)
       announce.show_stage(plan, stage_plan, number, runtime.output)
-      train_stage(trainer, stage_plan)
+      if not is_done(runtime.output, stage_plan):  # planning anew is part of the stage's time
+        train_stage(trainer, stage_plan, began)
+        began = None
       evaluate_stage(plan, stage_plan, trainer, validation)
   # A process that has its scores may not leave while others still exchange theirs.
   barrier('study', BARRIER_TIMEOUT_S)
@@ -92,29 +99,30 @@ def evaluate_stage(
   path = folder / 'evaluation.json'
   if path.exists() and (found := read_json(path)).get('identity') == wanted:
     return found
-  state = final_state(trainer, stage_plan)
-  recipe = plan.recipe_of(stage_plan)
-  scores = {
-    name: score_documents(
+  with TimeAccount(None if jax.process_index() else folder, 'evaluation'):
+    state = final_state(trainer, stage_plan)
+    recipe = plan.recipe_of(stage_plan)
+    scores = {
+      name: score_documents(
+        recipe.model,
+        state.params,
+        store,
+        length=recipe.length,
+        batch=stage_plan.stage.batch,
+        bos_id=plan.tokenizer.bos_id,
+        mesh=trainer.mesh,
+      )
+      for name, store in validation.items()
+    }
+    samples = sample(
       recipe.model,
       state.params,
-      store,
-      length=recipe.length,
-      batch=stage_plan.stage.batch,
-      bos_id=plan.tokenizer.bos_id,
+      plan.tokenizer,
+      plan.study.prompts,
+      tokens=plan.study.sample_tokens,
+      seed=recipe.seed,
       mesh=trainer.mesh,
     )
-    for name, store in validation.items()
-  }
-  samples = sample(
-    recipe.model,
-    state.params,
-    plan.tokenizer,
-    plan.study.prompts,
-    tokens=plan.study.sample_tokens,
-    seed=recipe.seed,
-    mesh=trainer.mesh,
-  )
   result = {
     'step': done['step'],
     'checkpoint': done['checkpoint'],

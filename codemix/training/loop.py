@@ -24,6 +24,7 @@ from codemix.identity import differences
 from codemix.models.config import ModelConfig
 from codemix.parallel.processes import barrier
 from codemix.parallel.sharding import batch_sharding
+from codemix.training.garbage import few_objects_to_search
 from codemix.training.optimizer import Optimizer
 from codemix.training.preemption import stopping_after_a_step
 from codemix.training.progress import stage_progress
@@ -31,6 +32,7 @@ from codemix.training.runtime import Runtime
 from codemix.training.stage import Handoff, StagePlan, is_done, stage_folder
 from codemix.training.stage_log import Realised, StageLog
 from codemix.training.stage_record import write_plan, write_result
+from codemix.training.time_account import TimeAccount, read_times
 from codemix.training.train_state import (
   TrainState,
   abstract_state,
@@ -80,11 +82,14 @@ class Trainer:
     return stage_folder(self.runtime.output, plan)
 
 
-def train_stage(trainer: Trainer, plan: StagePlan) -> Path:
+def train_stage(trainer: Trainer, plan: StagePlan, began: float | None = None) -> Path:
   """Trains a stage whose parent is done, or finds it done.
 
   However often it is interrupted, the same call ends in the same parameters,
   ledger and metrics.
+
+  Args:
+    began: since when its time counts (`time.monotonic()`), where more was done for it than this call.
 
   Returns:
     The stage's folder.
@@ -99,7 +104,10 @@ def train_stage(trainer: Trainer, plan: StagePlan) -> Path:
   if is_done(trainer.runtime.output, plan):
     return folder
   primary = not jax.process_index()
-  with locked(folder, 'training') if primary else contextlib.nullcontext():
+  with (
+    locked(folder, 'training') if primary else contextlib.nullcontext(),
+    TimeAccount(folder if primary else None, 'idle', began) as account,
+  ):
     if primary:
       write_plan(folder, plan, trainer.model)
     barrier(f'plan-{plan.hash[:12]}', BARRIER_TIMEOUT_S)
@@ -107,14 +115,17 @@ def train_stage(trainer: Trainer, plan: StagePlan) -> Path:
       folder / 'checkpoints', state_bytes(trainer.model, trainer.optimizer), trainer.runtime.keep
     )
     with contextlib.closing(checkpoints):
-      state, realised = _begin(trainer, plan, checkpoints)
-      realised = _run_steps(trainer, plan, folder, checkpoints, state, realised)
+      state, realised = _begin(trainer, plan, checkpoints, account)
+      with few_objects_to_search(), account.spent_on('step'):
+        realised = _run_steps(trainer, plan, folder, checkpoints, state, realised, account)
       if primary:
         parent = trainer.folder(plan.parent) if plan.parent else None
         write_result(folder, plan, realised, checkpoints.digest(plan.last_step), parent)
         if trainer.runtime.keep is not None:
           checkpoints.delete_before(plan.last_step)
     barrier(f'done-{plan.hash[:12]}', BARRIER_TIMEOUT_S)
+  if primary:
+    print(f'  {plan.stage.name}: {read_times(folder)}', file=sys.stderr)
   return folder
 
 
@@ -131,7 +142,9 @@ def final_state(trainer: Trainer, plan: StagePlan) -> TrainState:
     return checkpoints.restore_state(plan.last_step, trainer.abstract_state())
 
 
-def _begin(trainer: Trainer, plan: StagePlan, checkpoints: Checkpoints) -> tuple[TrainState, Realised]:
+def _begin(
+  trainer: Trainer, plan: StagePlan, checkpoints: Checkpoints, account: TimeAccount
+) -> tuple[TrainState, Realised]:
   """The state and the ledger with which to go on: restore, else hand over, else initialise."""
   target = trainer.abstract_state()
   step = checkpoints.newest(trainer.runtime.on_damaged, _warn)
@@ -144,16 +157,27 @@ def _begin(trainer: Trainer, plan: StagePlan, checkpoints: Checkpoints) -> tuple
     return checkpoints.restore_state(step, target), position['realised']
   realised = {draw.source: dict.fromkeys(ledger.COUNTED, 0) for draw in plan.draws}
   if plan.parent is None:
-    return trainer.init_state(plan.seed), realised
+    return _fresh_state(trainer, plan, account), realised
   parent = final_state(trainer, plan.parent)
   if plan.stage.handoff == Handoff():  # everything goes on
     return parent, realised
-  fresh = trainer.init_state(plan.seed)
+  fresh = _fresh_state(trainer, plan, account)
   return hand_off(parent, fresh, plan.stage.handoff), realised
 
 
+def _fresh_state(trainer: Trainer, plan: StagePlan, account: TimeAccount) -> TrainState:
+  with account.spent_on('compile'):
+    return trainer.init_state(plan.seed)
+
+
 def _run_steps(
-  trainer: Trainer, plan: StagePlan, folder: Path, checkpoints: Checkpoints, state: TrainState, realised: Realised
+  trainer: Trainer,
+  plan: StagePlan,
+  folder: Path,
+  checkpoints: Checkpoints,
+  state: TrainState,
+  realised: Realised,
+  account: TimeAccount,
 ) -> Realised:
   """Runs the stage's remaining steps; returns what they drew from each source in all."""
   rows = _open_rows(trainer, plan)
@@ -163,6 +187,7 @@ def _run_steps(
     *(runtime.rules, runtime.microbatches, runtime.offload_optimizer),
   )
   done = state.step - plan.first_step
+  account.goes_on_from(state.step)
   log = _open_log(trainer, plan, folder, rows.names, done, realised)
   waiting: collections.deque = collections.deque()
   batches = loader.batches(
@@ -173,26 +198,38 @@ def _run_steps(
     stage_progress(plan.stage.name, plan.steps, done) as show,
     stopping_after_a_step() as stop_asked,
   ):
-    for index, batch in zip(range(done, plan.steps), batches, strict=True):
-      state, values = train_step(state, batch, plan.rates[index])
+
+    def write_all_but(steps: int) -> None:
+      while len(waiting) > steps:
+        done, *shown = log.write(*waiting.popleft())
+        account.reached(plan.first_step + done)
+        show(done, *shown)
+
+    for index, batch in zip(range(done, plan.steps), account.waiting_for('data', batches), strict=True):
+      with account.spent_on('compile') if index == done else contextlib.nullcontext():
+        state, values = train_step(state, batch, plan.rates[index])
+        if index == done:
+          jax.block_until_ready(values)
       waiting.append((index, values))
-      while len(waiting) > IN_FLIGHT:
-        show(*log.write(*waiting.popleft()))
+      write_all_but(IN_FLIGHT)
       step, last = plan.first_step + index + 1, index + 1 == plan.steps
       stop = stop_asked(step)
-      if last or stop or (index + 1) % trainer.runtime.save_every == 0:
+      if last or stop or (index + 1) % runtime.save_every == 0:
+        write_all_but(0)
         # Only a step known to be finite is saved, with its metrics on disk before it.
-        while waiting:
-          show(*log.write(*waiting.popleft()))
-        log.flush()
-        require_finite(state, f"stage '{plan.stage.name}', step {step}")
-        # A copy: the save is written while later steps go on counting.
-        position = {**_position(plan, step), 'realised': copy.deepcopy(log.realised)}
-        checkpoints.save(step, state, position)
+        account.write()
+        with account.spent_on('save'):
+          log.flush()
+          require_finite(state, f"stage '{plan.stage.name}', step {step}")
+          # A copy: the save is written while later steps go on counting.
+          position = {**_position(plan, step), 'realised': copy.deepcopy(log.realised)}
+          checkpoints.save(step, state, position)
+          if stop and not last:
+            checkpoints.wait()
         if stop and not last:
-          checkpoints.wait()
           raise Preempted(f"stage '{plan.stage.name}' was asked to stop and saved step {step}. The same command goes on from there.")
-    checkpoints.wait()
+    with account.spent_on('save'):
+      checkpoints.wait()
   return log.realised
 
 

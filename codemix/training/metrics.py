@@ -9,10 +9,13 @@ to the checkpoint's step.
 from __future__ import annotations
 
 import collections
+import functools
 import json
 import math
 import os
-from collections.abc import Sequence
+import re
+import time
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +24,8 @@ from codemix.data.ledger import COUNTED
 from codemix.files import writing
 
 Record = dict[str, float | int]
+
+BOARD_FLUSH_S = 30.0
 
 
 class JsonLines:
@@ -81,8 +86,7 @@ def step_record(
     'rate': float(rate),
     'grad_norm': float(values['grad_norm']),
   }
-  for index, name in enumerate(names):
-    rows = values['source'] == index
+  for name, rows in _rows_by_source(values, names):
     if tokens := int(values['tokens'][rows].sum()):
       record[f'loss/{name}'] = float(values['nll'][rows].sum(dtype=np.float64) / tokens)
       record[f'tokens/{name}'] = tokens
@@ -90,13 +94,19 @@ def step_record(
 
 
 def count_rows(values: dict[str, np.ndarray], names: Sequence[str]) -> dict[str, collections.Counter]:
-  """What a step drew from each source, for the ledger: `COUNTED` by source."""
+  """What a step drew for the ledger: `COUNTED` of each source that gave something."""
   counts = {}
-  for index, name in enumerate(names):
-    rows = (values['source'] == index) & (values['tokens'] > 0)
+  for name, rows in _rows_by_source(values, names):
+    rows = rows & (values['tokens'] > 0)
     counted = (rows.sum(), values['tokens'][rows].sum(), values['documents'][rows].sum())
     counts[name] = collections.Counter(dict(zip(COUNTED, map(int, counted), strict=True)))
   return counts
+
+
+def _rows_by_source(values: dict[str, np.ndarray], names: Sequence[str]) -> Iterator[tuple[str, np.ndarray]]:
+  """Yields each source that gave rows, with a mask of them: a batch has few of a mixture's sources."""
+  for index in np.unique(values['source']).tolist():
+    yield names[index], values['source'] == index
 
 
 def is_finite(record: Record) -> bool:
@@ -104,20 +114,46 @@ def is_finite(record: Record) -> bool:
 
 
 class TensorBoard:
-  """Mirrors records into a TensorBoard folder."""
+  """Mirrors records into a TensorBoard folder.
+
+  Written here and now: the usual `SummaryWriter` makes an event of each number and hands them from
+  thread to thread, which takes about a millisecond of a step. The purge event, which makes
+  TensorBoard forget what a killed process wrote after the checkpoint, is the same.
+  """
 
   def __init__(self, folder: Path, after_step: int):
-    # Imported here: it takes a second, and only the process that writes needs it.
-    from tensorboardX import SummaryWriter
+    # Imported here: it takes a while, and only the process that writes needs it.
+    from tensorboardX.event_file_writer import EventsWriter
+    from tensorboardX.proto import event_pb2, summary_pb2
 
+    self._event, self._summary = event_pb2.Event, summary_pb2.Summary
+    self._folder, self._flushed = folder, time.monotonic()
+    start = event_pb2.SessionLog(status=event_pb2.SessionLog.START)
     with writing(folder):
-      self._writer = SummaryWriter(str(folder), purge_step=after_step + 1, flush_secs=30)
+      folder.mkdir(parents=True, exist_ok=True)
+      self._writer = EventsWriter(str(folder / 'events'))
+      self._write(after_step + 1, session_log=start)
 
   def append(self, record: Record) -> None:
-    step = int(record['step'])
-    for key, value in record.items():
-      if key not in ('step', 'stage_step'):
-        self._writer.add_scalar(key, value, step)
+    values = [
+      self._summary.Value(tag=_tag(key), simple_value=value)
+      for key, value in record.items()
+      if key not in ('step', 'stage_step')
+    ]
+    with writing(self._folder):
+      self._write(int(record['step']), summary=self._summary(value=values))
+      if time.monotonic() - self._flushed > BOARD_FLUSH_S:
+        self._flushed = time.monotonic()
+        self._writer.flush()
+
+  def _write(self, step: int, **what: object) -> None:
+    self._writer.write_event(self._event(wall_time=time.time(), step=step, **what))
 
   def close(self) -> None:
     self._writer.close()
+
+
+@functools.cache
+def _tag(key: str) -> str:
+  """The key in the letters that TensorBoard shows."""
+  return re.sub(r'[^-/\w.]', '_', key)

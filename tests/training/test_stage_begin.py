@@ -61,9 +61,9 @@ def run(data, output: Path, handoff: codemix.Handoff) -> Begun:
   begun = []
   run_steps = loop._run_steps
 
-  def inspecting(trainer, plan, folder, checkpoints, state, realised):
+  def inspecting(trainer, plan, folder, checkpoints, state, realised, account):
     begun.append((jax.tree.map(np.asarray, state), folder))
-    return run_steps(trainer, plan, folder, checkpoints, state, realised)
+    return run_steps(trainer, plan, folder, checkpoints, state, realised, account)
 
   first = tiny_study.stage('first', {'text': 0.5, 'code': 0.5}, STEPS)
   second = tiny_study.stage('second', {'text': 0.9, 'code': 0.1}, STEPS, handoff=handoff)

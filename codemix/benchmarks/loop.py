@@ -1,0 +1,169 @@
+"""What the training loop adds to its step, and what a save costs it.
+
+Stages are trained on made-up, prepared data as `codemix train` does it, with the metrics files, the
+accounts and TensorBoard. In turn with them the same compiled step runs in a bare loop, with its
+batches on the device already. TensorFlow is not imported.
+"""
+
+from __future__ import annotations
+
+import collections
+import dataclasses
+import json
+import shutil
+import statistics
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import jax
+from jax.sharding import Mesh
+
+from codemix.benchmarks.figure import Figure
+from codemix.benchmarks.random_store import prepare_random
+from codemix.data import loader
+from codemix.data.ledger import StageRows
+from codemix.data.settings import Data
+from codemix.models.config import ModelConfig
+from codemix.parallel.mesh import MeshConfig, make_mesh
+from codemix.parallel.sharding import batch_sharding
+from codemix.studies.planning import StudyPlan, plan_study
+from codemix.studies.recipe import Recipe, Study
+from codemix.training.loop import IN_FLIGHT, Trainer, train_stage
+from codemix.training.runtime import Runtime
+from codemix.training.schedules import Constant
+from codemix.training.stage import Stage
+from codemix.training.train_step import make_train_step
+
+SOURCES = {'text': 0.75, 'code': 0.25}
+
+
+@dataclasses.dataclass(frozen=True)
+class Size:
+  """How much is measured.
+
+  Attributes:
+    rows, length: of a batch.
+    layers, width, vocabulary: of the decoder; a step should take about 20 ms.
+    steps: of each turn of the bare step and of the loop.
+    warm_up: steps before those.
+    turns: of both; the median of what neighbours come to is said.
+    interval: steps between two saves.
+    saves: that are measured.
+  """
+
+  rows: int = 2
+  length: int = 128
+  layers: int = 4
+  width: int = 96
+  vocabulary: int = 4096
+  steps: int = 100
+  warm_up: int = 20
+  turns: int = 20
+  interval: int = 100
+  saves: int = 15
+
+
+def measure(folder: Path, size: Size) -> Iterator[Figure]:
+  """Yields the figures of the loop, then those of a save.
+
+  Args:
+    folder: an empty one, for some checkpoints.
+  """
+  data = Data(directory=str(folder / 'data'), tokenizer='bytes')
+  longest = max(size.warm_up + size.steps, size.interval * (size.saves + 1))
+  for name, share in SOURCES.items():
+    prepare_random(data, name, 'train', int(share * longest * size.rows * size.length))
+  mesh = make_mesh(MeshConfig(data=1), jax.devices()[:1])
+  yield from _loop(_plan(data, size, size.warm_up + size.steps), mesh, folder, size)
+  yield from _save(_plan(data, size, size.interval * (size.saves + 1)), mesh, folder, size)
+
+
+def _loop(plan: StudyPlan, mesh: Mesh, folder: Path, size: Size) -> Iterator[Figure]:
+  bare, loop = [], []
+  for turn in range(size.turns + 1):
+    trainer = _trainer(plan, mesh, folder / f'{turn}', save_every=size.warm_up + size.steps)
+    alone, in_stage = _bare(trainer, plan, size), _seconds(trainer, plan)[size.warm_up :]
+    shutil.rmtree(folder / f'{turn}')
+    if turn:  # the first compiles
+      bare.append(alone)
+      loop.append(sum(in_stage))
+  yield Figure('the compiled step alone', 1e3 * statistics.median(bare) / size.steps, 'ms')
+  yield Figure('a step of the loop', 1e3 * statistics.median(loop) / size.steps, 'ms')
+  ratio = statistics.median(a / b for a, b in zip(bare, loop, strict=True))
+  yield Figure('steps/s of the loop to those of the step alone', ratio, 'x', goal=0.97)
+
+
+def _save(plan: StudyPlan, mesh: Mesh, folder: Path, size: Size) -> Iterator[Figure]:
+  """The half of each interval in which a save is written, beside the half in which nothing is saved."""
+  seconds = _seconds(_trainer(plan, mesh, folder / 'saves', save_every=size.interval), plan)
+  half = size.interval // 2
+  quiet, cost = [], []
+  for save in range(1, size.saves + 1):
+    after = seconds[save * size.interval : (save + 1) * size.interval]
+    quiet.append(statistics.fmean(after[half:]))
+    cost.append(sum(after[:half]) - half * quiet[-1])
+  save = statistics.median(cost)
+  interval = size.interval * statistics.median(quiet)
+  yield Figure('a save, beside the step', 1e3 * save, 'ms')
+  yield Figure(
+    f'a save to its interval of {size.interval} steps',
+    100 * save / interval,
+    '%',
+    goal=3,
+    more_is_better=False,
+  )
+
+
+def _plan(data: Data, size: Size, steps: int) -> StudyPlan:
+  """A study of one stage."""
+  model = ModelConfig(
+    vocab_size=size.vocabulary,
+    layers=size.layers,
+    width=size.width,
+    ffn_width=8 * size.width // 3,
+    heads=max(size.width // 32, 1),
+    head_dim=32,
+    dtype='float32',
+  )
+  stage = Stage('bench', steps * size.rows * size.length, SOURCES, size.rows, Constant(1e-3))
+  recipe = Recipe(stages=(stage,), model=model, length=size.length)
+  return plan_study(Study(name='bench', recipes={'bench': recipe}), data)
+
+
+def _trainer(plan: StudyPlan, mesh: Mesh, output: Path, save_every: int) -> Trainer:
+  recipe = plan.study.recipes['bench']
+  runtime = Runtime(output=str(output), save_every=save_every)
+  return Trainer(recipe.model, recipe.optimizer, plan.sources, mesh, runtime, plan.tokenizer.bos_id)
+
+
+def _bare(trainer: Trainer, plan: StudyPlan, size: Size) -> float:
+  """Seconds of the steps after the warm-up, with nothing else to do than to start them."""
+  [stage] = plan.stages()
+  train_step = make_train_step(
+    trainer.model, trainer.optimizer, trainer.mesh, trainer.bos_id, trainer.runtime.rules
+  )
+  rows = StageRows(trainer.sources, stage.draws, stage.segments, stage.seed)
+  sharding = batch_sharding(trainer.mesh)
+  batches = list(loader.batches(rows, size.rows, range(stage.steps), sharding, prefetch=4))
+  state, rate = trainer.init_state(stage.seed), jax.device_put(stage.rates[0])
+  jax.block_until_ready((state, batches))
+  waiting: collections.deque = collections.deque()
+  began = 0.0
+  for index, batch in enumerate(batches):
+    if index == size.warm_up:
+      jax.block_until_ready(state)
+      began = time.perf_counter()
+    state, values = train_step(state, batch, rate)
+    waiting.append(values)
+    if len(waiting) > IN_FLIGHT:
+      jax.block_until_ready(waiting.popleft())
+  jax.block_until_ready(state)
+  return time.perf_counter() - began
+
+
+def _seconds(trainer: Trainer, plan: StudyPlan) -> list[float]:
+  """Of each step of the stage, as its log tells them; a save's are those of the step after it."""
+  [stage] = plan.stages()
+  lines = (train_stage(trainer, stage) / 'timing.jsonl').read_text().splitlines()
+  return [json.loads(line)['seconds'] for line in lines]

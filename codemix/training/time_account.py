@@ -1,0 +1,226 @@
+"""Where the wall-clock time of a stage went, over all processes that worked on it.
+
+A process appends a line to the stage's `time.jsonl` before each save, every few seconds, and at its
+end: the seconds that went by since its line before, by part, and the step that was reached. So a
+killed process takes no more than its last few seconds with it, and none of a resume depends on the
+file. A line that begins a process's steps says from which step it goes on: what was spent on later
+ones before is lost.
+"""
+
+from __future__ import annotations
+
+import collections
+import contextlib
+import dataclasses
+import itertools
+import json
+import os
+import threading
+import time
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import TypeVar
+
+from codemix.errors import UserError
+from codemix.files import writing
+
+Item = TypeVar('Item')
+
+FILE = 'time.jsonl'
+EVERY_S = 5.0
+
+# 'step' is waiting for the devices and starting work on them; 'data' is waiting for the next batch;
+# 'save' the part of it that stops the steps; 'idle' everything else: opening, restoring, handing over.
+PARTS = ('step', 'compile', 'data', 'save', 'evaluation', 'idle')
+LOST = 'lost'
+_OF_STEPS = ('step', 'data', 'save')  # what is lost with the steps that it was spent on
+
+
+class TimeAccount:
+  """The time of this process, which is spent on one part at a time; a context that ends with a last line.
+
+  Args:
+    folder: of the stage; None where another process writes.
+    part: what the process is at, unless something says otherwise.
+    began: since when (`time.monotonic()`); None for now.
+  """
+
+  def __init__(self, folder: Path | None, part: str, began: float | None = None):
+    self._part, self._since = part, time.monotonic() if began is None else began
+    self._seconds: dict[str, float] = collections.defaultdict(float)
+    self._steps: dict[str, int] = {}
+    self._switching, self._writing, self._ended = threading.Lock(), threading.Lock(), threading.Event()
+    self._path = None if folder is None else Path(folder) / FILE
+    self._file, self._thread = None, None
+    if self._path is not None:
+      self._thread = threading.Thread(target=self._write_now_and_then, name='time account', daemon=True)
+      self._thread.start()
+
+  def __enter__(self) -> TimeAccount:
+    return self
+
+  def __exit__(self, *error: object) -> None:
+    if self._path is None:
+      return
+    self._ended.set()
+    self._thread.join()
+    # A run that is refused leaves everything as it was; one that ends for want of room cannot write.
+    if not isinstance(error[1], UserError):
+      self.write()
+    if self._file is not None:
+      self._file.close()
+
+  @contextlib.contextmanager
+  def spent_on(self, part: str) -> Iterator[None]:
+    """What is done in this context is time of that part; within another such context, it is taken from it."""
+    before = self._turn_to(part)
+    try:
+      yield
+    finally:
+      self._turn_to(before)
+
+  def waiting_for(self, part: str, items: Iterable[Item]) -> Iterator[Item]:
+    """The items; the time until each is there is put down to that part."""
+    iterator = iter(items)
+    while True:
+      with self.spent_on(part):
+        found = list(itertools.islice(iterator, 1))
+      if not found:
+        return
+      yield found[0]
+
+  def goes_on_from(self, step: int) -> None:
+    """Says from which step of the run the process trains."""
+    self._steps = {'from': step, 'step': step}
+
+  def reached(self, step: int) -> None:
+    """Says that a step is done."""
+    self._steps['step'] = step
+
+  def write(self) -> None:
+    """Appends a line; before a save, so that a later process can tell what went by until then."""
+    if self._path is None:
+      return
+    with self._writing, writing(self._path):
+      self._open()
+      self._turn_to(None)
+      with self._switching:
+        seconds, self._seconds = self._seconds, collections.defaultdict(float)
+      line = {**self._steps, 'seconds': {part: round(spent, 6) for part, spent in seconds.items()}}
+      self._file.write(json.dumps(line) + '\n')
+      self._steps.pop('from', None)
+
+  def _open(self) -> None:
+    if self._file is None:
+      self._path.parent.mkdir(parents=True, exist_ok=True)
+      _drop_half_a_line(self._path)
+      self._file = open(self._path, 'a', encoding='utf-8', buffering=1)  # noqa: SIM115 (held open for the stage)
+
+  def _turn_to(self, part: str | None) -> str:
+    """Puts down the time until now, goes over to `part` (None: stays) and returns the part before."""
+    with self._switching:
+      now, before = time.monotonic(), self._part
+      self._seconds[before] += now - self._since
+      self._since, self._part = now, part or before
+      return before
+
+  def _write_now_and_then(self) -> None:
+    while not self._ended.wait(EVERY_S):
+      with contextlib.suppress(UserError, OSError):  # the next line of the process itself tells it
+        self.write()
+
+
+@dataclasses.dataclass(frozen=True)
+class Times:
+  """Wall-clock seconds of a stage.
+
+  Attributes:
+    seconds: of each of PARTS, and of LOST: steps that had to be trained once more.
+    processes: that trained it, one after the other; those of a pod count as one.
+  """
+
+  seconds: dict[str, float]
+  processes: int
+
+  @property
+  def total(self) -> float:
+    return sum(self.seconds.values())
+
+  @property
+  def goodput(self) -> float:
+    """The share of all time that went into the steps of which the result is made."""
+    return self.seconds['step'] / self.total if self.total else 0.0
+
+  def __str__(self) -> str:
+    parts = ', '.join(
+      f'{part} {spent / self.total:.1%}' for part, spent in self.seconds.items() if spent >= 5e-4 * self.total
+    )
+    processes = f' in {self.processes} processes' if self.processes > 1 else ''
+    return f'{self.total:,.1f} s{processes}: {parts}; goodput {self.goodput:.1%}'
+
+
+def read_times(folder: Path) -> Times | None:
+  """What a stage's `time.jsonl` comes to; None where there is none."""
+  path = Path(folder) / FILE
+  if not path.exists():
+    return None
+  return add_up(_lines(path))
+
+
+def add_up(lines: Iterable[dict]) -> Times:
+  """Sums the lines of one stage, in their order.
+
+  Args:
+    lines: each with 'seconds' by part, spent since the process's line before; where steps were
+      trained, with the 'step' (of the run) that was reached, and at the beginning with the step
+      'from' which the process went on.
+  """
+  spans: list[_Span] = []
+  processes, step = 0, 0
+  for line in lines:
+    if 'from' in line:
+      processes, step = processes + 1, line['from']
+      spans = [span.before(step) for span in spans]
+    begin, step = step, line.get('step', step)
+    spans.append(_Span(begin, step, line['seconds']))
+  seconds = {
+    part: sum(span.seconds.get(part, 0.0) for span in spans) for part in (*PARTS, LOST)
+  }
+  return Times(seconds, processes)
+
+
+def total(stages: Iterable[Times]) -> Times:
+  """Of several stages together."""
+  stages = list(stages)
+  seconds = {part: sum(times.seconds[part] for times in stages) for part in (*PARTS, LOST)}
+  return Times(seconds, sum(times.processes for times in stages))
+
+
+@dataclasses.dataclass(frozen=True)
+class _Span:
+  """What was spent on the way from one step of the run to another."""
+
+  begin: int
+  end: int
+  seconds: dict[str, float]
+
+  def before(self, step: int) -> _Span:
+    """The same when what was done after `step` is lost."""
+    if self.end <= step or self.end == self.begin:
+      return self
+    share = (self.end - max(self.begin, step)) / (self.end - self.begin)
+    kept = {part: spent * (1 - share * (part in _OF_STEPS)) for part, spent in self.seconds.items()}
+    kept[LOST] = kept.get(LOST, 0.0) + sum(self.seconds.values()) - sum(kept.values())
+    return _Span(self.begin, max(self.begin, step), kept)
+
+
+def _lines(path: Path) -> Iterator[dict]:
+  """A line that a kill or a full disk cut off is passed over."""
+  for text in path.read_text(errors='replace').splitlines():
+    with contextlib.suppress(json.JSONDecodeError):
+      yield json.loads(text)
+
+
+def _drop_half_a_line(path: Path) -> None:
+  if path.exists() and (content := path.read_bytes()) and not content.endswith(b'\n'):
+    os.truncate(path, content.rfind(b'\n') + 1)

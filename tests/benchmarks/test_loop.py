@@ -1,0 +1,16 @@
+"""`codemix bench loop` at a size at which its figures mean nothing but are all there."""
+
+from codemix.benchmarks import loop
+
+
+def test_every_figure_of_the_loop_is_there_and_follows_from_the_others(tmp_path):
+  size = loop.Size(
+    rows=2, length=16, layers=1, width=32, vocabulary=300, steps=4, warm_up=2, turns=1, interval=4, saves=2
+  )
+  figures = {figure.name: figure for figure in loop.measure(tmp_path, size)}
+  alone, step, ratio, save, share = figures.values()
+  assert [figure.unit for figure in figures.values()] == ['ms', 'ms', 'x', 'ms', '%']
+  assert ratio.value == alone.value / step.value  # of one turn
+  assert (ratio.goal, ratio.more_is_better) == (0.97, True)
+  assert (share.goal, share.more_is_better) == (3, False)
+  assert (save.value > 0) == (share.value > 0)
