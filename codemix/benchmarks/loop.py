@@ -8,8 +8,10 @@ batches on the device already. TensorFlow is not imported.
 from __future__ import annotations
 
 import collections
+import contextlib
 import dataclasses
 import json
+import os
 import shutil
 import statistics
 import time
@@ -24,6 +26,7 @@ from codemix.benchmarks.random_store import prepare_random
 from codemix.data import loader
 from codemix.data.ledger import StageRows
 from codemix.data.settings import Data
+from codemix.errors import UserError
 from codemix.models.config import ModelConfig
 from codemix.parallel.mesh import MeshConfig, make_mesh
 from codemix.parallel.sharding import batch_sharding
@@ -50,6 +53,8 @@ class Size:
     turns: of both; the median of what neighbours come to is said.
     interval: steps between two saves.
     saves: that are measured.
+    step_cores: cores of a CPU that the step has to itself, and the host the others, as beside an
+      accelerator; 0: both share all of them.
   """
 
   rows: int = 2
@@ -62,6 +67,7 @@ class Size:
   turns: int = 20
   interval: int = 100
   saves: int = 15
+  step_cores: int = 0
 
 
 def measure(folder: Path, size: Size) -> Iterator[Figure]:
@@ -70,6 +76,11 @@ def measure(folder: Path, size: Size) -> Iterator[Figure]:
   Args:
     folder: an empty one, for some checkpoints.
   """
+  with _step_apart(size.step_cores):
+    yield from _measure(folder, size)
+
+
+def _measure(folder: Path, size: Size) -> Iterator[Figure]:
   data = Data(directory=str(folder / 'data'), tokenizer='bytes')
   longest = max(size.warm_up + size.steps, size.interval * (size.saves + 1))
   for name, share in SOURCES.items():
@@ -77,6 +88,28 @@ def measure(folder: Path, size: Size) -> Iterator[Figure]:
   mesh = make_mesh(MeshConfig(data=1), jax.devices()[:1])
   yield from _loop(_plan(data, size, size.warm_up + size.steps), mesh, folder, size)
   yield from _save(_plan(data, size, size.interval * (size.saves + 1)), mesh, folder, size)
+
+
+@contextlib.contextmanager
+def _step_apart(cores: int) -> Iterator[None]:
+  """Starts JAX's threads on so many cores (unless it was started before), and goes on on the others.
+
+  Raises:
+    UserError: that leaves none.
+  """
+  if not cores:
+    yield
+    return
+  all_cores = sorted(os.sched_getaffinity(0))
+  if len(all_cores) <= cores:
+    raise UserError(f'--size=step_cores={cores}: of {len(all_cores)} cores, the host needs one.')
+  try:
+    os.sched_setaffinity(0, all_cores[:cores])  # what a thread starts stays where it is
+    jax.devices()
+    os.sched_setaffinity(0, all_cores[cores:])
+    yield
+  finally:
+    os.sched_setaffinity(0, all_cores)
 
 
 def _loop(plan: StudyPlan, mesh: Mesh, folder: Path, size: Size) -> Iterator[Figure]:

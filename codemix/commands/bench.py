@@ -36,13 +36,13 @@ def run(arguments: argparse.Namespace) -> None:
   given = given_model(arguments)
   if arguments.folder and not Path(arguments.folder).is_dir():
     raise UserError(f'--folder: {arguments.folder} is no folder.')
-  show_line(_machine())
   figures = []
   with tempfile.TemporaryDirectory(dir=arguments.folder) as folder:
     for figure in benchmark.measure(Path(folder), size, **given):
       figures.append({**dataclasses.asdict(figure), 'reached': figure.reached})
       if arguments.format == 'text':
         print(figure)
+  show_line(f'measured on {_machine()}')
   if arguments.format == 'json':
     print(json.dumps({'benchmark': arguments.what, 'size': dataclasses.asdict(size), 'figures': figures}, indent=1))
 

@@ -1,6 +1,11 @@
 """`codemix bench loop` at a size at which its figures mean nothing but are all there."""
 
+import os
+
+import pytest
+
 from codemix.benchmarks import loop
+from codemix.errors import UserError
 
 
 def test_every_figure_of_the_loop_is_there_and_follows_from_the_others(tmp_path):
@@ -14,3 +19,13 @@ def test_every_figure_of_the_loop_is_there_and_follows_from_the_others(tmp_path)
   assert (ratio.goal, ratio.more_is_better) == (0.97, True)
   assert (share.goal, share.more_is_better) == (3, False)
   assert (save.value > 0) == (share.value > 0)
+
+
+def test_the_host_must_be_left_a_core_and_gets_all_of_them_back(tmp_path):
+  cores = os.sched_getaffinity(0)
+  with pytest.raises(UserError, match=f'step_cores={len(cores)}: of {len(cores)} cores, the host needs one'):
+    next(loop.measure(tmp_path, loop.Size(step_cores=len(cores))))
+  if len(cores) > 1:
+    with loop._step_apart(1):
+      assert len(os.sched_getaffinity(0)) == len(cores) - 1
+  assert os.sched_getaffinity(0) == cores
