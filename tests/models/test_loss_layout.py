@@ -69,7 +69,8 @@ def test_whichever_travels_value_and_gradients_are_those_of_one_device(mesh_conf
     np.testing.assert_allclose(gradient, gradient_, rtol=1e-5, atol=2e-5)
 
 
-def test_tokens_travel_while_they_are_not_many_more_than_the_vocabulary_has_rows():
+def test_tokens_travel_while_they_are_not_many_more_than_the_vocabulary_has_rows(monkeypatch):
+  monkeypatch.setattr(loss_layout, 'MOST_TOKENS', 1.5)
   mesh = make_mesh(MeshConfig(data=2, fsdp=4))
   layout = functools.partial(choose, mesh, ShardingRules())
   weights = Layout(columns=('fsdp',), copies=(('data',),))
