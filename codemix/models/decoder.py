@@ -22,6 +22,7 @@ from jax.sharding import Mesh
 from codemix.models import attention, rotary
 from codemix.models.config import ModelConfig
 from codemix.models.dense import dense, swiglu
+from codemix.models.embedding import lookup
 from codemix.models.loss import chunked_cross_entropy
 from codemix.parallel.sharding import RULES, ShardingRules, constrain
 from codemix.parallel.tokens import check_rows, rows_from_tokens, tokens_from_rows
@@ -154,7 +155,8 @@ class Decoder(nnx.Module):
     """
     config = self.config
     B, L = inputs_BxL.shape
-    x_NxD = tokens_from_rows(self.lookup(inputs_BxL, mesh, rules), mesh)
+    x_BxLxD = lookup(self.embedding[...], inputs_BxL, dtype=config.dtype, mesh=mesh, rules=rules)
+    x_NxD = tokens_from_rows(x_BxLxD, mesh)
     positions_N = tokens_from_rows(positions_BxL, mesh)
     turns_Nx1xK = rotary.turns(positions_N, config.head_dim, config.rope_theta)
     blocks, weights = nnx.split(self.layers)
@@ -183,15 +185,6 @@ class Decoder(nnx.Module):
     )
     x_BxLxD = rows_from_tokens(self.norm(x_NxD), B, mesh)
     return constrain(x_BxLxD, mesh, 'batch', 'sequence', None), caches
-
-  def lookup(self, inputs_BxL, mesh: Mesh | None, rules: ShardingRules) -> jax.Array:
-    """Rows of the embedding table, [B, L, D]."""
-    # Each device looks up its columns of the table for the tokens of all devices that share a copy
-    # of it, and then they exchange tokens for columns: far less to send than the table.
-    place = functools.partial(constrain, rules=rules)
-    inputs_BxL = place(place(inputs_BxL, mesh, 'copies', None), mesh, 'copies', 'sequence')
-    x_BxLxD = place(self.embedding[...][inputs_BxL], mesh, 'copies', 'sequence', 'embed')
-    return place(x_BxLxD.astype(self.config.dtype), mesh, 'batch', 'sequence', None)
 
 
 def _remat(config: ModelConfig, block: Callable) -> Callable:

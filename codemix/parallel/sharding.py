@@ -20,7 +20,6 @@ _ACTIVATIONS = {
   'batch': BATCH_AXES,
   'sequence': ('sequence',),
   'tokens': TOKEN_AXES,
-  'copies': ('replica', 'data'),  # of the parameters, as far as 'embed' is not split over them
 }
 
 Over = str | tuple[str, ...] | None

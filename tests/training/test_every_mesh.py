@@ -16,7 +16,7 @@ from codemix.errors import UserError
 from codemix.models.config import CHOICES, ModelConfig
 from codemix.parallel.host_memory import require_host_memory
 from codemix.parallel.mesh import AXES, MeshConfig, factorizations, make_mesh
-from codemix.parallel.sharding import ShardingRules, batch_sharding
+from codemix.parallel.sharding import BATCH_AXES, ShardingRules, batch_sharding
 from codemix.training.optimizer import Optimizer, make_optimizer
 from codemix.training.train_state import TrainState, state_shardings
 from codemix.training.train_step import make_train_step
@@ -104,6 +104,10 @@ def assert_same(found: Trained, expected: Trained) -> None:
     assert np.linalg.norm(a - b) <= RELATIVE * np.linalg.norm(b)
 
 
+def batch_shards(config: MeshConfig) -> int:
+  return math.prod(config.sizes()[axis] for axis in BATCH_AXES)
+
+
 def made(config: MeshConfig) -> Mesh:
   return make_mesh(config, jax.devices()[: math.prod(config.sizes().values())])
 
@@ -135,13 +139,25 @@ def test_a_mesh_that_adds_up_something_twice_would_be_found():
 
 
 @pytest.mark.parametrize(
-  'config',
-  [MeshConfig(data=1), MeshConfig(replica=2, data=1), MeshConfig(data=1, fsdp=2, sequence=2, tensor=2)],
+  ('model', 'config'),
+  [
+    (OTHER, MeshConfig(data=1)),
+    (OTHER, MeshConfig(replica=2, data=1)),
+    (OTHER, MeshConfig(data=1, fsdp=2, sequence=2, tensor=2)),
+    (MODEL, MeshConfig(replica=2, data=1, fsdp=2, sequence=2)),
+  ],
   ids=str,
 )
-def test_a_batch_in_portions_is_the_same_batch(config):
+def test_a_batch_in_portions_is_the_same_batch(model, config):
   # Rows here have from 2 to 16 loss tokens, with weights: a mean of means would be another number.
-  assert_same(train(OTHER, made(config), microbatches=4), alone(OTHER))
+  portions = 4 if model is OTHER else 2
+  assert_same(train(model, made(config), microbatches=portions), alone(model))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize('config', [config for config in ALL if batch_shards(config) < ROWS], ids=str)
+def test_every_mesh_trains_alike_in_portions(config):
+  assert_same(train(MODEL, made(config), microbatches=ROWS // batch_shards(config)), alone(MODEL))
 
 
 def test_a_batch_that_cannot_be_cut_further_is_cut_into_rows():
