@@ -21,7 +21,7 @@ from codemix.data.rows import Batch, pack_row, stack_rows
 from codemix.data.token_store import TokenStore
 from codemix.models import decoder
 from codemix.models.config import ModelConfig
-from codemix.parallel.sharding import batch_sharding
+from codemix.parallel.sharding import RULES, ShardingRules, batch_sharding
 
 
 @dataclasses.dataclass(frozen=True)
@@ -52,7 +52,15 @@ class DocumentScores:
 
 
 def score_documents(
-  model: ModelConfig, params: decoder.Params, store: TokenStore, *, length: int, batch: int, bos_id: int, mesh: Mesh
+  model: ModelConfig,
+  params: decoder.Params,
+  store: TokenStore,
+  *,
+  length: int,
+  batch: int,
+  bos_id: int,
+  mesh: Mesh,
+  rules: ShardingRules = RULES,
 ) -> DocumentScores:
   """Scores every document of a store.
 
@@ -64,10 +72,11 @@ def score_documents(
     batch: rows scored at a time; a whole number of the mesh's batch shards.
     bos_id: the input before each document.
     mesh: the devices.
+    rules: how the parameters lie on them.
   """
   ends = store.document_ends
   nats = np.zeros(len(ends))
-  evaluate = make_evaluate(model, mesh)
+  evaluate = make_evaluate(model, mesh, rules)
   for rows, owners in _batches(store, ends, length, batch, bos_id):
     nll_BxL = np.asarray(evaluate(params, _on_devices(rows, mesh)))
     np.add.at(nats, owners, nll_BxL.astype(np.float64))
@@ -75,10 +84,11 @@ def score_documents(
 
 
 @functools.cache
-def make_evaluate(model: ModelConfig, mesh: Mesh):
+def make_evaluate(model: ModelConfig, mesh: Mesh, rules: ShardingRules = RULES):
   """The jitted scoring of a batch: (params, batch) -> nats of each position, float32 [B, L], 0 where it has no weight."""
+
   def nll(params: decoder.Params, batch: dict[str, jax.Array]) -> jax.Array:
-    _, nll_BxL = decoder.token_losses(model, params, batch, mesh=mesh)
+    _, nll_BxL = decoder.token_losses(model, params, batch, mesh=mesh, rules=rules)
     return nll_BxL * batch['weights']
 
   return jax.jit(nll, out_shardings=NamedSharding(mesh, PartitionSpec()))

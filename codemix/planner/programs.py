@@ -186,7 +186,8 @@ def _trace(step: Step, mesh: Mesh, runtime: Runtime) -> jax.stages.Traced:
   state = _abstract_state(step, mesh, runtime)
   batch = _abstract_batch(step, mesh)
   if step.kind == EVALUATE:
-    return make_evaluate(step.model, mesh).trace(state.params, {k: v for k, v in batch.items() if k != 'source'})
+    del batch['source']
+    return make_evaluate(step.model, mesh, runtime.rules).trace(state.params, batch)
   train_step = make_train_step(
     *(step.model, step.optimizer, mesh, BOS_ID),
     *(runtime.rules, runtime.microbatches, runtime.offload_optimizer),

@@ -111,6 +111,7 @@ def evaluate_stage(
         batch=stage_plan.stage.batch,
         bos_id=plan.tokenizer.bos_id,
         mesh=trainer.mesh,
+        rules=trainer.runtime.rules,
       )
       for name, store in validation.items()
     }

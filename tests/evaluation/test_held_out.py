@@ -11,6 +11,8 @@ import pytest
 
 from codemix.evaluation.held_out import score_documents
 from codemix.models import decoder
+from codemix.parallel.mesh import MeshConfig, make_mesh
+from codemix.parallel.sharding import ShardingRules, parameter_shardings
 from tests.data.stores import BOS, make_store
 from tests.in_process import one_device_mesh
 from tests.tiny_study import MODEL
@@ -58,6 +60,16 @@ def test_scores_are_those_of_each_document_alone_by_the_full_logits(params, stor
 @pytest.mark.parametrize('batch', [1, 2, 3, 16])
 def test_scores_do_not_depend_on_the_batch(params, store, batch):
   np.testing.assert_allclose(score(params, store, batch).nats, score(params, store).nats, rtol=1e-6)
+
+
+def test_scores_do_not_depend_on_the_mesh_or_its_rules(params, store):
+  mesh = make_mesh(MeshConfig(data=2, fsdp=2, tensor=2))
+  # As the default rules do not: 259 rows of the table do not divide over two devices.
+  rules = ShardingRules(vocab=None, embed=('fsdp', 'data'))
+  places = parameter_shardings(mesh, decoder.abstract_params(MODEL), decoder.logical_axes(MODEL), rules)
+  placed = jax.tree.map(jax.device_put, params, places)
+  scores = score_documents(MODEL, placed, store, length=LENGTH, batch=4, bos_id=BOS, mesh=mesh, rules=rules)
+  np.testing.assert_allclose(scores.nats, score(params, store).nats, rtol=1e-5)
 
 
 def test_a_document_scores_the_same_whatever_stands_beside_it(params, tmp_path):
