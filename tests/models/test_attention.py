@@ -193,12 +193,15 @@ def test_memory_grows_with_the_length_and_not_with_its_square():
 
 def test_blocks_without_a_common_document_are_left_out():
   plan = attention.blockwise._Plan(spans=4, tiles=1, tile=8, heads=1, pairs=2)
-  first = lambda *rows: attention.blockwise._first_spans(plan, packed(rows, 32)).tolist()
-  assert first([32]) == [0, 0, 0, 0]
-  assert first([8, 8, 8, 8]) == [0, 1, 2, 3]
-  assert first([12, 8]) == [0, 0, 1, 2]  # 12 tokens of padding
-  assert first([8, 8, 8, 8], [16, 16]) == [0, 0, 2, 2]  # what one of the rows needs
-  assert first([8]) == [0, 1, 1, 1]
+
+  def spans(*rows):
+    return [found.tolist() for found in attention.blockwise._sharing_spans(plan, packed(rows, 32))]
+
+  assert spans([32]) == [[0, 0, 0, 0], [3, 3, 3, 3]]
+  assert spans([8, 8, 8, 8]) == [[0, 1, 2, 3], [0, 1, 2, 3]]
+  assert spans([12, 8]) == [[0, 0, 1, 2], [1, 2, 3, 3]]  # 12 tokens of padding
+  assert spans([8, 8, 8, 8], [16, 16]) == [[0, 0, 2, 2], [1, 1, 3, 3]]  # what one of the rows needs
+  assert spans([8]) == [[0, 1, 1, 1], [0, 3, 3, 3]]
 
 
 @pytest.mark.parametrize(

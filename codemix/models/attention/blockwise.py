@@ -107,75 +107,98 @@ def _few_at_a_time(plan: _Plan, function: Callable, arrays: tuple) -> tuple:
 
 def _forward(plan: _Plan, q, k, v, segments):
   """Attention as `q`, and the log-sum-exp of each query's scores, float32 [N, M, R * T]."""
-  first = _first_spans(plan, segments)
+  first, _ = _sharing_spans(plan, segments)
 
   def tile(number, out_and_lse):
-    place, q_tile = number[2], _tile(q, number)
+    span, t, place = number
+    q_tile = _tiles(q, place, 1)
 
     def visit(state, keys, width, diagonal):
       largest, total, mean = state
-      scores = _scores(plan, q_tile, k, segments, place, keys, width, diagonal)
+      k_part, v_part = _tokens(k, keys, width), _tokens(v, keys, width)
+      scores = _matmul('nqk,ntk->nqt', q_tile, k_part) * q.shape[-1] ** -0.5
+      mask = _mask(plan, segments, (place * plan.tile, plan.tile), (keys, width), diagonal)
+      scores = jnp.where(mask, scores, NONE)
       new = jnp.maximum(largest, scores.max(axis=-1))
       weights = jnp.exp(scores - new[..., None])
       kept = jnp.exp(largest - new)
-      values = _matmul('nqt,ntk->nqk', weights.astype(v.dtype), _tokens(v, keys, width))
+      values = _matmul('nqt,ntk->nqk', weights.astype(v.dtype), v_part)
       return new, total * kept + weights.sum(axis=-1), mean * kept[..., None] + values
 
+    # The diagonal comes first: each query sees itself there, so its maximum is a real score from then on.
     zeros = jnp.zeros(q_tile.shape, jnp.float32)
     start = zeros[..., 0] + NONE, zeros[..., 0], zeros
-    largest, total, mean = _visit_keys(plan, number, first, visit, start)
+    state = visit(start, span * plan.span, (t + 1) * plan.tile, True)
+    earlier = lambda j, state: visit(state, j * plan.span, plan.span, False)
+    largest, total, mean = _each(earlier, first[span], span, state, at_most=plan.spans - 1)
     out, lse = out_and_lse
-    out = _put_tile(out, mean / total[..., None], number)
-    return out, _put_tile(lse, largest + jnp.log(total), number)
+    out = _put_tile(out, mean / total[..., None], place)
+    return out, _put_tile(lse, largest + jnp.log(total), place)
 
   return _each_tile(plan, tile, (jnp.zeros_like(q), jnp.zeros(q.shape[:-1], jnp.float32)))
 
 
 def _backward(plan: _Plan, q, k, v, segments, out, lse, dout):
-  """Gradients by q, k and v."""
-  first = _first_spans(plan, segments)
+  """Gradients by q, k and v.
+
+  Here a tile is one of keys, which visits the queries that can see it. So the products that sum over
+  queries and over keys both go along the rows of their matrices; CPUs take two to three times as
+  long for columns.
+  """
+  _, last = _sharing_spans(plan, segments)
   delta = jnp.sum(out.astype(jnp.float32) * dout.astype(jnp.float32), axis=-1)
-  # Products that begin with the columns of a matrix are two to three times as slow on CPUs as with
-  # its rows, so these two are turned over once, and the gradients by keys and values come out so.
-  q_KxRT, dout_KxRT = q.swapaxes(-1, -2), dout.swapaxes(-1, -2)
+  # Turned over once, and kept from being turned back into a product that goes along columns.
+  k_KxL = jax.lax.optimization_barrier(k.swapaxes(1, 2))
+  scale = q.shape[-1] ** -0.5
 
   def tile(number, gradients):
-    place, q_tile, dout_tile = number[2], _tile(q, number), _tile(dout, number)
-    columns = _tile(q_KxRT, number), _tile(dout_KxRT, number)
-    lse_tile, delta_tile = _tile(lse, number)[..., None], _tile(delta, number)[..., None]
+    span, t, place = number
+    keys = place * plan.tile, plan.tile
+    k_tile, v_tile = _tokens(k, *keys), _tokens(v, *keys)
+    columns = jax.lax.dynamic_slice_in_dim(k_KxL, *keys, axis=2)
 
-    def visit(state, keys, width, diagonal):
-      dq_tile, dk_KxL, dv_KxL = state
-      k_part, v_part = _tokens(k, keys, width), _tokens(v, keys, width)
-      scores = _scores(plan, q_tile, k, segments, place, keys, width, diagonal)
-      weights = jnp.exp(scores - lse_tile)
-      dweights = _matmul('nqk,ntk->nqt', dout_tile, v_part)
-      dscores = (weights * (dweights - delta_tile) * q.shape[-1] ** -0.5).astype(q.dtype)
-      dk = _matmul('nkq,nqt->nkt', columns[0], dscores)
-      dv = _matmul('nkq,nqt->nkt', columns[1], weights.astype(q.dtype))
-      dq_tile += _matmul('nqt,ntk->nqk', dscores, k_part)
-      return dq_tile, _add_tokens(dk_KxL, dk, keys), _add_tokens(dv_KxL, dv, keys)
+    def visit(state, first, tiles, diagonal):
+      dq_KxMRT, dk_tile, dv_tile = state
+      q_part, dout_part, lse_part, delta_part = (
+        _tiles(a, first, tiles) for a in (q, dout, lse, delta)
+      )
+      queries = first * plan.tile, tiles * plan.tile
+      mask = _mask(plan, segments, queries, keys, diagonal).swapaxes(1, 2)
+      scores = _matmul('ntk,nqk->ntq', k_tile, q_part) * scale
+      weights = jnp.where(mask, jnp.exp(scores - lse_part[:, None]), 0)
+      dweights = _matmul('ntk,nqk->ntq', v_tile, dout_part)
+      dscores = (weights * (dweights - delta_part[:, None]) * scale).astype(q.dtype)
+      dk_tile += _matmul('ntq,nqk->ntk', dscores, q_part)
+      dv_tile += _matmul('ntq,nqk->ntk', weights.astype(q.dtype), dout_part)
+      dq = _matmul('nkt,ntq->nkq', columns, dscores)
+      return _add_columns(dq_KxMRT, dq, first * q.shape[2]), dk_tile, dv_tile
 
-    dq, dk_KxL, dv_KxL = gradients
-    start = jnp.zeros(q_tile.shape, jnp.float32), dk_KxL, dv_KxL
-    dq_tile, dk_KxL, dv_KxL = _visit_keys(plan, number, first, visit, start)
-    return _put_tile(dq, dq_tile, number), dk_KxL, dv_KxL
+    dq_KxMRT, dk, dv = gradients
+    zeros = jnp.zeros(k_tile.shape, jnp.float32)
+    state = visit((dq_KxMRT, zeros, zeros), place, plan.tiles - t, True)
+    later = lambda i, state: visit(state, i * plan.tiles, plan.tiles, False)
+    dq_KxMRT, dk_tile, dv_tile = _each(later, span + 1, last[span] + 1, state, at_most=plan.spans - 1)
+    return dq_KxMRT, _put_tokens(dk, dk_tile, keys[0]), _put_tokens(dv, dv_tile, keys[0])
 
-  zeros_KxL = jnp.zeros(k.swapaxes(1, 2).shape, jnp.float32)
-  dq, dk_KxL, dv_KxL = _each_tile(plan, tile, (jnp.zeros_like(q), zeros_KxL, zeros_KxL))
-  return dq, dk_KxL.swapaxes(1, 2).astype(k.dtype), dv_KxL.swapaxes(1, 2).astype(v.dtype)
+  N, M, RT, K = q.shape
+  start = jnp.zeros((N, K, M * RT), jnp.float32), jnp.zeros_like(k), jnp.zeros_like(v)
+  dq_KxMRT, dk, dv = _each_tile(plan, tile, start)
+  return dq_KxMRT.swapaxes(1, 2).reshape(q.shape).astype(q.dtype), dk, dv
 
 
-def _first_spans(plan: _Plan, segments_NxL) -> jax.Array:
-  """For each span of queries the first span of keys that can share a document with it, [spans]."""
+def _sharing_spans(plan: _Plan, segments_NxL) -> tuple[jax.Array, jax.Array]:
+  """For each span the first and the last that can share a document with it, int32 [spans]."""
   if segments_NxL is None:
-    return jnp.zeros(plan.spans, jnp.int32)
+    first = jnp.zeros(plan.spans, jnp.int32)
+    return first, first + plan.spans - 1
   # Padding comes last, whatever its number says.
   order = jnp.where(segments_NxL == 0, jnp.iinfo(jnp.int32).max, segments_NxL)
   order = order.reshape(order.shape[0], plan.spans, plan.span)
   least, most = order.min(axis=-1), order.max(axis=-1)
   share = (least[:, :, None] <= most[:, None]) & (least[:, None] <= most[:, :, None])
-  return share.any(axis=0).argmax(axis=-1).astype(jnp.int32)
+  share = share.any(axis=0)
+  first, from_end = share.argmax(axis=-1), share[:, ::-1].argmax(axis=-1)
+  return first.astype(jnp.int32), (plan.spans - 1 - from_end).astype(jnp.int32)
 
 
 def _each_tile(plan: _Plan, tile: Callable, state):
@@ -189,47 +212,57 @@ def _each_tile(plan: _Plan, tile: Callable, state):
   return jax.lax.fori_loop(0, plan.spans, span, state)
 
 
-def _visit_keys(plan: _Plan, number, first, visit: Callable, state):
-  """`visit(state, first key, keys, whether the last T of them are the queries' own)`."""
-  span, t, _ = number
-  # The diagonal comes first: each query sees itself there, so its maximum is a real score from then on.
-  state = visit(state, span * plan.span, (t + 1) * plan.tile, True)
-  if plan.spans == 1:
-    return state
-  earlier = lambda j, state: visit(state, j * plan.span, plan.span, False)
-  return jax.lax.fori_loop(first[span], span, earlier, state)
+def _each(function: Callable, first, end, state, *, at_most: int):
+  """`function(i, state)` for i from `first` to before `end`."""
+  return jax.lax.fori_loop(first, end, function, state) if at_most else state
 
 
-def _scores(plan: _Plan, q_tile, k, segments, place, keys, width: int, diagonal: bool):
-  """Scores of a tile's queries for `width` keys, float32 [N, R * T, width]; NONE where masked."""
-  scores = _matmul('nqk,ntk->nqt', q_tile, _tokens(k, keys, width)) * q_tile.shape[-1] ** -0.5
-  mask = None
+def _mask(plan: _Plan, segments, queries, keys, diagonal: bool) -> jax.Array:
+  """Which keys a query sees, [N or 1, rows, keys].
+
+  Args:
+    queries, keys: the first token and how many; whole tiles of queries.
+    diagonal: whether they reach over the same tokens: to the end of the queries, from the start of
+      the keys.
+  """
+  rows = lambda a_xT: _rows(plan, a_xT)[..., None]
+  mask = jnp.ones((1, 1, 1), bool)
   if segments is not None:
-    own = jnp.tile(_tokens(segments, place * plan.tile, plan.tile), plan.heads)
-    mask = own[:, :, None] == _tokens(segments, keys, width)[:, None]
+    mask &= rows(_tokens(segments, *queries)) == _tokens(segments, *keys)[:, None]
   if diagonal:
-    own = jnp.tile(jnp.arange(width - plan.tile, width), plan.heads)
-    causal = own[:, None] >= jnp.arange(width)
-    mask = causal if mask is None else mask & causal
-  return scores if mask is None else jnp.where(mask, scores, NONE)
+    ahead = max(keys[1] - queries[1], 0)
+    mask &= rows(ahead + jnp.arange(queries[1])[None]) >= jnp.arange(keys[1])
+  return mask
+
+
+def _rows(plan: _Plan, a_NxT: jax.Array) -> jax.Array:
+  """Of each token of some tiles to of each row of them, where a tile has its tokens for each head."""
+  a_NxMx1xT = a_NxT.reshape(len(a_NxT), -1, 1, plan.tile)
+  return jnp.repeat(a_NxMx1xT, plan.heads, axis=2).reshape(len(a_NxT), -1)
 
 
 def _matmul(subscripts: str, a: jax.Array, b: jax.Array) -> jax.Array:
   return jnp.einsum(subscripts, a, b, preferred_element_type=jnp.float32)
 
 
-def _tile(a_NxMx: jax.Array, number) -> jax.Array:
-  return jax.lax.dynamic_index_in_dim(a_NxMx, number[2], axis=1, keepdims=False)
+def _tiles(a_NxMxRTx: jax.Array, first, count: int) -> jax.Array:
+  """[N, count * R * T, ...]."""
+  a = jax.lax.dynamic_slice_in_dim(a_NxMxRTx, first, count, axis=1)
+  return a.reshape(a.shape[0], -1, *a.shape[3:])
 
 
-def _put_tile(a_NxMx: jax.Array, tile: jax.Array, number) -> jax.Array:
-  return jax.lax.dynamic_update_index_in_dim(a_NxMx, tile.astype(a_NxMx.dtype), number[2], axis=1)
+def _put_tile(a_NxMx: jax.Array, tile: jax.Array, place) -> jax.Array:
+  return jax.lax.dynamic_update_index_in_dim(a_NxMx, tile.astype(a_NxMx.dtype), place, axis=1)
 
 
-def _tokens(a_NxLx: jax.Array, start, width: int) -> jax.Array:
-  return jax.lax.dynamic_slice_in_dim(a_NxLx, start, width, axis=1)
+def _tokens(a_NxLx: jax.Array, first, count: int) -> jax.Array:
+  return jax.lax.dynamic_slice_in_dim(a_NxLx, first, count, axis=1)
 
 
-def _add_tokens(a_NxKxL: jax.Array, part: jax.Array, start) -> jax.Array:
-  old = jax.lax.dynamic_slice_in_dim(a_NxKxL, start, part.shape[2], axis=2)
-  return jax.lax.dynamic_update_slice_in_dim(a_NxKxL, old + part, start, axis=2)
+def _put_tokens(a_NxLx: jax.Array, part: jax.Array, first) -> jax.Array:
+  return jax.lax.dynamic_update_slice_in_dim(a_NxLx, part.astype(a_NxLx.dtype), first, axis=1)
+
+
+def _add_columns(a_NxKxC: jax.Array, part: jax.Array, first) -> jax.Array:
+  old = jax.lax.dynamic_slice_in_dim(a_NxKxC, first, part.shape[2], axis=2)
+  return jax.lax.dynamic_update_slice_in_dim(a_NxKxC, old + part, first, axis=2)
