@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from codemix.evaluation import statistics
@@ -11,6 +11,8 @@ from codemix.studies import accounts, comparison, formatting, report_remarks
 from codemix.studies.comparison import Measure, Row
 from codemix.studies.results import StageResults, StudyResults
 from codemix.studies.stage_tree import Node, stage_tree
+from codemix.training import time_account
+from codemix.training.time_account import Times
 
 if TYPE_CHECKING:
   import pandas as pd
@@ -73,6 +75,12 @@ def shares(study: StudyResults, stage: StageResults) -> list[tuple[str, float]]:
   """(source, share of the loss tokens asked for), text before code; empty before it is planned."""
   asked = {s['source']: s['share'] for s in stage.plan['sources']} if stage.plan else {}
   return [(source, asked[source]) for source in study.training_sources if asked.get(source)]
+
+
+def times(nodes: Iterable[Node]) -> Times | None:
+  """Where the time of these stages went, as far as it was written down."""
+  known = [node.stage.times for node in nodes if node.stage.times]
+  return time_account.total(known) if known else None
 
 
 def verdict(content: Content, stage: StageResults) -> str:

@@ -117,7 +117,7 @@ def _widths(content: Content) -> dict[str, float]:
 
 
 def _totals(nodes: Sequence[Node]) -> list[str]:
-  """The last row of the table of costs: steps, tokens, FLOPs and time of what is known so far."""
+  """The last row of the table of costs: steps, tokens, FLOPs, time and goodput of what is known so far."""
 
   def total(values) -> float:
     found = [value for value in values if formatting.known(value)]
@@ -128,6 +128,7 @@ def _totals(nodes: Sequence[Node]) -> list[str]:
     formatting.integer(total(node.tokens for node in nodes)),
     formatting.power(total(node.flops for node in nodes)),
     formatting.duration(total(node.seconds for node in nodes)),
+    formatting.percent(times.goodput if (times := report_content.times(nodes)) else math.nan, 0),
   ]
 
 

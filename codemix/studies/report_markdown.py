@@ -35,6 +35,7 @@ def render(content: Content) -> str:
     '## The tree of stages',
     _plain(report_content.sharing(study)),
     '\n'.join(_branches(content.tree)),
+    _times(content),
     '## Samples',
     *(_samples(content) or ['No samples have been written.']),
     '## To repeat it',
@@ -115,6 +116,11 @@ def _branches(nodes: Sequence[Node], depth: int = 0) -> Iterable[str]:
     tokens = formatting.tokens(node.tokens)
     yield f'{"  " * depth}- `{node.stage.folder}` {tokens} tokens{shared}{state}{ends}'
     yield from _branches(node.children, depth + 1)
+
+
+def _times(content: Content) -> str:
+  times = report_content.times(flat(content.tree))
+  return f'Where the time went: {times}.' if times else ''
 
 
 def _samples(content: Content) -> list[str]:

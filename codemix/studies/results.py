@@ -18,6 +18,7 @@ import numpy as np
 
 from codemix.errors import UserError, nearest
 from codemix.files import read_json
+from codemix.training.time_account import Times, read_times
 
 if TYPE_CHECKING:
   import pandas as pd
@@ -46,6 +47,7 @@ class StageResults:
   rates: pd.DataFrame  # step, rate: one row per step of the stage
   metrics: pd.DataFrame  # one row per step trained so far
   timing: pd.DataFrame
+  times: Times | None  # of the wall clock, over all processes that trained and evaluated it
   ledger: Mapping[str, Any] | None
   evaluation: Mapping[str, Any] | None
   documents: Mapping[str, Documents]  # by validation source
@@ -187,6 +189,7 @@ def _read_stage(folder: Path) -> StageResults:
     rates=pd.read_csv(rates) if rates.is_file() else pd.DataFrame(columns=['step', 'rate']),
     metrics=_read_lines(folder / 'metrics.jsonl'),
     timing=_read_lines(folder / 'timing.jsonl'),
+    times=read_times(folder),
     ledger=_read_if_there(folder / 'ledger.json'),
     evaluation=evaluation,
     documents={

@@ -18,7 +18,8 @@ class Node:
     recipes: all that run through it.
     ends: those that end with it.
     tokens: loss tokens, as planned.
-    seconds: of training, start-up and compilation included.
+    seconds: of the wall clock, evaluation, start-up and what was lost to interruptions included.
+    goodput: the share of `seconds` that went into the steps of which the model is made.
     tokens_per_second: the median over the steps.
     flops: of training.
     chain: whether its ledger follows its parent's: 'start' (no parent), 'linked', 'broken', or
@@ -31,6 +32,7 @@ class Node:
   ends: Sequence[str]
   tokens: float
   seconds: float
+  goodput: float
   tokens_per_second: float
   flops: float
   chain: str
@@ -61,13 +63,14 @@ def _node(study: StudyResults, folder: str, parents: dict[str, str | None]) -> N
   parent = parents[folder]
   plan = stage.plan or {}
   tokens = sum(source['loss_tokens'] for source in plan['sources']) if plan else math.nan
-  timed = stage.timing
+  times, timed = stage.times, stage.timing
   return Node(
     stage=stage,
     recipes=[name for name, recipe in study.recipes.items() if folder in recipe.stages],
     ends=[name for name, recipe in study.recipes.items() if recipe.stages[-1] == folder],
     tokens=tokens,
-    seconds=float(timed['seconds'].sum()) if 'seconds' in timed else math.nan,
+    seconds=times.total if times else math.nan,
+    goodput=times.goodput if times else math.nan,
     tokens_per_second=(
       float(timed['tokens_per_second'].median()) if 'tokens_per_second' in timed else math.nan
     ),

@@ -218,7 +218,9 @@ def _lines(path: Path) -> Iterator[dict]:
   """A line that a kill or a full disk cut off is passed over."""
   for text in path.read_text(errors='replace').splitlines():
     with contextlib.suppress(json.JSONDecodeError):
-      yield json.loads(text)
+      line = json.loads(text)
+      if isinstance(line, dict) and 'seconds' in line:
+        yield line
 
 
 def _drop_half_a_line(path: Path) -> None:

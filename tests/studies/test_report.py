@@ -62,6 +62,30 @@ def test_the_page_shows_each_figure_of_each_stage(finished_study, page):
       assert f'{score["bits_per_byte"]:.3f}' in words
 
 
+def test_both_reports_show_where_the_time_went(small_study):
+  # Of an interrupted stage: 6 s of steps that count, 2 that were lost, and 4 of other things.
+  lines = [
+    {'from': 0, 'step': 4, 'seconds': {'compile': 3, 'step': 2}},
+    {'from': 0, 'step': 12, 'seconds': {'step': 6}},
+    {'seconds': {'evaluation': 1}},
+  ]
+  for folder in stage_folders(small_study):
+    (folder / 'time.jsonl').write_text('\n'.join(map(json.dumps, lines)))
+  write_report(small_study)
+  cost = Page((small_study / 'report.html').read_text()).words
+  stages = len(stage_folders(small_study))
+  assert cost.count('50%') == stages + 1  # and the sum
+  assert f'{12 * stages} s' in cost
+  assert 'goodput 50.0%' in (small_study / 'report.md').read_text()
+
+
+def test_a_study_without_account_of_its_time_has_a_report(small_study):
+  for folder in stage_folders(small_study):
+    (folder / 'time.jsonl').unlink()
+  write_report(small_study)
+  assert 'Where the time went' not in (small_study / 'report.md').read_text()
+
+
 @pytest.mark.parametrize('hostile', ['<script>alert(1)</script>', '"><b>&amp;', '{{ 7 * 7 }}', '```\n# x'])
 def test_no_text_of_the_study_becomes_markup(small_study, hostile):
   edit(small_study / 'study.json', lambda study: study.update(name=hostile, note=hostile))
