@@ -41,14 +41,16 @@ class Layout:
     travel: mesh axes over which devices with other tokens share it.
     rows, columns: mesh axes over which parts of the head's gradient are dealt out when it is summed:
       rows of the vocabulary, or columns of the width.
-    copies: mesh axes over which it is summed besides, one group of axes after the other.
+    copies: mesh axes over which it is summed besides.
+    slices: the same, between slices.
   """
 
   beside: Axes = ()
   travel: Axes = ()
   rows: Axes = ()
   columns: Axes = ()
-  copies: tuple[Axes, ...] = ()
+  copies: Axes = ()
+  slices: Axes = ()
 
   @property
   def vocabulary(self) -> Axes:
@@ -87,15 +89,18 @@ class Layout:
   def sum_copies(self, dhead_VxD: jax.Array) -> jax.Array:
     """The head's gradient by the tokens of all devices, as far as this device keeps it.
 
-    First what leaves each the least, and what goes between slices last.
+    First what leaves each the least; and between slices each device sends but a part of what its
+    slice has summed, since the network is the slowest of links.
     """
     for axis in self.rows:
       dhead_VxD = jax.lax.psum_scatter(dhead_VxD, axis, tiled=True)
     for axis in self.columns:
       dhead_VxD = jax.lax.psum_scatter(dhead_VxD, axis, scatter_dimension=1, tiled=True)
-    for axes in self.copies:
-      dhead_VxD = jax.lax.psum(dhead_VxD, axes)
-    return dhead_VxD
+    if not (self.copies and self.slices) or len(dhead_VxD) % jax.lax.axis_size(self.copies):
+      axes = self.copies + self.slices
+      return jax.lax.psum(dhead_VxD, axes) if axes else dhead_VxD
+    part = jax.lax.psum_scatter(dhead_VxD, self.copies, tiled=True)
+    return jax.lax.all_gather(jax.lax.psum(part, self.slices), self.copies, tiled=True)
 
 
 def on_mesh(
@@ -159,11 +164,11 @@ def choose(mesh: Mesh, rules: ShardingRules, tokens: int, vocabulary: int) -> La
   in_group = tokens // devices(axis for axis in TOKEN_AXES if axis not in shared)
   travels = in_group <= MOST_TOKENS * vocabulary and vocabulary % devices(beside + shared) == 0
   summed = [axis for axis in used if axis in TOKEN_AXES and axis not in shared]
-  inside, between = (tuple(a for a in summed if (a == 'replica') is last) for last in (False, True))
   return Layout(
     beside=beside,
     travel=shared if travels else (),
     rows=() if travels else tuple(axis for axis in rows if axis in TOKEN_AXES),
     columns=() if travels else tuple(axis for axis in columns if axis in TOKEN_AXES),
-    copies=tuple(axes for axes in (inside, between) if axes),
+    copies=tuple(axis for axis in summed if axis != 'replica'),
+    slices=tuple(axis for axis in summed if axis == 'replica'),
   )

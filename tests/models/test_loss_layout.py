@@ -73,18 +73,18 @@ def test_tokens_travel_while_they_are_not_many_more_than_the_vocabulary_has_rows
   monkeypatch.setattr(loss_layout, 'MOST_TOKENS', 1.5)
   mesh = make_mesh(MeshConfig(data=2, fsdp=4))
   layout = functools.partial(choose, mesh, ShardingRules())
-  weights = Layout(columns=('fsdp',), copies=(('data',),))
-  tokens = Layout(travel=('fsdp',), copies=(('data',),))
+  weights = Layout(columns=('fsdp',), copies=('data',))
+  tokens = Layout(travel=('fsdp',), copies=('data',))
   # Half of the tokens are of devices that share the same weights.
   assert layout(tokens=300, vocabulary=100) == tokens
   assert layout(tokens=304, vocabulary=100) == weights
   assert layout(tokens=8, vocabulary=102) == weights  # which cannot be dealt out to four
 
 
-def test_gradients_go_between_replicas_after_all_else():
+def test_replicas_are_apart_from_other_copies():
   rules, tokens = ShardingRules(), 10**9
   layout = choose(make_mesh(MeshConfig(replica=2, data=2, sequence=2)), rules, tokens, V)
-  assert layout == Layout(copies=(('data', 'sequence'), ('replica',)))
+  assert layout == Layout(copies=('data', 'sequence'), slices=('replica',))
 
 
 def compiled_text(travels, monkeypatch, **mesh):
@@ -117,3 +117,9 @@ def test_the_gradient_of_the_head_is_summed_over_devices_after_the_last_chunk(tr
   # Over 'fsdp', of which each keeps its part, and of that over 'data'; no whole one goes anywhere.
   assert len(sums(entry)) == (1 if travels is TOKENS else 2)
   assert 'all-reduce' in entry and numbers('\n'.join(f'f32[{shape}]' for shape in sums(entry))) == {part}
+
+
+def test_between_replicas_a_device_sends_its_part_of_what_was_summed_within(monkeypatch):
+  text = compiled_text(TOKENS, monkeypatch, replica=2, data=2, fsdp=2)
+  sums = re.findall(r'= f32\[([\d,]+)\]\S* all-reduce\(.*replica_groups=\{\{0,4\}', text)
+  assert {math.prod(map(int, shape.split(','))) for shape in sums} == {D * V // 2 // 2}
