@@ -15,8 +15,6 @@ from codemix.commands.experiment import (
 )
 from codemix.errors import UserError
 
-GIB = 2**30
-
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
   add_gin_arguments(parser)
@@ -41,6 +39,7 @@ def run(arguments: argparse.Namespace) -> int:
   require_compiler(topology)
   experiment = load_experiment(arguments)
 
+  from codemix.planner.chips import GIB
   from codemix.planner.describe import describe
   from codemix.planner.forecast import Prices, forecast
   from codemix.planner.show import show_forecast

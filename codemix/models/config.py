@@ -16,13 +16,14 @@ CHOICES = {
   'norm': ('layernorm', 'rmsnorm'),
   'dtype': ('bfloat16', 'float32'),
   'remat': ('none', 'dots', 'attention', 'context', 'block'),
+  'attention': ('auto', 'xla', 'blockwise', 'splash', 'pallas', 'cudnn'),
 }
 
 
-# How the same numbers are computed: in what portions, and what is computed twice. They change results
+# How the same numbers are computed: in what portions, by which kernel, and what is computed twice. They change results
 # by the order of sums alone, as another number of devices does, and so a stage may be begun with one
 # value and gone on with another.
-EXECUTION = ('remat', 'scan', 'loss_chunk')
+EXECUTION = ('remat', 'scan', 'loss_chunk', 'attention')
 
 
 @dataclasses.dataclass(frozen=True)

@@ -87,7 +87,7 @@ class Attention(nnx.Module):
     if self.qk_norm:
       q, k = self.query_norm(q, paired), self.key_norm(k, paired)
     context, cache = attend(rotary.rotate(q, *turns), rotary.rotate(k, *turns), v, cache)
-    context_NxHK = checkpoint_name(context.reshape(N, H * K), 'context')
+    context_NxHK = context.reshape(N, H * K)
     (out_NxD,) = dense(context_NxHK, self.out[...].reshape(H * K, D).astype(context.dtype))
     return checkpoint_name(out_NxD, 'attended'), cache
 
@@ -254,13 +254,15 @@ def hidden_states(
     rules: how the parameters lie on it.
 
   Raises:
-    UserError: B or L is not divisible by the devices of `mesh` that it is split over.
+    UserError: B or L is not divisible by the devices of `mesh` that it is split over,
+      or attention cannot be computed as asked (`codemix.models.attention.attend`).
   """
   check_rows(*inputs_BxL.shape, mesh)
   segments = segment_ids_BxL if config.document_mask else None
 
   def attend(q, k, v, cache):
-    return attention.attend(q, k, v, segments, implementation=config.attention, mesh=mesh), cache
+    options = {'implementation': config.attention, 'mesh': mesh, 'rules': rules}
+    return attention.attend(q, k, v, segments, **options), cache
 
   model = bind(config, params)
   return model(inputs_BxL, positions_BxL, attend, mesh=mesh, rules=rules)[0]
@@ -284,7 +286,8 @@ def token_losses(
     of each token in nats, float32 [B, L], which gradients do not pass.
 
   Raises:
-    UserError: B or L is not divisible by the devices of `mesh` that it is split over.
+    UserError: B or L is not divisible by the devices of `mesh` that it is split over,
+      or attention cannot be computed as asked (`codemix.models.attention.attend`).
   """
   x_BxLxD = hidden_states(
     config,

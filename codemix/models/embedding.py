@@ -13,7 +13,7 @@ def lookup(
   table_VxD: jax.Array,
   ids_BxL: jax.Array,
   *,
-  dtype: jnp.dtype,
+  dtype: str | jnp.dtype,
   mesh: Mesh | None = None,
   rules: ShardingRules = RULES,
 ) -> jax.Array:
@@ -33,7 +33,9 @@ def lookup(
   if mesh is None or mesh.size == 1:
     return table_VxD[ids_BxL].astype(dtype)
   tokens = PartitionSpec(BATCH_AXES, 'sequence')
-  vocabulary, width = rules.over('vocab'), rules.over('embed')
+  vocabulary, width = (
+    tuple(axis for axis in rules.over(name) if mesh.shape[axis] > 1) for name in ('vocab', 'embed')
+  )
 
   def of_device(table_VxD, ids_BxL):
     ids_N = ids_BxL.reshape(-1)

@@ -16,6 +16,7 @@ from jax.sharding import Mesh
 
 from codemix.models.loss_blocks import Blocks
 from codemix.models.loss_layout import Layout, on_mesh
+from codemix.parallel.mesh import platform_of
 from codemix.parallel.sharding import RULES, ShardingRules
 
 # How many logits are in memory at once where nothing else is said. A CPU is fastest while they are in
@@ -36,8 +37,7 @@ class _Head(NamedTuple):
 
   @property
   def on_cpu(self) -> bool:
-    platform = self.mesh.devices.flat[0].platform if self.mesh else jax.default_backend()
-    return platform == 'cpu'
+    return platform_of(self.mesh) == 'cpu'
 
 
 def chunked_cross_entropy(
@@ -140,8 +140,8 @@ def _scan_chunks(head: _Head, layout: Layout, chunk, tokens, head_VxD, *, with_g
   def join(a_KxC):
     return a_KxC.reshape(chunks * length, *a_KxC.shape[2:])[:N]
 
-  def step(dhead_VxD, chunk):
-    x_CxD, targets_C, weights_C = map(layout.gather, chunk)
+  def step(dhead_VxD, own_tokens):
+    x_CxD, targets_C, weights_C = map(layout.gather, own_tokens)
     targets_C -= layout.first_id(V)
     logits, *own = _chunk_logits(head, blocks, x_CxD, head_VxD, targets_C, keep=with_gradients)
     parts_Px2xC = layout.join(jnp.stack(own))
@@ -196,9 +196,8 @@ def _chunk_gradients(head: _Head, blocks: Blocks, dlogits, x_CxD, head_VxD, dhea
     dlogits_CxV = dlogits(i).astype(x_CxD.dtype)
     dx_CxD += product('cv,vd->cd', dlogits_CxV, blocks.take(i, head_VxD))
     dlogits_VxC = dlogits_CxV.T
-    if (
-      head.on_cpu
-    ):  # whose matmuls go through the columns of a matrix more slowly than it is turned
+    # A CPU's matmuls go through the columns of a matrix more slowly than it is turned.
+    if head.on_cpu:
       dlogits_VxC = jax.lax.optimization_barrier(dlogits_VxC)
     return dx_CxD, blocks.add(i, dhead_VxD, product('vc,cd->vd', dlogits_VxC, x_CxD))
 

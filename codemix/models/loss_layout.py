@@ -42,7 +42,7 @@ class Layout:
     rows, columns: mesh axes over which parts of the head's gradient are dealt out when it is summed:
       rows of the vocabulary, or columns of the width.
     copies: mesh axes over which it is summed besides.
-    slices: the same, between slices.
+    slices: the same, of the axis that crosses from slice to slice: 'replica'.
   """
 
   beside: Axes = ()
@@ -62,7 +62,7 @@ class Layout:
     return jax.lax.axis_size(self.travel) if self.travel else 1
 
   def first_id(self, size: int):
-    """Of the rows of the vocabulary that this device has."""
+    """The first of this device's rows of the vocabulary, where each has `size` of them; an int32 scalar or 0."""
     return jax.lax.axis_index(self.vocabulary) * size if self.vocabulary else 0
 
   def gather(self, a_C: jax.Array) -> jax.Array:
@@ -70,7 +70,7 @@ class Layout:
     return jax.lax.all_gather(a_C, self.travel, tiled=True) if self.travel else a_C
 
   def own(self, a_C: jax.Array) -> jax.Array:
-    """Of what `gather` has joined the part of this device."""
+    """The inverse of `gather`: this device's part [C, ...] of what was joined."""
     if not self.travel:
       return a_C
     size = len(a_C) // self.members

@@ -52,7 +52,14 @@ class MeshConfig:
     return ', '.join(f'{name}={size}' for name, size in self.sizes().items())
 
   def sizes(self) -> dict[str, int]:
+    """Devices along each axis, from the outermost; -1 as it was given."""
     return dataclasses.asdict(self)
+
+
+def platform_of(mesh: Mesh | None) -> str:
+  """'cpu', 'gpu', 'tpu' or another: the mesh's, which need not be this machine's, or without one JAX's default."""
+  platform = jax.default_backend() if mesh is None else mesh.devices.flat[0].platform
+  return 'gpu' if platform in ('cuda', 'rocm') else platform
 
 
 AXES = tuple(field.name for field in dataclasses.fields(MeshConfig))

@@ -57,6 +57,10 @@ class ShardingRules:
 
   def __post_init__(self) -> None:
     for name, value in dataclasses.asdict(self).items():
+      if not isinstance(value, str | tuple | list | None):
+        raise UserError(
+          f'ShardingRules.{name} is {value!r}: give an axis of the mesh ({", ".join(AXES)}), several, or None.'
+        )
       if isinstance(value, list):  # as gin writes it
         object.__setattr__(self, name, tuple(value))
       over = self.over(name)
@@ -158,7 +162,7 @@ def _check_divides(parameter: str, name: str, size: int, mesh: Mesh, rules: Shar
     fitting = [n for n in range(1, mesh.size + 1) if not (mesh.size % n or size % n)]
     raise UserError(
       f"{parameter}: its axis '{name}' of size {size} cannot be split over {devices} devices "
-      f'(mesh axis {" x ".join(over)}): make that {" or ".join(map(str, fitting))} devices, or set '
+      f'(mesh axis {" x ".join(over)}): make that {" or ".join(map(str, fitting))}, or set '
       f'ShardingRules.{name} to None.'
     )
 

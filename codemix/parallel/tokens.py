@@ -14,43 +14,22 @@ from codemix.errors import UserError
 from codemix.parallel.sharding import BATCH_AXES, batch_shards, sequence_shards
 
 
-def shards_from_rows(a_BxL: jax.Array, mesh: Mesh | None) -> jax.Array:
-  """[B, L, ...] to [S, b, l, ...]: the b rows and l positions of each of the mesh's S token shards.
-
-  Raises:
-    UserError: B or L is not a multiple of the devices that it is split over.
-  """
-  B, L, *rest = a_BxL.shape
-  rows, parts = batch_shards(mesh), sequence_shards(mesh)
-  check_rows(B, L, mesh)
-  split = a_BxL.reshape(rows, B // rows, parts, L // parts, *rest).swapaxes(1, 2)
-  return split.reshape(rows * parts, B // rows, L // parts, *rest)
-
-
-def rows_from_shards(a_SxBxL: jax.Array, mesh: Mesh | None) -> jax.Array:
-  """The inverse of `shards_from_rows`."""
-  parts = sequence_shards(mesh)
-  S, b, l, *rest = a_SxBxL.shape  # noqa: E741
-  joined = a_SxBxL.reshape(S // parts, parts, b, l, *rest).swapaxes(1, 2)
-  return joined.reshape(S // parts * b, parts * l, *rest)
-
-
 def tokens_from_rows(a_BxL: jax.Array, mesh: Mesh | None) -> jax.Array:
-  """[B, L, ...] to [N, ...], N = B * L tokens."""
+  """[B, L, ...] to [N, ...], N = B * L tokens; B and L divide over the mesh (`check_rows`)."""
   B, L, *rest = a_BxL.shape
-  if sequence_shards(mesh) == 1:
-    return a_BxL.reshape(B * L, *rest)
-  return shards_from_rows(a_BxL, mesh).reshape(B * L, *rest)
+  if (parts := sequence_shards(mesh)) > 1:
+    rows = batch_shards(mesh)
+    a_BxL = a_BxL.reshape(rows, B // rows, parts, L // parts, *rest).swapaxes(1, 2)
+  return a_BxL.reshape(B * L, *rest)
 
 
 def rows_from_tokens(a_N: jax.Array, rows: int, mesh: Mesh | None) -> jax.Array:
   """The inverse of `tokens_from_rows` for that many rows."""
   N, *rest = a_N.shape
-  parts = sequence_shards(mesh)
-  if parts == 1:
-    return a_N.reshape(rows, N // rows, *rest)
-  b, l = rows // batch_shards(mesh), N // rows // parts  # noqa: E741
-  return rows_from_shards(a_N.reshape(-1, b, l, *rest), mesh)
+  L = N // rows
+  if (parts := sequence_shards(mesh)) > 1:
+    a_N = a_N.reshape(-1, parts, rows // batch_shards(mesh), L // parts, *rest).swapaxes(1, 2)
+  return a_N.reshape(rows, L, *rest)
 
 
 def check_rows(rows: int, length: int, mesh: Mesh | None) -> None:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Callable, Iterator, Sequence
 
 import jax
 
+from codemix.errors import UserError
 from codemix.models.config import CHOICES
 from codemix.parallel.mesh import make_mesh
-from codemix.parallel.sharding import batch_shards
+from codemix.parallel.sharding import BATCH_AXES
 from codemix.planner.programs import TRAIN, Compiled, Step, state_on_chip
 from codemix.training.runtime import Runtime
 
@@ -93,7 +95,7 @@ def smallest_of(attempts: Sequence[Attempt]) -> Attempt | None:
 
 def _kinds(step: Step, runtime: Runtime, devices: Sequence[jax.Device]) -> Iterator[list[Change]]:
   """Changes of one kind after the other, cheapest kind first; in each the smallest first."""
-  kinds = [list(_recomputing(step, runtime)), list(_sharing(step, runtime)), list(_in_portions(step, runtime, devices))]
+  kinds = [list(_recomputing(step, runtime)), list(_sharing(step, runtime, devices)), list(_in_portions(step, runtime))]
   possible = [kind for kind in kinds if kind]
   yield from possible
   if len(possible) > 1:
@@ -108,18 +110,24 @@ def _recomputing(step: Step, runtime: Runtime) -> Iterator[Change]:
     yield Change((f"ModelConfig.remat = '{name}'",), dataclasses.replace(step, model=model), runtime)
 
 
-def _sharing(step: Step, runtime: Runtime) -> Iterator[Change]:
-  """Twice as many chips to one copy of the state, and again, while there are copies to merge."""
+def _sharing(step: Step, runtime: Runtime, devices: Sequence[jax.Device]) -> Iterator[Change]:
+  """Twice as many chips to one copy of the state, and again, while there are copies to merge that the rules divide."""
   mesh = runtime.mesh
-  while mesh.data % 2 == 0 and step.model.width % (2 * mesh.fsdp) == 0:
+  uses_fsdp = any('fsdp' in runtime.rules.over(field.name) for field in dataclasses.fields(runtime.rules))
+  while mesh.data % 2 == 0 and uses_fsdp:
     mesh = dataclasses.replace(mesh, data=mesh.data // 2, fsdp=2 * mesh.fsdp)
     bindings = (f'MeshConfig.data = {mesh.data}', f'MeshConfig.fsdp = {mesh.fsdp}')
-    yield Change(bindings, step, dataclasses.replace(runtime, mesh=mesh))
+    change = Change(bindings, step, dataclasses.replace(runtime, mesh=mesh))
+    try:
+      _state_bytes(change, devices)
+    except UserError:
+      return
+    yield change
 
 
-def _in_portions(step: Step, runtime: Runtime, devices: Sequence[jax.Device]) -> Iterator[Change]:
+def _in_portions(step: Step, runtime: Runtime) -> Iterator[Change]:
   """Twice as many microbatches, and again, down to one row a chip at a time."""
-  shards = batch_shards(make_mesh(runtime.mesh, devices))
+  shards = math.prod(runtime.mesh.sizes()[axis] for axis in BATCH_AXES)
   portions = 2 * runtime.microbatches
   while step.kind == TRAIN and step.batch % (shards * portions) == 0:
     yield Change(

@@ -107,7 +107,7 @@ def collectives_of(program: Program, places: Sequence[Place]) -> list[Collective
     for kind, instruction, within in _in_computation(program, run.computation):
       # The TPU compiler cuts a collective into pieces that lie in several fusions, to overlap it
       # with what these compute; all pieces bear its channel, and the place in the source.
-      identity = _identity(kind, instruction)
+      identity = _identity(kind, instruction) if within is not run.computation else None
       if identity is None or identity not in seen:
         seen.add(identity)
         found.append(_collective(kind, instruction, within, run.times, places))

@@ -16,7 +16,6 @@ from codemix.evaluation.held_out import make_evaluate
 from codemix.models.config import ModelConfig
 from codemix.parallel.host_memory import PINNED
 from codemix.parallel.sharding import batch_sharding
-from codemix.planner.chips import GIB
 from codemix.planner.collectives import Collective, Place, collectives_of
 from codemix.planner.flops import matmul_flops
 from codemix.planner.hlo import parse
@@ -238,7 +237,3 @@ def _compiler_flops(compiled: jax.stages.Compiled) -> float | None:
   counts = compiled.cost_analysis()
   counts = counts[0] if isinstance(counts, list) else counts
   return counts.get('flops') if counts else None
-
-
-def gib(count: float) -> float:
-  return count / GIB

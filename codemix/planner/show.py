@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from typing import TextIO
 
+from rich import filesize
 from rich.console import Console
 from rich.table import Table
 
 from codemix.planner.alternatives import Attempt, smallest_of
+from codemix.planner.chips import GIB
 from codemix.planner.collectives import by_kind
 from codemix.planner.forecast import Forecast, ProgramForecast, name_of
-from codemix.planner.programs import gib, model_flops
+from codemix.planner.programs import model_flops
 from codemix.planner.published import LENGTH, comparable
 from codemix.studies import formatting
 
@@ -137,7 +139,7 @@ def _show_attempts(console: Console, forecast: Forecast) -> None:
   for attempt in forecast.attempts:
     console.print(f'  {_attempt(attempt)}')
   if fitting := smallest_of(forecast.attempts):
-    console.print(f'the smallest change that fits: {"; ".join(fitting.change.bindings)}')
+    console.print(f'the smallest change after which {name_of(forecast.too_large()[0].compiled.step)} fits: {"; ".join(fitting.change.bindings)}')
   else:
     console.print('none of these fits: take a larger topology, a smaller Stage.batch, or tensor parallelism.')
 
@@ -151,9 +153,10 @@ def _attempt(attempt: Attempt) -> str:
   return f'{"; ".join(attempt.change.bindings)}: {verdict} ({found})'
 
 
+def gib(count: float) -> float:
+  """Bytes in GiB."""
+  return count / GIB
+
+
 def _size(count: float) -> str:
-  """Bytes with a decimal unit: 1_500_000 -> '1.5 MB'."""
-  for size, unit in ((1e12, 'TB'), (1e9, 'GB'), (1e6, 'MB')):
-    if count >= size * 0.9995:
-      return f'{count / size:.3g} {unit}'
-  return f'{count / 1e3:.3g} kB'
+  return filesize.decimal(round(count), precision=2)

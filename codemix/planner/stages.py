@@ -58,7 +58,7 @@ def planned_stages(study: Study) -> list[PlannedStage]:
   """
   planned: dict[str, PlannedStage] = {}
   for name, recipe in study.recipes.items():
-    lineage, path = repr((recipe.model, recipe.optimizer, recipe.length, recipe.seed)), ()
+    lineage, path = repr((recipe.model.identity(), recipe.optimizer, recipe.length, recipe.seed)), ()
     for stage in recipe.stages:
       # A stage's name and the grouping of its mixture do not change what is trained.
       lineage += repr((stage.describe(), stage.mixtures().describe(stage.tokens)))

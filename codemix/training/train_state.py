@@ -15,6 +15,7 @@ from codemix.errors import NonFiniteError
 from codemix.models import decoder
 from codemix.models.config import ModelConfig
 from codemix.parallel.host_memory import in_host_memory, on_devices
+from codemix.parallel.mesh import platform_of
 from codemix.parallel.sharding import RULES, ShardingRules, parameter_shardings
 from codemix.training.optimizer import Optimizer, make_optimizer, step_of, with_step
 from codemix.training.stage import KEPT, Handoff
@@ -121,8 +122,7 @@ def _make_init(
 def _compiled_quickly(mesh: Mesh) -> dict[str, int]:
   """Options for a program that runs once: on CPUs less optimized, in half the seconds, to the same numbers."""
   # Not 0: there other numbers come out.
-  on_cpu = mesh.devices.flat[0].platform == 'cpu'
-  return {'xla_backend_optimization_level': 1} if on_cpu else {}
+  return {'xla_backend_optimization_level': 1} if platform_of(mesh) == 'cpu' else {}
 
 
 def hand_off(parent: TrainState, fresh: TrainState, handoff: Handoff) -> TrainState:

@@ -11,7 +11,9 @@ import pytest
 from codemix.errors import UserError
 from codemix.models import attention
 from codemix.models.attention import IMPLEMENTATIONS, VERIFIED, attend
+from codemix.models.config import CHOICES
 from codemix.parallel.mesh import MeshConfig, make_mesh
+from codemix.parallel.sharding import ShardingRules
 
 # The pairs of implementation and mask that the tests below put to the test. Kernels of another
 # platform run in Pallas's interpreter.
@@ -132,6 +134,27 @@ def test_nothing_passes_from_a_document_to_another(name):
     assert not np.array_equal(a[:, :start], b[:, :start])
 
 
+def test_a_model_can_ask_for_what_there_is():
+  assert set(CHOICES['attention']) == {'auto', *IMPLEMENTATIONS}
+
+
+@pytest.mark.parametrize('name', ['xla', 'blockwise'])
+def test_attention_that_is_kept_is_not_computed_again(name):
+  q, k, v, dout = random_heads(0, 1, 32, 1, 1, 8)
+
+  def exponentials(policy):
+    call = lambda *qkv: (attend(*qkv, None, implementation=name) * dout).sum()
+    if policy:
+      call = jax.checkpoint(call, policy=policy)
+    return str(jax.make_jaxpr(jax.grad(call, argnums=(0, 1, 2)))(q, k, v)).count(' exp ')
+
+  keeping = jax.checkpoint_policies.save_only_these_names('context')
+  # The definition's backward pass reads the weights, which are not kept; its own reads the result.
+  again = exponentials(keeping) - exponentials(None)
+  assert again == (1 if name == 'xla' else 0)
+  assert exponentials(jax.checkpoint_policies.nothing_saveable) > exponentials(None)
+
+
 def test_the_pairs_that_can_be_used_are_those_that_are_tested():
   assert VERIFIED == TESTED
 
@@ -178,6 +201,14 @@ def test_rows_and_heads_that_a_mesh_does_not_divide_are_refused(rows, heads, mes
     attend(q, k, v, None, implementation='blockwise', mesh=mesh)
 
 
+def test_heads_that_the_rules_keep_whole_need_no_divisor():
+  mesh = make_mesh(MeshConfig(data=2, fsdp=2, tensor=2))
+  q, k, v, _ = random_heads(0, 4, 8, 3, 3, 8)
+  rules = ShardingRules(heads=None, kv_heads=None)
+  found = jax.jit(lambda *qkv: attend(*qkv, None, implementation='blockwise', mesh=mesh, rules=rules))(q, k, v)
+  np.testing.assert_allclose(found, attend(q, k, v, None, implementation='xla'), rtol=1e-5, atol=1e-5)
+
+
 def training_memory(length, name):
   """Bytes that a forward and backward pass needs beside its inputs and outputs."""
   shapes = [jax.ShapeDtypeStruct((1, length, heads, 16), jnp.float32) for heads in (2, 1, 1, 2)]
@@ -217,7 +248,6 @@ def test_auto_chooses_what_is_verified_with_documents(platform, length, name):
 @pytest.mark.parametrize(
   ('name', 'masked', 'message'),
   [
-    ('xlaa', False, "ModelConfig.attention is 'xlaa': use .*Did you mean 'xla'"),
     ('cudnn', True, "'cudnn'.*has not passed.*masks between documents: use 'blockwise', or 'auto'"),
     ('cudnn', False, "'cudnn'.*has not passed.*causal masks: use"),
     ('splash', True, "'splash', which is for TPUs, and this runs on CPU: use 'blockwise'"),

@@ -72,3 +72,11 @@ def test_rows_are_of_the_compute_dtype_and_gradients_are_added_up_in_float32(mes
   assert gradient.dtype == jnp.float32
   np.testing.assert_array_equal(gradient[0], ids.size)
   np.testing.assert_array_equal(gradient[1:], 0)
+
+
+def test_nothing_is_sent_over_axes_of_one_device():
+  mesh = make_mesh(MeshConfig(data=8))
+  call = jax.jit(lambda table, ids: lookup(table, ids, dtype=jnp.float32, mesh=mesh))
+  shapes = jax.ShapeDtypeStruct((V, D), jnp.float32), jax.ShapeDtypeStruct((B, L), jnp.int32)
+  text = call.lower(*shapes).as_text()
+  assert 'all_gather' not in text and 'all_reduce' not in text

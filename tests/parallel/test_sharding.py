@@ -48,7 +48,7 @@ def test_rules_can_be_replaced():
 
 
 def test_an_axis_that_does_not_divide_is_named_with_sizes():
-  with pytest.raises(UserError, match=r"b/c: its axis 'kv_heads' of size 3 .* 2 devices.*tensor\): make that 1 devices, or set ShardingRules.kv_heads to None"):
+  with pytest.raises(UserError, match=r"b/c: its axis 'kv_heads' of size 3 .* 2 devices.*tensor\): make that 1, or set ShardingRules.kv_heads to None"):
     specs({'b': {'c': (4, 3, 8)}}, {'b': {'c': ('embed', 'kv_heads', 'head_dim')}})
 
 
@@ -63,6 +63,8 @@ def test_an_axis_without_a_rule_is_named():
     ({'embed': 'fdsp'}, "ShardingRules.embed is 'fdsp'.*Did you mean 'fsdp'"),
     ({'vocab': ('tensor', 'sequenz')}, "ShardingRules.vocab.*Did you mean 'sequence'"),
     ({'ffn': ('tensor', 'tensor')}, 'ShardingRules.ffn .* once'),
+    ({'embed': 5}, 'ShardingRules.embed is 5: give an axis of the mesh'),
+    ({'heads': True}, 'ShardingRules.heads is True: give an axis'),
   ],
 )
 def test_a_rule_for_no_axis_is_named_with_the_nearest(rules, message):
@@ -93,6 +95,6 @@ def test_a_constraint_places_an_activation_and_changes_no_number():
 
 def test_an_axis_of_the_mesh_is_taken_once():
   mesh, x = make_mesh(MESH), jnp.zeros((8, 4))
-  rules = ShardingRules(embed=('data', 'fsdp'))
-  placed = jax.jit(lambda x: constrain(x, mesh, 'copies', 'embed', rules=rules))(x)
-  assert placed.sharding.shard_shape(placed.shape) == (4, 2)  # 'data' has the rows, 'fsdp' the columns
+  rules = ShardingRules(embed=('data', 'tensor'))
+  placed = jax.jit(lambda x: constrain(x, mesh, 'batch', 'embed', rules=rules))(x)
+  assert placed.sharding.shard_shape(placed.shape) == (2, 2)  # 'data' has rows, so columns 'tensor' alone

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import jax
 import pytest
 
 from codemix.models.config import CHOICES, ModelConfig
 from codemix.parallel.mesh import MeshConfig
+from codemix.parallel.sharding import ShardingRules
 from codemix.planner.alternatives import smallest_change, smallest_of
 from codemix.planner.programs import EVALUATE, TRAIN, Compiled, Memory, Step
 from codemix.training.optimizer import Optimizer
@@ -18,13 +21,13 @@ RUNTIME = Runtime(mesh=MeshConfig(data=8))
 MUCH = 10**9
 
 
-def _search(needs, step=STEP, limit=MUCH):
+def _search(needs, step=STEP, limit=MUCH, runtime=RUNTIME):
   """Attempts where a change needs so many times the limit."""
 
   def compile_change(change):
     return Compiled(change.step, Memory(0, 0, 0, temporaries=int(needs(change) * limit)), 0.0, 0.0, 0.0)
 
-  return smallest_change(step, RUNTIME, jax.devices(), limit, compile_change)
+  return smallest_change(step, runtime, jax.devices(), limit, compile_change)
 
 
 def _bindings(attempts):
@@ -43,6 +46,16 @@ def test_no_more_is_recomputed_than_must_be(enough):
 def test_then_no_more_chips_share_a_state_than_must(enough, data):
   attempts = _search(lambda c: 1 if c.runtime.mesh.fsdp >= enough else 2)
   assert _bindings(attempts) == (f'MeshConfig.data = {data}', f'MeshConfig.fsdp = {enough}')
+
+
+def test_no_more_chips_share_a_state_than_the_rules_can_split_it_over():
+  odd = dataclasses.replace(STEP, model=dataclasses.replace(MODEL, vocab_size=66))
+  by_rows = Runtime(mesh=MeshConfig(data=8), rules=ShardingRules(vocab='fsdp', embed=None))
+  attempts = _search(lambda c: 1 if c.runtime.mesh.fsdp == 2 else 2, odd, runtime=by_rows)
+  assert _bindings(attempts) == ('MeshConfig.data = 4', 'MeshConfig.fsdp = 2')
+  whole = Runtime(mesh=MeshConfig(data=8), rules=ShardingRules(embed=None))
+  attempts = _search(lambda c: 2, runtime=whole)
+  assert {attempt.change.runtime.mesh.fsdp for attempt in attempts} == {1}
 
 
 def test_then_a_batch_is_taken_in_no_more_portions_than_must_be():

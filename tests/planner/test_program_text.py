@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
+from jax.sharding import Mesh, PartitionSpec
 
 from codemix.planner import hlo
 from codemix.planner.collectives import Place, by_kind, collectives_of
@@ -37,6 +40,18 @@ def test_pieces_of_one_collective_count_once_and_a_fused_scatter_is_no_all_reduc
   }
   assert (found['all-gather'].chips, found['all-gather'].sides) == (2, (0,))
   assert (found['all-reduce'].chips, found['all-reduce'].sides) == (4, (1,))
+
+
+def test_collectives_that_stand_beside_each_other_are_not_pieces_of_one():
+  # Those of a `shard_map` in a loop that is unrolled bear the same channel and place in the source.
+  mesh = Mesh(np.array(jax.devices()).reshape(4, 2), ('data', 'fsdp'))
+  turn = lambda x: jax.lax.all_to_all(x, 'fsdp', 0, 1, tiled=True).reshape(x.shape)
+  exchange = jax.shard_map(turn, mesh=mesh, in_specs=PartitionSpec('fsdp'), out_specs=PartitionSpec('fsdp'))
+  step = lambda x, _: (jnp.sin(exchange(x)), None)
+  call = jax.jit(lambda x: jax.lax.scan(step, x, length=6, unroll=3)[0])
+  program = hlo.parse(call.lower(jnp.ones((8, 8))).compile().as_text())
+  exchanges = [c for c in collectives_of(program, PLACES) if c.kind == 'all-to-all']
+  assert sum(c.times for c in exchanges) == 6
 
 
 def test_bytes_sent_are_those_of_the_ring_algorithms():

@@ -29,11 +29,11 @@ def check(**changed) -> None:
     ({'batch': 4}, 'Set Stage.batch to 8, or'),
     ({'runtime': Runtime(microbatches=3)}, r'8 devices .* x 3 microbatches. Set Stage.batch to 24, or change Runtime.mesh or Runtime.microbatches'),
     ({'length': 34, 'mesh': MeshConfig(data=2, sequence=4)}, 'rows of 34 tokens .* 4 devices .* MeshConfig.sequence to one of 1, 2'),
-    ({'mesh': MeshConfig(data=2, tensor=4)}, "stage 'a': .*'kv_heads' of size 2 .* 4 devices .*tensor.*make that 1 or 2 devices, or set ShardingRules.kv_heads to None"),
+    ({'mesh': MeshConfig(data=2, tensor=4)}, "stage 'a': .*'kv_heads' of size 2 .* 4 devices .*tensor.*make that 1 or 2, or set ShardingRules.kv_heads to None"),
     ({'mesh': MeshConfig(data=1, tensor=8)}, "'heads' of size 4|'kv_heads' of size 2"),
     ({'model': dataclasses.replace(MODEL, attention='blockwise', kv_heads=None), 'mesh': MeshConfig(data=1, sequence=8)}, '4 attention heads .* 8 devices'),
-    ({'model': ModelConfig(63, layers=1, width=16, ffn_width=32, heads=4, head_dim=4), 'mesh': MeshConfig(data=4, tensor=2)}, "'vocab' of size 63 .* make that 1 devices"),
-    ({'model': ModelConfig(64, layers=1, width=18, ffn_width=32, heads=4, head_dim=4), 'mesh': MeshConfig(data=2, fsdp=4)}, "'embed' of size 18 .* make that 1 or 2 devices"),
+    ({'model': ModelConfig(63, layers=1, width=16, ffn_width=32, heads=4, head_dim=4), 'mesh': MeshConfig(data=4, tensor=2)}, "'vocab' of size 63 .* make that 1"),
+    ({'model': ModelConfig(64, layers=1, width=18, ffn_width=32, heads=4, head_dim=4), 'mesh': MeshConfig(data=2, fsdp=4)}, "'embed' of size 18 .* make that 1 or 2"),
   ],
 )
 def test_it_is_named_with_what_would_divide(changed, message):

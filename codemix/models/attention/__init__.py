@@ -9,12 +9,14 @@ from collections.abc import Callable
 import jax
 from jax.sharding import Mesh
 
-from codemix.errors import UserError, nearest
+from codemix.errors import UserError
 from codemix.models.attention.blockwise import TILE, blockwise_attention
 from codemix.models.attention.gpu import cudnn_attention, pallas_attention
 from codemix.models.attention.reference import masked_attention, xla_attention
 from codemix.models.attention.sharded import per_device
 from codemix.models.attention.splash import splash_attention
+from codemix.parallel.mesh import platform_of
+from codemix.parallel.sharding import RULES, ShardingRules
 
 __all__ = ['AUTO', 'IMPLEMENTATIONS', 'VERIFIED', 'attend', 'choose', 'masked_attention']
 
@@ -65,6 +67,7 @@ def attend(
   *,
   implementation: str = AUTO,
   mesh: Mesh | None = None,
+  rules: ShardingRules = RULES,
   interpret: bool = False,
 ) -> jax.Array:
   """Each token attends to itself and to the earlier tokens with its own segment id.
@@ -74,16 +77,17 @@ def attend(
 
   Args:
     implementation: a name in `IMPLEMENTATIONS`, or 'auto': the platform's fastest (`choose`).
-    mesh: what the arrays are sharded over, rows and heads by the rules of `codemix.parallel.sharding`.
+    mesh: what the arrays are sharded over: rows and positions, and heads by `rules`.
+    rules: how parameters lie on it.
     interpret: runs a kernel of another platform in an interpreter, far too slowly but for tests.
 
   Returns: [B, L, H, K] in the dtype of `q_BxLxHxK`.
 
   Raises:
-    UserError: there is no such implementation, it is for another platform, it is not verified with
-      such a mask, or the mesh does not divide the rows or heads.
+    UserError: the implementation is for another platform, it is not verified with such a mask, or the mesh does not divide the rows, or the heads where an implementation works
+      device by device.
   """
-  platform = _platform(mesh)
+  platform = platform_of(mesh)
   auto = choose(platform, q_BxLxHxK.shape[1])
   name = auto if implementation == AUTO else implementation
   _check(name, 'causal' if segment_ids_BxL is None else 'documents', platform, auto, interpret)
@@ -91,7 +95,7 @@ def attend(
   function = functools.partial(chosen.function, platform=platform)
   if mesh is None or mesh.size == 1 or not chosen.per_device:
     return function(q_BxLxHxK, k_BxLxGxK, v_BxLxGxK, segment_ids_BxL)
-  return per_device(function, mesh, q_BxLxHxK, k_BxLxGxK, v_BxLxGxK, segment_ids_BxL)
+  return per_device(function, mesh, rules, q_BxLxHxK, k_BxLxGxK, v_BxLxGxK, segment_ids_BxL)
 
 
 def choose(platform: str, length: int) -> str:
@@ -101,18 +105,7 @@ def choose(platform: str, length: int) -> str:
   return FASTEST.get(platform, 'blockwise')
 
 
-def _platform(mesh: Mesh | None) -> str:
-  """That of the mesh, which need not be this machine's: a program can be compiled for another."""
-  platform = jax.default_backend() if mesh is None else mesh.devices.flat[0].platform
-  return 'gpu' if platform in ('cuda', 'rocm') else platform
-
-
 def _check(name: str, mask: str, platform: str, auto: str, interpret: bool) -> None:
-  if name not in IMPLEMENTATIONS:
-    names = (AUTO, *IMPLEMENTATIONS)
-    raise UserError(
-      f'ModelConfig.attention is {name!r}: use {", ".join(sorted(names))}.{nearest(name, names)}'
-    )
   if mask not in VERIFIED.get(name, ()):
     raise UserError(
       f'ModelConfig.attention is {name!r}, which has not passed the equality test with '

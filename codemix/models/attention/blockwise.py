@@ -19,6 +19,7 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+from jax.ad_checkpoint import checkpoint_name
 
 # Tokens at most. Of 128 to 512 and 128 to 1024, these took least time on two cores at lengths of 512 to
 # 8192: products of fewer rows are half as fast, and larger ones compute more that is masked.
@@ -85,6 +86,8 @@ def _attention(plan: _Plan, q_NxMxRTxK, k_NxLxK, v_NxLxK, segments_NxL):
 
 def _attention_forward(plan: _Plan, *inputs):
   out, lse = _few_at_a_time(plan, functools.partial(_forward, plan), inputs)
+  # What remat policies keep is what the backward pass reads.
+  out, lse = checkpoint_name(out, 'context'), checkpoint_name(lse, 'context')
   return out, (*inputs, out, lse)
 
 
@@ -130,7 +133,7 @@ def _forward(plan: _Plan, q, k, v, segments):
     start = zeros[..., 0] + NONE, zeros[..., 0], zeros
     state = visit(start, span * plan.span, (t + 1) * plan.tile, True)
     earlier = lambda j, state: visit(state, j * plan.span, plan.span, False)
-    largest, total, mean = _each(earlier, first[span], span, state, at_most=plan.spans - 1)
+    largest, total, mean = _each(earlier, first[span], span, state, others=plan.spans > 1)
     out, lse = out_and_lse
     out = _put_tile(out, mean / total[..., None], place)
     return out, _put_tile(lse, largest + jnp.log(total), place)
@@ -177,7 +180,7 @@ def _backward(plan: _Plan, q, k, v, segments, out, lse, dout):
     zeros = jnp.zeros(k_tile.shape, jnp.float32)
     state = visit((dq_KxMRT, zeros, zeros), place, plan.tiles - t, True)
     later = lambda i, state: visit(state, i * plan.tiles, plan.tiles, False)
-    dq_KxMRT, dk_tile, dv_tile = _each(later, span + 1, last[span] + 1, state, at_most=plan.spans - 1)
+    dq_KxMRT, dk_tile, dv_tile = _each(later, span + 1, last[span] + 1, state, others=plan.spans > 1)
     return dq_KxMRT, _put_tokens(dk, dk_tile, keys[0]), _put_tokens(dv, dv_tile, keys[0])
 
   N, M, RT, K = q.shape
@@ -212,9 +215,9 @@ def _each_tile(plan: _Plan, tile: Callable, state):
   return jax.lax.fori_loop(0, plan.spans, span, state)
 
 
-def _each(function: Callable, first, end, state, *, at_most: int):
-  """`function(i, state)` for i from `first` to before `end`."""
-  return jax.lax.fori_loop(first, end, function, state) if at_most else state
+def _each(function: Callable, first, end, state, *, others: bool):
+  """`function(i, state)` for i from `first` to before `end`; no loop where there are no other spans."""
+  return jax.lax.fori_loop(first, end, function, state) if others else state
 
 
 def _mask(plan: _Plan, segments, queries, keys, diagonal: bool) -> jax.Array:

@@ -6,6 +6,7 @@ import warnings
 
 import jax
 import jax.numpy as jnp
+from jax.ad_checkpoint import checkpoint_name
 
 BLOCK = 128  # tokens: the largest of the kernel's default blocks, which must divide the length
 
@@ -32,7 +33,8 @@ def pallas_attention(
   out = mha(
     pad(q_BxLxHxK), k, v, segments, sm_scale=K**-0.5, causal=True, interpret=platform != 'gpu'
   )
-  return out[:, :L]
+  # The kernel names nothing that its backward pass reads: remat keeps this, and runs the forward again.
+  return checkpoint_name(out[:, :L], 'context')
 
 
 def cudnn_attention(

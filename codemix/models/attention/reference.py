@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import jax
 import jax.numpy as jnp
+from jax.ad_checkpoint import checkpoint_name
 
 
 def masked_attention(
@@ -37,4 +38,5 @@ def xla_attention(
   mask_BxLxL = (index_L[:, None] >= index_L)[None]
   if segment_ids_BxL is not None:
     mask_BxLxL = mask_BxLxL & (segment_ids_BxL[:, :, None] == segment_ids_BxL[:, None, :])
-  return masked_attention(q_BxLxHxK, k_BxLxGxK, v_BxLxGxK, mask_BxLxL)
+  context_BxLxHxK = masked_attention(q_BxLxHxK, k_BxLxGxK, v_BxLxGxK, mask_BxLxL)
+  return checkpoint_name(context_BxLxHxK, 'context')

@@ -10,14 +10,20 @@ import jax.numpy as jnp
 from jax.sharding import Mesh, PartitionSpec
 
 from codemix.errors import UserError
-from codemix.parallel.sharding import BATCH_AXES, RULES
+from codemix.parallel.sharding import BATCH_AXES, ShardingRules
 from codemix.parallel.tokens import check_rows
 
 
 def per_device(
-  attend: Callable, mesh: Mesh, q: jax.Array, k: jax.Array, v: jax.Array, segment_ids_BxL
+  attend: Callable,
+  mesh: Mesh,
+  rules: ShardingRules,
+  q_BxLxHxK: jax.Array,
+  k_BxLxGxK: jax.Array,
+  v_BxLxGxK: jax.Array,
+  segment_ids_BxL: jax.Array | None,
 ) -> jax.Array:
-  """`attend(q, k, v, segment_ids)` on each device's rows and heads, with the whole length.
+  """`attend(q, k, v, segment_ids)` on each device's rows and heads, with the whole length: [B, L, H, K].
 
   Where the mesh splits the tokens of a row, those devices exchange tokens for heads before, and heads
   for tokens after (DeepSpeed-Ulysses, arXiv:2309.14509): the work is the same on all, which it is not
@@ -27,18 +33,20 @@ def per_device(
   Raises:
     UserError: the rows or the query heads cannot be split over the devices.
   """
-  B, L, H, _ = q.shape
-  G = k.shape[2]
-  over = *RULES.over('heads'), *RULES.over('sequence')
+  B, L, H, _ = q_BxLxHxK.shape
+  G = k_BxLxGxK.shape[2]
+  over = tuple(dict.fromkeys((*rules.over('heads'), 'sequence')))
+  over = tuple(axis for axis in over if mesh.shape[axis] > 1 and axis not in BATCH_AXES)
   devices = math.prod(mesh.shape[axis] for axis in over)
   check_rows(B, L, mesh)
   if H % devices:
     raise UserError(
       f'{H} attention heads cannot be split over the {devices} devices of the mesh axes '
-      f"{' x '.join(over)}: make that a divisor of {H}, or use ModelConfig.attention = 'xla'."
+      f"{' x '.join(over)}: make that a divisor of {H}, or set "
+      "ShardingRules.heads = None, or ModelConfig.attention = 'xla'."
     )
   # G and the devices both divide H, and so does their least common multiple.
-  k, v = (jnp.repeat(a, math.lcm(G, devices) // G, axis=2) for a in (k, v))
+  k, v = (jnp.repeat(a, math.lcm(G, devices) // G, axis=2) for a in (k_BxLxGxK, v_BxLxGxK))
   split = PartitionSpec(BATCH_AXES, None, over, None)
   return jax.shard_map(
     attend,
@@ -46,4 +54,4 @@ def per_device(
     in_specs=(split, split, split, PartitionSpec(BATCH_AXES, None)),
     out_specs=split,
     check_vma=False,  # the kernels do not say over which axes their results vary
-  )(q, k, v, segment_ids_BxL)
+  )(q_BxLxHxK, k, v, segment_ids_BxL)

@@ -18,6 +18,8 @@ def splash_attention(
   platform: str,
 ) -> jax.Array:
   """`codemix.models.attention.attend` for the rows and heads of one TPU; elsewhere interpreted."""
+  from jax.experimental.pallas.ops.tpu import splash_attention as splash  # slow to import
+
   B, L, H, K = q_BxLxHxK.shape
   padded = -(-L // LANES) * LANES
   block = next(size for size in range(min(BLOCK, padded), 0, -LANES) if padded % size == 0)
@@ -28,29 +30,25 @@ def splash_attention(
   # The kernel has no scale.
   q = (q_BxLxHxK.astype(jnp.float32) * K**-0.5).astype(q_BxLxHxK.dtype)
   q, k, v = heads_first(q), heads_first(k_BxLxGxK), heads_first(v_BxLxGxK)
-  attend = _kernel(padded, H, block, interpret=platform != 'tpu')
-  if segment_ids_BxL is None:
-    out = jax.vmap(attend)(q, k, v)
-  else:
+  attend = _kernel(splash, padded, H, block, interpret=platform != 'tpu')
+  segments = None
+  if segment_ids_BxL is not None:
     ids = jnp.pad(segment_ids_BxL, [(0, 0), (0, padded - L)])
-    out = jax.vmap(attend)(q, k, v, _segment_ids(ids))
-  return out.swapaxes(1, 2)[:, :L]
+    segments = splash.SegmentIds(ids, ids)
+  return jax.vmap(attend)(q, k, v, segments).swapaxes(1, 2)[:, :L]
 
 
-def _segment_ids(ids):
-  from jax.experimental.pallas.ops.tpu import splash_attention as splash
-
-  return splash.SegmentIds(ids, ids)
-
-
-def _kernel(length: int, heads: int, block: int, *, interpret: bool):
-  from jax.experimental.pallas.ops.tpu import splash_attention as splash
-
+def _kernel(splash, length: int, heads: int, block: int, *, interpret: bool):
   sizes = splash.BlockSizes(
     **dict.fromkeys(('block_q', 'block_q_dkv', 'block_q_dq'), block),
     **dict.fromkeys(('block_kv', 'block_kv_dkv', 'block_kv_dq'), block),
   )
   mask = splash.MultiHeadMask([splash.CausalMask((length, length))] * heads)
   return splash.make_splash_mha(
-    mask, block_sizes=sizes, head_shards=1, q_seq_shards=1, interpret=interpret
+    mask,
+    block_sizes=sizes,
+    head_shards=1,
+    q_seq_shards=1,
+    residual_checkpoint_name='context',  # what remat policies keep is what the backward pass reads
+    interpret=interpret,
   )
