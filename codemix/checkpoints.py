@@ -140,12 +140,25 @@ class Checkpoints:
     Raises:
       UserError: the checkpoint holds other arrays than `target`.
     """
-    saved = self._manager.item_metadata(step)[STATE]
-    if different := list(differences(_shapes(target), _shapes(saved.tree))):
+    return self._restore_arrays(step, target, self._saved_shapes(step))
+
+  def restore_params(self, step: int, target: Tree) -> Tree:
+    """Reads the parameters of a state alone: with Adam a third of its bytes.
+
+    Args, Raises: as of `restore_state`, for the parameters.
+    """
+    saved = {name: shape for name, shape in self._saved_shapes(step).items() if name.startswith('params.')}
+    return self._restore_arrays(step, {'params': target}, saved, partial_restore=True)['params']
+
+  def _saved_shapes(self, step: int) -> dict[str, str]:
+    return _shapes(self._manager.item_metadata(step)[STATE].tree)
+
+  def _restore_arrays(self, step: int, target: Tree, saved: dict[str, str], **how: Any) -> Tree:
+    if different := list(differences(_shapes(target), saved)):
       shown = '; '.join(different[:3]) + (f'; and {len(different) - 3} more' if len(different) > 3 else '')
       raise UserError(f'the checkpoint {self.folder / str(step)} is of another model: {shown}.')
-    how = ocp.checkpoint_utils.construct_restore_args(target)
-    return self._restore(step, **{STATE: ocp.args.PyTreeRestore(target, restore_args=how)})[STATE]
+    onto = ocp.checkpoint_utils.construct_restore_args(target)
+    return self._restore(step, **{STATE: ocp.args.PyTreeRestore(target, restore_args=onto, **how)})[STATE]
 
   def digest(self, step: int) -> str:
     """One hash of all files of a sealed checkpoint."""

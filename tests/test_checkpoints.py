@@ -166,3 +166,12 @@ def test_the_position_keeps_the_order_of_its_sources(folder):
   # The ledger's bytes follow from it.
   with contextlib.closing(Checkpoints(folder)) as checkpoints:
     assert list(checkpoints.restore_position(8)['realised']) == ['text', 'code']
+
+
+def test_parameters_can_be_read_without_the_rest(folder):
+  target = jax.eval_shape(lambda: state(0)['params'])
+  with contextlib.closing(Checkpoints(folder)) as checkpoints:
+    np.testing.assert_array_equal(checkpoints.restore_params(8, target)['scale'], state(8)['params']['scale'])
+    with pytest.raises(UserError, match=r'another model: params.scale'):
+      checkpoints.restore_params(8, jax.eval_shape(lambda: state(0, width=5)['params']))
+

@@ -29,11 +29,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
   parser.add_argument('store', nargs='*', metavar='CACHE', help='folders of token stores: shows their documents and lengths')
   add_gin_arguments(parser)
   parser.add_argument('--stage', metavar='NAME', help='a stage by name, or by the beginning of its hash')
-  parser.add_argument('--step', type=int, metavar='N', help='show the rows of this step of --stage, counted from 1')
-  parser.add_argument('--find', metavar='TEXT', help='name the steps that read this passage, in --stage or in all stages')
-  parser.add_argument('--check', action='store_true', help='compare the ledgers of finished stages with the plan, computed anew')
-  parser.add_argument('--time', action='store_true', help='say where the time of the stages went, or of --stage, over all processes that worked on them')
-  parser.add_argument('--model', action='store_true', help='show parameters, FLOPs and memory of the models alone; needs no data')
+  # One question at a time: of two, one would not be answered.
+  asked = parser.add_mutually_exclusive_group()
+  asked.add_argument('--step', type=int, metavar='N', help='show the rows of this step of --stage, counted from 1')
+  asked.add_argument('--find', metavar='TEXT', help='name the steps that read this passage, in --stage or in all stages')
+  asked.add_argument('--check', action='store_true', help='compare the ledgers of finished stages with the plan, computed anew')
+  asked.add_argument('--time', action='store_true', help='say where the time of the stages went, or of --stage, over all processes that worked on them')
+  asked.add_argument('--model', action='store_true', help='show parameters, FLOPs and memory of the models alone; needs no data')
   add_format_argument(parser)
 
 
@@ -45,6 +47,8 @@ def run(arguments: argparse.Namespace) -> None:
     from codemix.commands.model import show_models
 
     return show_models(arguments)
+  if arguments.stage and arguments.step is None and arguments.find is None and not arguments.time:
+    raise UserError(f"--stage={arguments.stage}: add --step=N, --find=TEXT or --time, to say what of the stage to show.")
   experiment = load_experiment(arguments)
   plan = plan_study(experiment.study, experiment.data)
   if arguments.find is not None:

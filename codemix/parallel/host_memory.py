@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import jax
-from jax.sharding import Mesh, NamedSharding
+from jax.sharding import Mesh
 
 from codemix.errors import UserError
 
@@ -21,11 +21,6 @@ def in_host_memory(shapes: Tree, shardings: Tree) -> Tree:
     shapes,
     shardings,
   )
-
-
-def on_devices(shardings: Tree) -> Tree:
-  """The shardings with the same split in the devices' own memory."""
-  return jax.tree.map(lambda sharding: NamedSharding(sharding.mesh, sharding.spec), shardings)
 
 
 def require_host_memory(mesh: Mesh) -> None:

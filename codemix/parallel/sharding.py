@@ -125,6 +125,17 @@ def sequence_shards(mesh: Mesh | None) -> int:
   return 1 if mesh is None else mesh.shape['sequence']
 
 
+def tree_bytes(tree: Any) -> int:
+  """Of all arrays (or `jax.ShapeDtypeStruct`s) of a tree, each counted once."""
+  return sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(tree))
+
+
+def device_bytes(tree: Any) -> int:
+  """Of the parts of a tree of sharded arrays that one device has, wherever it keeps them."""
+  sizes = ((leaf.sharding.shard_shape(leaf.shape), leaf.dtype) for leaf in jax.tree.leaves(tree))
+  return sum(math.prod(shape) * dtype.itemsize for shape, dtype in sizes)
+
+
 def constrain(
   x: jax.Array,
   mesh: Mesh | None,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import math
 import re
 import time
 
@@ -15,7 +14,7 @@ from codemix.errors import UserError
 from codemix.evaluation.held_out import make_evaluate
 from codemix.models.config import ModelConfig
 from codemix.parallel.host_memory import PINNED
-from codemix.parallel.sharding import batch_sharding
+from codemix.parallel.sharding import batch_sharding, device_bytes
 from codemix.planner.collectives import Collective, Place, collectives_of
 from codemix.planner.flops import matmul_flops
 from codemix.planner.hlo import parse
@@ -207,11 +206,7 @@ def _abstract_batch(step: Step, mesh: Mesh) -> dict[str, jax.ShapeDtypeStruct]:
 
 def _on_chip(tree: object) -> int:
   """Bytes of a tree of sharded arrays in one chip's memory; what rests with its host is not there."""
-  return sum(
-    math.prod(leaf.sharding.shard_shape(leaf.shape)) * leaf.dtype.itemsize
-    for leaf in jax.tree.leaves(tree)
-    if leaf.sharding.memory_kind != PINNED
-  )
+  return device_bytes([leaf for leaf in jax.tree.leaves(tree) if leaf.sharding.memory_kind != PINNED])
 
 
 def required_bytes(refusal: str, arguments: int) -> int:

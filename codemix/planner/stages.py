@@ -38,7 +38,7 @@ class PlannedStage:
     return Step(TRAIN, self.recipe.model, self.recipe.optimizer, self.stage.batch, self.recipe.length)
 
   def checkpoint_bytes(self) -> int:
-    """Of one checkpoint, before compression."""
+    """Of one checkpoint."""
     return state_bytes(self.recipe.model, self.recipe.optimizer)
 
   def checkpoints_written(self, runtime: Runtime) -> int:

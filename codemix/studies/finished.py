@@ -48,7 +48,7 @@ class FinishedStage:
     step = self.done['step']
     with contextlib.closing(Checkpoints(self.folder / 'checkpoints')) as checkpoints:
       checkpoints.require(step, self.done['checkpoint'])
-      return checkpoints.restore_state(step, target).params
+      return checkpoints.restore_params(step, target.params)
 
 
 def open_stage(folder: Path) -> FinishedStage:

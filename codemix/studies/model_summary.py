@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterable
 from typing import Any
 
-import jax
 from jax.sharding import Mesh
 from rich.console import Console
 from rich.padding import Padding
 from rich.table import Table
 
 from codemix.models.config import ModelConfig
-from codemix.parallel.sharding import RULES, ShardingRules
+from codemix.parallel.sharding import RULES, ShardingRules, device_bytes, tree_bytes
 from codemix.studies import formatting
 from codemix.training.optimizer import Optimizer
 from codemix.training.train_state import abstract_state
@@ -45,7 +42,7 @@ def describe_model(
   Returns:
     `dtype`: of activations. `parameters`: as of `ModelConfig.parameter_count`. `flops_per_token`: of training, as of
     `ModelConfig.flops_per_token`. `bytes`: of the weights, of their gradients while a step runs, of
-    the optimizer's moments, and of a checkpoint (weights and moments) before it is compressed.
+    the optimizer's moments, and of a checkpoint (weights and moments).
     `device_bytes`: of the first three, what lies on one device (moments that are offloaded: in its
     host's memory). What a step needs for activations depends on the compiler: `codemix plan` tells.
 
@@ -53,8 +50,8 @@ def describe_model(
     UserError: the parameters do not divide over the mesh.
   """
   state = abstract_state(model, optimizer, mesh, rules, offload_optimizer)
-  weights, moments = _bytes(state.params), _bytes(state.opt_state)
-  on_device, moments_on_device = _device_bytes(state.params), _device_bytes(state.opt_state)
+  weights, moments = tree_bytes(state.params), tree_bytes(state.opt_state)
+  on_device, moments_on_device = device_bytes(state.params), device_bytes(state.opt_state)
   return {
     'dtype': model.dtype,
     'parameters': model.parameter_count(),
@@ -106,15 +103,3 @@ def _listed(size: dict[str, int]) -> str:
 
 def _cells(value: float | None, total: float, text: str) -> tuple[str, str]:
   return (text, formatting.percent(value / total)) if value else ('–', '')
-
-
-def _bytes(tree: Any) -> int:
-  return _sum_bytes((leaf.shape, leaf.dtype) for leaf in jax.tree.leaves(tree))
-
-
-def _device_bytes(tree: Any) -> int:
-  return _sum_bytes((leaf.sharding.shard_shape(leaf.shape), leaf.dtype) for leaf in jax.tree.leaves(tree))
-
-
-def _sum_bytes(arrays: Iterable[tuple[tuple[int, ...], Any]]) -> int:
-  return sum(math.prod(shape) * dtype.itemsize for shape, dtype in arrays)

@@ -22,7 +22,7 @@ from codemix.studies import announce, provenance
 from codemix.studies.finished import keep_tokenizer
 from codemix.studies.planning import StudyPlan, check_runtime, plan_study, scored_names
 from codemix.studies.recipe import Study
-from codemix.training.loop import BARRIER_TIMEOUT_S, Trainer, final_state, train_stage
+from codemix.training.loop import BARRIER_TIMEOUT_S, Trainer, final_params, train_stage
 from codemix.training.preemption import stopping_at_once
 from codemix.training.runtime import Runtime
 from codemix.training.stage import StagePlan, is_done, stage_folder
@@ -100,12 +100,12 @@ def evaluate_stage(
   if path.exists() and (found := read_json(path)).get('identity') == wanted:
     return found
   with TimeAccount(None if jax.process_index() else folder, 'evaluation'):
-    state = final_state(trainer, stage_plan)
+    params = final_params(trainer, stage_plan)
     recipe = plan.recipe_of(stage_plan)
     scores = {
       name: score_documents(
         recipe.model,
-        state.params,
+        params,
         store,
         length=recipe.length,
         batch=stage_plan.stage.batch,
@@ -117,7 +117,7 @@ def evaluate_stage(
     }
     samples = sample(
       recipe.model,
-      state.params,
+      params,
       plan.tokenizer,
       plan.study.prompts,
       tokens=plan.study.sample_tokens,

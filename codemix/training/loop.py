@@ -7,7 +7,7 @@ import contextlib
 import copy
 import dataclasses
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import jax
@@ -35,6 +35,7 @@ from codemix.training.stage_record import write_plan, write_result
 from codemix.training.time_account import TimeAccount, read_times
 from codemix.training.train_state import (
   TrainState,
+  Tree,
   abstract_state,
   hand_off,
   init_state,
@@ -135,11 +136,23 @@ def final_state(trainer: Trainer, plan: StagePlan) -> TrainState:
   Raises:
     UserError: it is not done, or its checkpoint is missing, damaged or another.
   """
+  with _final_checkpoint(trainer, plan) as checkpoints:
+    return checkpoints.restore_state(plan.last_step, trainer.abstract_state())
+
+
+def final_params(trainer: Trainer, plan: StagePlan) -> Tree:
+  """The parameters of `final_state`, without the optimizer's; raises as it does."""
+  with _final_checkpoint(trainer, plan) as checkpoints:
+    return checkpoints.restore_params(plan.last_step, trainer.abstract_state().params)
+
+
+@contextlib.contextmanager
+def _final_checkpoint(trainer: Trainer, plan: StagePlan) -> Iterator[Checkpoints]:
   folder = trainer.folder(plan)
   done = read_json(folder / 'done.json')
   with contextlib.closing(Checkpoints(folder / 'checkpoints')) as checkpoints:
     checkpoints.require(plan.last_step, done['checkpoint'])
-    return checkpoints.restore_state(plan.last_step, trainer.abstract_state())
+    yield checkpoints
 
 
 def _begin(

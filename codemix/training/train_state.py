@@ -7,16 +7,15 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 import optax
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from codemix.errors import NonFiniteError
 from codemix.models import decoder
 from codemix.models.config import ModelConfig
-from codemix.parallel.host_memory import in_host_memory, on_devices
+from codemix.parallel.host_memory import in_host_memory
 from codemix.parallel.mesh import platform_of
-from codemix.parallel.sharding import RULES, ShardingRules, parameter_shardings
+from codemix.parallel.sharding import RULES, ShardingRules, parameter_shardings, tree_bytes
 from codemix.training.optimizer import Optimizer, make_optimizer, step_of, with_step
 from codemix.training.stage import KEPT, Handoff
 
@@ -101,9 +100,10 @@ def init_state(
 ) -> TrainState:
   """A fresh state, made on the devices where it will lie; its values do not depend on the mesh."""
   state = _make_init(model, optimizer, seed, mesh, rules)()
+  if not offload_optimizer:
+    return state
   # Not every platform's programs can write constants straight into the host's memory.
-  places = state_shardings(model, optimizer, mesh, rules, offload_optimizer)
-  return jax.device_put(state, places) if offload_optimizer else state
+  return jax.device_put(state, state_shardings(model, optimizer, mesh, rules, offload_optimizer))
 
 
 @functools.cache
@@ -150,27 +150,16 @@ def require_finite(state: TrainState, where: str) -> None:
     )
 
 
+@jax.jit
 def _all_finite(state: TrainState) -> jax.Array:
-  return _make_all_finite(jax.tree.structure(state), *(a.sharding for a in jax.tree.leaves(state)))(state)
-
-
-@functools.cache
-def _make_all_finite(structure: jax.tree_util.PyTreeDef, *shardings: NamedSharding):
-  places = on_devices(jax.tree.unflatten(structure, shardings))
-
-  @jax.jit
-  def all_finite(state: TrainState) -> jax.Array:
-    finite = [jnp.isfinite(leaf).all() for leaf in jax.tree.leaves(jax.device_put(state, places))]
-    return jnp.stack(finite).all()
-
-  return all_finite
+  leaves = jax.tree.leaves(jax.device_put(state, jax.memory.Space.Device))
+  return jnp.stack([jnp.isfinite(leaf).all() for leaf in leaves]).all()
 
 
 @functools.cache
 def state_bytes(model: ModelConfig, optimizer: Optimizer) -> int:
-  """Bytes of one state, and so of one checkpoint before compression."""
-  shapes = jax.eval_shape(lambda: _fresh(model, optimizer, 0))
-  return sum(int(np.prod(leaf.shape)) * leaf.dtype.itemsize for leaf in jax.tree.leaves(shapes))
+  """Bytes of the arrays of one state, and so of one checkpoint."""
+  return tree_bytes(jax.eval_shape(lambda: _fresh(model, optimizer, 0)))
 
 
 def _fresh(model: ModelConfig, optimizer: Optimizer, seed: int) -> TrainState:

@@ -12,7 +12,6 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from codemix.models import decoder
 from codemix.models.config import ModelConfig
-from codemix.parallel.host_memory import on_devices
 from codemix.parallel.sharding import RULES, ShardingRules, batch_sharding
 from codemix.training.microbatches import join_rows, split_rows
 from codemix.training.optimizer import Optimizer, make_optimizer
@@ -88,7 +87,7 @@ def make_train_step(
     (loss, nll_B), grads = gradients(state.params, batch)
     opt_state = state.opt_state
     if offload_optimizer:
-      opt_state = jax.device_put(opt_state, on_devices(shardings.opt_state))
+      opt_state = jax.device_put(opt_state, jax.memory.Space.Device)
     updates, opt_state = tx.update(grads, opt_state, state.params, rate=rate)
     counts_BxL = batch['weights'] > 0
     metrics = {
