@@ -2,7 +2,8 @@
 
 JAX's own start-up ends the interpreter when a process is missing, and does not say which. So there
 is a roll call first: process 0 listens on the coordinator's port, the others report to it, and
-only when all are there does it hand the port over to JAX.
+only when all are there does it hand the port over to JAX. In the same way process 0 leaves last:
+when it goes, JAX ends whoever is still there, with a stack trace and an exit code of its own.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 import logging
 import os
 import re
+import socket
 import sys
 from typing import NoReturn
 
@@ -18,6 +20,11 @@ from jax._src import clusters, distributed  # no public way to a barrier with a 
 
 from codemix.errors import CodemixError, UserError
 from codemix.parallel import roll_call
+
+LAST_S = 10  # that process 0 waits for the others to leave; one that is stuck would wait for it in turn
+
+# Of process 0 to all others, of each of them to process 0; open until the process ends.
+_connections: list[socket.socket] = []
 
 
 def initialize(
@@ -46,9 +53,9 @@ def initialize(
   """
   host, port, count, index = _resolve(coordinator_address, num_processes, process_id, timeout_s)
   if index == 0:
-    roll_call.call(port, count, timeout_s)
+    _connections.extend(roll_call.call(port, count, timeout_s))
   else:
-    roll_call.report(host.strip('[]'), port, count, index, timeout_s)
+    _connections.append(roll_call.report(host.strip('[]'), port, count, index, timeout_s))
   jax.config.update('jax_cpu_collectives_implementation', 'gloo')
   jax.distributed.initialize(
     f'{host}:{port}',
@@ -85,7 +92,7 @@ def barrier(name: str, timeout_s: float) -> None:
 
 
 def leave(exit_code: int) -> NoReturn:
-  """Ends this process at once, with its own exit code.
+  """Ends this process with its own exit code: process 0 when the others have gone, or `LAST_S` have.
 
   Where there are others, an ordinary exit would first wait for them, and after an error JAX would
   then abort the process, which loses the exit code.
@@ -95,6 +102,8 @@ def leave(exit_code: int) -> NoReturn:
   logging.shutdown()
   sys.stdout.flush()
   sys.stderr.flush()
+  if distributed.global_state.process_id == 0:
+    roll_call.wait_for_ends(_connections, LAST_S)
   os._exit(exit_code)
 
 

@@ -2,6 +2,9 @@
 
 Process 0 listens. Each other process says in one line of JSON which one it is; when all are there,
 or when something is wrong, each is told so in one line: GO, or the kind of error and its message.
+
+Afterwards nothing more is sent, but the connections stay open for as long as the processes live: so
+process 0, on whose end JAX would end all others, can tell when they are gone.
 """
 
 from __future__ import annotations
@@ -9,6 +12,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import json
+import selectors
 import socket
 import time
 from collections.abc import Callable, Iterable, Sequence
@@ -25,35 +29,43 @@ SHOWN = 16  # missing processes that a message lists
 Result = TypeVar('Result')
 
 
-def call(port: int, count: int, timeout_s: float) -> None:
+def call(port: int, count: int, timeout_s: float) -> list[socket.socket]:
   """As process 0: waits until the other `count - 1` processes have reported.
+
+  Returns: a connection to each of them, for `wait_for_ends`.
 
   Raises:
     CodemixError: some did not come within `timeout_s` seconds.
     UserError: two processes have the same number or do not agree on `count`; the port is taken.
   """
   deadline = time.monotonic() + timeout_s
-  with contextlib.ExitStack() as open_sockets:
-    server = open_sockets.enter_context(_listen(port, count))
-    callers: list[socket.socket] = []
+  callers: list[socket.socket] = []
+  with _listen(port, count) as server, contextlib.ExitStack() as unless_all_come:
     present = {0}
     try:
       while len(present) < count:
         try:
-          caller = open_sockets.enter_context(_accept(server, deadline))
+          caller = _accept(server, deadline)
         except TimeoutError:
           raise CodemixError(_missing_message(present, count, timeout_s)) from None
-        if (hello := _read_hello(caller)) is not None:
-          callers.append(caller)
-          present.add(_checked_number(*hello, present, count))
+        unless_all_come.callback(caller.close)
+        if (hello := _read_hello(caller)) is None:
+          caller.close()
+          continue
+        callers.append(caller)
+        present.add(_checked_number(*hello, present, count))
     except CodemixError as error:
       _tell(callers, f'{type(error).__name__} {error}')
       raise
     _tell(callers, GO)
+    unless_all_come.pop_all()
+  return callers
 
 
-def report(host: str, port: int, count: int, index: int, timeout_s: float) -> None:
+def report(host: str, port: int, count: int, index: int, timeout_s: float) -> socket.socket:
   """As any other process: reports to process 0 and waits for its word.
+
+  Returns: the connection, to be kept open for as long as this process lives.
 
   Raises:
     CodemixError: process 0 cannot be reached within `timeout_s` seconds, or some did not come.
@@ -66,18 +78,29 @@ def report(host: str, port: int, count: int, index: int, timeout_s: float) -> No
       f'process {index} did not reach process 0 at {host}:{port} in {timeout_s:g} s ({error}): '
       'is it running, and is the address right?'
     ) from error
-  with connection:
-    connection.settimeout(timeout_s + LINE_SECONDS)  # process 0 answers before its own limit
-    try:
-      connection.sendall(json.dumps([index, count]).encode() + b'\n')
-      word = connection.makefile('r', encoding='utf-8').readline().strip()
-    except OSError:
-      word = ''
+  connection.settimeout(timeout_s + LINE_SECONDS)  # process 0 answers before its own limit
+  try:
+    connection.sendall(json.dumps([index, count]).encode() + b'\n')
+    word = connection.makefile('r', encoding='utf-8').readline().strip()
+  except OSError:
+    word = ''
   if word == GO:
-    return
+    return connection
+  connection.close()
   kind, _, message = word.partition(' ')
   error = UserError if kind == UserError.__name__ else CodemixError
   raise error(message or f'process 0 at {host}:{port} ended during start-up: see its log.')
+
+
+def wait_for_ends(connections: Iterable[socket.socket], timeout_s: float) -> None:
+  """Waits until the processes at the other ends have ended, and no longer than `timeout_s` seconds."""
+  deadline = time.monotonic() + timeout_s
+  with selectors.DefaultSelector() as open_ones:
+    for connection in connections:
+      open_ones.register(connection, selectors.EVENT_READ)
+    while open_ones.get_map() and (left := deadline - time.monotonic()) > 0:
+      for key, _ in open_ones.select(left):  # nothing is sent any more, so what comes is the end
+        open_ones.unregister(key.fileobj)
 
 
 def _listen(port: int, count: int) -> socket.socket:

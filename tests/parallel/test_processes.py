@@ -27,7 +27,8 @@ def run_roll_call(port, count, callers, timeout_s=3.0):
 
   def attempt(name, action, *arguments):
     try:
-      outcomes[name] = action(*arguments, timeout_s)
+      action(*arguments, timeout_s)
+      outcomes[name] = None
     except CodemixError as error:
       outcomes[name] = f'{type(error).__name__}: {error}'
 
@@ -81,7 +82,7 @@ def test_a_stranger_on_the_port_is_ignored(port):
   stranger.start()
   late = threading.Timer(1.0, roll_call.report, ('localhost', port, 2, 1, 10))
   late.start()
-  roll_call.call(port, 2, 10)
+  assert len(roll_call.call(port, 2, 10)) == 1
   stranger.join()
   late.join()
 
@@ -117,6 +118,20 @@ def test_alone_a_barrier_is_no_wait():
   processes.barrier('anything', timeout_s=0.01)
 
 
+def test_the_end_of_the_others_is_waited_for_and_no_longer_than_said():
+  ends = [socket.socketpair() for _ in range(3)]
+  mine = [mine for mine, _ in ends]
+  for delay, (_, theirs) in zip((0.1, 0.4, 0.2), ends, strict=True):
+    threading.Timer(delay, theirs.close).start()
+  start = time.monotonic()
+  roll_call.wait_for_ends(mine, timeout_s=60)
+  assert 0.3 < time.monotonic() - start < 30
+  stuck, _other_end = socket.socketpair()
+  start = time.monotonic()
+  roll_call.wait_for_ends([*mine, stuck], timeout_s=0.3)
+  assert 0.2 < time.monotonic() - start < 30
+
+
 WORKER = """
 import json, sys, time
 index, port = int(sys.argv[1]), sys.argv[2]
@@ -141,6 +156,7 @@ if index == 0:
 processes.barrier('the end', timeout_s=60)
 print(json.dumps({'processes': jax.process_count(), 'total': total, 'message': message}))
 if index == 1:
+  time.sleep(3)  # process 0 has long wanted to leave
   sys.stdout.write('x')
   processes.leave(7)
 processes.leave(0)
