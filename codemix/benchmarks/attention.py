@@ -8,9 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-import statistics
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import jax
@@ -18,6 +16,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from codemix.benchmarks.figure import Figure
+from codemix.benchmarks.sizes import require_counts
+from codemix.benchmarks.timing import medians, usual_dtype
+from codemix.errors import UserError
 from codemix.models.attention import IMPLEMENTATIONS, VERIFIED, attend
 
 SCORES_MIB = 2048  # where the scores of all pairs of tokens are more than that, 'xla' is left out
@@ -43,13 +44,23 @@ class Size:
   documents: int = 1
   repeats: int = 9
 
+  def __post_init__(self) -> None:
+    require_counts(self)
+    if self.heads % self.kv_heads:
+      raise UserError(f'--size=kv_heads={self.kv_heads}: it must divide heads = {self.heads}.')
+
 
 def measure(folder: Path, size: Size) -> Iterator[Figure]:
   """Yields the figures of one implementation after the other; `folder` is not used."""
   del folder
   inputs = _inputs(size)
   compiled = {name: _compile(name, inputs) for name in _available(size)}
-  seconds = _seconds(compiled, inputs, size.repeats)
+  runs = {
+    (name, part): functools.partial(program, *inputs)
+    for name, programs in compiled.items()
+    for part, program in zip(('forward', 'both'), programs, strict=True)
+  }
+  seconds = medians(runs, size.repeats)
   for name, (forward, both) in compiled.items():
     shape = f'{name}, {inputs[0].dtype.name} {"x".join(map(str, inputs[0].shape))}'
     yield Figure(f'{shape}: forward', 1e3 * seconds[name, 'forward'], 'ms')
@@ -64,13 +75,12 @@ def measure(folder: Path, size: Size) -> Iterator[Figure]:
 
 def _inputs(size: Size) -> tuple[jax.Array, ...]:
   """q, k, v, the gradient by the result, and segment ids."""
-  dtype = jnp.float32 if jax.default_backend() == 'cpu' else jnp.bfloat16
   rng = np.random.default_rng(0)
   heads = size.heads, size.kv_heads, size.kv_heads, size.heads
   arrays = (rng.normal(size=(size.rows, size.length, n, size.head_dim)) for n in heads)
   documents = np.arange(size.length) * size.documents // size.length + 1
   segments = jnp.asarray(np.tile(documents, (size.rows, 1)), jnp.int32)
-  return *(jnp.asarray(array, dtype) for array in arrays), segments
+  return *(jnp.asarray(array, usual_dtype()) for array in arrays), segments
 
 
 def _available(size: Size) -> Iterator[str]:
@@ -95,24 +105,6 @@ def _compile(name: str, inputs: tuple[jax.Array, ...]) -> tuple[jax.stages.Compi
     return run(q, k, v, segments)
 
   return tuple(jax.jit(f).lower(*inputs).compile() for f in (forward, both))
-
-
-def _seconds(compiled: dict, inputs: tuple[jax.Array, ...], repeats: int) -> dict:
-  """Median for each (implementation, 'forward' or 'both')."""
-  seconds: dict[tuple[str, str], list[float]] = {}
-  for repeat in range(repeats + 1):
-    for name, programs in compiled.items():
-      for part, program in zip(('forward', 'both'), programs, strict=True):
-        taken = _time(program, inputs)
-        if repeat:  # the first is for warming up
-          seconds.setdefault((name, part), []).append(taken)
-  return {key: statistics.median(taken) for key, taken in seconds.items()}
-
-
-def _time(program: Callable, inputs: tuple[jax.Array, ...]) -> float:
-  began = time.perf_counter()
-  jax.block_until_ready(program(*inputs))
-  return time.perf_counter() - began
 
 
 def _temporary_mib(program: jax.stages.Compiled) -> float:

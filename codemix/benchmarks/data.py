@@ -17,13 +17,17 @@ import numpy as np
 
 from codemix.benchmarks import prepare
 from codemix.benchmarks.figure import Figure
+from codemix.benchmarks.memory import peak_growth, status_bytes
+from codemix.benchmarks.sizes import require_counts
 from codemix.data import ledger, loader, token_store
 from codemix.data.languages import CODE_DOCUMENTS, MARKUP_DOCUMENTS
 from codemix.data.ledger import StageRows
 from codemix.data.row_schedule import RowSchedule, steady
 from codemix.data.rows import Source
+from codemix.errors import UserError
 
 LENGTH = 8192  # tokens of a row, as in the study
+LEAST_TOKENS = 1_000_000  # of all sources: the one with the longest documents has some rows
 STAGE_ROWS = 24_414_063  # of 200B tokens
 DOCUMENT_TOKENS = {'text': 700, 'code': 2500, 'markup': 20_000}  # mean length of the made-up documents
 SHARES = {'text': Fraction(1, 2), 'code': Fraction(2, 5), 'markup': Fraction(1, 10)}
@@ -46,6 +50,11 @@ class Size:
   batches: int = 10_000
   text_bytes: int = 16_000_000
   repeats: int = 3
+
+  def __post_init__(self) -> None:
+    require_counts(self)
+    if self.tokens < LEAST_TOKENS:
+      raise UserError(f'--size=tokens={self.tokens}: write {LEAST_TOKENS:_} or more, so that every source has rows.')
 
 
 def measure(folder: Path, size: Size) -> Iterator[Figure]:
@@ -130,15 +139,10 @@ def _on_device(rows: StageRows, size: Size) -> Figure:
 def _memory(rows: StageRows, size: Size) -> Iterator[Figure]:
   """What the resident memory grows by from a tenth of the batches to the last."""
   _read(rows, size, range(size.batches // 10))
-  before = _status_mib('VmRSS')
+  before = status_bytes('VmRSS')
   _read(rows, size, range(size.batches // 10, size.batches))
-  yield Figure(f'memory grown by over {size.batches:,} batches', _status_mib('VmRSS') - before, 'MiB', goal=16, more_is_better=False)
-
-
-def _status_mib(field: str) -> float:
-  """A figure of this process, such as VmRSS (resident now) or VmHWM (resident at most)."""
-  status = dict(line.split(':', 1) for line in Path('/proc/self/status').read_text().splitlines())
-  return int(status[field].split()[0]) / 2**10
+  grown = status_bytes('VmRSS') - before
+  yield Figure(f'memory grown by over {size.batches:,} batches', grown / 2**20, 'MiB', goal=16, more_is_better=False)
 
 
 def _schedule() -> Iterator[Figure]:
@@ -146,21 +150,21 @@ def _schedule() -> Iterator[Figure]:
   with multiprocessing.get_context('spawn').Pool(1) as pool:
     built, grown, found = pool.apply(_build_schedule)
   yield Figure(f'order of {STAGE_ROWS:,} rows of {len(_study_shares())} sources', built, 's', goal=5, more_is_better=False)
-  yield Figure('memory of that', grown, 'MiB', goal=300, more_is_better=False)
+  yield Figure('memory of that', grown / 2**20, 'MiB', goal=300, more_is_better=False)
   yield Figure('position of a step', 1e3 * found, 'ms', goal=1, more_is_better=False)
 
 
-def _build_schedule() -> tuple[float, float, float]:
+def _build_schedule() -> tuple[float, int, float]:
+  """Seconds that the order takes, bytes that the process grows by at most, and seconds to find a step."""
   segments = steady(_study_shares(), STAGE_ROWS)
-  Path('/proc/self/clear_refs').write_text('5')  # the peak counts from now on (proc(5))
-  before = _status_mib('VmHWM')
+  schedules: list[RowSchedule] = []
   began = time.perf_counter()
-  schedule = RowSchedule(segments)
-  built, grown = time.perf_counter() - began, _status_mib('VmHWM') - before
+  grown = peak_growth(lambda: schedules.append(RowSchedule(segments)))
+  built = time.perf_counter() - began
   starts = np.random.default_rng(0).integers(0, STAGE_ROWS - 512, 1000).tolist()
   began = time.perf_counter()
   for start in starts:
-    schedule.draws(start, start + 512)
+    schedules[0].draws(start, start + 512)
   return built, grown, (time.perf_counter() - began) / len(starts)
 
 

@@ -23,12 +23,13 @@ from jax.sharding import Mesh
 
 from codemix.benchmarks.figure import Figure
 from codemix.benchmarks.random_store import prepare_random
+from codemix.benchmarks.sizes import require_counts
+from codemix.benchmarks.timing import one_device_mesh
 from codemix.data import loader
 from codemix.data.ledger import StageRows
 from codemix.data.settings import Data
 from codemix.errors import UserError
 from codemix.models.config import ModelConfig
-from codemix.parallel.mesh import MeshConfig, make_mesh
 from codemix.parallel.sharding import batch_sharding
 from codemix.studies.planning import StudyPlan, plan_study
 from codemix.studies.recipe import Recipe, Study
@@ -36,7 +37,6 @@ from codemix.training.loop import IN_FLIGHT, Trainer, train_stage
 from codemix.training.runtime import Runtime
 from codemix.training.schedules import Constant
 from codemix.training.stage import Stage
-from codemix.training.train_step import make_train_step
 
 SOURCES = {'text': 0.75, 'code': 0.25}
 
@@ -69,6 +69,9 @@ class Size:
   saves: int = 15
   step_cores: int = 0
 
+  def __post_init__(self) -> None:
+    require_counts(self, may_be_zero=('warm_up', 'step_cores'))
+
 
 def measure(folder: Path, size: Size) -> Iterator[Figure]:
   """Yields the figures of the loop, then those of a save.
@@ -85,7 +88,7 @@ def _measure(folder: Path, size: Size) -> Iterator[Figure]:
   longest = max(size.warm_up + size.steps, size.interval * (size.saves + 1))
   for name, share in SOURCES.items():
     prepare_random(data, name, 'train', int(share * longest * size.rows * size.length))
-  mesh = make_mesh(MeshConfig(data=1), jax.devices()[:1])
+  mesh = one_device_mesh()
   yield from _loop(_plan(data, size, size.warm_up + size.steps), mesh, folder, size)
   yield from _save(_plan(data, size, size.interval * (size.saves + 1)), mesh, folder, size)
 
@@ -116,7 +119,7 @@ def _loop(plan: StudyPlan, mesh: Mesh, folder: Path, size: Size) -> Iterator[Fig
   bare, loop = [], []
   for turn in range(size.turns + 1):
     trainer = _trainer(plan, mesh, folder / f'{turn}', save_every=size.warm_up + size.steps)
-    alone, in_stage = _bare(trainer, plan, size), _seconds(trainer, plan)[size.warm_up :]
+    alone, in_stage = _bare(trainer, plan, size), _logged_seconds(trainer, plan)[size.warm_up :]
     shutil.rmtree(folder / f'{turn}')
     if turn:  # the first compiles
       bare.append(alone)
@@ -129,7 +132,7 @@ def _loop(plan: StudyPlan, mesh: Mesh, folder: Path, size: Size) -> Iterator[Fig
 
 def _save(plan: StudyPlan, mesh: Mesh, folder: Path, size: Size) -> Iterator[Figure]:
   """The half of each interval in which a save is written, beside the half in which nothing is saved."""
-  seconds = _seconds(_trainer(plan, mesh, folder / 'saves', save_every=size.interval), plan)
+  seconds = _logged_seconds(_trainer(plan, mesh, folder / 'saves', save_every=size.interval), plan)
   half = size.interval // 2
   quiet, cost = [], []
   for save in range(1, size.saves + 1):
@@ -173,9 +176,7 @@ def _trainer(plan: StudyPlan, mesh: Mesh, output: Path, save_every: int) -> Trai
 def _bare(trainer: Trainer, plan: StudyPlan, size: Size) -> float:
   """Seconds of the steps after the warm-up, with nothing else to do than to start them."""
   [stage] = plan.stages()
-  train_step = make_train_step(
-    trainer.model, trainer.optimizer, trainer.mesh, trainer.bos_id, trainer.runtime.rules
-  )
+  train_step = trainer.train_step()
   rows = StageRows(trainer.sources, stage.draws, stage.segments, stage.seed)
   sharding = batch_sharding(trainer.mesh)
   batches = list(loader.batches(rows, size.rows, range(stage.steps), sharding, prefetch=4))
@@ -195,7 +196,7 @@ def _bare(trainer: Trainer, plan: StudyPlan, size: Size) -> float:
   return time.perf_counter() - began
 
 
-def _seconds(trainer: Trainer, plan: StudyPlan) -> list[float]:
+def _logged_seconds(trainer: Trainer, plan: StudyPlan) -> list[float]:
   """Of each step of the stage, as its log tells them; a save's are those of the step after it."""
   [stage] = plan.stages()
   lines = (train_stage(trainer, stage) / 'timing.jsonl').read_text().splitlines()

@@ -10,8 +10,6 @@ from __future__ import annotations
 import dataclasses
 import functools
 import multiprocessing
-import statistics
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -21,10 +19,10 @@ import numpy as np
 
 from codemix.benchmarks.figure import Figure
 from codemix.benchmarks.memory import peak_growth
+from codemix.benchmarks.sizes import require_counts
+from codemix.benchmarks.timing import default_side, medians, square_products, usual_dtype
 from codemix.models.loss import chunked_cross_entropy
 
-# Of square matrices, four products of which tell the machine's speed.
-CPU_SIDE, SIDE, PRODUCTS = 2048, 8192, 4
 # Vocabulary, tokens and width of a decoder of 8.4M parameters on a batch of 8 x 512.
 SMALL = 8192, 4096, 256
 
@@ -48,6 +46,9 @@ class Size:
   timed_tokens: int = 256
   chunk: int = 0
   repeats: int = 5
+
+  def __post_init__(self) -> None:
+    require_counts(self, may_be_zero=('chunk',))
 
 
 def measure(folder: Path, size: Size) -> Iterator[Figure]:
@@ -75,20 +76,20 @@ def chunked_loss(chunk: int, x_NxD, head_VxD, targets_N, weights_N) -> jax.Array
 def _times(vocabulary: int, tokens: int, width: int, size: Size) -> Iterator[Figure]:
   inputs = jax.block_until_ready(_inputs(vocabulary, tokens, width))
   chunked = functools.partial(chunked_loss, size.chunk)
-  side = CPU_SIDE if jax.default_backend() == 'cpu' else SIDE
-  square = jnp.full((side, side), 1 / side, inputs[0].dtype)
+  side = default_side()
+  multiply, multiply_flops = square_products(inputs[0].dtype, side)
   runs = {
     'plain': functools.partial(_compile(plain_loss, inputs), *inputs),
     'chunked': functools.partial(_compile(chunked, inputs), *inputs),
-    'matmul': functools.partial(jax.jit(_power), square),
+    'matmul': multiply,
   }
-  seconds = _seconds(runs, size.repeats)
+  seconds = medians(runs, size.repeats)
   flops = 6 * vocabulary * width * tokens  # three matmuls: logits, and both gradients
   shape = _shape(inputs)
   for name in ('plain', 'chunked'):
     yield Figure(f'{shape}: {name}', 1e3 * seconds[name], 'ms')
     yield Figure(f'{shape}: {name}, its matmuls', flops / seconds[name] / 1e9, 'GFLOP/s')
-  speed = PRODUCTS * 2 * side**3 / seconds['matmul'] / 1e9
+  speed = multiply_flops / seconds['matmul'] / 1e9
   yield Figure(f'{shape}: matmuls of {side} x {side} in turn with them', speed, 'GFLOP/s')
   ratio = seconds['chunked'] / seconds['plain']
   yield Figure(f'{shape}: time of chunked to plain', ratio, 'x', goal=1.1, more_is_better=False)
@@ -119,21 +120,13 @@ def _resident(size: Size) -> int:
 
 def _inputs(vocabulary: int, tokens: int, width: int) -> tuple[jax.Array, ...]:
   """Activations, head, targets and weights."""
-  dtype = jnp.float32 if jax.default_backend() == 'cpu' else jnp.bfloat16
   keys = jax.random.split(jax.random.key(0), 3)
   return (
-    jax.random.normal(keys[0], (tokens, width), dtype),
+    jax.random.normal(keys[0], (tokens, width), usual_dtype()),
     width**-0.5 * jax.random.normal(keys[1], (vocabulary, width), jnp.float32),
     jax.random.randint(keys[2], (tokens,), 0, vocabulary),
     jnp.ones(tokens, jnp.float32),
   )
-
-
-def _power(a: jax.Array) -> jax.Array:
-  b = a
-  for _ in range(PRODUCTS):
-    b = b @ a
-  return b
 
 
 def _compile(loss: Callable, inputs: tuple) -> jax.stages.Compiled:
@@ -143,15 +136,3 @@ def _compile(loss: Callable, inputs: tuple) -> jax.stages.Compiled:
 def _shape(inputs: tuple) -> str:
   (tokens, width), vocabulary = inputs[0].shape, inputs[1].shape[0]
   return f'{np.dtype(inputs[0].dtype).name}, V {vocabulary:,}, {tokens:,} tokens, d {width:,}'
-
-
-def _seconds(runs: dict[str, Callable], repeats: int) -> dict[str, float]:
-  """Median of each, all in turn."""
-  seconds: dict[str, list[float]] = {name: [] for name in runs}
-  for repeat in range(repeats + 1):
-    for name, run in runs.items():
-      began = time.perf_counter()
-      jax.block_until_ready(run())
-      if repeat:  # the first is for warming up
-        seconds[name].append(time.perf_counter() - began)
-  return {name: statistics.median(taken) for name, taken in seconds.items()}

@@ -1,4 +1,4 @@
-"""The most memory that a function makes this process hold."""
+"""What memory this process holds, and the most that a function makes it hold."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from pathlib import Path
 def peak_growth(function: Callable[[], object]) -> int:
   """Bytes by which the process is larger at its largest, while the function runs, than before it."""
   Path('/proc/self/clear_refs').write_text('5')  # the peak counts from now on (proc(5))
-  before = _peak()
+  before = status_bytes('VmHWM')
   function()
-  return _peak() - before
+  return status_bytes('VmHWM') - before
 
 
-def _peak() -> int:
-  """Bytes resident at most so far."""
+def status_bytes(field: str) -> int:
+  """A figure of this process, such as VmRSS (resident now) or VmHWM (resident at most)."""
   status = dict(line.split(':', 1) for line in Path('/proc/self/status').read_text().splitlines())
-  return int(status['VmHWM'].split()[0]) * 2**10
+  return int(status[field].split()[0]) * 2**10

@@ -19,6 +19,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from codemix.benchmarks.figure import Figure
+from codemix.benchmarks.sizes import require_counts
 from codemix.errors import CodemixError
 
 RECIPE = ('--gin_file=recipes/balanced_to_text.gin', '--gin_file=runtimes/cpu.gin')
@@ -50,6 +51,9 @@ class Size:
 
   repeats: int = 3
   tokens: int = 200_000
+
+  def __post_init__(self) -> None:
+    require_counts(self)
 
 
 def measure(folder: Path, size: Size) -> Iterator[Figure]:

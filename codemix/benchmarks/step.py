@@ -11,22 +11,23 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-import statistics
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+from jax.sharding import Mesh
 
 from codemix.benchmarks.figure import Figure
-from codemix.benchmarks.matmul import seconds, square_products
 from codemix.benchmarks.plain_step import make_plain_step
+from codemix.benchmarks.sizes import require_counts
+from codemix.benchmarks.timing import default_side, medians, one_device_mesh, square_products
 from codemix.models.config import ModelConfig
-from codemix.parallel.mesh import MeshConfig, make_mesh
 from codemix.parallel.sharding import batch_sharding
 from codemix.training.optimizer import Optimizer, make_optimizer
+from codemix.training.placement import Placement
 from codemix.training.train_state import TrainState, init_state
 from codemix.training.train_step import make_train_step
 
@@ -35,7 +36,7 @@ MODEL = ModelConfig(
   vocab_size=8192, layers=6, width=256, ffn_width=1024, heads=4, head_dim=64, dtype='float32'
 )
 RATE = np.float32(1e-3)
-PLAIN_LOGITS_BYTES = 2**30  # where a plain step would hold more, it is left out
+PLAIN_BYTES = 2**30  # where a plain step would hold more at a time, it is left out
 GOAL, GOAL_GB = 1.5, 0.6  # of MODEL on a CPU
 
 
@@ -54,18 +55,21 @@ class Size:
   documents: int = 1
   repeats: int = 10
 
+  def __post_init__(self) -> None:
+    require_counts(self)
+
 
 def measure(folder: Path, size: Size, model: ModelConfig = MODEL) -> Iterator[Figure]:
   """Yields the figures of the step, of the plain one where it fits, and of both; `folder` is not used."""
   del folder
-  mesh = make_mesh(MeshConfig(data=1), jax.devices()[:1])
+  mesh = one_device_mesh()
   batch = jax.device_put(_batch(size, model.vocab_size), batch_sharding(mesh))
   goals = model == MODEL and jax.default_backend() == 'cpu'
   runs = {'codemix': _Ours(model, mesh, batch)}
-  if 4 * size.rows * size.length * model.vocab_size <= PLAIN_LOGITS_BYTES:
-    runs['plain'] = _Plain(model, batch)
-  multiply, multiply_flops = square_products(jnp.dtype(model.dtype))
-  taken = _medians({**runs, 'matmul': multiply}, size.repeats)
+  if _plain_bytes(size, model) <= PLAIN_BYTES:
+    runs['plain'] = _Plain(model, mesh, batch)
+  multiply, multiply_flops = square_products(jnp.dtype(model.dtype), default_side())
+  taken = medians({**runs, 'matmul': multiply}, size.repeats, warm_up=2)
 
   tokens = size.rows * size.length
   flops = tokens * model.flops_per_token(size.length)['total']
@@ -83,14 +87,20 @@ def measure(folder: Path, size: Size, model: ModelConfig = MODEL) -> Iterator[Fi
     yield Figure('times as fast as the plain step', ratio, 'x', goal=GOAL if goals else None)
 
 
+def _plain_bytes(size: Size, model: ModelConfig) -> int:
+  """The larger of what a plain step holds in float32: all logits, or the scores of all layers."""
+  scores = model.layers * model.heads * size.length  # of a token, with all of its row
+  return 4 * size.rows * size.length * max(model.vocab_size, scores)
+
+
 class _Ours:
   """The train step, with its state."""
 
-  def __init__(self, model: ModelConfig, mesh, batch: dict[str, jax.Array]):
+  def __init__(self, model: ModelConfig, mesh: Mesh, batch: dict[str, jax.Array]):
     optimizer = Optimizer()
-    self.state: TrainState = init_state(model, optimizer, 0, mesh)
+    self.state: TrainState = init_state(model, optimizer, 0, Placement(mesh))
     self.batch = batch
-    lowered = make_train_step(model, optimizer, mesh, bos_id=1).lower(self.state, batch, RATE)
+    lowered = make_train_step(model, optimizer, Placement(mesh), bos_id=1).lower(self.state, batch, RATE)
     self.step = lowered.compile()
 
   def __call__(self) -> TrainState:
@@ -101,14 +111,13 @@ class _Ours:
 class _Plain:
   """The plain step, with its parameters and moments."""
 
-  def __init__(self, model: ModelConfig, batch: dict[str, jax.Array]):
+  def __init__(self, model: ModelConfig, mesh: Mesh, batch: dict[str, jax.Array]):
     optimizer = make_optimizer(Optimizer())
     at_rate = optax.GradientTransformation(
       optimizer.init, functools.partial(optimizer.update, rate=RATE)
     )
-    # A mesh of one device: its parameters are like any array.
-    mesh = make_mesh(MeshConfig(data=1), jax.devices()[:1])
-    self.params = init_state(model, Optimizer(), 0, mesh).params
+    # On a mesh of one device parameters are like any array.
+    self.params = init_state(model, Optimizer(), 0, Placement(mesh)).params
     self.moments = at_rate.init(self.params)
     self.batch = batch
     step = make_plain_step(model, at_rate)
@@ -133,9 +142,3 @@ def _batch(size: Size, vocabulary: int) -> dict[str, np.ndarray]:
     'weights': np.ones((B, L), np.float32),
     'source': np.zeros(B, np.int32),
   }
-
-
-def _medians(runs: dict[str, Callable[[], object]], repeats: int) -> dict[str, float]:
-  """Seconds of each, all in turn; the first two turns are for warming up."""
-  taken = [{name: seconds(run) for name, run in runs.items()} for _ in range(repeats + 2)][2:]
-  return {name: statistics.median(turn[name] for turn in taken) for name in runs}

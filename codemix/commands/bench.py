@@ -52,7 +52,8 @@ def given_model(arguments: argparse.Namespace) -> dict[str, object]:
   if not (arguments.gin_file or arguments.gin_bindings):
     return {}
   if arguments.what != 'step':
-    raise UserError(f"--gin_file: 'bench {arguments.what}' measures no model of yours; 'bench step' does.")
+    flag = '--gin_file' if arguments.gin_file else f'--gin.{arguments.gin_bindings[0].partition("=")[0]}'
+    raise UserError(f"{flag}: 'bench {arguments.what}' measures no model of yours; 'bench step' does.")
   search_paths = [path for path in arguments.gin_search_paths.split(',') if path]
   config.parse(arguments.gin_file, arguments.gin_bindings, search_paths)
   model = config.build('ModelConfig')
@@ -74,7 +75,17 @@ def given_size(form: type, settings: list[str]):
   given = {}
   for setting in settings:
     name, _, value = setting.partition('=')
-    if name not in names or not value.replace('_', '').isdigit() or not int(value):
+    number = _count(value)
+    if name not in names or number is None:
       raise UserError(f'--size={setting}: write NAME=NUMBER with one of {", ".join(names)}.{nearest(name, names)}')
-    given[name] = int(value)
+    given[name] = number
   return form(**given)
+
+
+def _count(text: str) -> int | None:
+  """A number from 0 as Python writes it; None where it is none."""
+  try:
+    number = int(text)
+  except ValueError:
+    return None
+  return number if number >= 0 else None

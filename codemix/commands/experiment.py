@@ -84,6 +84,12 @@ def keep_compiled_programs(runtime: Runtime) -> None:
     jax.config.update('jax_persistent_cache_min_compile_time_secs', 0.2)
 
 
+def parse_gin(arguments: argparse.Namespace) -> None:
+  """Reads the gin files and flags, so that what they configure can be built; in place of what was read before."""
+  search_paths = [path for path in arguments.gin_search_paths.split(',') if path]
+  config.parse(arguments.gin_file, arguments.gin_bindings, search_paths)
+
+
 def load_experiment(arguments: argparse.Namespace, also: Sequence[str] = ()) -> Experiment:
   """Reads the gin files and flags.
 
@@ -95,15 +101,14 @@ def load_experiment(arguments: argparse.Namespace, also: Sequence[str] = ()) -> 
   """
   if not arguments.gin_file and not arguments.gin_bindings:
     raise UserError('give a recipe or study with --gin_file, such as --gin_file=studies/quickstart.gin.')
-  search_paths = [path for path in arguments.gin_search_paths.split(',') if path]
-  config.parse(arguments.gin_file, arguments.gin_bindings, search_paths)
+  parse_gin(arguments)
   experiment = Experiment(
     study=_study(arguments.gin_file),
     data=config.build('Data'),
     runtime=config.build('Runtime'),
     gin_arguments=(
       *(f'--gin_file={name}' for name in arguments.gin_file),
-      *([f'--gin_search_paths={arguments.gin_search_paths}'] if search_paths else []),
+      *([f'--gin_search_paths={arguments.gin_search_paths}'] if arguments.gin_search_paths else []),
       *(f'--gin.{binding}' for binding in arguments.gin_bindings),
     ),
     command=shlex.join(['codemix', *sys.argv[1:]]),

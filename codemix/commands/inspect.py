@@ -68,10 +68,7 @@ def run(arguments: argparse.Namespace) -> None:
     from codemix.studies.announce import show_plan
 
     runtime = experiment.runtime
-    show_plan(
-      plan, make_mesh(runtime.mesh), runtime.output, sys.stdout,
-      rules=runtime.rules, offload_optimizer=runtime.offload_optimizer,
-    )
+    show_plan(plan, runtime.placement(make_mesh(runtime.mesh)), runtime.output, sys.stdout)
 
 
 def _print(records: Iterable[dict], form: str, lines: Callable[[dict], Iterable[str]]) -> None:

@@ -7,7 +7,7 @@ import json
 import sys
 
 from codemix import config
-from codemix.commands.experiment import load_experiment
+from codemix.commands.experiment import load_experiment, parse_gin
 from codemix.studies.recipe import Recipe
 from codemix.training.runtime import Runtime
 from codemix.training.stage import Stage
@@ -30,7 +30,7 @@ def show_models(arguments: argparse.Namespace) -> None:
 
   mesh = make_mesh(runtime.mesh)
   found = [
-    describe_model(*described, mesh, runtime.rules, runtime.offload_optimizer)
+    describe_model(*described, runtime.placement(mesh))
     for described in dict.fromkeys((r.model, r.optimizer, r.length) for r in recipes)
   ]
   if arguments.format == 'json':
@@ -42,8 +42,7 @@ def show_models(arguments: argparse.Namespace) -> None:
 
 def recipes_of(arguments: argparse.Namespace) -> tuple[list[Recipe], Runtime]:
   """The recipes that the gin flags come to (one, made up, around a lone model), and the runtime."""
-  search_paths = [path for path in arguments.gin_search_paths.split(',') if path]
-  config.parse(arguments.gin_file, arguments.gin_bindings, search_paths)
+  parse_gin(arguments)
   if config.is_bound('Study', 'recipes') or config.is_bound('Recipe', 'stages'):
     experiment = load_experiment(arguments)
     return list(experiment.study.recipes.values()), experiment.runtime

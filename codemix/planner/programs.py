@@ -177,7 +177,7 @@ def places_of(mesh: Mesh) -> list[Place]:
 
 
 def _abstract_state(step: Step, mesh: Mesh, runtime: Runtime) -> TrainState:
-  return abstract_state(step.model, step.optimizer, mesh, runtime.rules, runtime.offload_optimizer)
+  return abstract_state(step.model, step.optimizer, runtime.placement(mesh))
 
 
 def _trace(step: Step, mesh: Mesh, runtime: Runtime) -> jax.stages.Traced:
@@ -186,10 +186,8 @@ def _trace(step: Step, mesh: Mesh, runtime: Runtime) -> jax.stages.Traced:
   if step.kind == EVALUATE:
     del batch['source']
     return make_evaluate(step.model, mesh, runtime.rules).trace(state.params, batch)
-  train_step = make_train_step(
-    *(step.model, step.optimizer, mesh, BOS_ID),
-    *(runtime.rules, runtime.microbatches, runtime.offload_optimizer),
-  )
+  placement = runtime.placement(mesh)
+  train_step = make_train_step(step.model, step.optimizer, placement, BOS_ID, runtime.microbatches)
   return train_step.trace(state, batch, jax.ShapeDtypeStruct((), jnp.float32))
 
 

@@ -18,10 +18,10 @@ from rich.tree import Tree
 
 from codemix.data.mixture import Mixture
 from codemix.data.stream import StreamedSource
-from codemix.parallel.sharding import RULES, ShardingRules
 from codemix.studies import formatting
 from codemix.studies.model_summary import describe_model, show_model
 from codemix.studies.planning import StudyPlan
+from codemix.training.placement import Placement
 from codemix.training.stage import StagePlan, is_done, namesake
 
 # Of the matmul rate measured just before; what small decoders reach on CPUs and large ones on
@@ -32,19 +32,14 @@ BARS = '▁▂▃▄▅▆▇█'
 
 
 def show_plan(
-  plan: StudyPlan,
-  mesh: Mesh,
-  output: str,
-  stream: TextIO = sys.stderr,
-  rules: ShardingRules = RULES,
-  offload_optimizer: bool = False,
+  plan: StudyPlan, placement: Placement, output: str, stream: TextIO = sys.stderr
 ) -> None:
   """Prints models, devices, the stage tree with its mixtures, and every recipe's rate curve.
 
   Args:
+    placement: where the states would lie.
     output: where finished stages would lie, which are not to be trained again.
     stream: stderr beside a run, whose results go to stdout.
-    rules, offload_optimizer: how parameters and moments lie on the mesh.
   """
   console = _console(stream)
   study = plan.study
@@ -65,8 +60,8 @@ def show_plan(
     console.print(_stage_tree(plan, root))
   recipes = plan.study.recipes.values()
   for model, optimizer, length in dict.fromkeys((r.model, r.optimizer, r.length) for r in recipes):
-    show_model(describe_model(model, optimizer, length, mesh, rules, offload_optimizer), console)
-  _show_cost(console, plan, mesh, output)
+    show_model(describe_model(model, optimizer, length, placement), console)
+  _show_cost(console, plan, placement.mesh, output)
 
 
 def show_stage(plan: StudyPlan, stage_plan: StagePlan, number: int, output: str) -> None:

@@ -15,6 +15,7 @@ from codemix.files import read_json, write_bytes
 from codemix.identity import differences, digest
 from codemix.models.config import ModelConfig
 from codemix.training.optimizer import Optimizer
+from codemix.training.placement import Placement
 from codemix.training.train_state import Tree, abstract_state
 
 
@@ -44,7 +45,7 @@ class FinishedStage:
     Raises:
       UserError: the checkpoint is missing, damaged, or another's.
     """
-    target = abstract_state(self.model, Optimizer(**self.identity['optimizer']), mesh)
+    target = abstract_state(self.model, Optimizer(**self.identity['optimizer']), Placement(mesh))
     step = self.done['step']
     with contextlib.closing(Checkpoints(self.folder / 'checkpoints')) as checkpoints:
       checkpoints.require(step, self.done['checkpoint'])

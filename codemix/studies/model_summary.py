@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
-from jax.sharding import Mesh
 from rich.console import Console
 from rich.padding import Padding
 from rich.table import Table
 
 from codemix.models.config import ModelConfig
-from codemix.parallel.sharding import RULES, ShardingRules, device_bytes, tree_bytes
+from codemix.parallel.sharding import device_bytes, tree_bytes
 from codemix.studies import formatting
 from codemix.training.optimizer import Optimizer
+from codemix.training.placement import Placement
 from codemix.training.train_state import abstract_state
 
 # The part of the parameters that each part of the FLOPs goes through; the scores go through none.
@@ -29,15 +29,13 @@ def describe_model(
   model: ModelConfig,
   optimizer: Optimizer,
   length: int,
-  mesh: Mesh,
-  rules: ShardingRules = RULES,
-  offload_optimizer: bool = False,
+  placement: Placement,
 ) -> dict[str, Any]:
   """Parameters, FLOPs and bytes, as plain data; allocates nothing.
 
   Args:
     length: tokens of a row.
-    mesh, rules, offload_optimizer: how the state lies on the devices.
+    placement: where the state lies.
 
   Returns:
     `dtype`: of activations. `parameters`: as of `ModelConfig.parameter_count`. `flops_per_token`: of training, as of
@@ -49,7 +47,7 @@ def describe_model(
   Raises:
     UserError: the parameters do not divide over the mesh.
   """
-  state = abstract_state(model, optimizer, mesh, rules, offload_optimizer)
+  state = abstract_state(model, optimizer, placement)
   weights, moments = tree_bytes(state.params), tree_bytes(state.opt_state)
   on_device, moments_on_device = device_bytes(state.params), device_bytes(state.opt_state)
   return {
@@ -63,9 +61,9 @@ def describe_model(
       'moments': moments,
       'checkpoint': weights + moments,
     },
-    'devices': mesh.size,
+    'devices': placement.mesh.size,
     'device_bytes': {'weights': on_device, 'gradients': on_device, 'moments': moments_on_device},
-    'moments_offloaded': offload_optimizer,
+    'moments_offloaded': placement.offload_optimizer,
   }
 
 

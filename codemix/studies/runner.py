@@ -49,18 +49,18 @@ def run_study(study: Study, data: Data, runtime: Runtime, command: str = '') -> 
   checkpoint_bytes = max(state_bytes(r.model, r.optimizer) for r in study.recipes.values())
   check_runtime(plan, runtime, mesh, checkpoint_bytes)
   if not jax.process_index():
-    announce.show_plan(
-      plan, mesh, runtime.output, rules=runtime.rules, offload_optimizer=runtime.offload_optimizer
-    )
+    announce.show_plan(plan, runtime.placement(mesh), runtime.output)
     write_json(Path(runtime.output) / 'study.json', _describe(plan, runtime, command))
     keep_tokenizer(Path(runtime.output), plan.tokenizer, data.tokenizer_path)
+  planning = time.monotonic() - began
   with stopping_at_once():
     for number, stage_plan in enumerate(plan.stages(), 1):
       trainer = _trainer(plan, stage_plan, mesh, runtime)
       announce.show_stage(plan, stage_plan, number, runtime.output)
-      if not is_done(runtime.output, stage_plan):  # planning anew is part of the stage's time
-        train_stage(trainer, stage_plan, began)
-        began = None
+      if not is_done(runtime.output, stage_plan):
+        # Planning anew is part of the first stage's time; evaluating those before it is not.
+        train_stage(trainer, stage_plan, time.monotonic() - planning)
+        planning = 0.0
       evaluate_stage(plan, stage_plan, trainer, validation)
   # A process that has its scores may not leave while others still exchange theirs.
   barrier('study', BARRIER_TIMEOUT_S)

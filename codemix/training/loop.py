@@ -69,15 +69,16 @@ class Trainer:
 
   def abstract_state(self) -> TrainState:
     """Shapes and places of the state that the stages train."""
-    return abstract_state(
-      self.model, self.optimizer, self.mesh, self.runtime.rules, self.runtime.offload_optimizer
-    )
+    return abstract_state(self.model, self.optimizer, self.runtime.placement(self.mesh))
 
   def init_state(self, seed: int) -> TrainState:
     """A fresh state."""
-    return init_state(
-      self.model, self.optimizer, seed, self.mesh, self.runtime.rules, self.runtime.offload_optimizer
-    )
+    return init_state(self.model, self.optimizer, seed, self.runtime.placement(self.mesh))
+
+  def train_step(self):
+    """The compiled step that all stages run (`make_train_step`)."""
+    placement = self.runtime.placement(self.mesh)
+    return make_train_step(self.model, self.optimizer, placement, self.bos_id, self.runtime.microbatches)
 
   def folder(self, plan: StagePlan) -> Path:
     return stage_folder(self.runtime.output, plan)
@@ -195,10 +196,7 @@ def _run_steps(
   """Runs the stage's remaining steps; returns what they drew from each source in all."""
   rows = _open_rows(trainer, plan)
   runtime = trainer.runtime
-  train_step = make_train_step(
-    *(trainer.model, trainer.optimizer, trainer.mesh, trainer.bos_id),
-    *(runtime.rules, runtime.microbatches, runtime.offload_optimizer),
-  )
+  train_step = trainer.train_step()
   done = state.step - plan.first_step
   account.goes_on_from(state.step)
   log = _open_log(trainer, plan, folder, rows.names, done, realised)
@@ -207,16 +205,16 @@ def _run_steps(
     rows, plan.stage.batch, range(done, plan.steps), batch_sharding(trainer.mesh), trainer.runtime.prefetch
   )
   with (
-    contextlib.closing(log),
+    log,
     stage_progress(plan.stage.name, plan.steps, done) as show,
     stopping_after_a_step() as stop_asked,
   ):
 
     def write_all_but(steps: int) -> None:
       while len(waiting) > steps:
-        done, *shown = log.write(*waiting.popleft())
-        account.reached(plan.first_step + done)
-        show(done, *shown)
+        written, *shown = log.write(*waiting.popleft())
+        account.reached(plan.first_step + written)
+        show(written, *shown)
 
     for index, batch in zip(range(done, plan.steps), account.waiting_for('data', batches), strict=True):
       with account.spent_on('compile') if index == done else contextlib.nullcontext():

@@ -9,13 +9,15 @@ to the checkpoint's step.
 from __future__ import annotations
 
 import collections
+import contextlib
 import functools
 import json
 import math
 import os
 import re
+import socket
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -24,6 +26,7 @@ from codemix.data.ledger import COUNTED
 from codemix.files import writing
 
 Record = dict[str, float | int]
+RowsOf = dict[str, np.ndarray]  # source -> a mask of its rows in a batch
 
 BOARD_FLUSH_S = 30.0
 
@@ -49,8 +52,8 @@ class JsonLines:
       os.fsync(self._file.fileno())
 
   def close(self) -> None:
-    self.flush()
-    self._file.close()
+    with writing(self._path), self._file:  # closed also where it cannot be flushed
+      self.flush()
 
 
 def _cut_back(path: Path, after_step: int) -> None:
@@ -66,47 +69,46 @@ def _cut_back(path: Path, after_step: int) -> None:
 
 
 def step_record(
-  step: int, stage_step: int, stage_tokens: int, rate: float, values: dict[str, np.ndarray], names: Sequence[str]
+  step: int, stage_step: int, stage_tokens: int, rate: float, values: dict[str, np.ndarray], rows_of: RowsOf
 ) -> Record:
   """One line of `metrics.jsonl` from what the train step returned.
 
   Args:
     step: the run's step count after the update.
     stage_step: the same within the stage.
-    stage_tokens: loss tokens of the stage before this step.
+    stage_tokens: loss tokens of the stage up to this step.
     rate: the learning rate of the step.
     values: the train step's metrics, on the host.
-    names: the sources by index.
+    rows_of: what `rows_by_source` makes of the values.
   """
   record: Record = {
     'step': step,
     'stage_step': stage_step,
-    'tokens': stage_tokens + int(values['tokens'].sum()),
+    'tokens': stage_tokens,
     'loss': float(values['loss']),
     'rate': float(rate),
     'grad_norm': float(values['grad_norm']),
   }
-  for name, rows in _rows_by_source(values, names):
+  for name, rows in rows_of.items():
     if tokens := int(values['tokens'][rows].sum()):
       record[f'loss/{name}'] = float(values['nll'][rows].sum(dtype=np.float64) / tokens)
       record[f'tokens/{name}'] = tokens
   return record
 
 
-def count_rows(values: dict[str, np.ndarray], names: Sequence[str]) -> dict[str, collections.Counter]:
+def count_rows(values: dict[str, np.ndarray], rows_of: RowsOf) -> dict[str, collections.Counter]:
   """What a step drew for the ledger: `COUNTED` of each source that gave something."""
   counts = {}
-  for name, rows in _rows_by_source(values, names):
+  for name, rows in rows_of.items():
     rows = rows & (values['tokens'] > 0)
     counted = (rows.sum(), values['tokens'][rows].sum(), values['documents'][rows].sum())
     counts[name] = collections.Counter(dict(zip(COUNTED, map(int, counted), strict=True)))
   return counts
 
 
-def _rows_by_source(values: dict[str, np.ndarray], names: Sequence[str]) -> Iterator[tuple[str, np.ndarray]]:
-  """Yields each source that gave rows, with a mask of them: a batch has few of a mixture's sources."""
-  for index in np.unique(values['source']).tolist():
-    yield names[index], values['source'] == index
+def rows_by_source(values: dict[str, np.ndarray], names: Sequence[str]) -> RowsOf:
+  """Of each source that gave rows: a batch has few of a mixture's sources."""
+  return {names[index]: values['source'] == index for index in np.unique(values['source']).tolist()}
 
 
 def is_finite(record: Record) -> bool:
@@ -123,15 +125,16 @@ class TensorBoard:
 
   def __init__(self, folder: Path, after_step: int):
     # Imported here: it takes a while, and only the process that writes needs it.
-    from tensorboardX.event_file_writer import EventsWriter
     from tensorboardX.proto import event_pb2, summary_pb2
+    from tensorboardX.record_writer import RecordWriter
 
     self._event, self._summary = event_pb2.Event, summary_pb2.Summary
     self._folder, self._flushed = folder, time.monotonic()
     start = event_pb2.SessionLog(status=event_pb2.SessionLog.START)
     with writing(folder):
       folder.mkdir(parents=True, exist_ok=True)
-      self._writer = EventsWriter(str(folder / 'events'))
+      self._writer = RecordWriter(str(folder / f'events.out.tfevents.{int(time.time())}.{socket.gethostname()}'))
+      self._write(0, file_version='brain.Event:2')
       self._write(after_step + 1, session_log=start)
 
   def append(self, record: Record) -> None:
@@ -147,10 +150,11 @@ class TensorBoard:
         self._writer.flush()
 
   def _write(self, step: int, **what: object) -> None:
-    self._writer.write_event(self._event(wall_time=time.time(), step=step, **what))
+    self._writer.write(self._event(wall_time=time.time(), step=step, **what).SerializeToString())
 
   def close(self) -> None:
-    self._writer.close()
+    with writing(self._folder), contextlib.closing(self._writer):  # closed also where it cannot be flushed
+      self._writer.flush()
 
 
 @functools.cache

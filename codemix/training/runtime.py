@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 
+from jax.sharding import Mesh
+
 from codemix.errors import UserError, nearest
 from codemix.parallel.mesh import MeshConfig
 from codemix.parallel.sharding import ShardingRules
+from codemix.training.placement import Placement
 
 ON_DAMAGED = ('previous', 'stop')
 
@@ -47,6 +50,10 @@ class Runtime:
   peak_tflops: float | None = None
   compilation_cache: str | None = None
   tensorboard: bool = True
+
+  def placement(self, mesh: Mesh) -> Placement:
+    """Where the states of a run lie on its devices."""
+    return Placement(mesh, self.rules, self.offload_optimizer)
 
   def __post_init__(self):
     if self.on_damaged not in ON_DAMAGED:

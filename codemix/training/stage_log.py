@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -9,7 +10,7 @@ from pathlib import Path
 import jax
 import numpy as np
 
-from codemix.errors import NonFiniteError
+from codemix.errors import NonFiniteError, UserError
 from codemix.training import metrics
 from codemix.training.stage import StagePlan
 
@@ -17,7 +18,7 @@ Realised = dict[str, dict[str, int]]  # source -> what the ledger counts
 
 
 class StageLog:
-  """Writes each step's metrics and adds up the realised ledger.
+  """Writes each step's metrics and adds up the realised ledger; a context at whose end the files are closed.
 
   Args:
     plan: of the stage.
@@ -43,6 +44,7 @@ class StageLog:
     tensorboard: bool,
   ):
     self.realised = realised
+    self._tokens = sum(counts['loss_tokens'] for counts in realised.values())
     self._plan, self._names = plan, names
     self._peak_tflops, self._flops_per_token = peak_tflops, flops_per_token
     self._clock, self._starting = time.monotonic(), True
@@ -65,9 +67,11 @@ class StageLog:
     """
     plan = self._plan
     host = {key: np.asarray(value) for key, value in values.items()}
-    tokens_before = sum(counts['loss_tokens'] for counts in self.realised.values())
+    rows_of = metrics.rows_by_source(host, self._names)
+    tokens = int(host['tokens'].sum())
+    self._tokens += tokens
     record = metrics.step_record(
-      plan.first_step + index + 1, index + 1, tokens_before, plan.rates[index], host, self._names
+      plan.first_step + index + 1, index + 1, self._tokens, plan.rates[index], host, rows_of
     )
     if not metrics.is_finite(record):
       first = index * plan.stage.batch
@@ -76,10 +80,10 @@ class StageLog:
         f'Nothing after the last checkpoint is kept; `codemix inspect --stage={plan.hash[:12]} --step={index + 1}` shows its rows '
         f'({first:,} to {first + plan.stage.batch - 1:,} of the stage).'
       )
-    for name, counts in metrics.count_rows(host, self._names).items():
+    for name, counts in metrics.count_rows(host, rows_of).items():
       for key, count in counts.items():
         self.realised[name][key] += count
-    timing = self._time(record['step'], int(host['tokens'].sum()))
+    timing = self._time(record['step'], tokens)
     for file, line in zip(self._lines, (record, timing), strict=False):
       file.append(line)
     if self._board:
@@ -90,7 +94,7 @@ class StageLog:
     now = time.monotonic()
     seconds, self._clock = now - self._clock, now
     if self._starting:
-      # The first step of a process compiles; its speed would mislead.
+      # A stage's first step in a process may compile and waits for its first rows; its speed would mislead.
       self._starting = False
       return {'step': step, 'seconds': seconds}
     timing = {'step': step, 'seconds': seconds, 'tokens_per_second': tokens / seconds}
@@ -104,8 +108,16 @@ class StageLog:
     for file in self._lines:
       file.flush()
 
+  def __enter__(self) -> StageLog:
+    return self
+
+  def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+    # What cannot be closed, as on a full disk, may not hide the error that ends the stage.
+    with contextlib.suppress(UserError, OSError) if error else contextlib.nullcontext():
+      self.close()
+
   def close(self) -> None:
-    for file in self._lines:
-      file.close()
-    if self._board:
-      self._board.close()
+    """Closes every file, also where one before it cannot be closed."""
+    with contextlib.ExitStack() as files:
+      for file in (*self._lines, *filter(None, [self._board])):
+        files.callback(file.close)

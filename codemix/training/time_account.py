@@ -29,8 +29,10 @@ Item = TypeVar('Item')
 FILE = 'time.jsonl'
 EVERY_S = 5.0
 
-# 'step' is waiting for the devices and starting work on them; 'data' is waiting for the next batch;
-# 'save' the part of it that stops the steps; 'idle' everything else: opening, restoring, handing over.
+# 'step' is waiting for the devices and starting work on them; 'compile' is making a fresh state and
+# the first step of a stage in each process, whether or not its program was compiled for an earlier
+# stage; 'data' is waiting for the next batch; 'save' the part of it that stops the steps; 'idle'
+# everything else: opening, restoring, handing over.
 PARTS = ('step', 'compile', 'data', 'save', 'evaluation', 'idle')
 LOST = 'lost'
 _OF_STEPS = ('step', 'data', 'save')  # what is lost with the steps that it was spent on
@@ -49,26 +51,28 @@ class TimeAccount:
     self._part, self._since = part, time.monotonic() if began is None else began
     self._seconds: dict[str, float] = collections.defaultdict(float)
     self._steps: dict[str, int] = {}
-    self._switching, self._writing, self._ended = threading.Lock(), threading.Lock(), threading.Event()
+    self._counting, self._writing = threading.Lock(), threading.Lock()
     self._path = None if folder is None else Path(folder) / FILE
-    self._file, self._thread = None, None
-    if self._path is not None:
-      self._thread = threading.Thread(target=self._write_now_and_then, name='time account', daemon=True)
-      self._thread.start()
+    self._ends_whole = False  # whether the file is known to end with a whole line
+    self._ended = threading.Event()
+    self._thread = threading.Thread(target=self._write_now_and_then, name='time account', daemon=True)
 
   def __enter__(self) -> TimeAccount:
+    if self._path is not None:
+      self._thread.start()
     return self
 
-  def __exit__(self, *error: object) -> None:
+  def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
     if self._path is None:
       return
     self._ended.set()
     self._thread.join()
-    # A run that is refused leaves everything as it was; one that ends for want of room cannot write.
-    if not isinstance(error[1], UserError):
+    if error is None:
       self.write()
-    if self._file is not None:
-      self._file.close()
+    # A run that is refused leaves everything as it was; one that ends for want of room cannot write.
+    elif not isinstance(error, UserError):
+      with contextlib.suppress(UserError, OSError):  # the error under way says more
+        self.write()
 
   @contextlib.contextmanager
   def spent_on(self, part: str) -> Iterator[None]:
@@ -91,38 +95,64 @@ class TimeAccount:
 
   def goes_on_from(self, step: int) -> None:
     """Says from which step of the run the process trains."""
-    self._steps = {'from': step, 'step': step}
+    with self._counting:
+      self._steps = {'from': step, 'step': step}
 
   def reached(self, step: int) -> None:
     """Says that a step is done."""
-    self._steps['step'] = step
+    with self._counting:
+      self._steps['step'] = step
 
   def write(self) -> None:
     """Appends a line; before a save, so that a later process can tell what went by until then."""
     if self._path is None:
       return
     with self._writing, writing(self._path):
-      self._open()
-      self._turn_to(None)
-      with self._switching:
-        seconds, self._seconds = self._seconds, collections.defaultdict(float)
-      line = {**self._steps, 'seconds': {part: round(spent, 6) for part, spent in seconds.items()}}
-      self._file.write(json.dumps(line) + '\n')
-      self._steps.pop('from', None)
+      steps, seconds = self._take()
+      line = {**steps, 'seconds': {part: round(spent, 6) for part, spent in seconds.items()}}
+      try:
+        self._append(json.dumps(line) + '\n')
+      except OSError:
+        self._put_back(steps, seconds)
+        raise
 
-  def _open(self) -> None:
-    if self._file is None:
-      self._path.parent.mkdir(parents=True, exist_ok=True)
+  def _take(self) -> tuple[dict[str, int], dict[str, float]]:
+    """What the next line says; what happens from now on is left to the line after it."""
+    with self._counting:
+      self._count()
+      steps, seconds = self._steps, self._seconds
+      self._steps = {key: step for key, step in steps.items() if key != 'from'}
+      self._seconds = collections.defaultdict(float)
+      return steps, seconds
+
+  def _put_back(self, steps: dict[str, int], seconds: dict[str, float]) -> None:
+    with self._counting:
+      self._steps = {**steps, **self._steps}
+      for part, spent in seconds.items():
+        self._seconds[part] += spent
+
+  def _append(self, line: str) -> None:
+    self._path.parent.mkdir(parents=True, exist_ok=True)
+    if not self._ends_whole:  # a killed process, or a full disk, may have left a half
       _drop_half_a_line(self._path)
-      self._file = open(self._path, 'a', encoding='utf-8', buffering=1)  # noqa: SIM115 (held open for the stage)
+    self._ends_whole = False
+    # Opened for each line: a file that is held open keeps what it could not write, and fails again when closed.
+    with open(self._path, 'a', encoding='utf-8') as file:
+      file.write(line)
+    self._ends_whole = True
 
-  def _turn_to(self, part: str | None) -> str:
-    """Puts down the time until now, goes over to `part` (None: stays) and returns the part before."""
-    with self._switching:
-      now, before = time.monotonic(), self._part
-      self._seconds[before] += now - self._since
-      self._since, self._part = now, part or before
+  def _turn_to(self, part: str) -> str:
+    """Puts down the time until now, goes over to `part` and returns the part before."""
+    with self._counting:
+      self._count()
+      before, self._part = self._part, part
       return before
+
+  def _count(self) -> None:
+    """Puts down the time until now; under the lock."""
+    now = time.monotonic()
+    self._seconds[self._part] += now - self._since
+    self._since = now
 
   def _write_now_and_then(self) -> None:
     while not self._ended.wait(EVERY_S):
@@ -136,11 +166,11 @@ class Times:
 
   Attributes:
     seconds: of each of PARTS, and of LOST: steps that had to be trained once more.
-    processes: that trained it, one after the other; those of a pod count as one.
+    resumed: how often a further process went on with its steps; those of a pod count as one.
   """
 
   seconds: dict[str, float]
-  processes: int
+  resumed: int
 
   @property
   def total(self) -> float:
@@ -155,8 +185,12 @@ class Times:
     parts = ', '.join(
       f'{part} {spent / self.total:.1%}' for part, spent in self.seconds.items() if spent >= 5e-4 * self.total
     )
-    processes = f' in {self.processes} processes' if self.processes > 1 else ''
-    return f'{self.total:,.1f} s{processes}: {parts}; goodput {self.goodput:.1%}'
+    return f'{self.total:,.1f} s{self._went_on()}: {parts}; goodput {self.goodput:.1%}'
+
+  def _went_on(self) -> str:
+    if not self.resumed:
+      return ''
+    return ', went on once' if self.resumed == 1 else f', went on {self.resumed} times'
 
 
 def read_times(folder: Path) -> Times | None:
@@ -176,24 +210,24 @@ def add_up(lines: Iterable[dict]) -> Times:
       'from' which the process went on.
   """
   spans: list[_Span] = []
-  processes, step = 0, 0
+  begun, step = 0, 0
   for line in lines:
     if 'from' in line:
-      processes, step = processes + 1, line['from']
+      begun, step = begun + 1, line['from']
       spans = [span.before(step) for span in spans]
     begin, step = step, line.get('step', step)
     spans.append(_Span(begin, step, line['seconds']))
   seconds = {
     part: sum(span.seconds.get(part, 0.0) for span in spans) for part in (*PARTS, LOST)
   }
-  return Times(seconds, processes)
+  return Times(seconds, max(begun - 1, 0))
 
 
 def total(stages: Iterable[Times]) -> Times:
   """Of several stages together."""
   stages = list(stages)
   seconds = {part: sum(times.seconds[part] for times in stages) for part in (*PARTS, LOST)}
-  return Times(seconds, sum(times.processes for times in stages))
+  return Times(seconds, sum(times.resumed for times in stages))
 
 
 @dataclasses.dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 from typing import Any, NamedTuple
 
@@ -15,8 +16,9 @@ from codemix.models import decoder
 from codemix.models.config import ModelConfig
 from codemix.parallel.host_memory import in_host_memory
 from codemix.parallel.mesh import platform_of
-from codemix.parallel.sharding import RULES, ShardingRules, parameter_shardings, tree_bytes
+from codemix.parallel.sharding import parameter_shardings, tree_bytes
 from codemix.training.optimizer import Optimizer, make_optimizer, step_of, with_step
+from codemix.training.placement import Placement
 from codemix.training.stage import KEPT, Handoff
 
 Tree = Any
@@ -43,21 +45,15 @@ class TrainState(NamedTuple):
 def state_shardings(
   model: ModelConfig,
   optimizer: Optimizer,
-  mesh: Mesh,
-  rules: ShardingRules = RULES,
-  offload_optimizer: bool = False,
+  placement: Placement,
 ) -> TrainState:
-  """A NamedSharding for each leaf: moments lie as their parameters do, counts on every device.
-
-  Args:
-    rules: how parameters lie on the mesh.
-    offload_optimizer: whether moments lie in the hosts' memory, each with the
-      host of the device that updates it.
-  """
+  """A NamedSharding for each leaf: moments lie as their parameters do, counts on every device."""
   params = decoder.abstract_params(model)
-  shardings = parameter_shardings(mesh, params, decoder.logical_axes(model), rules)
+  shardings = parameter_shardings(
+    placement.mesh, params, decoder.logical_axes(model), placement.rules
+  )
   tx = make_optimizer(optimizer)
-  replicated = NamedSharding(mesh, PartitionSpec())
+  replicated = NamedSharding(placement.mesh, PartitionSpec())
   shapes = jax.eval_shape(tx.init, params)
   opt_state = optax.tree_map_params(
     tx,
@@ -68,7 +64,7 @@ def state_shardings(
     shardings,
     transform_non_params=lambda _: replicated,
   )
-  if offload_optimizer:
+  if placement.offload_optimizer:
     opt_state = in_host_memory(shapes, opt_state)
   return TrainState(shardings, opt_state)
 
@@ -77,16 +73,14 @@ def state_shardings(
 def abstract_state(
   model: ModelConfig,
   optimizer: Optimizer,
-  mesh: Mesh,
-  rules: ShardingRules = RULES,
-  offload_optimizer: bool = False,
+  placement: Placement,
 ) -> TrainState:
   """Shapes, types and shardings of a state, with nothing allocated."""
   shapes = jax.eval_shape(lambda: _fresh(model, optimizer, 0))
   return jax.tree.map(
     lambda leaf, sharding: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=sharding),
     shapes,
-    state_shardings(model, optimizer, mesh, rules, offload_optimizer),
+    state_shardings(model, optimizer, placement),
   )
 
 
@@ -94,29 +88,24 @@ def init_state(
   model: ModelConfig,
   optimizer: Optimizer,
   seed: int,
-  mesh: Mesh,
-  rules: ShardingRules = RULES,
-  offload_optimizer: bool = False,
+  placement: Placement,
 ) -> TrainState:
   """A fresh state, made on the devices where it will lie; its values do not depend on the mesh."""
-  state = _make_init(model, optimizer, seed, mesh, rules)()
-  if not offload_optimizer:
-    return state
   # Not every platform's programs can write constants straight into the host's memory.
-  return jax.device_put(state, state_shardings(model, optimizer, mesh, rules, offload_optimizer))
+  made_on = dataclasses.replace(placement, offload_optimizer=False)
+  state = _make_init(model, optimizer, seed, made_on)()
+  return state if made_on == placement else jax.device_put(state, state_shardings(model, optimizer, placement))
 
 
 @functools.cache
-def _make_init(
-  model: ModelConfig, optimizer: Optimizer, seed: int, mesh: Mesh, rules: ShardingRules
-):
+def _make_init(model: ModelConfig, optimizer: Optimizer, seed: int, placement: Placement):
   # Kept, since most stages need fresh moments.
-  places = state_shardings(model, optimizer, mesh, rules)
+  places = state_shardings(model, optimizer, placement)
 
   def fresh_state() -> TrainState:
     return _fresh(model, optimizer, seed)
 
-  return jax.jit(fresh_state, out_shardings=places, compiler_options=_compiled_quickly(mesh))
+  return jax.jit(fresh_state, out_shardings=places, compiler_options=_compiled_quickly(placement.mesh))
 
 
 def _compiled_quickly(mesh: Mesh) -> dict[str, int]:

@@ -8,13 +8,14 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import optax
-from jax.sharding import Mesh, NamedSharding, PartitionSpec
+from jax.sharding import NamedSharding, PartitionSpec
 
 from codemix.models import decoder
 from codemix.models.config import ModelConfig
-from codemix.parallel.sharding import RULES, ShardingRules, batch_sharding
+from codemix.parallel.sharding import batch_sharding
 from codemix.training.microbatches import join_rows, split_rows
 from codemix.training.optimizer import Optimizer, make_optimizer
+from codemix.training.placement import Placement
 from codemix.training.train_state import TrainState, state_shardings
 
 Batch = dict[str, jax.Array]
@@ -26,11 +27,9 @@ Tree = Any
 def make_train_step(
   model: ModelConfig,
   optimizer: Optimizer,
-  mesh: Mesh,
+  placement: Placement,
   bos_id: int,
-  rules: ShardingRules = RULES,
   microbatches: int = 1,
-  offload_optimizer: bool = False,
 ):
   """The jitted step: (state, batch, rate) -> (state, metrics); the old state is donated.
 
@@ -38,17 +37,15 @@ def make_train_step(
   the program depends on neither the stage nor the mixture: two recipes that
   begin alike run the same program, bit for bit.
 
-  The mesh, `rules`, `microbatches` and `offload_optimizer` say where and in what
+  `placement` and `microbatches` say where and in what
   portions the same sums are added up. They change numbers by rounding alone, as
   another number of devices does, and so are no part of a stage's identity.
 
   Args:
     bos_id: the input that begins a document, to count documents by.
-    rules: how parameters lie on the mesh.
     microbatches: portions of a batch that go through the model one after the
       other; the loss is still the mean over the loss tokens of the whole batch,
       however they are spread over the portions.
-    offload_optimizer: whether moments rest in the hosts' memory between steps.
 
   Returns:
     A function of state, batch (arrays [B, L], and `source` [B]) and rate
@@ -57,15 +54,16 @@ def make_train_step(
     'tokens', 'documents' (int32 [B]) and 'nll' (float32 [B], summed).
   """
   tx = make_optimizer(optimizer)
+  mesh, rules = placement.mesh, placement.rules
   replicated = NamedSharding(mesh, PartitionSpec())
-  shardings = state_shardings(model, optimizer, mesh, rules, offload_optimizer)
+  shardings = state_shardings(model, optimizer, placement)
 
-  def summed_loss(params: Tree, batch: Batch, tokens: jax.Array):
+  def share_of_loss(params: Tree, batch: Batch, tokens: jax.Array):
     """This portion's part of the mean over `tokens`, and nll of each of its rows."""
     total, nll_BxL = decoder.token_losses(model, params, batch, mesh=mesh, rules=rules)
     return total / tokens, (nll_BxL * batch['weights']).sum(-1)
 
-  differentiate = jax.value_and_grad(summed_loss, has_aux=True)
+  differentiate = jax.value_and_grad(share_of_loss, has_aux=True)
 
   def gradients(params: Tree, batch: Batch):
     """((loss, nll_B), gradients) of the whole batch."""
@@ -86,7 +84,7 @@ def make_train_step(
   def train_step(state: TrainState, batch: Batch, rate: jax.Array):
     (loss, nll_B), grads = gradients(state.params, batch)
     opt_state = state.opt_state
-    if offload_optimizer:
+    if placement.offload_optimizer:
       opt_state = jax.device_put(opt_state, jax.memory.Space.Device)
     updates, opt_state = tx.update(grads, opt_state, state.params, rate=rate)
     counts_BxL = batch['weights'] > 0

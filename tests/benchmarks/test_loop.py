@@ -18,7 +18,16 @@ def test_every_figure_of_the_loop_is_there_and_follows_from_the_others(tmp_path)
   assert ratio.value == alone.value / step.value  # of one turn
   assert (ratio.goal, ratio.more_is_better) == (0.97, True)
   assert (share.goal, share.more_is_better) == (3, False)
-  assert (save.value > 0) == (share.value > 0)
+
+
+def test_a_save_costs_what_its_half_of_the_interval_takes_beyond_the_quiet_half(tmp_path, monkeypatch):
+  size = loop.Size(interval=4, saves=3)
+  logged = [9, 9, 9, 9, 3, 2, 1, 1, 2, 2, 1, 1, 8, 8, 2, 2]  # the costs: 3, 2 and 12 s
+  monkeypatch.setattr(loop, '_trainer', lambda *_, **__: None)
+  monkeypatch.setattr(loop, '_logged_seconds', lambda *_: logged)
+  save, share = loop._save(None, None, tmp_path, size)
+  assert save.value == 3000
+  assert share.value == 100 * 3 / (4 * 1)
 
 
 def test_the_host_must_be_left_a_core_and_gets_all_of_them_back(tmp_path):

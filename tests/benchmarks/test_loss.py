@@ -2,7 +2,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from codemix.benchmarks import loss
+from codemix.benchmarks import loss, timing
 from codemix.benchmarks.memory import peak_growth
 
 TINY = loss.Size(vocabulary=4096, tokens=1024, width=16, timed_tokens=64, chunk=32, repeats=1)
@@ -10,7 +10,7 @@ TINY = loss.Size(vocabulary=4096, tokens=1024, width=16, timed_tokens=64, chunk=
 
 def test_each_size_has_its_figures_with_the_goals_of_the_chunked_loss(tmp_path, monkeypatch):
   monkeypatch.setattr(loss, 'SMALL', (64, 32, 8))
-  monkeypatch.setattr(loss, 'CPU_SIDE', 64)
+  monkeypatch.setattr(timing, 'CPU_SIDE', 64)
   figures = {figure.name: figure for figure in loss.measure(tmp_path, TINY)}
   for shape in ('float32, V 64, 32 tokens, d 8', 'float32, V 4,096, 64 tokens, d 16'):
     ratio = figures[f'{shape}: time of chunked to plain']

@@ -57,10 +57,19 @@ def test_both_steps_are_measured_and_mfu_follows_from_the_figures(tmp_path):
   assert all(figure.goal is None for figure in figures.values())
 
 
-def test_where_the_logits_of_all_tokens_do_not_fit_there_is_no_plain_step(tmp_path, monkeypatch):
-  monkeypatch.setattr(step, 'PLAIN_LOGITS_BYTES', 1000)
+def test_where_a_plain_step_does_not_fit_there_is_none(tmp_path, monkeypatch):
+  monkeypatch.setattr(step, 'PLAIN_BYTES', 1000)
   figures = step.measure(tmp_path, step.Size(rows=1, length=8, repeats=1), PARALLEL)
   assert not any('plain' in figure.name for figure in figures)
+
+
+def test_a_plain_step_holds_all_logits_or_the_scores_of_all_layers_whichever_are_more():
+  short, long = step.Size(rows=3, length=4), step.Size(rows=3, length=400)
+  assert step._plain_bytes(short, PARALLEL) == 4 * 3 * 4 * PARALLEL.vocab_size
+  assert step._plain_bytes(long, PARALLEL) == 4 * 3 * PARALLEL.layers * PARALLEL.heads * 400**2
+  # Here the logits alone would be 512 MiB.
+  assert step._plain_bytes(step.Size(rows=1, length=16384), step.MODEL) > step.PLAIN_BYTES
+  assert step._plain_bytes(step.Size(), step.MODEL) <= step.PLAIN_BYTES
 
 
 def test_the_model_is_that_of_the_gin_files_and_flags(capsys):
@@ -69,12 +78,6 @@ def test_the_model_is_that_of_the_gin_files_and_flags(capsys):
   assert main(['bench', 'step', *flags, *sizes]) == 0
   assert 'codemix: a step' in capsys.readouterr().out
   assert main(['bench', 'loss', *flags]) == 2
-  assert "'bench loss' measures no model of yours" in capsys.readouterr().err
-
-
-def test_matmuls_of_both_types_are_measured(tmp_path):
-  from codemix.benchmarks import matmul
-
-  figures = list(matmul.measure(tmp_path, matmul.Size(side=64, repeats=1)))
-  assert [figure.name.split()[0] for figure in figures] == ['float32', 'bfloat16']
-  assert all(figure.value > 0 and figure.unit == 'TFLOP/s' for figure in figures)
+  assert "--gin_file: 'bench loss' measures no model of yours" in capsys.readouterr().err
+  assert main(['bench', 'loss', flags[1]]) == 2
+  assert "--gin.ModelConfig.layers: 'bench loss' measures no" in capsys.readouterr().err

@@ -1,9 +1,13 @@
+import dataclasses
+import importlib
 import json
 
 import pytest
 
 from codemix.benchmarks.figure import Figure
 from codemix.cli import main
+from codemix.commands.bench import BENCHMARKS, given_size
+from codemix.errors import UserError
 
 
 def test_every_figure_of_the_data_benchmark_is_measured(capsys, tmp_path):
@@ -22,7 +26,14 @@ def test_every_figure_of_the_data_benchmark_is_measured(capsys, tmp_path):
   [
     (['dat'], "there is no benchmark 'dat'.*Did you mean 'data'"),
     (['data', '--size=batchs=3'], "--size=batchs=3: write NAME=NUMBER.*Did you mean 'batches'"),
-    (['data', '--size=batches=-3'], 'write NAME=NUMBER'),
+    (['data', '--size=batches=-3'], '--size=batches=-3: write NAME=NUMBER'),
+    (['data', '--size=batches=_5'], '--size=batches=_5: write NAME=NUMBER'),
+    (['data', '--size=batches=1__0'], '--size=batches=1__0: write NAME=NUMBER'),
+    (['data', '--size=batches=²'], '--size=batches=²: write NAME=NUMBER'),
+    (['data', '--size=batches='], '--size=batches=: write NAME=NUMBER'),
+    (['data', '--size=batches'], '--size=batches: write NAME=NUMBER'),
+    (['data', '--size=tokens=1'], '--size=tokens=1: write 1_000_000 or more'),
+    (['attention', '--size=kv_heads=3'], '--size=kv_heads=3: it must divide heads = 4'),
     (['data', '--folder=/no/such/folder'], 'is no folder'),
   ],
 )
@@ -32,6 +43,21 @@ def test_a_mistake_is_one_line_and_exit_code_two(capsys, words, message):
   assert main(['bench', *words]) == 2
   said = capsys.readouterr().err.strip().splitlines()
   assert len(said) == 1 and re.search(message, said[0])
+
+
+# Where 0 has a meaning of its own.
+ZEROS = {'loop': {'warm_up', 'step_cores'}, 'loss': {'chunk'}, 'matmul': {'side'}}
+
+
+@pytest.mark.parametrize('benchmark', BENCHMARKS)
+def test_zero_is_taken_where_it_has_a_meaning_and_refused_elsewhere(benchmark):
+  form = importlib.import_module(f'codemix.benchmarks.{benchmark}').Size
+  for field in dataclasses.fields(form):
+    if field.name in ZEROS.get(benchmark, ()):
+      assert getattr(given_size(form, [f'{field.name}=0']), field.name) == 0
+    else:
+      with pytest.raises(UserError, match=f'--size={field.name}=0: write 1 or more'):
+        given_size(form, [f'{field.name}=0'])
 
 
 def test_a_goal_is_reached_from_its_own_side():

@@ -231,9 +231,11 @@ def test_a_read_only_folder_is_named(place, capfd, mount):
   assert str(folder) in said and 'the file system is read-only' in said
 
 
-def test_a_disk_that_fills_up_during_a_save_leaves_the_last_good_checkpoint(place, capfd, mount):
+@pytest.mark.parametrize('tensorboard', [False, True], ids=['plain', 'tensorboard'])
+def test_a_disk_that_fills_up_during_a_save_leaves_the_last_good_checkpoint(place, capfd, mount, tensorboard):
   folder = mount('filling', 'size=40m')
   flags = (f"--gin.Runtime.output='{folder}'", '--gin.Runtime.save_every=1', '--gin.Recipe.seed=2')
+  flags += (f'--gin.Runtime.tensorboard={tensorboard}',)
   from codemix.checkpoints import Checkpoints
 
   save, saves = Checkpoints.save, []
@@ -242,7 +244,7 @@ def test_a_disk_that_fills_up_during_a_save_leaves_the_last_good_checkpoint(plac
     self.wait()
     saves.append(step)
     if step == 2:  # no room is left from here on
-      (folder / 'ballast').write_bytes(bytes(_free(folder)))
+      _fill(folder)
     save(self, step, state, position)
 
   with pytest.MonkeyPatch.context() as patch:
@@ -257,9 +259,27 @@ def test_a_disk_that_fills_up_during_a_save_leaves_the_last_good_checkpoint(plac
   assert (first / 'done.json').exists()
 
 
-def _free(folder: Path) -> int:
+def test_a_disk_that_is_full_when_the_metrics_are_closed_is_named(place, capfd, mount):
+  from codemix.training.stage_log import StageLog
+
+  folder = mount('filling', 'size=40m')
+  flags = (f"--gin.Runtime.output='{folder}'", '--gin.Recipe.seed=2', '--gin.Runtime.tensorboard=True')
+  close = StageLog.close
+
+  def closing(self):
+    _fill(folder)
+    close(self)
+
+  with pytest.MonkeyPatch.context() as patch:
+    patch.setattr(StageLog, 'close', closing)
+    said = refused(capfd, place, 'train', *flags)
+  assert 'the disk is full' in said and 'tensorboard' in said
+
+
+def _fill(folder: Path) -> None:
   found = os.statvfs(folder)
-  return found.f_bavail * found.f_frsize
+  with open(folder / 'ballast', 'ab') as ballast:
+    ballast.write(bytes(found.f_bavail * found.f_frsize))
 
 
 def test_a_rate_that_blows_up_ends_with_exit_code_3_and_saves_nothing_non_finite(place, capfd):

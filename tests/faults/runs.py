@@ -17,6 +17,7 @@ from codemix.identity import canonical
 from codemix.parallel.mesh import MeshConfig, make_mesh
 from codemix.studies.finished import open_stage
 from codemix.training.optimizer import Optimizer
+from codemix.training.placement import Placement
 from codemix.training.train_state import TrainState, abstract_state
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -73,7 +74,7 @@ def final_state(folder: Path) -> TrainState:
   """The state that a finished stage ended in, on one device."""
   stage = open_stage(folder)
   mesh = make_mesh(MeshConfig(data=1), jax.devices()[:1])
-  target = abstract_state(stage.model, Optimizer(**stage.identity['optimizer']), mesh)
+  target = abstract_state(stage.model, Optimizer(**stage.identity['optimizer']), Placement(mesh))
   with contextlib.closing(Checkpoints(folder / 'checkpoints')) as checkpoints:
     checkpoints.require(stage.done['step'], stage.done['checkpoint'])
     return checkpoints.restore_state(stage.done['step'], target)

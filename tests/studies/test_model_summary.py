@@ -14,6 +14,7 @@ from codemix.parallel.mesh import MeshConfig, make_mesh
 from codemix.studies import formatting
 from codemix.studies.model_summary import describe_model, show_model
 from codemix.training.optimizer import Optimizer
+from codemix.training.placement import Placement
 from codemix.training.train_state import init_state
 
 MODEL = ModelConfig(
@@ -30,8 +31,8 @@ def bytes_on(device, tree) -> int:
 @pytest.mark.parametrize('optimizer', [Optimizer(), Optimizer(moments_dtype='bfloat16'), Optimizer('lion')])
 def test_the_bytes_are_those_of_the_state(axes, optimizer):
   mesh = make_mesh(MeshConfig(**axes))
-  said = describe_model(MODEL, optimizer, 32, mesh)
-  state = init_state(MODEL, optimizer, 0, mesh)
+  said = describe_model(MODEL, optimizer, 32, Placement(mesh))
+  state = init_state(MODEL, optimizer, 0, Placement(mesh))
   total = lambda tree: sum(leaf.nbytes for leaf in jax.tree.leaves(tree))
   assert said['bytes']['weights'] == total(state.params) == 4 * MODEL.parameter_count()['total']
   assert said['bytes']['moments'] == total(state.opt_state)
@@ -43,7 +44,7 @@ def test_the_bytes_are_those_of_the_state(axes, optimizer):
 
 def shown(model: ModelConfig, **axes: int) -> str:
   console = Console(record=True, width=120, file=io.StringIO())
-  show_model(describe_model(model, Optimizer(), 32, make_mesh(MeshConfig(**axes))), console)
+  show_model(describe_model(model, Optimizer(), 32, Placement(make_mesh(MeshConfig(**axes)))), console)
   return console.export_text()
 
 

@@ -18,6 +18,7 @@ from codemix.parallel.host_memory import require_host_memory
 from codemix.parallel.mesh import AXES, MeshConfig, factorizations, make_mesh
 from codemix.parallel.sharding import BATCH_AXES, ShardingRules, batch_sharding
 from codemix.training.optimizer import Optimizer, make_optimizer
+from codemix.training.placement import Placement
 from codemix.training.train_state import TrainState, state_shardings
 from codemix.training.train_step import make_train_step
 from tests.in_process import one_device_mesh
@@ -69,9 +70,10 @@ def batches() -> list[dict]:
   return made
 
 
-def train(model: ModelConfig, mesh: Mesh, **options) -> Trained:
-  step = make_train_step(model, OPTIMIZER, mesh, BOS, **options)
-  state = initial(model, mesh, **{k: v for k, v in options.items() if k != 'microbatches'})
+def train(model: ModelConfig, mesh: Mesh, microbatches: int = 1, **how) -> Trained:
+  placement = Placement(mesh, **how)
+  step = make_train_step(model, OPTIMIZER, placement, BOS, microbatches)
+  state = initial(model, placement)
   losses, nll, gradients = [], [], None
   for batch in batches():
     state, metrics = step(state, jax.device_put(batch, batch_sharding(mesh)), np.float32(RATE))
@@ -82,11 +84,11 @@ def train(model: ModelConfig, mesh: Mesh, **options) -> Trained:
   return Trained(np.array(losses), np.array(nll), gradients, jax.tree.map(np.asarray, state.params))
 
 
-def initial(model: ModelConfig, mesh: Mesh, **options) -> TrainState:
+def initial(model: ModelConfig, placement: Placement) -> TrainState:
   params = random_params(model)
   state = TrainState(params, make_optimizer(OPTIMIZER).init(params))
   # Copies: what is donated would otherwise be gone for the next.
-  places = state_shardings(model, OPTIMIZER, mesh, **options)
+  places = state_shardings(model, OPTIMIZER, placement)
   return jax.device_put(jax.tree.map(np.array, state), places)
 
 
@@ -204,14 +206,14 @@ def test_fewer_keys_than_tensor_devices_are_kept_whole(kv_heads):
   model = dataclasses.replace(MODEL, kv_heads=kv_heads)
   mesh = made(MeshConfig(data=1, sequence=2, tensor=4))
   with pytest.raises(UserError, match=f"kv_heads' of size {kv_heads} .* set ShardingRules.kv_heads to None"):
-    state_shardings(model, OPTIMIZER, mesh)
+    state_shardings(model, OPTIMIZER, Placement(mesh))
   assert_same(train(model, mesh, rules=ShardingRules(kv_heads=None)), alone(model))
 
 
 def test_moments_can_rest_in_the_hosts_memory():
   mesh = made(MeshConfig(data=2, fsdp=2))
   require_host_memory(mesh)
-  state = initial(MODEL, mesh, offload_optimizer=True)
+  state = initial(MODEL, Placement(mesh, offload_optimizer=True))
   moments = [leaf for leaf in jax.tree.leaves(state.opt_state) if leaf.ndim]
   assert {leaf.sharding.memory_kind for leaf in moments} == {'pinned_host'}
   assert_same(train(MODEL, mesh, offload_optimizer=True), alone(MODEL))

@@ -10,6 +10,7 @@ from codemix.models.config import ModelConfig
 from codemix.parallel.mesh import MeshConfig, make_mesh
 from codemix.training import train_state
 from codemix.training.optimizer import Optimizer
+from codemix.training.placement import Placement
 
 MODEL = ModelConfig(vocab_size=64, layers=3, width=32, ffn_width=48, heads=4, head_dim=8, dtype='float32')
 
@@ -22,5 +23,5 @@ def compiled(level: int) -> dict:
 
 @pytest.mark.parametrize('axes', [{'data': 8}, {'fsdp': 4, 'tensor': 2}])
 def test_what_is_compiled_quickly_has_the_numbers_of_what_is_optimized_most(axes):
-  state = train_state.init_state(MODEL, Optimizer(), 7, make_mesh(MeshConfig(**axes)))
+  state = train_state.init_state(MODEL, Optimizer(), 7, Placement(make_mesh(MeshConfig(**axes))))
   jax.tree.map(np.testing.assert_array_equal, state.params, compiled(level=3))

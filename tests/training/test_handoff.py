@@ -10,6 +10,7 @@ import pytest
 
 from codemix.errors import UserError
 from codemix.training.optimizer import Optimizer
+from codemix.training.placement import Placement
 from codemix.training.stage import Handoff
 from codemix.training.train_state import TrainState, hand_off, init_state
 from tests.in_process import one_device_mesh
@@ -18,7 +19,7 @@ from tests.tiny_study import MODEL
 
 @pytest.fixture(scope='module')
 def fresh() -> TrainState:
-  return init_state(MODEL, Optimizer(), 0, one_device_mesh())
+  return init_state(MODEL, Optimizer(), 0, Placement(one_device_mesh()))
 
 
 @pytest.fixture(scope='module')

@@ -13,6 +13,7 @@ from codemix.errors import UserError
 from codemix.models.config import CHOICES, ModelConfig
 from codemix.parallel import host_memory
 from codemix.training.optimizer import Optimizer
+from codemix.training.placement import Placement
 from codemix.training.train_state import abstract_state, init_state, require_finite, state_bytes
 from codemix.training.train_step import make_train_step
 from tests.in_process import one_device_mesh
@@ -29,8 +30,8 @@ def batch() -> dict:
 
 def compiled(model: ModelConfig = MODEL, **options):
   mesh = one_device_mesh()
-  step = make_train_step(model, Optimizer(), mesh, 1, **options)
-  return step.lower(abstract_state(model, Optimizer(), mesh), batch(), jnp.float32(0)).compile()
+  step = make_train_step(model, Optimizer(), Placement(mesh), 1, **options)
+  return step.lower(abstract_state(model, Optimizer(), Placement(mesh)), batch(), jnp.float32(0)).compile()
 
 
 def temporaries(model: ModelConfig = MODEL, **options) -> int:
@@ -49,10 +50,10 @@ def test_portions_of_a_batch_need_less_memory_than_the_whole():
 
 
 def test_a_step_writes_the_new_state_where_the_old_one_was():
-  state = init_state(MODEL, Optimizer(), 0, one_device_mesh())
+  state = init_state(MODEL, Optimizer(), 0, Placement(one_device_mesh()))
   analysis = compiled().memory_analysis()
   assert analysis.alias_size_in_bytes >= state_bytes(MODEL, Optimizer())
-  step = make_train_step(MODEL, Optimizer(), one_device_mesh(), 1)
+  step = make_train_step(MODEL, Optimizer(), Placement(one_device_mesh()), 1)
   new, _ = step(state, batch(), np.float32(1e-3))
   assert all(leaf.is_deleted() for leaf in jax.tree.leaves(state))
   assert not any(leaf.is_deleted() for leaf in jax.tree.leaves(new))
@@ -67,13 +68,14 @@ def test_moments_in_bfloat16_take_half_the_memory():
 
 def test_a_state_with_moments_in_the_hosts_memory_is_the_same_state():
   mesh = one_device_mesh()
-  there = init_state(MODEL, Optimizer(), 0, mesh, offload_optimizer=True)
-  here = init_state(MODEL, Optimizer(), 0, mesh)
+  offloaded = Placement(mesh, offload_optimizer=True)
+  there = init_state(MODEL, Optimizer(), 0, offloaded)
+  here = init_state(MODEL, Optimizer(), 0, Placement(mesh))
   jax.tree.map(np.testing.assert_array_equal, there, here)
   require_finite(there, 'here')
   kinds = {leaf.sharding.memory_kind for leaf in jax.tree.leaves(there.params)}
   assert host_memory.PINNED not in kinds
-  step = make_train_step(MODEL, Optimizer(), mesh, 1, offload_optimizer=True)
+  step = make_train_step(MODEL, Optimizer(), offloaded, 1)
   new, _ = step(there, batch(), np.float32(1e-3))
   assert all(leaf.is_deleted() for leaf in jax.tree.leaves(there) if leaf.ndim)
   assert {leaf.sharding.memory_kind for leaf in jax.tree.leaves(new.opt_state) if leaf.ndim} == {host_memory.PINNED}

@@ -15,6 +15,7 @@ from codemix.checkpoints import Checkpoints
 from codemix.errors import NonFiniteError, UserError
 from codemix.files import read_json, write_json
 from codemix.training import loop
+from codemix.training.placement import Placement
 from codemix.training.train_state import abstract_state
 from tests import tiny_study
 from tests.faults.runs import assert_same, result_of
@@ -158,7 +159,7 @@ def test_a_run_that_is_not_finite_stops_with_its_step_and_nothing_of_it_is_saved
   assert '\n' not in str(stopped.value)
   assert not list(tmp_path.glob('stages/*/done.json'))
   recipe = absurd.recipes['only']
-  target = abstract_state(recipe.model, recipe.optimizer, one_device_mesh())
+  target = abstract_state(recipe.model, recipe.optimizer, Placement(one_device_mesh()))
   with contextlib.closing(Checkpoints(checkpoints(tmp_path))) as kept:
     if (step := kept.newest('stop', pytest.fail)) is not None:
       assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(kept.restore_state(step, target)))

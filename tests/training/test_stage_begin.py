@@ -14,6 +14,7 @@ import codemix
 from codemix.parallel.mesh import make_mesh
 from codemix.training import loop
 from codemix.training.optimizer import Optimizer
+from codemix.training.placement import Placement
 from codemix.training.train_state import TrainState, init_state
 from tests import tiny_study
 from tests.faults.runs import final_state
@@ -83,7 +84,7 @@ def assert_equal(found, expected) -> None:
 @pytest.mark.parametrize('name', HANDOFFS)
 def test_a_stage_begins_with_what_its_hand_off_names_and_fresh_values_for_the_rest(name, begun):
   ran, handoff = begun(name), HANDOFFS[name]
-  fresh = init_state(tiny_study.MODEL, Optimizer(), 0, one_device_mesh())
+  fresh = init_state(tiny_study.MODEL, Optimizer(), 0, Placement(one_device_mesh()))
   of = {KEPT: ran.before, RESET: fresh}
   assert_equal(ran.state.params, of[handoff.weights].params)
   assert_equal(ran.state.opt_state[:-1], of[handoff.optimizer].opt_state[:-1])
@@ -112,7 +113,7 @@ def test_one_step_names_metrics_rates_and_checkpoints(name, first_step, begun):
 
 
 def test_a_fresh_state_depends_on_the_seed_and_not_on_the_mesh():
-  init = lambda seed, mesh: init_state(tiny_study.MODEL, Optimizer(), seed, mesh)
+  init = lambda seed, mesh: init_state(tiny_study.MODEL, Optimizer(), seed, Placement(mesh))
   alone = init(0, one_device_mesh())
   assert_equal(init(0, make_mesh(codemix.MeshConfig(data=2, fsdp=4))), alone)
   assert not np.array_equal(init(1, one_device_mesh()).params['embedding'], alone.params['embedding'])

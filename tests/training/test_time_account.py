@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import json
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 from types import SimpleNamespace
@@ -16,6 +19,8 @@ from hypothesis import strategies as st
 
 import codemix
 from codemix.commands import inspect
+from codemix.errors import UserError
+from codemix.studies import runner
 from codemix.training import loop, time_account
 from codemix.training.time_account import LOST, PARTS, TimeAccount, add_up, read_times, total
 from tests import tiny_study
@@ -60,7 +65,7 @@ def test_the_parts_and_what_is_lost_add_up_to_all_that_was_spent(lines):
   assert times.total == pytest.approx(spent)
   assert all(seconds >= -1e-9 for seconds in times.seconds.values())
   assert 0 <= times.goodput <= 1 + 1e-9
-  assert times.processes == sum('from' in line for line in lines)
+  assert times.resumed == sum('from' in line for line in lines) - 1
 
 
 @given(histories())
@@ -97,7 +102,7 @@ def test_steps_after_the_one_from_which_a_process_goes_on_are_lost_and_no_others
     'step': 8.0, 'compile': 2.0, 'data': 0.5, 'save': 0.0, 'evaluation': 0.0, 'idle': 2.0, LOST: 3.25
   }  # fmt: skip
   assert times.goodput == 8.0 / 15.75
-  assert 'in 2 processes' in str(times)
+  assert ', went on once: ' in str(times)
   assert 'lost 20.6%' in str(times)
 
 
@@ -174,6 +179,89 @@ def test_a_line_that_was_cut_off_harms_neither_the_sum_nor_the_next_line(tmp_pat
   assert json.loads(second)['seconds'].keys() == {'idle'}
 
 
+@pytest.fixture
+def disk(monkeypatch) -> SimpleNamespace:
+  """On which an account writes: it can be `full`, and calls `at_write()` before each line."""
+  disk = SimpleNamespace(full=False, at_write=lambda: None)
+
+  def open_on_disk(path, *arguments, **settings):
+    disk.at_write()
+    return open('/dev/full' if disk.full else path, *arguments, **settings)
+
+  monkeypatch.setattr(time_account, 'open', open_on_disk, raising=False)
+  return disk
+
+
+def test_time_that_a_full_disk_did_not_take_is_in_the_next_line(clock, disk, tmp_path):
+  disk.full = True
+  with TimeAccount(tmp_path, 'step') as account:
+    account.goes_on_from(3)
+    clock.now += 2
+    account.reached(4)
+    with pytest.raises(UserError, match=r'time\.jsonl: the disk is full'):
+      account.write()
+    disk.full = False
+    clock.now += 1
+  [line] = map(json.loads, (tmp_path / 'time.jsonl').read_text().splitlines())
+  assert line == {'from': 3, 'step': 4, 'seconds': {'step': 3.0}}
+
+
+def test_half_a_line_that_a_full_disk_took_is_gone_before_the_next(clock, disk, tmp_path):
+  path = tmp_path / 'time.jsonl'
+
+  def fill_up():
+    path.write_text(path.read_text() + '{"seco')
+    raise OSError(errno.ENOSPC, 'full')
+
+  with TimeAccount(tmp_path, 'step') as account:
+    account.write()
+    disk.at_write = fill_up
+    with pytest.raises(UserError):
+      account.write()
+    disk.at_write = lambda: None
+    clock.now += 1
+  assert [json.loads(line)['seconds'] for line in path.read_text().splitlines()] == [{'step': 0.0}, {'step': 1.0}]
+
+
+@pytest.mark.parametrize('error', [UserError('4 MiB are needed'), KeyError('a bug'), KeyboardInterrupt()], ids=repr)
+def test_a_line_that_cannot_be_written_hides_no_error_that_is_under_way(disk, tmp_path, error):
+  disk.full = True
+  with pytest.raises(type(error)) as raised, TimeAccount(tmp_path, 'step') as account:
+    with contextlib.suppress(UserError):
+      account.write()
+    raise error
+  assert raised.value is error
+
+
+def test_a_line_at_the_end_that_finds_no_room_is_a_mistake_the_user_can_mend(disk, tmp_path):
+  disk.full = True
+  with pytest.raises(UserError, match='the disk is full'), TimeAccount(tmp_path, 'step'):
+    pass
+
+
+def test_a_beginning_told_while_a_line_is_written_is_in_the_next_line(disk, tmp_path):
+  with TimeAccount(tmp_path, 'step') as account:
+    disk.at_write = lambda: account.goes_on_from(4)
+    account.write()
+    disk.at_write = lambda: None
+  first, second = map(json.loads, (tmp_path / 'time.jsonl').read_text().splitlines())
+  assert 'from' not in first
+  assert second['from'] == 4
+
+
+def test_an_account_that_is_not_entered_starts_no_thread(tmp_path, monkeypatch):
+  monkeypatch.setattr(time_account, 'EVERY_S', 0.01)
+  TimeAccount(tmp_path, 'idle')
+  assert 'time account' not in {thread.name for thread in threading.enumerate()}
+
+
+def test_a_run_that_is_refused_touches_nothing(tmp_path):
+  (tmp_path / 'time.jsonl').write_text('{"half')
+  with pytest.raises(UserError), TimeAccount(tmp_path / 'stage', 'idle'), TimeAccount(tmp_path, 'idle'):
+    raise UserError
+  assert [(path.name, path.read_text()) for path in tmp_path.iterdir()] == [('time.jsonl', '{"half')]
+
+
 KILLED = """
 import os, pathlib, signal, sys, time
 from codemix.training import time_account
@@ -197,7 +285,16 @@ def test_several_stages_add_up():
   one = add_up([{'from': 0, 'step': 1, 'seconds': {'step': 1.0}}])
   two = add_up([{'from': 0, 'step': 1, 'seconds': {'step': 2.0, 'save': 1.0}}])
   both = total([one, two])
-  assert (both.seconds['step'], both.total, both.processes) == (3.0, 4.0, 2)
+  assert (both.seconds['step'], both.total) == (3.0, 4.0)
+
+
+def test_how_often_stages_went_on_adds_up_and_a_stage_that_never_stopped_adds_nothing():
+  once = add_up([{'from': 0, 'step': 1, 'seconds': {'step': 1.0}}])
+  twice = add_up([{'from': step, 'step': step, 'seconds': {'step': 1.0}} for step in (0, 1, 2)])
+  never_began = add_up([{'seconds': {'idle': 1.0}}])
+  assert total([once, once, once, never_began]).resumed == 0
+  assert 'went on' not in str(total([once, once, once, never_began]))
+  assert ', went on 2 times: ' in str(total([once, twice]))
 
 
 def study() -> codemix.Study:
@@ -242,7 +339,7 @@ def test_a_resumed_stage_keeps_what_earlier_processes_took_and_tells_what_was_lo
   assert (folder / 'time.jsonl').read_text().startswith(before)
   first = add_up(map(json.loads, before.splitlines()))
   times = read_times(folder)
-  assert times.processes == 2
+  assert times.resumed == 1
   assert first.seconds[LOST] == 0
   assert times.seconds[LOST] >= 0.1  # steps 5 and 6 were trained twice
   assert times.seconds['step'] >= 0.4  # eight that count
@@ -272,3 +369,34 @@ def test_inspect_shows_the_account_of_each_stage(interrupted, tmp_path, capsys):
   assert sum(shown['seconds'].values()) * shown['goodput'] == pytest.approx(shown['seconds']['step'])
   assert times(tmp_path) == []
   assert 'no stage of this study was begun' in capsys.readouterr().out
+
+
+def test_an_evaluation_that_was_left_out_is_counted_once(tmp_path, monkeypatch):
+  from tests.in_process import use_one_device
+
+  data = tiny_study.prepare(tmp_path / 'data', bytes_each=6_000)
+  stages = [tiny_study.stage(name, {'text': share, 'code': 1 - share}, 4) for name, share in (('one', 0.5), ('two', 0.25))]
+  two_stages = codemix.Study(name='account', recipes={'only': tiny_study.recipe(*stages)}, validation=('text',))
+  use_one_device(monkeypatch)
+  with pytest.MonkeyPatch.context() as patch, pytest.raises(Interrupted):
+    patch.setattr(runner, 'evaluate_stage', interrupt_at_once)
+    codemix.run_study(two_stages, data, tiny_study.runtime(tmp_path / 'run'))
+
+  jumped, score = [], runner.score_documents
+  clock = SimpleNamespace(monotonic=lambda: time.monotonic() + 1000 * len(jumped))
+
+  def score_slowly(*arguments, **settings):
+    jumped.append(1)
+    return score(*arguments, **settings)
+
+  monkeypatch.setattr(runner, 'score_documents', score_slowly)
+  monkeypatch.setattr(runner, 'time', clock)
+  monkeypatch.setattr(time_account, 'time', clock)
+  codemix.run_study(two_stages, data, tiny_study.runtime(tmp_path / 'run'))
+  seconds = total(map(read_times, (tmp_path / 'run').glob('stages/*'))).seconds
+  assert seconds['evaluation'] >= 2000
+  assert seconds['idle'] < 1000
+
+
+def interrupt_at_once(*_):
+  raise Interrupted
