@@ -136,6 +136,10 @@ def _quiet() -> None:
   import logging
   import warnings
 
+  from codemix.parallel.libtpu import may_have_tpus, tell_of_no_tpu
+
+  if not may_have_tpus():
+    tell_of_no_tpu()
   logging.getLogger().setLevel(logging.CRITICAL)
   logging.getLogger('absl').setLevel(logging.CRITICAL)
   logging.getLogger('jax').setLevel(logging.ERROR)

@@ -24,7 +24,9 @@ from jax.sharding import Mesh
 from codemix.benchmarks.figure import Figure
 from codemix.benchmarks.random_store import prepare_random
 from codemix.benchmarks.sizes import require_counts
-from codemix.benchmarks.timing import one_device_mesh
+from codemix.benchmarks.step import Size as StepSize
+from codemix.benchmarks.step import TrainSteps, random_batch
+from codemix.benchmarks.timing import medians, one_device_mesh
 from codemix.data import loader
 from codemix.data.ledger import StageRows
 from codemix.data.settings import Data
@@ -39,6 +41,8 @@ from codemix.training.schedules import Constant
 from codemix.training.stage import Stage
 
 SOURCES = {'text': 0.75, 'code': 0.25}
+STEP_S = 0.02  # what a step should take: the goals are those of such steps
+MOST_ROWS = 512
 
 
 @dataclasses.dataclass(frozen=True)
@@ -46,8 +50,9 @@ class Size:
   """How much is measured.
 
   Attributes:
-    rows, length: of a batch.
-    layers, width, vocabulary: of the decoder; a step should take about 20 ms.
+    rows: of a batch; 0: as many as make a step take some 20 ms here.
+    length: tokens of a row.
+    layers, width, vocabulary: of the decoder.
     steps: of each turn of the bare step and of the loop.
     warm_up: steps before those.
     turns: of both; the median of what neighbours come to is said.
@@ -57,7 +62,7 @@ class Size:
       accelerator; 0: both share all of them.
   """
 
-  rows: int = 2
+  rows: int = 0
   length: int = 128
   layers: int = 4
   width: int = 96
@@ -70,7 +75,7 @@ class Size:
   step_cores: int = 0
 
   def __post_init__(self) -> None:
-    require_counts(self, may_be_zero=('warm_up', 'step_cores'))
+    require_counts(self, may_be_zero=('rows', 'warm_up', 'step_cores'))
 
 
 def measure(folder: Path, size: Size) -> Iterator[Figure]:
@@ -80,15 +85,36 @@ def measure(folder: Path, size: Size) -> Iterator[Figure]:
     folder: an empty one, for some checkpoints.
   """
   with _step_apart(size.step_cores):
-    yield from _measure(folder, size)
+    mesh = one_device_mesh()
+    rows = size.rows or _fitting_rows(size, mesh)
+    yield Figure('a batch', rows, 'rows')
+    yield from _measure(folder, dataclasses.replace(size, rows=rows), mesh)
 
 
-def _measure(folder: Path, size: Size) -> Iterator[Figure]:
+def _fitting_rows(size: Size, mesh: Mesh) -> int:
+  """As many as make a step take about `STEP_S`, found by trying."""
+  rows = 4
+  for _ in range(4):
+    longer = STEP_S / _step_seconds(size, rows, mesh)
+    rows, before = round(min(max(rows * longer, 1), MOST_ROWS)), rows
+    if rows == before:
+      break
+  return rows
+
+
+def _step_seconds(size: Size, rows: int, mesh: Mesh, steps: int = 20) -> float:
+  """Of a step among others, with nothing else under way."""
+  model = _model(size)
+  step = TrainSteps(model, mesh, random_batch(StepSize(rows, size.length), model.vocab_size))
+  several = lambda: [step() for _ in range(steps)][-1]
+  return medians({rows: several}, repeats=5)[rows] / steps
+
+
+def _measure(folder: Path, size: Size, mesh: Mesh) -> Iterator[Figure]:
   data = Data(directory=str(folder / 'data'), tokenizer='bytes')
   longest = max(size.warm_up + size.steps, size.interval * (size.saves + 1))
   for name, share in SOURCES.items():
     prepare_random(data, name, 'train', int(share * longest * size.rows * size.length))
-  mesh = one_device_mesh()
   yield from _loop(_plan(data, size, size.warm_up + size.steps), mesh, folder, size)
   yield from _save(_plan(data, size, size.interval * (size.saves + 1)), mesh, folder, size)
 
@@ -151,9 +177,8 @@ def _save(plan: StudyPlan, mesh: Mesh, folder: Path, size: Size) -> Iterator[Fig
   )
 
 
-def _plan(data: Data, size: Size, steps: int) -> StudyPlan:
-  """A study of one stage."""
-  model = ModelConfig(
+def _model(size: Size) -> ModelConfig:
+  return ModelConfig(
     vocab_size=size.vocabulary,
     layers=size.layers,
     width=size.width,
@@ -162,8 +187,12 @@ def _plan(data: Data, size: Size, steps: int) -> StudyPlan:
     head_dim=32,
     dtype='float32',
   )
+
+
+def _plan(data: Data, size: Size, steps: int) -> StudyPlan:
+  """A study of one stage."""
   stage = Stage('bench', steps * size.rows * size.length, SOURCES, size.rows, Constant(1e-3))
-  recipe = Recipe(stages=(stage,), model=model, length=size.length)
+  recipe = Recipe(stages=(stage,), model=_model(size), length=size.length)
   return plan_study(Study(name='bench', recipes={'bench': recipe}), data)
 
 

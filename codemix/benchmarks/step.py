@@ -63,9 +63,9 @@ def measure(folder: Path, size: Size, model: ModelConfig = MODEL) -> Iterator[Fi
   """Yields the figures of the step, of the plain one where it fits, and of both; `folder` is not used."""
   del folder
   mesh = one_device_mesh()
-  batch = jax.device_put(_batch(size, model.vocab_size), batch_sharding(mesh))
+  batch = jax.device_put(random_batch(size, model.vocab_size), batch_sharding(mesh))
   goals = model == MODEL and jax.default_backend() == 'cpu'
-  runs = {'codemix': _Ours(model, mesh, batch)}
+  runs = {'codemix': TrainSteps(model, mesh, batch)}
   if _plain_bytes(size, model) <= PLAIN_BYTES:
     runs['plain'] = _Plain(model, mesh, batch)
   multiply, multiply_flops = square_products(jnp.dtype(model.dtype), default_side())
@@ -93,8 +93,8 @@ def _plain_bytes(size: Size, model: ModelConfig) -> int:
   return 4 * size.rows * size.length * max(model.vocab_size, scores)
 
 
-class _Ours:
-  """The train step, with its state."""
+class TrainSteps:
+  """The compiled train step, and the state that each call of it brings one step further."""
 
   def __init__(self, model: ModelConfig, mesh: Mesh, batch: dict[str, jax.Array]):
     optimizer = Optimizer()
@@ -128,7 +128,8 @@ class _Plain:
     return self.params
 
 
-def _batch(size: Size, vocabulary: int) -> dict[str, np.ndarray]:
+def random_batch(size: Size, vocabulary: int) -> dict[str, np.ndarray]:
+  """Rows of random tokens, each of so many documents of one length."""
   B, L = size.rows, size.length
   ids = np.random.default_rng(0).integers(0, vocabulary, (B, L + 1), np.int32)
   document = np.arange(L) * size.documents // L

@@ -6,7 +6,7 @@ of its state is kept, since starting at any step is the same as having come to i
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 
 import grain
 import jax
@@ -16,6 +16,9 @@ from jax.sharding import NamedSharding
 from codemix.data.ledger import StageRows
 from codemix.data.rows import Batch, stack_rows
 from codemix.data.stream import StreamedRows
+
+# Read at a time: of batches of a few rows, several. Finding rows costs more by the call than by the row.
+ROWS_TOGETHER = 64
 
 
 def read_rows(rows: StageRows, positions: np.ndarray) -> Batch:
@@ -58,22 +61,31 @@ def batches(
     read = rows.batches(batch, steps, mine)
   else:
     read = _read_ahead(rows, batch, steps, mine, prefetch)
+  # Where in `mine` each device's rows begin, which lie together: looked up once, not for every array.
+  places = {begin: place for place, begin in enumerate(mine.tolist())}
   for local in read:
-    yield {key: _global(value, mine, batch, sharding) for key, value in local.items()}
+    yield {key: _global(value, places, batch, sharding) for key, value in local.items()}
 
 
-def _read_ahead(rows: StageRows, batch: int, steps: range, mine: np.ndarray, prefetch: int) -> Iterable[Batch]:
-  dataset = grain.MapDataset.range(steps.start, steps.stop).map(
-    lambda step: read_rows(rows, step * batch + mine)
-  )
-  options = grain.ReadOptions(num_threads=2, prefetch_buffer_size=max(prefetch, 1))
-  return dataset.to_iter_dataset(options)
+def _read_ahead(rows: StageRows, batch: int, steps: range, mine: np.ndarray, prefetch: int) -> Iterator[Batch]:
+  together = max(ROWS_TOGETHER // len(mine), 1)  # steps
+
+  def read(first: int) -> list[Batch]:
+    some = range(first, min(first + together, steps.stop))
+    positions = (np.asarray(some)[:, None] * batch + mine).reshape(-1)
+    found = read_rows(rows, positions)
+    parts = {key: value.reshape(len(some), len(mine), *value.shape[1:]) for key, value in found.items()}
+    return [dict(zip(parts, values, strict=True)) for values in zip(*parts.values(), strict=True)]
+
+  dataset = grain.MapDataset.range(steps.start, steps.stop, together).map(read)
+  options = grain.ReadOptions(num_threads=2, prefetch_buffer_size=max(-(-prefetch // together), 1))
+  for some in dataset.to_iter_dataset(options):
+    yield from some
 
 
-def _global(local: np.ndarray, mine: np.ndarray, batch: int, sharding: NamedSharding) -> jax.Array:
+def _global(local: np.ndarray, places: dict[int, int], batch: int, sharding: NamedSharding) -> jax.Array:
   def shard(index: tuple[slice, ...]) -> np.ndarray:
     begin, end, _ = index[0].indices(batch)
-    first = int(np.searchsorted(mine, begin))  # what a device holds lies together
-    return local[first : first + end - begin]
+    return local[places[begin] : places[begin] + end - begin]
 
   return jax.make_array_from_callback((batch, *local.shape[1:]), sharding, shard)

@@ -16,6 +16,7 @@ import re
 import jax
 
 from codemix.errors import UserError, nearest
+from codemix.parallel.libtpu import tell_of_no_tpu
 
 # Slices that can be booked: cloud.google.com/tpu/docs/v5e and /v6e, section "Configurations".
 _FLAT = ((1, 1), (2, 2), (2, 4), (4, 4), (4, 8), (8, 8), (8, 16), (16, 16))
@@ -25,17 +26,6 @@ _CUBOID = ((2, 2, 1), (2, 2, 2), (2, 2, 4), (2, 4, 4), (4, 4, 4), (4, 4, 8), (4,
 SHAPES = {'v4': _CUBOID, 'v5e': _FLAT, 'v5p': _CUBOID, 'v6e': _FLAT}
 MOST_CHIPS = {'v4': 4096, 'v5p': 6144}  # of one slice
 MOST_CPUS = 512
-
-# What libtpu asks the machine it is on, and warns about where that is no TPU host; nothing of it
-# bears on a compilation for another machine.
-_NO_TPU_HERE = {
-  'TPU_SKIP_MDS_QUERY': '1',
-  'TPU_ACCELERATOR_TYPE': 'v5litepod-1',
-  'TPU_WORKER_HOSTNAMES': 'localhost',
-  'TPU_WORKER_ID': '0',
-  'TPU_LOG_DIR': 'disabled',
-  'ALLOW_MULTIPLE_LIBTPU_LOAD': '1',
-}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -120,8 +110,8 @@ def require_compiler(topology: Topology) -> None:
 
 def _tpu_devices(topology: Topology) -> list[jax.Device]:
   require_compiler(topology)
-  for name, value in _NO_TPU_HERE.items():
-    os.environ.setdefault(name, value)
+  tell_of_no_tpu()
+  os.environ.setdefault('ALLOW_MULTIPLE_LIBTPU_LOAD', '1')  # beside another process that compiles
   from jax.experimental import topologies
 
   settings: dict = {'num_slices': topology.slices} if topology.slices > 1 else {}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,6 +16,9 @@ from codemix.training import metrics
 from codemix.training.stage import StagePlan
 
 Realised = dict[str, dict[str, int]]  # source -> what the ledger counts
+
+# Lines that come faster are written several at a time, since short steps leave nothing of Python in the caches.
+WRITE_EVERY_S = 1.0
 
 
 class StageLog:
@@ -48,6 +52,8 @@ class StageLog:
     self._plan, self._names = plan, names
     self._peak_tflops, self._flops_per_token = peak_tflops, flops_per_token
     self._clock, self._starting = time.monotonic(), True
+    self._unwritten: list[tuple[metrics.Record, metrics.Record]] = []
+    self._written = -math.inf
     self._lines: tuple[metrics.JsonLines, ...] = ()
     self._board = None
     if folder is not None:
@@ -57,7 +63,7 @@ class StageLog:
       self._board = metrics.TensorBoard(folder / 'tensorboard', after) if tensorboard else None
 
   def write(self, index: int, values: dict[str, jax.Array]) -> tuple[int, float, float]:
-    """Waits for a step's metrics and writes them.
+    """Waits for a step's metrics and writes them, within `WRITE_EVERY_S`.
 
     Returns:
       (steps of the stage done, loss, tokens/s).
@@ -84,10 +90,9 @@ class StageLog:
       for key, count in counts.items():
         self.realised[name][key] += count
     timing = self._time(record['step'], tokens)
-    for file, line in zip(self._lines, (record, timing), strict=False):
-      file.append(line)
-    if self._board:
-      self._board.append({**record, **timing})
+    self._unwritten.append((record, timing))
+    if time.monotonic() - self._written > WRITE_EVERY_S:
+      self._write_lines()
     return index + 1, record['loss'], timing.get('tokens_per_second', 0.0)
 
   def _time(self, step: int, tokens: int) -> metrics.Record:
@@ -103,8 +108,18 @@ class StageLog:
       timing['mfu'] = flops / (self._peak_tflops * 1e12)
     return timing
 
+  def _write_lines(self) -> None:
+    unwritten, self._unwritten = self._unwritten, []
+    self._written = time.monotonic()
+    for file, records in zip(self._lines, zip(*unwritten, strict=True), strict=False):
+      file.append(*records)
+    if self._board:
+      for record, timing in unwritten:
+        self._board.append({**record, **timing})
+
   def flush(self) -> None:
     """Puts every line on disk."""
+    self._write_lines()
     for file in self._lines:
       file.flush()
 
@@ -117,7 +132,8 @@ class StageLog:
       self.close()
 
   def close(self) -> None:
-    """Closes every file, also where one before it cannot be closed."""
+    """Writes what is left and closes every file, also where one before it cannot be closed."""
     with contextlib.ExitStack() as files:
       for file in (*self._lines, *filter(None, [self._board])):
         files.callback(file.close)
+      self._write_lines()

@@ -5,6 +5,7 @@ import os
 import pytest
 
 from codemix.benchmarks import loop
+from codemix.benchmarks.timing import one_device_mesh
 from codemix.errors import UserError
 
 
@@ -13,11 +14,25 @@ def test_every_figure_of_the_loop_is_there_and_follows_from_the_others(tmp_path)
     rows=2, length=16, layers=1, width=32, vocabulary=300, steps=4, warm_up=2, turns=1, interval=4, saves=2
   )
   figures = {figure.name: figure for figure in loop.measure(tmp_path, size)}
-  alone, step, ratio, save, share = figures.values()
-  assert [figure.unit for figure in figures.values()] == ['ms', 'ms', 'x', 'ms', '%']
+  rows, alone, step, ratio, save, share = figures.values()
+  assert rows.value == 2
+  assert [figure.unit for figure in figures.values()] == ['rows', 'ms', 'ms', 'x', 'ms', '%']
   assert ratio.value == alone.value / step.value  # of one turn
   assert (ratio.goal, ratio.more_is_better) == (0.97, True)
   assert (share.goal, share.more_is_better) == (3, False)
+
+
+@pytest.mark.parametrize(
+  ('fixed', 'of_a_row', 'rows'), [(0.0, 0.002, 10), (0.001, 0.004, 5), (1.0, 1.0, 1), (0.0, 1e-9, loop.MOST_ROWS)]
+)
+def test_as_many_rows_are_taken_as_make_a_step_long_enough(fixed, of_a_row, rows, monkeypatch):
+  monkeypatch.setattr(loop, '_step_seconds', lambda size, rows, mesh: fixed + of_a_row * rows)
+  assert loop._fitting_rows(loop.Size(), None) == rows
+
+
+def test_the_time_of_a_step_is_that_of_one_among_several():
+  size = loop.Size(length=16, layers=1, width=32, vocabulary=300)
+  assert 0 < loop._step_seconds(size, 2, one_device_mesh(), steps=2) < 1
 
 
 def test_a_save_costs_what_its_half_of_the_interval_takes_beyond_the_quiet_half(tmp_path, monkeypatch):

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from codemix.errors import Preempted, UserError
+from codemix.training import stage_log as stage_log_module
 from codemix.training.metrics import JsonLines, TensorBoard
 from codemix.training.stage_log import StageLog
 
@@ -84,6 +85,31 @@ def test_files_that_cannot_be_closed_hide_no_error_that_is_under_way(tmp_path, m
 def test_files_that_cannot_be_closed_end_a_stage_that_went_well(tmp_path, monkeypatch):
   with pytest.raises(UserError, match='the disk is full'), stage_log(tmp_path):
     fill(monkeypatch)
+
+
+def test_the_first_line_is_written_at_once_and_later_ones_before_a_save_or_within_a_second(tmp_path, monkeypatch):
+  clock = SimpleNamespace(now=0.0)
+  monkeypatch.setattr(stage_log_module, 'time', SimpleNamespace(monotonic=lambda: clock.now))
+  written = lambda: [json.loads(line)['step'] for line in (tmp_path / 'metrics.jsonl').read_text().splitlines()]
+  with stage_log(tmp_path) as log:
+    clock.now += 0.1
+    log.write(0, values())
+    assert written() == [1]
+    clock.now += 0.1
+    log.write(1, values())
+    clock.now += 0.8
+    log.write(2, values())
+    assert written() == [1]
+    clock.now += 0.2
+    log.write(3, values())
+    assert written() == [1, 2, 3, 4]
+    clock.now += 0.1
+    log.write(4, values())
+    log.flush()
+    assert written() == [1, 2, 3, 4, 5]
+    clock.now += 0.1
+    log.write(5, values())
+  assert written() == [1, 2, 3, 4, 5, 6]
 
 
 def test_tokens_go_on_from_the_ledger_and_every_step_adds_to_both(tmp_path):
