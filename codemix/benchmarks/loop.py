@@ -76,6 +76,8 @@ class Size:
 
   def __post_init__(self) -> None:
     require_counts(self, may_be_zero=('rows', 'warm_up', 'step_cores'))
+    if self.interval < 2:
+      raise UserError(f'--size=interval={self.interval}: write 2 or more: half of it is free of saves.')
 
 
 def measure(folder: Path, size: Size) -> Iterator[Figure]:

@@ -11,7 +11,12 @@ import tempfile
 from pathlib import Path
 
 from codemix import config
-from codemix.commands.experiment import add_format_argument, add_gin_arguments, show_line
+from codemix.commands.experiment import (
+  add_format_argument,
+  add_gin_arguments,
+  parse_gin,
+  show_line,
+)
 from codemix.errors import UserError, nearest
 
 # Modules of codemix.benchmarks, each with Size and measure(folder, size); 'step' takes a model too.
@@ -54,8 +59,7 @@ def given_model(arguments: argparse.Namespace) -> dict[str, object]:
   if arguments.what != 'step':
     flag = '--gin_file' if arguments.gin_file else f'--gin.{arguments.gin_bindings[0].partition("=")[0]}'
     raise UserError(f"{flag}: 'bench {arguments.what}' measures no model of yours; 'bench step' does.")
-  search_paths = [path for path in arguments.gin_search_paths.split(',') if path]
-  config.parse(arguments.gin_file, arguments.gin_bindings, search_paths)
+  parse_gin(arguments)
   model = config.build('ModelConfig')
   config.check_used(arguments.gin_bindings)
   return {'model': model}

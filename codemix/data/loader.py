@@ -17,7 +17,7 @@ from codemix.data.ledger import StageRows
 from codemix.data.rows import Batch, stack_rows
 from codemix.data.stream import StreamedRows
 
-# Read at a time: of batches of a few rows, several. Finding rows costs more by the call than by the row.
+# Of batches of a few rows several are read at a time: finding rows costs more by the call than by the row.
 ROWS_TOGETHER = 64
 
 
@@ -54,7 +54,8 @@ def batches(
     batch: rows of a global batch.
     steps: the steps of the stage to give, such as range(17, 100) on resume.
     sharding: how the first axis lies over the devices.
-    prefetch: batches read ahead.
+    prefetch: batches read ahead; of batches of a few rows up to twice as many, since these are read
+      several at a time.
   """
   mine = local_positions(sharding, batch)
   if isinstance(rows, StreamedRows):
@@ -68,7 +69,9 @@ def batches(
 
 
 def _read_ahead(rows: StageRows, batch: int, steps: range, mine: np.ndarray, prefetch: int) -> Iterator[Batch]:
-  together = max(ROWS_TOGETHER // len(mine), 1)  # steps
+  # The rows of all processes are found, and this one's read; so it is the whole batch that has few.
+  together = max(min(ROWS_TOGETHER // batch, prefetch), 1)  # steps
+  buffered = max(-(-prefetch // together), 1)
 
   def read(first: int) -> list[Batch]:
     some = range(first, min(first + together, steps.stop))
@@ -78,7 +81,7 @@ def _read_ahead(rows: StageRows, batch: int, steps: range, mine: np.ndarray, pre
     return [dict(zip(parts, values, strict=True)) for values in zip(*parts.values(), strict=True)]
 
   dataset = grain.MapDataset.range(steps.start, steps.stop, together).map(read)
-  options = grain.ReadOptions(num_threads=2, prefetch_buffer_size=max(-(-prefetch // together), 1))
+  options = grain.ReadOptions(num_threads=min(2, buffered), prefetch_buffer_size=buffered)
   for some in dataset.to_iter_dataset(options):
     yield from some
 

@@ -8,6 +8,7 @@ when it goes, JAX ends whoever is still there, with a stack trace and an exit co
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import re
@@ -103,7 +104,8 @@ def leave(exit_code: int) -> NoReturn:
   sys.stdout.flush()
   sys.stderr.flush()
   if distributed.global_state.process_id == 0:
-    roll_call.wait_for_ends(_connections, LAST_S)
+    with contextlib.suppress(KeyboardInterrupt):  # a second one; the exit code is that of the first
+      roll_call.wait_for_ends(_connections, LAST_S)
   os._exit(exit_code)
 
 

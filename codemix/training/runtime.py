@@ -31,7 +31,7 @@ class Runtime:
       done its result is kept alone. None keeps all.
     on_damaged: 'previous' goes on from the newest good checkpoint, after a
       warning; 'stop' ends the run.
-    prefetch: batches read ahead of the step.
+    prefetch: batches read ahead of the step; of batches of a few rows up to twice as many.
     peak_tflops: the device's peak in the model's compute type (TFLOP/s); MFU is
       told only where this is given.
     compilation_cache: folder of compiled programs, kept between runs; None for none.

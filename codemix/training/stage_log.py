@@ -17,7 +17,7 @@ from codemix.training.stage import StagePlan
 
 Realised = dict[str, dict[str, int]]  # source -> what the ledger counts
 
-# Lines that come faster are written several at a time, since short steps leave nothing of Python in the caches.
+# Lines that come faster are written several at a time: between short steps each would find cold caches.
 WRITE_EVERY_S = 1.0
 
 
@@ -63,7 +63,10 @@ class StageLog:
       self._board = metrics.TensorBoard(folder / 'tensorboard', after) if tensorboard else None
 
   def write(self, index: int, values: dict[str, jax.Array]) -> tuple[int, float, float]:
-    """Waits for a step's metrics and writes them, within `WRITE_EVERY_S`.
+    """Waits for a step's metrics and takes them down.
+
+    They are written with the first step that is more than `WRITE_EVERY_S` after the last ones
+    written, and before a save.
 
     Returns:
       (steps of the stage done, loss, tokens/s).

@@ -112,7 +112,7 @@ class TimeAccount:
       line = {**steps, 'seconds': {part: round(spent, 6) for part, spent in seconds.items()}}
       try:
         self._append(json.dumps(line) + '\n')
-      except OSError:
+      except BaseException:  # an interrupt too: the line that ends the stage has it then
         self._put_back(steps, seconds)
         raise
 

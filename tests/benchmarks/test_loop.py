@@ -2,6 +2,7 @@
 
 import os
 
+import jax
 import pytest
 
 from codemix.benchmarks import loop
@@ -30,9 +31,24 @@ def test_as_many_rows_are_taken_as_make_a_step_long_enough(fixed, of_a_row, rows
   assert loop._fitting_rows(loop.Size(), None) == rows
 
 
-def test_the_time_of_a_step_is_that_of_one_among_several():
+def test_the_time_of_a_step_is_that_of_one_among_several(monkeypatch):
+  calls = []
+
+  class Counted(loop.TrainSteps):
+    def __call__(self):
+      calls.append(1)
+      return super().__call__()
+
+  def medians(runs, **_):
+    for run in runs.values():
+      jax.block_until_ready(run())
+    return dict.fromkeys(runs, 1.0)
+
+  monkeypatch.setattr(loop, 'TrainSteps', Counted)
+  monkeypatch.setattr(loop, 'medians', medians)
   size = loop.Size(length=16, layers=1, width=32, vocabulary=300)
-  assert 0 < loop._step_seconds(size, 2, one_device_mesh(), steps=2) < 1
+  assert loop._step_seconds(size, 2, one_device_mesh(), steps=4) == 0.25
+  assert len(calls) == 4
 
 
 def test_a_save_costs_what_its_half_of_the_interval_takes_beyond_the_quiet_half(tmp_path, monkeypatch):

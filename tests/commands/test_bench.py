@@ -33,6 +33,7 @@ def test_every_figure_of_the_data_benchmark_is_measured(capsys, tmp_path):
     (['data', '--size=batches='], '--size=batches=: write NAME=NUMBER'),
     (['data', '--size=batches'], '--size=batches: write NAME=NUMBER'),
     (['data', '--size=tokens=1'], '--size=tokens=1: write 1_000_000 or more'),
+    (['loop', '--size=interval=1'], '--size=interval=1: write 2 or more'),
     (['attention', '--size=kv_heads=3'], '--size=kv_heads=3: it must divide heads = 4'),
     (['data', '--folder=/no/such/folder'], 'is no folder'),
   ],

@@ -58,6 +58,15 @@ def test_a_resumed_run_reads_what_an_undisturbed_one_would(rows, first):
   assert_same(read(rows, range(first, STEPS)), read(rows, range(STEPS))[first:])
 
 
+@pytest.mark.parametrize('together', [1, 3 * BATCH, 100 * BATCH])
+@pytest.mark.parametrize('mine', [[4, 5, 6, 7], [0, 1, 6, 7], [2]], ids=str)
+def test_a_process_reads_its_own_rows_however_many_steps_are_read_at_a_time(mine, together, rows, monkeypatch):
+  monkeypatch.setattr(loader, 'ROWS_TOGETHER', together)
+  found = list(loader._read_ahead(rows, BATCH, range(5, STEPS), np.array(mine), prefetch=100))
+  expected = [loader.read_rows(rows, step * BATCH + np.array(mine)) for step in range(5, STEPS)]
+  assert_same(found, expected)
+
+
 @pytest.mark.parametrize('prefetch', [0, 1, 100])
 def test_reading_ahead_changes_nothing(rows, prefetch):
   assert_same(read(rows, range(STEPS), prefetch=prefetch), read(rows, range(STEPS)))

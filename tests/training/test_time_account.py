@@ -206,6 +206,22 @@ def test_time_that_a_full_disk_did_not_take_is_in_the_next_line(clock, disk, tmp
   assert line == {'from': 3, 'step': 4, 'seconds': {'step': 3.0}}
 
 
+def test_what_an_interrupted_write_did_not_take_is_in_the_next_line(clock, disk, tmp_path):
+  def interrupt():
+    raise KeyboardInterrupt
+
+  with pytest.raises(KeyboardInterrupt), TimeAccount(tmp_path, 'step') as account:
+    account.goes_on_from(7)
+    clock.now += 2
+    disk.at_write = interrupt
+    try:
+      account.write()
+    finally:
+      disk.at_write = lambda: None
+  [line] = map(json.loads, (tmp_path / 'time.jsonl').read_text().splitlines())
+  assert line == {'from': 7, 'step': 7, 'seconds': {'step': 2.0}}
+
+
 def test_half_a_line_that_a_full_disk_took_is_gone_before_the_next(clock, disk, tmp_path):
   path = tmp_path / 'time.jsonl'
 
