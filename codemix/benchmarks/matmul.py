@@ -14,7 +14,7 @@ import jax.numpy as jnp
 
 from codemix.benchmarks.figure import Figure
 from codemix.benchmarks.sizes import require_counts
-from codemix.benchmarks.timing import default_side, medians, square_products
+from codemix.benchmarks.timing import default_side, matmul_speed
 
 
 @dataclasses.dataclass(frozen=True)
@@ -38,6 +38,5 @@ def measure(folder: Path, size: Size) -> Iterator[Figure]:
   del folder
   side = size.side or default_side()
   for dtype in (jnp.dtype(jnp.float32), jnp.dtype(jnp.bfloat16)):
-    multiply, flops = square_products(dtype, side)
-    taken = medians({'matmul': multiply}, size.repeats)['matmul']
-    yield Figure(f'{dtype.name} matmuls of {side} x {side}', flops / taken / 1e12, 'TFLOP/s')
+    speed = matmul_speed(dtype, side, size.repeats)
+    yield Figure(f'{dtype.name} matmuls of {side} x {side}', speed / 1e12, 'TFLOP/s')

@@ -39,6 +39,19 @@ def medians(
   return {key: statistics.median(turn[key] for turn in turns[warm_up:]) for key in runs}
 
 
+def matmul_speed(dtype: jnp.dtype, side: int = 0, repeats: int = 9) -> float:
+  """FLOP/s of square matmuls that follow each other, with nothing between: the ceiling of what is measured.
+
+  In turn with other programs they would be slower, by a third on some CPUs, and an MFU against
+  them would flatter.
+
+  Args:
+    side: of the matrices; 0: `default_side`.
+  """
+  multiply, flops = square_products(dtype, side or default_side())
+  return flops / medians({'matmul': multiply}, repeats, warm_up=2)['matmul']
+
+
 def square_products(dtype: jnp.dtype, side: int) -> tuple[Callable[[], jax.Array], float]:
   """A compiled program that multiplies square matrices, and its FLOPs."""
 

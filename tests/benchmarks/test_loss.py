@@ -19,7 +19,7 @@ def test_each_size_has_its_figures_with_the_goals_of_the_chunked_loss(tmp_path, 
     np.testing.assert_allclose(ratio.value, chunked / plain)
   speed = figures['float32, V 4,096, 64 tokens, d 16: plain, its matmuls']
   np.testing.assert_allclose(speed.value, 6 * 4096 * 64 * 16 / plain / 1e6)
-  assert figures['float32, V 64, 32 tokens, d 8: matmuls of 64 x 64 in turn with them'].unit == 'GFLOP/s'
+  assert figures['float32, V 64, 32 tokens, d 8: matmuls of 64 x 64 before or after'].unit == 'GFLOP/s'
   large = 'float32, V 4,096, 1,024 tokens, d 16'
   temporaries = figures[f'{large}: temporaries of chunked']
   assert (temporaries.goal, temporaries.unit, temporaries.more_is_better) == (1.5, 'GB', False)

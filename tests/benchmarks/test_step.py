@@ -42,7 +42,7 @@ def test_both_steps_are_measured_and_mfu_follows_from_the_figures(tmp_path):
   size = step.Size(rows=2, length=16, documents=2, repeats=1)
   model = dataclasses.replace(PARALLEL, kv_heads=None)
   figures = {figure.name: figure for figure in step.measure(tmp_path, size, model)}
-  ceiling = figures['float32 matmuls in turn with the steps'].value * 1e12
+  ceiling = figures['float32 matmuls before or after the steps'].value * 1e12
   for name in ('codemix', 'plain'):
     taken = figures[f'{name}: a step'].value / 1e3
     np.testing.assert_allclose(figures[f'{name}: tokens'].value, 32 / taken)

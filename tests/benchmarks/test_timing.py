@@ -30,5 +30,12 @@ def test_the_operations_of_square_products_are_those_of_their_matmuls():
   np.testing.assert_allclose(multiply(), np.full((8, 8), 1 / 8), rtol=1e-6)
 
 
+def test_the_speed_of_matmuls_is_that_of_the_ones_that_follow_each_other(monkeypatch):
+  taken = iter([9.0, 9.0, 0.5, 0.25, 0.5])  # two warm up
+  monkeypatch.setattr(timing, 'seconds', lambda run: run() is not None and next(taken))
+  assert timing.matmul_speed(jnp.dtype(jnp.float32), 8, repeats=3) == timing.PRODUCTS * 2 * 8**3 / 0.5
+  assert not list(taken)
+
+
 def test_a_mesh_of_one_device_has_one_wherever_there_are_more():
   assert timing.one_device_mesh().size == 1
