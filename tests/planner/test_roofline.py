@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import pytest
 
 from codemix.errors import UserError
+from codemix.models.attention.splash import splash_attention
 from codemix.models.config import ModelConfig
 from codemix.parallel.topology import Topology
 from codemix.planner.chips import CHIPS
@@ -112,3 +113,26 @@ def test_matmuls_are_counted_through_loops_branches_and_recomputation():
   assert matmul_flops(remat) == 3 * (4 * one)
   branches = jax.make_jaxpr(lambda p, x: jax.lax.cond(p, lambda x: x @ x.T, lambda x: jnp.zeros((4, 4)), x))(True, x)
   assert matmul_flops(branches) == 2 * 4 * 4 * 8
+
+
+def test_a_matmul_whose_result_nobody_reads_is_not_counted():
+  x = jnp.zeros((4, 8))
+  unread = jax.make_jaxpr(lambda x: (x @ x.T, x + 1)[1])(x)
+  assert any(equation.primitive.name == 'dot_general' for equation in unread.eqns)
+  assert matmul_flops(unread) == 0
+
+
+def test_a_kernel_whose_result_remat_keeps_is_counted_once():
+  q = jnp.zeros((1, 256, 2, 128), jnp.bfloat16)
+
+  def executed(policy) -> float:
+    def attention(q):
+      return splash_attention(q, q, q, None, platform='tpu')
+
+    loss = lambda q: jax.checkpoint(attention, policy=policy)(q).astype(jnp.float32).sum()
+    return matmul_flops(jax.make_jaxpr(jax.value_and_grad(loss))(q))
+
+  forward = matmul_flops(jax.make_jaxpr(lambda q: splash_attention(q, q, q, None, platform='tpu'))(q))
+  policies = jax.checkpoint_policies
+  kept, again = executed(policies.save_only_these_names('context')), executed(policies.nothing_saveable)
+  assert again - kept == forward > 0
