@@ -48,11 +48,11 @@ def matmul_speed(dtype: jnp.dtype, side: int = 0, repeats: int = 9) -> float:
   Args:
     side: of the matrices; 0: `default_side`.
   """
-  multiply, flops = square_products(dtype, side or default_side())
+  multiply, flops = _square_products(dtype, side or default_side())
   return flops / medians({'matmul': multiply}, repeats, warm_up=2)['matmul']
 
 
-def square_products(dtype: jnp.dtype, side: int) -> tuple[Callable[[], jax.Array], float]:
+def _square_products(dtype: jnp.dtype, side: int) -> tuple[Callable[[], jax.Array], float]:
   """A compiled program that multiplies square matrices, and its FLOPs."""
 
   @jax.jit

@@ -26,6 +26,7 @@ from codemix.parallel.processes import barrier
 from codemix.parallel.sharding import batch_sharding
 from codemix.training.garbage import few_objects_to_search
 from codemix.training.optimizer import Optimizer
+from codemix.training.placement import Placement
 from codemix.training.preemption import stopping_after_a_step
 from codemix.training.progress import stage_progress
 from codemix.training.runtime import Runtime
@@ -67,18 +68,23 @@ class Trainer:
   runtime: Runtime
   bos_id: int
 
+  @property
+  def placement(self) -> Placement:
+    """Where the state lies."""
+    return self.runtime.placement(self.mesh)
+
   def abstract_state(self) -> TrainState:
     """Shapes and places of the state that the stages train."""
-    return abstract_state(self.model, self.optimizer, self.runtime.placement(self.mesh))
+    return abstract_state(self.model, self.optimizer, self.placement)
 
   def init_state(self, seed: int) -> TrainState:
     """A fresh state."""
-    return init_state(self.model, self.optimizer, seed, self.runtime.placement(self.mesh))
+    return init_state(self.model, self.optimizer, seed, self.placement)
 
   def train_step(self):
     """The compiled step that all stages run (`make_train_step`)."""
-    placement = self.runtime.placement(self.mesh)
-    return make_train_step(self.model, self.optimizer, placement, self.bos_id, self.runtime.microbatches)
+    microbatches = self.runtime.microbatches
+    return make_train_step(self.model, self.optimizer, self.placement, self.bos_id, microbatches)
 
   def folder(self, plan: StagePlan) -> Path:
     return stage_folder(self.runtime.output, plan)

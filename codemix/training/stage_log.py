@@ -48,7 +48,6 @@ class StageLog:
     tensorboard: bool,
   ):
     self.realised = realised
-    self._tokens = sum(counts['loss_tokens'] for counts in realised.values())
     self._plan, self._names = plan, names
     self._peak_tflops, self._flops_per_token = peak_tflops, flops_per_token
     self._clock, self._starting = time.monotonic(), True
@@ -78,9 +77,9 @@ class StageLog:
     host = {key: np.asarray(value) for key, value in values.items()}
     rows_of = metrics.rows_by_source(host, self._names)
     tokens = int(host['tokens'].sum())
-    self._tokens += tokens
+    stage_tokens = tokens + sum(counts['loss_tokens'] for counts in self.realised.values())
     record = metrics.step_record(
-      plan.first_step + index + 1, index + 1, self._tokens, plan.rates[index], host, rows_of
+      plan.first_step + index + 1, index + 1, stage_tokens, plan.rates[index], host, rows_of
     )
     if not metrics.is_finite(record):
       first = index * plan.stage.batch

@@ -24,7 +24,7 @@ def test_all_run_in_turn_and_the_turns_that_warm_up_do_not_count(monkeypatch):
 
 
 def test_the_operations_of_square_products_are_those_of_their_matmuls():
-  multiply, flops = timing.square_products(jnp.dtype(jnp.float32), 8)
+  multiply, flops = timing._square_products(jnp.dtype(jnp.float32), 8)
   assert flops == timing.PRODUCTS * 2 * 8**3
   # All numbers are 1/side, so the product of two such matrices is one again.
   np.testing.assert_allclose(multiply(), np.full((8, 8), 1 / 8), rtol=1e-6)
