@@ -20,6 +20,11 @@ _MEND = {
   errno.EROFS: 'the file system is read-only',
   errno.EACCES: 'permission is denied',
   errno.EPERM: 'permission is denied',
+  errno.ENOENT: 'the system makes no folder there',
+  errno.ENOTDIR: 'a part of the path is a file and no folder',
+  errno.EEXIST: 'a file of that name is in the way',
+  errno.ENAMETOOLONG: 'a name in it is too long',
+  errno.ELOOP: 'its links lead in a circle',
 }
 
 

@@ -57,6 +57,24 @@ def test_what_a_user_can_mend_is_said_in_one_line_with_the_path(number, says, tm
   assert '\n' not in str(said.value)
 
 
+@pytest.mark.parametrize(
+  ('place', 'says'),
+  [
+    ('file', 'a file of that name is in the way'),
+    ('file/below', 'a part of the path is a file'),
+    ('x' * 300, 'a name in it is too long'),
+    ('circle', 'a file of that name is in the way'),
+    ('circle/below', 'lead in a circle|in the way'),
+    ('/proc/nothing/here', 'the system makes no folder there'),
+  ],
+)
+def test_a_path_at_which_no_folder_can_be_is_named(place, says, tmp_path):
+  (tmp_path / 'file').write_text('')
+  (tmp_path / 'circle').symlink_to('circle')
+  with pytest.raises(UserError, match=f'cannot write .*: .*({says})'):
+    files.require_writable(tmp_path / place, 1)
+
+
 def test_what_a_user_cannot_mend_stays_the_error_that_it_was(tmp_path):
   with pytest.raises(OSError, match='Input/output'), files.writing(tmp_path):
     raise OSError(errno.EIO, 'Input/output error')
