@@ -20,6 +20,10 @@ _MEND = {
   errno.EROFS: 'the file system is read-only',
   errno.EACCES: 'permission is denied',
   errno.EPERM: 'permission is denied',
+}
+
+# Only where a folder is to be made: at any other time these would be faults of ours.
+_NO_FOLDER = {
   errno.ENOENT: 'the system makes no folder there',
   errno.ENOTDIR: 'a part of the path is a file and no folder',
   errno.EEXIST: 'a file of that name is in the way',
@@ -56,17 +60,31 @@ def write_error(error: OSError, path: Path, needed_bytes: int | None = None) -> 
   return UserError(message + '. Choose another folder, or change its permissions.')
 
 
+def make_folder(folder: Path) -> None:
+  """Makes a folder and those above it, where they are not there.
+
+  Raises:
+    UserError: there can be none, or this user may not make it.
+  """
+  with writing(folder):
+    try:
+      folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+      if error.errno not in _NO_FOLDER:
+        raise
+      raise UserError(f'cannot write {folder}: {_NO_FOLDER[error.errno]}. Choose another folder.') from None
+
+
 def require_writable(folder: Path, needed_bytes: int) -> None:
   """Creates `folder`, writes a probe into it, and checks that there is room.
 
   Raises:
     UserError: it cannot be written, or has less than `needed_bytes` free.
   """
-  with writing(folder, needed_bytes):
-    folder.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryFile(dir=folder) as probe:
-      probe.write(b'codemix')
-      probe.flush()
+  make_folder(folder)
+  with writing(folder, needed_bytes), tempfile.TemporaryFile(dir=folder) as probe:
+    probe.write(b'codemix')
+    probe.flush()
   free = shutil.disk_usage(folder).free
   if free < needed_bytes:
     raise UserError(
@@ -79,8 +97,8 @@ def write_bytes(path: Path, data: bytes) -> None:
   """Writes a file whole or not at all: to a neighbour, synced, then renamed over `path`."""
   path = Path(path)
   neighbour = path.with_name(f'.{path.name}.{os.getpid()}.part')
+  make_folder(path.parent)
   with writing(path, len(data)):
-    path.parent.mkdir(parents=True, exist_ok=True)
     try:
       with open(neighbour, 'wb') as file:
         file.write(data)
@@ -122,8 +140,8 @@ def locked(folder: Path, doing: str) -> Iterator[None]:
   Raises:
     UserError: another live process holds it.
   """
+  make_folder(folder)
   with writing(folder):
-    folder.mkdir(parents=True, exist_ok=True)
     file = open(folder / '.lock', 'w')  # noqa: SIM115 (held open for as long as the lock)
   with file:
     try:

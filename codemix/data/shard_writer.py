@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from codemix.files import write_json, writing
+from codemix.files import make_folder, write_json, writing
 
 COPY_BYTES = 2**22
 
@@ -27,8 +27,8 @@ class NewFile:
     self.path = Path(path)
     self.size = 0
     self._hash = hashlib.sha256()
+    make_folder(self.path.parent)
     with writing(self.path):
-      self.path.parent.mkdir(parents=True, exist_ok=True)
       self._file = open(part_of(self.path), 'wb', buffering=2**20)  # noqa: SIM115 (closed by finish or discard)
 
   def write(self, data) -> None:

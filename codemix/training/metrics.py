@@ -23,7 +23,7 @@ from pathlib import Path
 import numpy as np
 
 from codemix.data.ledger import COUNTED
-from codemix.files import writing
+from codemix.files import make_folder, writing
 
 Record = dict[str, float | int]
 RowsOf = dict[str, np.ndarray]  # source -> a mask of its rows in a batch
@@ -133,8 +133,8 @@ class TensorBoard:
     self._event, self._summary = event_pb2.Event, summary_pb2.Summary
     self._folder, self._flushed = folder, time.monotonic()
     start = event_pb2.SessionLog(status=event_pb2.SessionLog.START)
+    make_folder(folder)
     with writing(folder):
-      folder.mkdir(parents=True, exist_ok=True)
       self._writer = RecordWriter(str(folder / f'events.out.tfevents.{int(time.time())}.{socket.gethostname()}'))
       self._write(0, file_version='brain.Event:2')
       self._write(after_step + 1, session_log=start)

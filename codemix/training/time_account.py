@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from codemix.errors import UserError
-from codemix.files import writing
+from codemix.files import make_folder, writing
 
 Item = TypeVar('Item')
 
@@ -132,7 +132,7 @@ class TimeAccount:
         self._seconds[part] += spent
 
   def _append(self, line: str) -> None:
-    self._path.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(self._path.parent)
     if not self._ends_whole:  # a killed process, or a full disk, may have left a half
       _drop_half_a_line(self._path)
     self._ends_whole = False
