@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import errno
 import importlib
 import os
 import sys
@@ -70,16 +71,33 @@ def main(argv: Sequence[str] | None = None) -> int:
     print(f"codemix: there is no verb '{verb}'.{nearest(verb, VERBS)} `codemix --help` lists them.", file=sys.stderr)
     return 2
   _quiet()
-  sys.stdout.reconfigure(line_buffering=True)  # in step with stderr also where both go to a file
   return _run(verb, rest)
 
 
 def entry() -> NoReturn:
   """The console script: runs one verb and ends the process with its exit code."""
+  _keep_stdout_for_results()
   exit_code = main()
   if processes := sys.modules.get('codemix.parallel.processes'):
     processes.leave(exit_code)  # where there are several, an ordinary exit would lose the code
   sys.exit(exit_code)
+
+
+def _keep_stdout_for_results() -> None:
+  """What native code writes to stdout (Gloo greets there, once for each mesh) goes nowhere.
+
+  A standard stream that was closed at the start is one to nowhere: its number would otherwise be that of the next file
+  to be opened, a checkpoint's perhaps, and what is meant for the terminal would be written into it.
+  """
+  nowhere = os.open(os.devnull, os.O_RDWR)
+  while nowhere <= 2:
+    nowhere = os.dup(nowhere)
+  sys.stderr = sys.stderr or os.fdopen(2, 'w')
+  kept = sys.stdout or os.fdopen(1, 'w', closefd=False)
+  # Line by line: in step with stderr also where both go to a file.
+  sys.stdout = os.fdopen(os.dup(1), 'w', buffering=1, encoding=kept.encoding, errors=kept.errors)
+  os.dup2(nowhere, 1)
+  os.close(nowhere)
 
 
 def _run(verb: str, rest: list[str]) -> int:
@@ -100,13 +118,23 @@ def _run(verb: str, rest: list[str]) -> int:
   except CodemixError as error:
     print(f'codemix {verb}: {error}', file=sys.stderr)
     return error.exit_code
-  except BrokenPipeError:
-    # The reader of our output, such as `head`, has seen enough; what is still buffered goes nowhere.
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+  except BrokenPipeError:  # the reader of our output, such as `head`, has seen enough
+    _drop_output()
     return 141
+  except OSError as error:
+    if error.errno not in (errno.ENOSPC, errno.EDQUOT) or error.filename is not None:
+      raise
+    _drop_output()
+    print(f'codemix {verb}: cannot write its output: {error.strerror}.', file=sys.stderr)
+    return 2
   except KeyboardInterrupt:
     print(f'codemix {verb}: stopped; the same command goes on from the last checkpoint.', file=sys.stderr)
     return 130
+
+
+def _drop_output() -> None:
+  """What stdout still holds goes nowhere: it would fail once more when the process ends."""
+  os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 class _Parser(argparse.ArgumentParser):

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import shlex
 import shutil
+import socket
+import subprocess
+import sys
 from pathlib import Path
 from subprocess import CompletedProcess
 
@@ -13,7 +17,7 @@ from tests import tiny_study
 from tests.commands.test_wrong_input import GIN
 from tests.faults import runs
 
-NOISE = ('Traceback', 'WARNING', 'Warning', 'absl', 'XLA', 'INFO', 'E0000', 'I0000', 'W0000')
+NOISE = ('Traceback', 'WARNING', 'Warning', 'absl', 'XLA', 'INFO', 'E0000', 'I0000', 'W0000', 'Gloo')
 
 
 @pytest.fixture(scope='module')
@@ -31,14 +35,30 @@ def place(finished, tmp_path) -> Path:
   return Path(shutil.copytree(root, tmp_path / 'place'))
 
 
-def command(root: Path, verb: str, *flags: str) -> CompletedProcess:
-  words = (
+def words(root: Path, *flags: str) -> tuple[str, ...]:
+  return (
     f'--gin_file={root / "recipe.gin"}',
     f"--gin.Data.directory='{root / 'data'}'",
     f"--gin.Runtime.output='{root / 'out'}'",
     *flags,
   )
-  return runs.finish(runs.start('codemix', verb, *words))
+
+
+def command(root: Path, verb: str, *flags: str) -> CompletedProcess:
+  return runs.finish(runs.start('codemix', verb, *words(root, *flags)))
+
+
+def under_shell(root: Path, verb: str, redirections: str) -> CompletedProcess:
+  line = shlex.join([sys.executable, '-m', 'codemix', verb, *words(root)])
+  return subprocess.run(
+    ['sh', '-c', f'exec {line} {redirections}'],
+    cwd=runs.ROOT,
+    env=runs.environment(),
+    capture_output=True,
+    text=True,
+    timeout=300,
+    check=False,
+  )
 
 
 def assert_quiet(ran: CompletedProcess) -> None:
@@ -52,6 +72,39 @@ def test_a_run_that_succeeds_writes_only_its_result_to_stdout(finished):
   assert ran.returncode == 0, ran.stderr
   assert ran.stdout.splitlines() == [f'report: {root / "out" / "report.html"}']
   assert_quiet(ran)
+
+
+def test_of_two_processes_one_writes_the_result_and_nothing_else_is_on_stdout(place):
+  shutil.rmtree(place / 'out')
+  with socket.create_server(('', 0)) as probe:
+    port = probe.getsockname()[1]
+  each = [
+    ('--num_processes=2', f'--coordinator_address=localhost:{port}', f'--process_id={index}') for index in range(2)
+  ]
+  begun = [runs.start('codemix', 'train', *words(place, *flags)) for flags in each]
+  first, second = map(runs.finish, begun)
+  assert (first.returncode, second.returncode) == (0, 0), first.stderr + second.stderr
+  assert first.stdout.splitlines() == [f'report: {place / "out" / "report.html"}']
+  assert second.stdout == ''
+  assert_quiet(first)
+  assert_quiet(second)
+
+
+def test_with_closed_standard_streams_a_run_is_the_same_and_no_file_holds_what_was_meant_for_the_terminal(place):
+  shutil.rmtree(place / 'out')
+  ran = under_shell(place, 'train', '<&- >&- 2>&-')
+  assert ran.returncode == 0
+  assert (ran.stdout, ran.stderr) == ('', '')
+  files = [path.read_bytes() for path in (place / 'out').rglob('*') if path.is_file()]
+  assert files
+  assert not any(b'report: ' in data or b'held-out bits per byte after' in data for data in files)
+
+
+@pytest.mark.skipif(not Path('/dev/full').exists(), reason='/dev/full is a device of Linux')
+def test_a_result_that_cannot_be_written_is_one_line(place):
+  ran = under_shell(place, 'inspect', '>/dev/full')
+  assert ran.returncode == 2
+  assert ran.stderr == 'codemix inspect: cannot write its output: No space left on device.\n'
 
 
 @pytest.mark.parametrize(
