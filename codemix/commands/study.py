@@ -29,12 +29,15 @@ def run(arguments: argparse.Namespace) -> None:
 
   import jax
 
+  from codemix.parallel.mesh import make_mesh
   from codemix.parallel.processes import barrier
+  from codemix.studies.machine import check_machine
   from codemix.studies.preparation import prepare_in_own_process
   from codemix.studies.report import write_report
   from codemix.studies.runner import run_study
 
   keep_compiled_programs(experiment.runtime)
+  check_machine(experiment.study, experiment.runtime, make_mesh(experiment.runtime.mesh))
   if not jax.process_index():
     prepare_in_own_process(experiment.study, experiment.data, experiment.gin_arguments)
   barrier('prepared', PREPARE_TIMEOUT_S)

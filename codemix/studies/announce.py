@@ -31,9 +31,7 @@ UTILISATION = 0.4
 BARS = '▁▂▃▄▅▆▇█'
 
 
-def show_plan(
-  plan: StudyPlan, placement: Placement, output: str, stream: TextIO = sys.stderr
-) -> None:
+def show_plan(plan: StudyPlan, placement: Placement, output: str, stream: TextIO) -> None:
   """Prints models, devices, the stage tree with its mixtures, and every recipe's rate curve.
 
   Args:

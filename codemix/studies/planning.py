@@ -6,10 +6,8 @@ import dataclasses
 import itertools
 from collections.abc import Mapping, Sequence
 from fractions import Fraction
-from pathlib import Path
 
 import numpy as np
-from jax.sharding import Mesh
 
 from codemix.data import ledger, stream
 from codemix.data.mixture_schedule import MixtureSchedule
@@ -20,19 +18,9 @@ from codemix.data.settings import Data, tokenizer_identity
 from codemix.data.stream import StreamedSource
 from codemix.data.tokenizer import Tokenizer
 from codemix.errors import UserError
-from codemix.files import require_writable
 from codemix.models.config import ModelConfig
 from codemix.studies.recipe import Recipe, Study
-from codemix.training.preflight import check_layout
-from codemix.training.runtime import Runtime
-from codemix.training.stage import (
-  Stage,
-  StagePlan,
-  curve_of,
-  is_done,
-  readings_at_start,
-  stage_folder,
-)
+from codemix.training.stage import Stage, StagePlan, curve_of, readings_at_start
 
 # Raised when a change of codemix changes the numbers that a plan comes to: old results then stay
 # beside new ones instead of being taken for them.
@@ -233,38 +221,6 @@ def _segments(
     for span, (begin, end) in zip(spans, itertools.pairwise(bounds), strict=True)
     if end > begin
   )
-
-
-def check_runtime(plan: StudyPlan, runtime: Runtime, mesh: Mesh, checkpoint_bytes: int) -> None:
-  """What depends on the machine: stages can be laid out on the devices, and the results written.
-
-  Args:
-    plan: of the study.
-    runtime: the machine's side.
-    mesh: the devices.
-    checkpoint_bytes: of one checkpoint.
-
-  Raises:
-    UserError: naming the stage or folder, and the mend.
-  """
-  for stage_plan in plan.stages():
-    model, stage = plan.recipe_of(stage_plan).model, stage_plan.stage
-    check_layout(model, stage.batch, stage_plan.length, mesh, runtime, f"stage '{stage.name}'")
-  missing = [p for p in plan.stages() if not is_done(runtime.output, p)]
-  # Those of a run that was interrupted have their place already.
-  there = [c for p in missing for c in stage_folder(runtime.output, p).glob('checkpoints/[0-9]*/')]
-  more = max(_checkpoints_at_once(missing, runtime) - len(there), 0)
-  require_writable(Path(runtime.output), checkpoint_bytes * more)
-
-
-def _checkpoints_at_once(missing: Sequence[StagePlan], runtime: Runtime) -> int:
-  """The most checkpoints that will lie on the disk while these stages are trained."""
-  if not missing:
-    return 0
-  if runtime.keep is None:
-    return sum(-(-p.steps // runtime.save_every) for p in missing)
-  # The results of all but the last stage, what that one keeps, and one more that is being written.
-  return len(missing) - 1 + runtime.keep + 1
 
 
 def _check_vocabulary(name: str, model: ModelConfig, tokenizer: Tokenizer) -> None:

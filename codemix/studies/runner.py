@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import io
+import sys
 import time
 from pathlib import Path
 
@@ -20,7 +21,8 @@ from codemix.parallel.mesh import make_mesh
 from codemix.parallel.processes import barrier
 from codemix.studies import announce, provenance
 from codemix.studies.finished import keep_tokenizer
-from codemix.studies.planning import StudyPlan, check_runtime, plan_study, scored_names
+from codemix.studies.machine import check_machine, check_room
+from codemix.studies.planning import StudyPlan, plan_study, scored_names
 from codemix.studies.recipe import Study
 from codemix.training.loop import BARRIER_TIMEOUT_S, Trainer, final_params, train_stage
 from codemix.training.preemption import stopping_at_once
@@ -43,13 +45,14 @@ def run_study(study: Study, data: Data, runtime: Runtime, command: str = '') -> 
     The output folder, with `study.json`.
   """
   began = time.monotonic()
+  mesh = make_mesh(runtime.mesh)
+  check_machine(study, runtime, mesh)
   plan = plan_study(study, data)
   validation = {name: data.open_store(name, 'validation', plan.tokenizer) for name in scored_names(study)}
-  mesh = make_mesh(runtime.mesh)
   checkpoint_bytes = max(state_bytes(r.model, r.optimizer) for r in study.recipes.values())
-  check_runtime(plan, runtime, mesh, checkpoint_bytes)
+  check_room(plan, runtime, checkpoint_bytes)
   if not jax.process_index():
-    announce.show_plan(plan, runtime.placement(mesh), runtime.output)
+    announce.show_plan(plan, runtime.placement(mesh), runtime.output, sys.stderr)
     write_json(Path(runtime.output) / 'study.json', _describe(plan, runtime, command))
     keep_tokenizer(Path(runtime.output), plan.tokenizer, data.tokenizer_path)
   planning = time.monotonic() - began

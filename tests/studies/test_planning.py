@@ -3,22 +3,16 @@
 from __future__ import annotations
 
 import dataclasses
-from pathlib import Path
 
-import jax
 import numpy as np
 import pytest
 
 import codemix
 from codemix.errors import UserError
-from codemix.parallel.mesh import make_mesh
-from codemix.studies import planning
-from codemix.studies.planning import check_runtime, plan_study
+from codemix.studies.planning import plan_study
 from tests import tiny_study
-from tests.in_process import one_device_mesh
 
 MIXED = {'text': 0.5, 'code': 0.5}
-MIB = 2**20
 
 
 @pytest.fixture(scope='module')
@@ -113,36 +107,6 @@ def test_a_plan_says_everything_of_the_first_stage_but_a_hand_off_that_it_has_no
   stage = tiny_study.stage('a', MIXED, 4)
   other = dataclasses.replace(stage, handoff=codemix.Handoff(weights='restart'))
   assert plan(data, stage).stages()[0].hash == plan(data, other).stages()[0].hash
-
-
-@pytest.mark.parametrize(
-  ('settings', 'checkpoints'),
-  [
-    ({'keep': 2}, 1 + 2 + 1),  # one result, then two kept and one being written
-    ({'keep': 1}, 1 + 1 + 1),
-    ({'keep': None, 'save_every': 2}, 2 + 3),
-  ],
-)
-def test_room_is_wanted_for_the_most_checkpoints_that_will_lie_there(settings, checkpoints, data, tmp_path, monkeypatch):
-  wanted = []
-  monkeypatch.setattr(planning, 'require_writable', lambda folder, needed: wanted.append(needed))
-  planned = plan(data, tiny_study.stage('a', MIXED, 4), tiny_study.stage('b', MIXED, 6))
-  runtime = tiny_study.runtime(tmp_path, **settings)
-  check_runtime(planned, runtime, one_device_mesh(), MIB)
-  assert wanted.pop() == checkpoints * MIB
-  # What an interrupted run has saved lies there already.
-  first = planned.stages()[0]
-  (tmp_path / 'stages' / first.folder_name / 'checkpoints' / '4').mkdir(parents=True)
-  check_runtime(planned, runtime, one_device_mesh(), MIB)
-  assert wanted.pop() == (checkpoints - 1) * MIB
-
-
-def test_the_batch_that_would_divide_is_told(data, tmp_path: Path):
-  planned = plan(data, tiny_study.stage('a', MIXED, 4, batch=6))
-  mesh = lambda devices: make_mesh(codemix.MeshConfig(), jax.devices()[:devices])
-  check_runtime(planned, tiny_study.runtime(tmp_path), mesh(3), 1)
-  with pytest.raises(UserError, match="stage 'a': a batch of 6 rows does not divide over 4 devices.*to 4 or 8"):
-    check_runtime(planned, tiny_study.runtime(tmp_path), mesh(4), 1)
 
 
 @pytest.mark.parametrize('setting', [{'save_every': 0}, {'keep': 0}, {'keep': -1}, {'on_damaged': 'ignore'}])
