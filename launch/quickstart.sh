@@ -7,7 +7,5 @@ source launch/environment.sh
 codemix_environment ""
 export JAX_PLATFORMS=${JAX_PLATFORMS:-cpu}
 export CODEMIX_DATA_DIR=${CODEMIX_DATA_DIR:-$PWD/runs/data}
-# Without these, glibc returns the step's large arrays to the system each time and asks for them anew.
-export MALLOC_MMAP_THRESHOLD_=1073741824 MALLOC_TRIM_THRESHOLD_=4294967296 MALLOC_TOP_PAD_=268435456
 exec .venv/bin/codemix study \
   --gin_file=studies/quickstart.gin --gin_file=runtimes/cpu.gin "$@"

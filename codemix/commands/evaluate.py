@@ -9,8 +9,8 @@ from pathlib import Path
 from codemix.commands.experiment import (
   add_format_argument,
   add_gin_arguments,
-  keep_compiled_programs,
   load_experiment,
+  set_up_jax,
 )
 from codemix.errors import UserError, nearest
 
@@ -37,7 +37,7 @@ def run(arguments: argparse.Namespace) -> None:
   from codemix.studies.preparation import prepare_in_own_process
   from codemix.studies.runner import evaluate_finished
 
-  keep_compiled_programs(experiment.runtime)
+  set_up_jax(experiment.runtime)
   prepare_in_own_process(experiment.study, experiment.data, experiment.gin_arguments)
   results = evaluate_finished(experiment.study, experiment.data, experiment.runtime)
   if arguments.stage:

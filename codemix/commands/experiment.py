@@ -75,11 +75,14 @@ def start_processes(arguments: argparse.Namespace) -> None:
     processes.initialize(*given)
 
 
-def keep_compiled_programs(runtime: Runtime) -> None:
-  """Lets JAX keep what it compiles in Runtime.compilation_cache, if there is one."""
-  if runtime.compilation_cache:
-    import jax
+def set_up_jax(runtime: Runtime) -> None:
+  """Lets JAX keep what it compiles in Runtime.compilation_cache, if there is one, and on CPUs its memory."""
+  import jax
 
+  from codemix.parallel.host_allocator import keep_freed_memory
+
+  keep_freed_memory()
+  if runtime.compilation_cache:
     jax.config.update('jax_compilation_cache_dir', runtime.compilation_cache)
     jax.config.update('jax_persistent_cache_min_compile_time_secs', 0.2)
 

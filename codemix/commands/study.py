@@ -9,8 +9,8 @@ from codemix.commands.experiment import (
   add_format_argument,
   add_gin_arguments,
   add_process_arguments,
-  keep_compiled_programs,
   load_experiment,
+  set_up_jax,
   start_processes,
 )
 
@@ -36,7 +36,7 @@ def run(arguments: argparse.Namespace) -> None:
   from codemix.studies.report import write_report
   from codemix.studies.runner import run_study
 
-  keep_compiled_programs(experiment.runtime)
+  set_up_jax(experiment.runtime)
   check_machine(experiment.study, experiment.runtime, make_mesh(experiment.runtime.mesh))
   if not jax.process_index():
     prepare_in_own_process(experiment.study, experiment.data, experiment.gin_arguments)
