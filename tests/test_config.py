@@ -63,3 +63,17 @@ def test_a_flag_for_what_is_not_built_is_refused():
   config.build('Runtime')
   with pytest.raises(UserError, match="--gin.Recipe.seed has no effect: this run builds no 'Recipe'"):
     config.check_used(['Recipe.seed=1'])
+
+
+@pytest.mark.parametrize(
+  ('asked', 'told'),
+  [
+    ('balanced_to_txt.gin', " Did you mean 'recipes/balanced_to_text.gin'?"),
+    ('studies/quikstart', " Did you mean 'studies/quickstart.gin'?"),
+    ('nowhere/else.gin', ''),  # like the shipped ones in its ending alone
+  ],
+)
+def test_a_file_that_is_not_there_is_told_with_the_shipped_one_that_its_name_is_like(asked, told):
+  with pytest.raises(UserError) as refused:
+    config.parse([asked], [])
+  assert str(refused.value).partition(f'{config.gin_directory()}.')[2] == told
