@@ -15,14 +15,18 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import itertools
 import unicodedata
 
 import numpy as np
 
 SEPARATOR = '\0'  # what a character folds to that stands in no unit
 _ZERO_WIDTH_SPACE = '\u200b'
-# Characters from here on are ideographs of the supplementary planes, or unassigned: each is itself.
+# Characters from here on are ideographs of the supplementary planes, or unassigned: each is itself,
+# but for those of `_BEYOND`: ideographs encoded twice, and invisible characters.
 _TABLE_SIZE = 0x20000
+_BEYOND = (range(0x2F800, 0x2FA20), range(0xE0000, 0xE0200))
+_INVISIBLE = 0xFE00  # one of those in the table that fold to nothing
 _APART, _JOINED, _ALONE = range(3)  # between units, part of a longer unit, a unit of its own
 
 # Scripts written without spaces between words: each letter counts as a word, as ideographs do.
@@ -100,6 +104,7 @@ class Alphabet:
     """(folded characters, where each came from; None where they are one to one)."""
     if codes.dtype == np.uint8:  # ASCII folds one to one
       return self.simple[:128][codes], None
+    codes = _read_beyond(codes)
     inside = np.minimum(codes, _TABLE_SIZE - 1)
     folded = self.simple[inside]
     if (beyond := codes >= _TABLE_SIZE).any():
@@ -164,6 +169,29 @@ def alphabet(marks_count: bool) -> Alphabet:
   kind[-1] = _ALONE
   value = np.where(kind != _APART, mix(np.arange(_TABLE_SIZE, dtype=np.uint64)) | np.uint64(1), np.uint64(0))
   return Alphabet(first, folded, simple, single, kind, value)
+
+
+def _read_beyond(codes: np.ndarray) -> np.ndarray:
+  """The characters, each beyond the table that is another one in truth, or none, as what it is."""
+  beyond = np.flatnonzero(codes >= _TABLE_SIZE)
+  if not len(beyond):
+    return codes
+  known, meant = _beyond()
+  place = np.searchsorted(known[:-1], codes[beyond])
+  codes = codes.copy()
+  codes[beyond] = np.where(known[place] == codes[beyond], meant[place], codes[beyond])
+  return codes
+
+
+@functools.cache
+def _beyond() -> tuple[np.ndarray, np.ndarray]:
+  """uint32 (characters of `_BEYOND` that are not themselves, ascending; what each is instead)."""
+  meant = {}
+  for code in itertools.chain(*_BEYOND):
+    folded = _folded(chr(code), marks_count=True)
+    if folded != chr(code) and folded != SEPARATOR:
+      meant[code] = ord(folded) if folded else _INVISIBLE
+  return np.array(list(meant), np.uint32), np.array(list(meant.values()), np.uint32)
 
 
 def _folded(character: str, marks_count: bool) -> str:

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from codemix.contamination.code_units import KEYWORDS, NAME, code_units
 from codemix.contamination.normalise import alphabet, byte_offsets, characters
 
+EVERY = [chr(code) for code in range(sys.maxunicode + 1) if not 0xD800 <= code <= 0xDFFF]
 WORDS = st.lists(st.text(st.characters(categories=('L', 'N')), min_size=1, max_size=8), max_size=12)
 
 
@@ -42,14 +43,22 @@ def test_spacing_and_punctuation_do_not_change_words(words, data):
 
 
 def test_every_character_folds_as_its_own_upper_and_lower_case():
-  odd = [
-    chr(code)
-    for code in range(sys.maxunicode + 1)
-    if not 0xD800 <= code <= 0xDFFF
-    and (chr(code).lower() != chr(code) or chr(code).upper() != chr(code))
-    and not values(chr(code)) == values(chr(code).lower()) == values(chr(code).upper())
-  ]
-  assert not odd
+  cased = [c for c in EVERY if c.lower() != c or c.upper() != c]
+  assert [c for c in cased if not values(c) == values(c.lower()) == values(c.upper())] == []
+
+
+def test_every_character_is_what_it_is_composed_of():
+  composed = [(c, unicodedata.normalize('NFKD', c)) for c in EVERY if unicodedata.normalize('NFKD', c) != c]
+  assert {len(f'{ord(c):x}') for c, _ in composed} == {2, 3, 4, 5}  # of the supplementary planes too
+  assert [c for c, parts in composed if not values(c) == values(parts) == values(unicodedata.normalize('NFC', c))] == []
+
+
+def test_invisible_characters_and_accents_are_in_no_unit():
+  visible = '\u200b\u0345'  # a space between words; an accent whose capital is a letter
+  invisible = [c for c in EVERY if unicodedata.category(c) in ('Mn', 'Mc', 'Me', 'Cf') and c not in visible]
+  assert '\U000e0100' in invisible  # a variation of the ideograph before it
+  word = values('ab')
+  assert [c for c in invisible if values(f'a{c}b') != word] == []
 
 
 @pytest.mark.parametrize(
