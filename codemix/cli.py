@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import errno
 import importlib
 import os
 import sys
@@ -12,6 +11,7 @@ from types import TracebackType
 from typing import NoReturn
 
 from codemix.errors import CodemixError, UserError, nearest
+from codemix.terminal import drop_output, keep_stdout_for_results, stdout_is_full
 
 # verb -> (what it does, one real example); the module codemix.commands.<verb> is imported when asked for.
 VERBS = {
@@ -60,6 +60,38 @@ VERBS = {
 def main(argv: Sequence[str] | None = None) -> int:
   """Runs one verb; returns the exit code (`codemix.errors` says which means what)."""
   argv = list(sys.argv[1:] if argv is None else argv)
+  speaker = f'codemix {argv[0]}' if argv and argv[0] in VERBS else 'codemix'
+  try:
+    exit_code = _run(argv)
+    sys.stdout.flush()
+    return exit_code
+  except CodemixError as error:
+    print(f'{speaker}: {error}', file=sys.stderr)
+    return error.exit_code
+  except BrokenPipeError:  # the reader of our output, such as `head`, has seen enough
+    drop_output()
+    return 141
+  except OSError as error:
+    if not stdout_is_full(error):
+      raise
+    drop_output()
+    print(f'{speaker}: cannot write its output: {error.strerror}.', file=sys.stderr)
+    return 2
+  except KeyboardInterrupt:
+    print(f'{speaker}: stopped; the same command goes on from the last checkpoint.', file=sys.stderr)
+    return 130
+
+
+def entry() -> NoReturn:
+  """The console script: runs one verb and ends the process with its exit code."""
+  keep_stdout_for_results()
+  exit_code = main()
+  if processes := sys.modules.get('codemix.parallel.processes'):
+    processes.leave(exit_code)  # where there are several, an ordinary exit would lose the code
+  sys.exit(exit_code)
+
+
+def _run(argv: list[str]) -> int:
   if not argv or argv[0] in ('-h', '--help'):
     print(_help())
     return 0
@@ -68,73 +100,24 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 0
   verb, *rest = argv
   if verb not in VERBS:
-    print(f"codemix: there is no verb '{verb}'.{nearest(verb, VERBS)} `codemix --help` lists them.", file=sys.stderr)
-    return 2
+    raise UserError(f"there is no verb '{verb}'.{nearest(verb, VERBS)} `codemix --help` lists them.")
   _quiet()
-  return _run(verb, rest)
-
-
-def entry() -> NoReturn:
-  """The console script: runs one verb and ends the process with its exit code."""
-  _keep_stdout_for_results()
-  exit_code = main()
-  if processes := sys.modules.get('codemix.parallel.processes'):
-    processes.leave(exit_code)  # where there are several, an ordinary exit would lose the code
-  sys.exit(exit_code)
-
-
-def _keep_stdout_for_results() -> None:
-  """What native code writes to stdout (Gloo greets there, once for each mesh) goes nowhere.
-
-  A standard stream that was closed at the start is one to nowhere: its number would otherwise be that of the next file
-  to be opened, a checkpoint's perhaps, and what is meant for the terminal would be written into it.
-  """
-  nowhere = os.open(os.devnull, os.O_RDWR)
-  while nowhere <= 2:
-    nowhere = os.dup(nowhere)
-  sys.stderr = sys.stderr or os.fdopen(2, 'w')
-  kept = sys.stdout or os.fdopen(1, 'w', closefd=False)
-  # Line by line: in step with stderr also where both go to a file.
-  sys.stdout = os.fdopen(os.dup(1), 'w', buffering=1, encoding=kept.encoding, errors=kept.errors)
-  os.dup2(nowhere, 1)
-  os.close(nowhere)
-
-
-def _run(verb: str, rest: list[str]) -> int:
+  command = importlib.import_module(f'codemix.commands.{verb}')
+  about, example = VERBS[verb]
+  parser = _Parser(
+    prog=f'codemix {verb}',
+    description=f'{about[0].upper()}{about[1:]}.',
+    epilog=f'example:\n  {example}',
+    formatter_class=argparse.RawDescriptionHelpFormatter,
+    allow_abbrev=False,
+  )
+  command.add_arguments(parser)
   try:
-    command = importlib.import_module(f'codemix.commands.{verb}')
-    about, example = VERBS[verb]
-    parser = _Parser(
-      prog=f'codemix {verb}',
-      description=f'{about[0].upper()}{about[1:]}.',
-      epilog=f'example:\n  {example}',
-      formatter_class=argparse.RawDescriptionHelpFormatter,
-      allow_abbrev=False,
-    )
-    command.add_arguments(parser)
     arguments, unknown = parser.parse_known_args(rest)
-    arguments.gin_bindings = [_binding(parser, word) for word in unknown]
-    return command.run(arguments) or 0
-  except CodemixError as error:
-    print(f'codemix {verb}: {error}', file=sys.stderr)
-    return error.exit_code
-  except BrokenPipeError:  # the reader of our output, such as `head`, has seen enough
-    _drop_output()
-    return 141
-  except OSError as error:
-    if error.errno not in (errno.ENOSPC, errno.EDQUOT) or error.filename is not None:
-      raise
-    _drop_output()
-    print(f'codemix {verb}: cannot write its output: {error.strerror}.', file=sys.stderr)
-    return 2
-  except KeyboardInterrupt:
-    print(f'codemix {verb}: stopped; the same command goes on from the last checkpoint.', file=sys.stderr)
-    return 130
-
-
-def _drop_output() -> None:
-  """What stdout still holds goes nowhere: it would fail once more when the process ends."""
-  os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+  except SystemExit:  # it has shown its help
+    return 0
+  arguments.gin_bindings = [_binding(parser, word) for word in unknown]
+  return command.run(arguments) or 0
 
 
 class _Parser(argparse.ArgumentParser):

@@ -37,8 +37,8 @@ def run(arguments: argparse.Namespace) -> None:
   from codemix.studies.preparation import prepare_in_own_process
   from codemix.studies.runner import evaluate_finished
 
-  set_up_jax(experiment.runtime)
   prepare_in_own_process(experiment.study, experiment.data, experiment.gin_arguments)
+  set_up_jax(experiment.runtime)
   results = evaluate_finished(experiment.study, experiment.data, experiment.runtime)
   if arguments.stage:
     chosen = {k: v for k, v in results.items() if arguments.stage == v['stage'] or k.rpartition('-')[2].startswith(arguments.stage)}

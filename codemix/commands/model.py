@@ -23,8 +23,7 @@ def show_models(arguments: argparse.Namespace) -> None:
   """
   recipes, runtime = recipes_of(arguments)
 
-  from rich.console import Console
-
+  from codemix.console import Console
   from codemix.parallel.mesh import make_mesh
   from codemix.studies.model_summary import describe_model, show_model
 
@@ -37,7 +36,7 @@ def show_models(arguments: argparse.Namespace) -> None:
     print(json.dumps(found, indent=1))
     return
   for summary in found:
-    show_model(summary, Console(file=sys.stdout, highlight=False, soft_wrap=True))
+    show_model(summary, Console(sys.stdout, width=120))
 
 
 def recipes_of(arguments: argparse.Namespace) -> tuple[list[Recipe], Runtime]:

@@ -98,7 +98,7 @@ class Alphabet:
 
   def is_letter(self, codes: np.ndarray) -> np.ndarray:
     """bool: whether these characters are parts of longer units, and no unit by themselves."""
-    return self.kind.take(self.simple.take(codes, mode='clip'), mode='clip') == _JOINED
+    return self.kind.take(self.simple.take(_read_beyond(codes), mode='clip'), mode='clip') == _JOINED
 
   def _fold(self, codes: np.ndarray) -> tuple[np.ndarray, _Origin | None]:
     """(folded characters, where each came from; None where they are one to one)."""

@@ -23,6 +23,7 @@ def keep_freed_memory() -> None:
   if jax.default_backend() != 'cpu' or platform.libc_ver()[0] != 'glibc':
     return
   mallopt = ctypes.CDLL(None).mallopt
-  mallopt(_MMAP_THRESHOLD, 2**30)  # arrays up to so many bytes come from the heap
+  # Arrays up to so many bytes come from the heap; older releases of glibc take no more than the second.
+  mallopt(_MMAP_THRESHOLD, 2**30) or mallopt(_MMAP_THRESHOLD, 2**25)
   mallopt(_TRIM_THRESHOLD, _NEVER)
   mallopt(_TOP_PAD, 2**28)  # bytes by which the heap grows at once

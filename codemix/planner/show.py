@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import TextIO
 
 from rich import filesize
-from rich.console import Console
 from rich.table import Table
 
+from codemix.console import Console
 from codemix.planner.alternatives import Attempt, smallest_of
 from codemix.planner.chips import GIB
 from codemix.planner.collectives import by_kind
@@ -19,7 +19,7 @@ from codemix.studies import formatting
 
 def show_forecast(forecast: Forecast, stream: TextIO) -> None:
   """Prints the programs, the stages, the study's own costs, and what to change where something does not fit."""
-  console = Console(file=stream, highlight=False, soft_wrap=True, width=None if stream.isatty() else 180)
+  console = Console(stream, width=180)
   layout = ' x '.join(f'{axis} {size}' for axis, size in forecast.mesh.shape.items())
   console.print(f'[bold]{forecast.study.name}[/bold] on {forecast.topology}: {forecast.topology.chips} chips, {layout}')
   if chip := forecast.chip:

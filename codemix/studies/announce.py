@@ -11,11 +11,11 @@ from typing import TextIO
 import jax
 import numpy as np
 from jax.sharding import Mesh
-from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 from rich.tree import Tree
 
+from codemix.console import Console
 from codemix.data.mixture import Mixture
 from codemix.data.stream import StreamedSource
 from codemix.studies import formatting
@@ -28,6 +28,7 @@ from codemix.training.stage import StagePlan, is_done, namesake
 # accelerators. It only shapes the time foretold.
 UTILISATION = 0.4
 
+WIDTH = 120  # where there is no terminal
 BARS = '▁▂▃▄▅▆▇█'
 
 
@@ -39,7 +40,7 @@ def show_plan(plan: StudyPlan, placement: Placement, output: str, stream: TextIO
     output: where finished stages would lie, which are not to be trained again.
     stream: stderr beside a run, whose results go to stdout.
   """
-  console = _console(stream)
+  console = Console(stream, WIDTH)
   study = plan.study
   console.print(f'[bold]{escape(study.name)}[/bold]: {len(plan.recipes)} recipes')
   for name, recipe in study.recipes.items():
@@ -70,9 +71,9 @@ def show_stage(plan: StudyPlan, stage_plan: StagePlan, number: int, output: str)
   users = [name for name, plans in plan.recipes.items() if stage_plan in plans]
   lineage = ' > '.join(p.stage.name for p in stage_plan.lineage())
   state = ' [green](done before)[/green]' if done else ''
-  _console(sys.stderr).print(f'[bold]{number}/{len(plan.stages())}[/bold] {lineage} [dim]for {", ".join(users)}[/dim]{state}')
+  Console(sys.stderr, WIDTH).print(f'[bold]{number}/{len(plan.stages())}[/bold] {lineage} [dim]for {", ".join(users)}[/dim]{state}')
   if not done and (other := namesake(output, stage_plan, plan.stages())):
-    _console(sys.stderr).print(f'  [dim]{escape(other)}[/dim]')
+    Console(sys.stderr, WIDTH).print(f'  [dim]{escape(other)}[/dim]')
 
 
 def show_scores(stage_plan: StagePlan, evaluation: dict) -> None:
@@ -80,7 +81,7 @@ def show_scores(stage_plan: StagePlan, evaluation: dict) -> None:
     f'{name} {score["bits_per_byte"]:.4f}' for name, score in evaluation['sources'].items()
   )
   if scores:
-    _console(sys.stderr).print(f'  held-out bits per byte after {stage_plan.stage.name}: {scores}')
+    Console(sys.stderr, WIDTH).print(f'  held-out bits per byte after {stage_plan.stage.name}: {scores}')
 
 
 def mixture_tree(
@@ -201,9 +202,3 @@ def _sparkline(values: np.ndarray, width: int = 44) -> str:
   chunks = np.array_split(values, min(width, len(values)))
   levels = np.asarray([chunk.mean() for chunk in chunks]) / max(values.max(), 1e-30)
   return ''.join(BARS[min(int(level * len(BARS)), len(BARS) - 1)] for level in levels)
-
-
-def _console(stream: TextIO) -> Console:
-  # Where there is no terminal, rich takes 80 columns; the tables want more.
-  width = None if stream.isatty() else 120
-  return Console(file=stream, highlight=False, soft_wrap=True, width=width)

@@ -18,7 +18,7 @@ from codemix.training.stage import StagePlan, is_done, stage_folder
 def check_machine(study: Study, runtime: Runtime, mesh: Mesh) -> None:
   """Every stage can be laid out on the devices, and results can be written.
 
-  Reads no data, so that it comes before preparing them, which can take a day.
+  Reads no data, so that it comes before preparing them, which can take a day. Makes the output folder.
 
   Raises:
     UserError: naming the stage or folder, and the mend.

@@ -6,10 +6,10 @@ import sys
 from collections.abc import Mapping
 from typing import TextIO
 
-from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from codemix.console import Console
 from codemix.data.token_store import TokenStore
 from codemix.studies import formatting
 
@@ -31,8 +31,7 @@ def describe(store: TokenStore) -> dict:
 def show(stores: Mapping[tuple[str, str], TokenStore], stream: TextIO | None = None) -> None:
   """Prints, for each (source, split), a table of its accounts and where it lies."""
   stream = stream or sys.stdout
-  # Where there is no terminal, rich takes 80 columns; the tables want more.
-  console = Console(file=stream, width=None if stream.isatty() else 160, highlight=False)
+  console = Console(stream, width=160, soft_wrap=False)
   for (source, split), store in stores.items():
     per_token = store.bytes / store.tokens
     console.print(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 import shutil
 import socket
@@ -12,6 +13,7 @@ from subprocess import CompletedProcess
 
 import pytest
 
+from codemix import cli
 from codemix.files import locked
 from tests import tiny_study
 from tests.commands.test_wrong_input import GIN
@@ -48,17 +50,25 @@ def command(root: Path, verb: str, *flags: str) -> CompletedProcess:
   return runs.finish(runs.start('codemix', verb, *words(root, *flags)))
 
 
-def under_shell(root: Path, verb: str, redirections: str) -> CompletedProcess:
-  line = shlex.join([sys.executable, '-m', 'codemix', verb, *words(root)])
-  return subprocess.run(
-    ['sh', '-c', f'exec {line} {redirections}'],
-    cwd=runs.ROOT,
-    env=runs.environment(),
-    capture_output=True,
-    text=True,
-    timeout=300,
-    check=False,
-  )
+def under_shell(root: Path, verb: tuple[str, ...], redirections: str) -> CompletedProcess:
+  """One process, with redirections of a shell; "$PIPE" is one whose reader has gone."""
+  flags = () if verb[-1].startswith('--') else words(root)
+  line = shlex.join([sys.executable, '-m', 'codemix', *verb, *flags])
+  reader, writer = os.pipe()
+  os.close(reader)
+  try:
+    return subprocess.run(
+      ['sh', '-c', f'exec {line} {redirections}'],
+      cwd=runs.ROOT,
+      env={**runs.environment(), 'PIPE': f'/dev/fd/{writer}'},
+      pass_fds=[writer],
+      capture_output=True,
+      text=True,
+      timeout=300,
+      check=False,
+    )
+  finally:
+    os.close(writer)
 
 
 def assert_quiet(ran: CompletedProcess) -> None:
@@ -92,7 +102,7 @@ def test_of_two_processes_one_writes_the_result_and_nothing_else_is_on_stdout(pl
 
 def test_with_closed_standard_streams_a_run_is_the_same_and_no_file_holds_what_was_meant_for_the_terminal(place):
   shutil.rmtree(place / 'out')
-  ran = under_shell(place, 'train', '<&- >&- 2>&-')
+  ran = under_shell(place, ('train',), '<&- >&- 2>&-')
   assert ran.returncode == 0
   assert (ran.stdout, ran.stderr) == ('', '')
   files = [path.read_bytes() for path in (place / 'out').rglob('*') if path.is_file()]
@@ -100,11 +110,50 @@ def test_with_closed_standard_streams_a_run_is_the_same_and_no_file_holds_what_w
   assert not any(b'report: ' in data or b'held-out bits per byte after' in data for data in files)
 
 
-@pytest.mark.skipif(not Path('/dev/full').exists(), reason='/dev/full is a device of Linux')
-def test_a_result_that_cannot_be_written_is_one_line(place):
-  ran = under_shell(place, 'inspect', '>/dev/full')
+FULL = pytest.mark.skipif(not Path('/dev/full').exists(), reason='/dev/full is a device of Linux')
+OUTPUTS = [('inspect',), ('train', '--help'), ('--help',), ('--version',)]
+
+
+@FULL
+@pytest.mark.parametrize('words', OUTPUTS, ids=' '.join)
+def test_a_result_that_cannot_be_written_is_one_line(words, place):
+  ran = under_shell(place, words, '>/dev/full')
   assert ran.returncode == 2
-  assert ran.stderr == 'codemix inspect: cannot write its output: No space left on device.\n'
+  speaker = 'codemix' if words[0].startswith('-') else f'codemix {words[0]}'
+  assert ran.stderr == f'{speaker}: cannot write its output: No space left on device.\n'
+
+
+@pytest.mark.parametrize('words', OUTPUTS, ids=' '.join)
+def test_a_reader_that_has_gone_is_no_error_to_speak_of(words, place):
+  ran = under_shell(place, words, '>"$PIPE"')
+  assert (ran.returncode, ran.stderr) == (141, '')
+
+
+@FULL
+def test_another_full_disk_is_not_blamed_on_the_output(monkeypatch, capsys):
+  def full(_arguments):
+    print('a result')
+    with open('/dev/full', 'w') as file:
+      file.write('a file of another kind')
+
+  monkeypatch.setattr('codemix.commands.verify.run', full)
+  with pytest.raises(OSError, match='No space left'):
+    cli.main(['verify', 'folder'])
+  assert capsys.readouterr().out == 'a result\n'
+
+
+def test_what_a_run_starts_has_standard_streams_too(tmp_path):
+  code = """
+import subprocess, sys
+from codemix.terminal import keep_stdout_for_results
+keep_stdout_for_results()
+print('\\udcff', file=sys.stderr)  # as a path that is no UTF-8
+child = 'import os, sys; open(sys.argv[1], "w").write(" ".join(os.readlink(f"/proc/self/fd/{n}") for n in range(3)))'
+subprocess.run([sys.executable, '-c', child, sys.argv[1]], check=True)
+"""
+  line = shlex.join([sys.executable, '-c', code, str(tmp_path / 'streams')])
+  subprocess.run(['sh', '-c', f'exec {line} <&- >&- 2>&-'], cwd=runs.ROOT, check=True)
+  assert (tmp_path / 'streams').read_text() == '/dev/null /dev/null /dev/null'
 
 
 @pytest.mark.parametrize(

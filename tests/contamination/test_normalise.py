@@ -116,6 +116,8 @@ def test_every_keyword_is_known_and_no_name_is():
   assert len(units) == len(KEYWORDS) == len(set(KEYWORDS)) == len(set(units.values.tolist()))
   assert NAME not in units.values
   assert (code_units(characters(b'total _x list2 \xc3\xa9t\xc3\xa9 ifx')).values == NAME).all()
+  twice_encoded = '\U0002f800 \u4e3d \U0002f800\u4e3d'
+  assert (code_units(characters(twice_encoded.encode())).values == NAME).all()
   assert NAME not in code_units(characters(b'1 0x1f 2nd + - { } "')).values
 
 

@@ -1,0 +1,42 @@
+"""What a command writes where: results alone to stdout, what it says to stderr, what libraries write there to nowhere."""
+
+from __future__ import annotations
+
+import errno
+import os
+import sys
+
+
+def keep_stdout_for_results() -> None:
+  """What native code writes to stdout (Gloo greets there, once for each mesh) goes nowhere.
+
+  A standard stream that was closed at the start is one to nowhere, here and in the processes that
+  this one starts: its number would otherwise be that of the next file to be opened, a checkpoint's
+  perhaps, and what is meant for the terminal would be written into it.
+  """
+  nowhere = os.open(os.devnull, os.O_RDWR)
+  while nowhere <= 2:
+    os.set_inheritable(nowhere, True)
+    nowhere = os.dup(nowhere)
+  sys.stderr = sys.stderr or os.fdopen(2, 'w', buffering=1, errors='backslashreplace')
+  kept = sys.stdout or os.fdopen(1, 'w', closefd=False)
+  # Line by line: in step with stderr also where both go to a file. The width of a terminal is asked of `__stdout__`.
+  sys.stdout = sys.__stdout__ = os.fdopen(os.dup(1), 'w', buffering=1, encoding=kept.encoding, errors=kept.errors)
+  os.dup2(nowhere, 1)
+  os.close(nowhere)
+
+
+def stdout_is_full(error: OSError) -> bool:
+  """Whether the error is that of a result for which the disk has no room."""
+  if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+    return False
+  try:
+    sys.stdout.flush()  # what could not be written is still there
+  except OSError:
+    return True
+  return False
+
+
+def drop_output() -> None:
+  """What stdout still holds goes nowhere: it would fail once more when the process ends."""
+  os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
