@@ -128,24 +128,28 @@ def _sharing(step: Step, runtime: Runtime, devices: Sequence[jax.Device]) -> Ite
 def _in_portions(step: Step, runtime: Runtime) -> Iterator[Change]:
   """Twice as many microbatches, and again, down to one row a chip at a time."""
   shards = math.prod(runtime.mesh.sizes()[axis] for axis in BATCH_AXES)
-  portions = 2 * runtime.microbatches
-  while step.kind == TRAIN and step.batch % (shards * portions) == 0:
-    yield Change(
-      (f'Runtime.microbatches = {portions}',), step, dataclasses.replace(runtime, microbatches=portions)
-    )
-    portions *= 2
+  more = 2
+  batch = step.batch // (runtime.microbatches if step.kind == TRAIN else 1)
+  while batch % (shards * more) == 0:
+    portions = more * runtime.microbatches
+    # A train step takes its portions one after the other; an evaluation step is one of them.
+    smaller = step if step.kind == TRAIN else dataclasses.replace(step, batch=batch // more)
+    change = dataclasses.replace(runtime, microbatches=portions)
+    yield Change((f'Runtime.microbatches = {portions}',), smaller, change)
+    more *= 2
 
 
 def _together(most: Sequence[Change], step: Step, runtime: Runtime) -> Change:
   """The furthest change of each kind, all at once."""
   model, mesh, portions = step.model, runtime.mesh, runtime.microbatches
+  batch = min(change.step.batch for change in most)
   for change in most:
     model = change.step.model if change.step.model != step.model else model
     mesh = change.runtime.mesh if change.runtime.mesh != runtime.mesh else mesh
     portions = max(portions, change.runtime.microbatches)
   return Change(
     tuple(binding for change in most for binding in change.bindings),
-    dataclasses.replace(step, model=model),
+    dataclasses.replace(step, model=model, batch=batch),
     dataclasses.replace(runtime, mesh=mesh, microbatches=portions),
   )
 

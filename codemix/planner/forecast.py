@@ -128,7 +128,7 @@ def forecast(
   devices = topology_devices(topology)
   mesh = make_mesh(runtime.mesh, devices)
   programs = {}
-  for step in distinct_steps(study, stages):
+  for step in distinct_steps(study, stages, runtime):
     with still_at_work(f'compiling {name_of(step)} for {topology}', show):
       compiled = compile_step(step, mesh, runtime)
     time = step_time(compiled, chip, topology) if chip and compiled.fits_compiler else None

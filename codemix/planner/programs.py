@@ -41,7 +41,7 @@ class Step:
   Attributes:
     kind: TRAIN or EVALUATE.
     model, optimizer: of the recipe.
-    batch: rows.
+    batch: rows; of an evaluation those of one portion (`Runtime.rows_at_once`).
     length: tokens of a row.
   """
 
@@ -135,7 +135,9 @@ def compile_step(step: Step, mesh: Mesh, runtime: Runtime) -> Compiled:
     UserError: it does not trace (a batch that does not divide, an attention that is not for this
       platform), or the compiler refuses it for another reason than memory.
   """
-  check_layout(step.model, step.batch, step.length, mesh, runtime, 'this topology')
+  portions = runtime.microbatches if step.kind == TRAIN else 1
+  in_portions = dataclasses.replace(runtime, microbatches=portions)
+  check_layout(step.model, step.batch, step.length, mesh, in_portions, 'this topology')
   began, cpu_began = time.perf_counter(), time.process_time()
   traced = _trace(step, mesh, runtime)
   flops = matmul_flops(traced.jaxpr)

@@ -69,8 +69,10 @@ def planned_stages(study: Study) -> list[PlannedStage]:
   return list(planned.values())
 
 
-def distinct_steps(study: Study, stages: list[PlannedStage]) -> list[Step]:
+def distinct_steps(study: Study, stages: list[PlannedStage], runtime: Runtime) -> list[Step]:
   """Every program that the stages run: train steps, and where anything is scored, evaluation steps."""
   trained = list(dict.fromkeys(stage.train_step() for stage in stages))
-  scored = [dataclasses.replace(step, kind=EVALUATE) for step in trained] if scored_names(study) else []
-  return [*trained, *scored]
+  scored = [
+    dataclasses.replace(step, kind=EVALUATE, batch=runtime.rows_at_once(step.batch)) for step in trained
+  ]
+  return [*trained, *(scored if scored_names(study) else [])]

@@ -111,7 +111,7 @@ def evaluate_stage(
         params,
         store,
         length=recipe.length,
-        batch=stage_plan.stage.batch,
+        batch=trainer.runtime.rows_at_once(stage_plan.stage.batch),
         bos_id=plan.tokenizer.bos_id,
         mesh=trainer.mesh,
         rules=trainer.runtime.rules,

@@ -54,7 +54,7 @@ def check_layout(
       f'Set MeshConfig.sequence to one of {", ".join(map(str, fitting))}.'
     )
   try:
-    _trace(model, batch // runtime.microbatches, length, mesh, runtime.rules)
+    _trace(model, runtime.rows_at_once(batch), length, mesh, runtime.rules)
   except UserError as error:
     raise UserError(f'{where}: {error}') from None
   if runtime.offload_optimizer:

@@ -23,7 +23,8 @@ class Runtime:
     mesh: how the devices are laid out.
     rules: what of a parameter is split over which axis of the mesh.
     microbatches: portions in which a batch goes through the model, one after
-      the other, for less memory; the step is that of the whole batch.
+      the other, for less memory; the step is that of the whole batch. Documents
+      are scored in portions of as many rows.
     offload_optimizer: whether the optimizer's moments rest in the hosts' memory
       between steps, where the devices can read it by themselves.
     save_every: steps between two checkpoints; a stage's last step is always saved.
@@ -54,6 +55,10 @@ class Runtime:
   def placement(self, mesh: Mesh) -> Placement:
     """Where the states of a run lie on its devices."""
     return Placement(mesh, self.rules, self.offload_optimizer)
+
+  def rows_at_once(self, batch: int) -> int:
+    """Rows of a portion of a batch, which is a whole number of them."""
+    return batch // self.microbatches
 
   def __post_init__(self):
     if self.on_damaged not in ON_DAMAGED:

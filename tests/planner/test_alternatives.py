@@ -63,6 +63,15 @@ def test_then_a_batch_is_taken_in_no_more_portions_than_must_be():
   assert _bindings(_search(lambda c: 4 / c.runtime.microbatches)) == ('Runtime.microbatches = 4',)
 
 
+def test_an_evaluation_is_of_one_portion():
+  attempts = _search(lambda c: c.step.batch / 8, dataclasses.replace(STEP, kind=EVALUATE))
+  assert _bindings(attempts) == ('Runtime.microbatches = 4',)
+  assert smallest_of(attempts).change.step.batch == 8
+  without_sharing = Runtime(mesh=MeshConfig(fsdp=8), microbatches=2)
+  attempts = _search(lambda c: c.step.batch / 8, dataclasses.replace(STEP, kind=EVALUATE, batch=16), runtime=without_sharing)
+  assert _bindings(attempts) == ('Runtime.microbatches = 4',)
+
+
 def test_then_all_three_together_and_then_nothing():
   together = ("ModelConfig.remat = 'block'", 'MeshConfig.data = 1', 'MeshConfig.fsdp = 8', 'Runtime.microbatches = 4')
   assert _bindings(_search(lambda c: 32 / c.runtime.microbatches / c.runtime.mesh.fsdp)) == together
@@ -78,6 +87,7 @@ def test_what_cannot_fit_by_arithmetic_is_not_compiled():
   assert not any(a.fits for a in smallest_change(STEP, RUNTIME, jax.devices(), 10, compile_change))
 
 
-def test_an_evaluation_has_nothing_to_recompute_and_no_portions():
+def test_an_evaluation_has_nothing_to_recompute():
   attempts = _search(lambda c: 2, Step(EVALUATE, MODEL, Optimizer(), 32, 16))
-  assert [a.change.bindings for a in attempts] == [('MeshConfig.data = 1', 'MeshConfig.fsdp = 8')]
+  shared, portions = ('MeshConfig.data = 1', 'MeshConfig.fsdp = 8'), ('Runtime.microbatches = 4',)
+  assert [a.change.bindings for a in attempts] == [shared, portions, shared + portions]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import shutil
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import pytest
 
 import codemix
 from codemix.files import read_json
+from codemix.studies import runner
 from codemix.studies.runner import evaluate_finished
 from codemix.training import loop
 from tests import tiny_study
@@ -89,6 +91,28 @@ def test_a_shared_beginning_is_trained_once(data, trained, tmp_path):
     'stage_tokens_alone': 20 * step_tokens,
     'stage_tokens_trained': 16 * step_tokens,
   }
+
+
+def test_documents_are_scored_in_portions_of_as_many_rows_as_a_batch_is_trained_in(data, together, tmp_path, monkeypatch):
+  rows = []
+  score = runner.score_documents
+
+  def recording(*arguments, batch, **settings):
+    rows.append(batch)
+    return score(*arguments, batch=batch, **settings)
+
+  monkeypatch.setattr(runner, 'score_documents', recording)
+  output = Path(shutil.copytree(together, tmp_path / 'output'))
+  whole = {path: path.read_text() for path in output.glob('stages/*/evaluation.json')}
+  for path in whole:
+    path.unlink()
+  in_portions = tiny_study.runtime(output, microbatches=4)
+  evaluate_finished(tiny_study.study(**RECIPES), data, in_portions)
+  assert set(rows) == {tiny_study.BATCH // 4}
+  bits = lambda text: {name: source['bits_per_byte'] for name, source in json.loads(text)['sources'].items()}
+  assert len(whole) == 5
+  for path, text in whole.items():
+    assert bits(path.read_text()) == pytest.approx(bits(text), rel=1e-6)
 
 
 def test_a_renamed_stage_finds_its_result(data, together, files, trained):
