@@ -96,10 +96,7 @@ def _find(name: str, search_paths: Sequence[str]) -> str:
   for folder in folders:
     if (folder / name).is_file():
       return str(folder / name)
-  raise UserError(f"the gin file '{name}' is not found in {', '.join(map(str, folders))}.{_nearest_file(name)}")
-
-
-def _nearest_file(name: str) -> str:
-  # Without their endings: any two names that share one look alike.
-  shipped = [str(path.relative_to(gin_directory()).with_suffix('')) for path in gin_directory().rglob('*.gin')]
-  return nearest(name.removesuffix('.gin'), shipped).replace("'?", ".gin'?")
+  shipped = [str(path.relative_to(gin_directory())) for path in gin_directory().rglob('*.gin')]
+  raise UserError(
+    f"the gin file '{name}' is not found in {', '.join(map(str, folders))}.{nearest(name, shipped, '.gin')}"
+  )

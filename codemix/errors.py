@@ -34,7 +34,12 @@ class Preempted(CodemixError):
   exit_code = 75  # EX_TEMPFAIL of sysexits.h: "try again later"
 
 
-def nearest(name: str, candidates: Iterable[str]) -> str:
-  """` Did you mean 'x'?` for the candidate closest to `name`, else an empty string."""
-  close = difflib.get_close_matches(name, sorted(candidates), n=1, cutoff=0.5)
-  return f" Did you mean '{close[0]}'?" if close else ''
+def nearest(name: str, candidates: Iterable[str], ending: str = '') -> str:
+  """` Did you mean 'x'?` for the candidate closest to `name`, else an empty string.
+
+  Args:
+    ending: that all candidates have, such as '.gin': it makes no two of them alike.
+  """
+  bare = sorted(candidate.removesuffix(ending) for candidate in candidates)
+  close = difflib.get_close_matches(name.removesuffix(ending), bare, n=1, cutoff=0.5)
+  return f" Did you mean '{close[0]}{ending}'?" if close else ''

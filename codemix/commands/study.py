@@ -37,6 +37,7 @@ def run(arguments: argparse.Namespace) -> None:
   from codemix.studies.runner import run_study
 
   set_up_jax(experiment.runtime)
+  # run_study asks again; here it comes before what may be a day of preparing.
   check_machine(experiment.study, experiment.runtime, make_mesh(experiment.runtime.mesh))
   if not jax.process_index():
     prepare_in_own_process(experiment.study, experiment.data, experiment.gin_arguments)

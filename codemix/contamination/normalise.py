@@ -104,11 +104,12 @@ class Alphabet:
     """(folded characters, where each came from; None where they are one to one)."""
     if codes.dtype == np.uint8:  # ASCII folds one to one
       return self.simple[:128][codes], None
-    codes = _read_beyond(codes)
+    if has_beyond := (codes >= _TABLE_SIZE).any():
+      codes = _read_beyond(codes)
     inside = np.minimum(codes, _TABLE_SIZE - 1)
     folded = self.simple[inside]
-    if (beyond := codes >= _TABLE_SIZE).any():
-      folded[beyond] = codes[beyond]
+    if has_beyond:
+      folded = np.where(codes >= _TABLE_SIZE, codes, folded)
     odd = np.flatnonzero(~self.single[inside])
     if not len(odd):
       return folded, None
