@@ -11,7 +11,12 @@ from types import TracebackType
 from typing import NoReturn
 
 from codemix.errors import CodemixError, UserError, nearest
-from codemix.terminal import drop_output, keep_stdout_for_results, stdout_is_full
+from codemix.terminal import (
+  drop_output,
+  keep_stdout_for_results,
+  stdout_is_full,
+  write_in_any_encoding,
+)
 
 # verb -> (what it does, one real example); the module codemix.commands.<verb> is imported when asked for.
 VERBS = {
@@ -60,6 +65,7 @@ VERBS = {
 def main(argv: Sequence[str] | None = None) -> int:
   """Runs one verb; returns the exit code (`codemix.errors` says which means what)."""
   argv = list(sys.argv[1:] if argv is None else argv)
+  write_in_any_encoding()
   speaker = f'codemix {argv[0]}' if argv and argv[0] in VERBS else 'codemix'
   try:
     exit_code = _run(argv)

@@ -75,17 +75,26 @@ def make_folder(folder: Path) -> None:
       raise UserError(f'cannot write {folder}: {_NO_FOLDER[error.errno]}. Choose another folder.') from None
 
 
-def require_writable(folder: Path, needed_bytes: int) -> None:
+def require_writable(folder: Path, needed_bytes: int, keep_folders: bool = True) -> None:
   """Creates `folder`, writes a probe into it, and checks that there is room.
+
+  Args:
+    keep_folders: False removes again what folders there were not before.
 
   Raises:
     UserError: it cannot be written, or has less than `needed_bytes` free.
   """
-  make_folder(folder)
-  with writing(folder, needed_bytes), tempfile.TemporaryFile(dir=folder) as probe:
-    probe.write(b'codemix')
-    probe.flush()
-  free = shutil.disk_usage(folder).free
+  new = [] if keep_folders else [path for path in (folder, *folder.parents) if not path.exists()]
+  try:
+    make_folder(folder)
+    with writing(folder, needed_bytes), tempfile.TemporaryFile(dir=folder) as probe:
+      probe.write(b'codemix')
+      probe.flush()
+    free = shutil.disk_usage(folder).free
+  finally:
+    with contextlib.suppress(OSError):  # one that holds something by now stays
+      for path in new:
+        path.rmdir()
   if free < needed_bytes:
     raise UserError(
       f'{folder} has {free / 2**20:,.0f} MiB free, and about {needed_bytes / 2**20:,.0f} MiB are needed. '
@@ -126,7 +135,7 @@ def read_json(path: Path) -> dict:
     UserError: it is missing or is no JSON.
   """
   try:
-    return json.loads(Path(path).read_text())
+    return json.loads(Path(path).read_text(encoding='utf-8'))
   except FileNotFoundError:
     raise UserError(f'{path} does not exist.') from None
   except (json.JSONDecodeError, UnicodeDecodeError) as error:
@@ -147,10 +156,25 @@ def locked(folder: Path, doing: str) -> Iterator[None]:
     try:
       fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
-      raise UserError(
-        f'another process is {doing} in {folder}. Wait for it, or choose another folder.'
-      ) from None
+      raise _is_locked(folder, doing) from None
     yield
+
+
+def require_unlocked(folder: Path, doing: str) -> None:
+  """Says in advance what `locked` would raise; changes nothing.
+
+  Raises:
+    UserError: another live process holds it.
+  """
+  with contextlib.suppress(OSError), open(folder / '.lock') as file:
+    try:
+      fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)  # and goes with the file
+    except BlockingIOError:
+      raise _is_locked(folder, doing) from None
+
+
+def _is_locked(folder: Path, doing: str) -> UserError:
+  return UserError(f'another process is {doing} in {folder}. Wait for it, or choose another folder.')
 
 
 def _existing(path: Path) -> Path:

@@ -2,9 +2,33 @@
 
 from __future__ import annotations
 
+import codecs
 import errno
 import os
 import sys
+
+# What codemix itself draws, for a terminal or file whose encoding lacks it. Anything else, such as the text of a
+# document, is written as Python's escape, from which it can be read back.
+_PLAIN = str.maketrans('█▇▆▅▄▃▂▁→–×…', '#@%*+=-.>-x.')
+PLAIN = 'codemix.plain'  # the name of the error handler, in `errors=`
+
+
+def _in_plain_characters(error: UnicodeError) -> tuple[str, int]:
+  """An error handler of `codecs`: what to write for characters that cannot be encoded, and where to go on."""
+  if not isinstance(error, UnicodeEncodeError):
+    raise error
+  characters = error.object[error.start : error.end].translate(_PLAIN)
+  return characters.encode('ascii', 'backslashreplace').decode('ascii'), error.end
+
+
+codecs.register_error(PLAIN, _in_plain_characters)
+
+
+def write_in_any_encoding() -> None:
+  """Lets the standard streams take every character, whatever their encoding (`PYTHONIOENCODING`, the locale)."""
+  for stream in (sys.stdout, sys.stderr):
+    if hasattr(stream, 'reconfigure'):  # what a test or a notebook puts there may have no encoding
+      stream.reconfigure(errors=PLAIN)
 
 
 def keep_stdout_for_results() -> None:

@@ -12,7 +12,8 @@ from codemix.commands.experiment import (
   load_experiment,
   set_up_jax,
 )
-from codemix.errors import UserError, nearest
+from codemix.errors import UserError
+from codemix.studies.formatting import count
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -39,13 +40,7 @@ def run(arguments: argparse.Namespace) -> None:
 
   prepare_in_own_process(experiment.study, experiment.data, experiment.gin_arguments)
   set_up_jax(experiment.runtime)
-  results = evaluate_finished(experiment.study, experiment.data, experiment.runtime)
-  if arguments.stage:
-    chosen = {k: v for k, v in results.items() if arguments.stage == v['stage'] or k.rpartition('-')[2].startswith(arguments.stage)}
-    if not chosen:
-      names = {result['stage'] for result in results.values()}
-      raise UserError(f"no finished stage is named '{arguments.stage}'.{nearest(arguments.stage, names)}")
-    results = chosen
+  results = evaluate_finished(experiment.study, experiment.data, experiment.runtime, arguments.stage)
   if arguments.contamination:
     from codemix.contamination.clean_scores import clean_scores
 
@@ -59,12 +54,15 @@ def run(arguments: argparse.Namespace) -> None:
     for name, score in result['sources'].items():
       print(f'  {name}: {_scores(score)}')
       if clean := result.get('clean', {}).get(name):
-        left_out = f'{clean["left_out"]:,} documents left out'
+        left_out = f'{count(clean["left_out"], "document")} left out'
         print(f'    clean: {_scores(clean) if clean["documents"] else "no document"}, {left_out}')
 
 
 def _scores(score: dict) -> str:
+  documents = count(score['documents'], 'document')
+  if 'of_documents' in score:
+    documents = f'{score["documents"]:,} of {count(score["of_documents"], "document")}'
   return (
     f'{score["bits_per_byte"]:.4f} bits per byte, {score["loss"]:.4f} nats a token, '
-    f'{score["documents"]:,} documents, {score["tokens"]:,} tokens'
+    f'{documents}, {score["tokens"]:,} tokens'
   )

@@ -17,9 +17,9 @@ from codemix.commands.experiment import (
   add_gin_arguments,
   load_experiment,
 )
-from codemix.errors import UserError, nearest
+from codemix.errors import UserError
 from codemix.studies.planning import StudyPlan, plan_study
-from codemix.training.stage import StagePlan
+from codemix.studies.stage_names import find_stage
 
 SHOWN_DOCUMENTS = 5
 SHOWN_CHARACTERS = 100  # of a row's text, on a line
@@ -47,28 +47,49 @@ def run(arguments: argparse.Namespace) -> None:
     from codemix.commands.model import show_models
 
     return show_models(arguments)
-  if arguments.stage and arguments.step is None and arguments.find is None and not arguments.time:
+  if arguments.stage is not None and arguments.step is None and arguments.find is None and not arguments.time:
     raise UserError(f"--stage={arguments.stage}: add --step=N, --find=TEXT or --time, to say what of the stage to show.")
   experiment = load_experiment(arguments)
+  if arguments.find is None and arguments.step is None and not arguments.check and not arguments.time:
+    return _show_plan(experiment, arguments.format)
   plan = plan_study(experiment.study, experiment.data)
   if arguments.find is not None:
     _print(_places(plan, arguments), arguments.format, _place_lines)
   elif arguments.step is not None:
+    if arguments.stage is None:
+      raise UserError(f'--step wants --stage, one of {", ".join(sorted({p.name for p in plan.stages()}))}.')
     from codemix.studies.seen import rows_of_step
 
-    _print(rows_of_step(plan, _find_stage(plan, arguments.stage), arguments.step), arguments.format, _row_lines)
+    _print(rows_of_step(plan, find_stage(arguments.stage, plan.stages()), arguments.step), arguments.format, _row_lines)
   elif arguments.check:
     _print(_check_ledgers(experiment, plan), arguments.format, lambda line: [f'{line["stage"]}: {line["ledger"]}'])
-  elif arguments.time:
-    _print(_times(experiment, plan, arguments), arguments.format, lambda line: [f'{line["stage"]}: {line["told"]}'])
-  elif arguments.format == 'json':
-    print(json.dumps(_describe(plan), indent=1))
   else:
-    from codemix.parallel.mesh import make_mesh
-    from codemix.studies.announce import show_plan
+    _print(_times(experiment, plan, arguments), arguments.format, lambda line: [f'{line["stage"]}: {line["told"]}'])
 
-    runtime = experiment.runtime
-    show_plan(plan, runtime.placement(make_mesh(runtime.mesh)), runtime.output, sys.stdout)
+
+def _show_plan(experiment: Experiment, form: str) -> None:
+  """The plan of a study that `codemix train` would train.
+
+  Raises:
+    UserError: what `codemix train` would refuse before its first step.
+  """
+  from codemix.parallel.mesh import make_mesh
+  from codemix.studies.announce import show_plan
+  from codemix.studies.machine import check_machine
+  from codemix.studies.preflight import check_unlocked, preflight
+  from codemix.studies.preparation import check_sources
+
+  runtime = experiment.runtime
+  mesh = make_mesh(runtime.mesh)
+  # In the order of `codemix train`, which prepares between the two.
+  check_machine(experiment.study, runtime, mesh, keep_folders=False)
+  check_sources(experiment.study, experiment.data)
+  ready = preflight(experiment.study, experiment.data, runtime, mesh, keep_folders=False)
+  if form == 'json':
+    print(json.dumps(_describe(ready.plan), indent=1))
+  else:
+    show_plan(ready.plan, ready.validation, runtime.placement(mesh), runtime.output, sys.stdout)
+  check_unlocked(ready.plan, runtime)
 
 
 def _print(records: Iterable[dict], form: str, lines: Callable[[dict], Iterable[str]]) -> None:
@@ -78,20 +99,6 @@ def _print(records: Iterable[dict], form: str, lines: Callable[[dict], Iterable[
   for record in records:  # each as soon as it is found
     for line in lines(record):
       print(line)
-
-
-def _find_stage(plan: StudyPlan, name: str | None) -> StagePlan:
-  names = {p.stage.name for p in plan.stages()}
-  if name is None:
-    raise UserError(f'--step wants --stage, one of {", ".join(sorted(names))}.')
-  found = [p for p in plan.stages() if p.stage.name == name or p.hash.startswith(name)]
-  if not found:
-    raise UserError(f"no stage is named '{name}'.{nearest(name, names)}")
-  if len(found) > 1:
-    raise UserError(
-      f"{len(found)} stages are named '{name}'; name one by its hash: {', '.join(p.hash[:12] for p in found)}."
-    )
-  return found[0]
 
 
 def _row_lines(row: dict) -> Iterator[str]:
@@ -107,7 +114,7 @@ def _one_line(text: str) -> str:
 def _places(plan: StudyPlan, arguments: argparse.Namespace) -> Iterator[dict]:
   from codemix.studies.seen import where_seen
 
-  stages = [_find_stage(plan, arguments.stage)] if arguments.stage else plan.stages()
+  stages = [find_stage(arguments.stage, plan.stages())] if arguments.stage is not None else plan.stages()
   places = 0
   for place in where_seen(plan, stages, arguments.find):
     places += 1
@@ -163,7 +170,7 @@ def _times(experiment: Experiment, plan: StudyPlan, arguments: argparse.Namespac
   from codemix.training.stage import stage_folder
   from codemix.training.time_account import read_times, total
 
-  stages = [_find_stage(plan, arguments.stage)] if arguments.stage else plan.stages()
+  stages = [find_stage(arguments.stage, plan.stages())] if arguments.stage is not None else plan.stages()
   folders = [stage_folder(experiment.runtime.output, stage_plan) for stage_plan in stages]
   found = {folder.name: times for folder in folders if (times := read_times(folder))}
   if len(found) > 1:

@@ -17,6 +17,7 @@ from codemix.commands.experiment import (
 )
 from codemix.data.tokenizer import Tokenizer
 from codemix.errors import UserError
+from codemix.studies.formatting import count
 
 if TYPE_CHECKING:
   from codemix.data.sources.reading import Reader
@@ -90,9 +91,9 @@ def _digest_of(cache: Cache) -> Callable[[str], str]:
 
 
 def _line(found: dict) -> str:
-  raw = f'; {found["raw_files"]:,} raw files unchanged' if 'raw_files' in found else ''
+  raw = f'; {count(found["raw_files"], "raw file")} unchanged' if 'raw_files' in found else ''
   return (
-    f'{found["folder"]}: {found["documents"]:,} documents, {found["tokens"]:,} tokens, '
+    f'{found["folder"]}: {count(found["documents"], "document")}, {found["tokens"]:,} tokens, '
     f'{found["bytes_read"] / 1e6:,.1f} MB re-read and as they were written{raw}'
   )
 

@@ -41,7 +41,9 @@ def clean_scores(stage_folder: Path, evaluation: dict, contamination: Path) -> d
 def _summary(path: Path, documents: np.ndarray) -> dict:
   with np.load(path) as file:
     nats, tokens, sizes = (file[key] for key in ('nats', 'tokens', 'bytes'))
-  counts = {'documents': len(documents), 'left_out': len(nats) - len(documents)}
-  if not len(documents):
+    scored = file['documents'] if 'documents' in file else np.arange(len(nats))
+  clean = np.isin(scored, documents)
+  counts = {'documents': int(clean.sum()), 'left_out': int((~clean).sum())}
+  if not counts['documents']:
     return counts
-  return {**DocumentScores(nats[documents], tokens[documents], sizes[documents]).summary(), **counts}
+  return {**DocumentScores(nats[clean], tokens[clean], sizes[clean]).summary(), **counts}

@@ -129,7 +129,7 @@ class Data:
         f"'{task}' ({split}) is not prepared with this tokenizer in {self.root}{self._with_others(task, split, tokenizer)}. "
         'Run `codemix prepare` with the same gin files, or set CODEMIX_DATA_DIR (or Data.directory) to where it is.'
       )
-    return pointer.parent / pointer.read_text().strip()
+    return pointer.parent / pointer.read_text(encoding='utf-8').strip()
 
   def open_store(self, task: str, split: str, tokenizer: Tokenizer) -> TokenStore:
     """Opens and checks a prepared store, without SeqIO or TensorFlow.
@@ -147,7 +147,7 @@ class Data:
     """Which other tokenizers it is prepared with: this one's file may have been edited."""
     others = []
     for pointer in sorted((self.root / 'stores').glob(f'{task}-{split}-*.current')):
-      manifest = pointer.parent / pointer.read_text().strip() / 'manifest.json'
+      manifest = pointer.parent / pointer.read_text(encoding='utf-8').strip() / 'manifest.json'
       if manifest.exists():
         others.append(read_json(manifest)['identity']['tokenizer'])
     if not others:

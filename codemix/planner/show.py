@@ -21,7 +21,7 @@ def show_forecast(forecast: Forecast, stream: TextIO) -> None:
   """Prints the programs, the stages, the study's own costs, and what to change where something does not fit."""
   console = Console(stream, width=180)
   layout = ' x '.join(f'{axis} {size}' for axis, size in forecast.mesh.shape.items())
-  console.print(f'[bold]{forecast.study.name}[/bold] on {forecast.topology}: {forecast.topology.chips} chips, {layout}')
+  console.print(f'[bold]{forecast.study.name}[/bold] on {forecast.topology}: {formatting.count(forecast.topology.chips, "chip")}, {layout}')
   if chip := forecast.chip:
     network = f', network {chip.network_rate / 1e9:g} GB/s' if chip.network_rate else ''
     console.print(
@@ -113,7 +113,7 @@ def _hours(hours: float | None) -> str:
 
 def _show_totals(console: Console, forecast: Forecast) -> None:
   tokens = sum(stage.tokens for stage in forecast.stages)
-  line = f'all {len(forecast.stages)} stages, each trained once: {formatting.tokens(tokens)} tokens'
+  line = f'{formatting.count(len(forecast.stages), "stage")}, each trained once: {formatting.tokens(tokens)} tokens'
   if forecast.chip:
     hours = sum(forecast.hours_at_mfu(stage) for stage in forecast.stages)
     line += f', {hours:,.0f} chip-hours at MFU {forecast.prices.mfu:g} ({formatting.duration(hours * 3600 / forecast.topology.chips)})'

@@ -18,6 +18,7 @@ from rich.tree import Tree
 from codemix.console import Console
 from codemix.data.mixture import Mixture
 from codemix.data.stream import StreamedSource
+from codemix.evaluation.selection import HeldOut
 from codemix.studies import formatting
 from codemix.studies.model_summary import describe_model, show_model
 from codemix.studies.planning import StudyPlan
@@ -32,17 +33,20 @@ WIDTH = 120  # where there is no terminal
 BARS = '▁▂▃▄▅▆▇█'
 
 
-def show_plan(plan: StudyPlan, placement: Placement, output: str, stream: TextIO) -> None:
+def show_plan(
+  plan: StudyPlan, validation: Mapping[str, HeldOut], placement: Placement, output: str, stream: TextIO
+) -> None:
   """Prints models, devices, the stage tree with its mixtures, and every recipe's rate curve.
 
   Args:
+    validation: what each stage is scored on, by source.
     placement: where the states would lie.
     output: where finished stages would lie, which are not to be trained again.
     stream: stderr beside a run, whose results go to stdout.
   """
   console = Console(stream, WIDTH)
   study = plan.study
-  console.print(f'[bold]{escape(study.name)}[/bold]: {len(plan.recipes)} recipes')
+  console.print(f'[bold]{escape(study.name)}[/bold]: {formatting.count(len(plan.recipes), "recipe")}')
   for name, recipe in study.recipes.items():
     plans = plan.recipes[name]
     console.print(f'  {name}: ' + ' → '.join(f'{p.stage.name} {formatting.tokens(p.tokens)}' for p in plans) + ' tokens')
@@ -57,6 +61,9 @@ def show_plan(plan: StudyPlan, placement: Placement, output: str, stream: TextIO
     )
   for root in (p for p in plan.stages() if p.parent is None):
     console.print(_stage_tree(plan, root))
+  if validation:
+    scored = ', '.join(f'{name} ({held_out})' for name, held_out in validation.items())
+    console.print(f'each stage is scored on {escape(scored)}')
   recipes = plan.study.recipes.values()
   for model, optimizer, length in dict.fromkeys((r.model, r.optimizer, r.length) for r in recipes):
     show_model(describe_model(model, optimizer, length, placement), console)
@@ -78,7 +85,9 @@ def show_stage(plan: StudyPlan, stage_plan: StagePlan, number: int, output: str)
 
 def show_scores(stage_plan: StagePlan, evaluation: dict) -> None:
   scores = ', '.join(
-    f'{name} {score["bits_per_byte"]:.4f}' for name, score in evaluation['sources'].items()
+    f'{name} {score["bits_per_byte"]:.4f}'
+    + (f' ({score["documents"]:,} of {score["of_documents"]:,} documents)' if 'of_documents' in score else '')
+    for name, score in evaluation['sources'].items()
   )
   if scores:
     Console(sys.stderr, WIDTH).print(f'  held-out bits per byte after {stage_plan.stage.name}: {scores}')

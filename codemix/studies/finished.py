@@ -14,6 +14,7 @@ from codemix.errors import UserError
 from codemix.files import read_json, write_bytes
 from codemix.identity import differences, digest
 from codemix.models.config import ModelConfig
+from codemix.studies.stage_names import find_stage
 from codemix.training.optimizer import Optimizer
 from codemix.training.placement import Placement
 from codemix.training.train_state import Tree, abstract_state
@@ -52,20 +53,52 @@ class FinishedStage:
       return checkpoints.restore_params(step, target.params)
 
 
+@dataclasses.dataclass(frozen=True)
+class _Folder:
+  """A stage's folder with what `find_stage` asks for."""
+
+  path: Path
+  name: str
+  hash: str
+
+
 def open_stage(folder: Path) -> FinishedStage:
-  """Opens a stage's folder.
+  """Opens a finished stage.
+
+  Args:
+    folder: of the stage; or, beside folders of stages, the name of one or the beginning of its hash.
 
   Raises:
-    UserError: it is no stage, is not finished, or is not what its name says.
+    UserError: it is not a stage, is not finished, or is not what its name says.
   """
   if not (folder / 'stage.json').exists():
-    raise UserError(f'{folder} is no stage: it has no stage.json. Stages lie in OUTPUT/stages/.')
+    folder = _folder_named(folder)
   stage = read_json(folder / 'stage.json')
   if not (folder / 'done.json').exists():
     raise UserError(f'{folder} is not finished; run the command that trains it again.')
   if stage['hash'] != digest(stage['identity']):
     raise UserError(f'{folder}/stage.json was changed: its hash is not that of its identity. Restore it.')
   return FinishedStage(folder, stage['identity'], read_json(folder / 'done.json'), _tokenizer(folder, stage))
+
+
+def _folder_named(path: Path) -> Path:
+  """The folder of the stage that the last part of a path names, as in `runs/stages/cooldown` or `runs/cooldown`."""
+  if within := _stage_folders(path):
+    called = ', '.join(sorted(stage.path.name for stage in within))
+    raise UserError(f'{path} is not a stage, it holds {called}. Name one of these folders.')
+  beside = _stage_folders(path.parent)
+  if not beside:
+    raise UserError(f'{path} is not a stage: it has no stage.json. Stages lie in OUTPUT/stages/, where OUTPUT is Runtime.output.')
+  try:
+    return find_stage(path.name, beside).path
+  except UserError as error:
+    raise UserError(f'{path}: {error}') from None
+
+
+def _stage_folders(folder: Path) -> list[_Folder]:
+  """The stages in an output folder, or in its folder `stages`."""
+  written = sorted({*folder.glob('*/stage.json'), *folder.glob('stages/*/stage.json')})
+  return [_Folder(file.parent, (stage := read_json(file))['name'], stage['hash']) for file in written]
 
 
 def keep_tokenizer(output: Path, tokenizer: Tokenizer, path: Path) -> None:

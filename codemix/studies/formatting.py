@@ -17,6 +17,11 @@ def integer(value: float | None) -> str:
   return f'{round(value):,}' if known(value) else UNKNOWN
 
 
+def count(number: int, noun: str) -> str:
+  """A number of things: 1 -> '1 recipe', 12034 -> '12,034 recipes'."""
+  return f'{number:,} {noun}{"s"[: number != 1]}'
+
+
 def tokens(value: float | None) -> str:
   """A count with a unit, three digits or more: 8_421_376 -> '8.42M'."""
   if not known(value):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
@@ -13,7 +14,9 @@ from codemix.errors import CodemixError, UserError
 from codemix.studies.planning import scored_names, source_names
 from codemix.studies.recipe import Study
 
-__all__ = ['missing', 'prepare_in_own_process', 'prepare_study', 'silent_import', 'splits_read']
+PREPARE_SAYS = 'codemix prepare: '  # before the line in which it says why it ends
+
+__all__ = ['check_sources', 'missing', 'prepare_in_own_process', 'prepare_study', 'silent_import', 'splits_read']
 
 
 def splits_read(study: Study, data: Data) -> list[tuple[str, str]]:
@@ -32,11 +35,10 @@ def prepare_study(
   Raises:
     UserError: a source that does not exist, or a tokenizer that cannot be had.
   """
-  from codemix.data.prepare import check_source, prepare, train_tokenizer
+  from codemix.data.prepare import prepare, train_tokenizer
 
   splits = splits_read(study, data)
-  for task, split in splits:  # all of them, before the first is tokenized for hours
-    check_source(task, split, data)
+  _check(splits, data)  # all of them, before the first is tokenized for hours
   tokenizer = train_tokenizer(data, progress)
   return {(task, split): prepare(task, split, data, tokenizer, progress) for task, split in splits}
 
@@ -49,6 +51,25 @@ def missing(study: Study, data: Data) -> list[tuple[str, str]]:
   return [pair for pair in splits_read(study, data) if not data.is_prepared(*pair, tokenizer)]
 
 
+def check_sources(study: Study, data: Data) -> None:
+  """Every source that is yet to be prepared is one that can be.
+
+  Imports SeqIO and TensorFlow where one is neither prepared nor a corpus of `Data.sources`.
+
+  Raises:
+    UserError: one does not exist, or has no such split.
+  """
+  _check(missing(study, data), data)
+
+
+def _check(splits: Sequence[tuple[str, str]], data: Data) -> None:
+  if splits:
+    from codemix.data.prepare import check_source
+
+    for task, split in splits:
+      check_source(task, split, data)
+
+
 def prepare_in_own_process(study: Study, data: Data, gin_arguments: Sequence[str]) -> None:
   """Prepares what is missing, so that TensorFlow stays out of the process that trains.
 
@@ -56,12 +77,19 @@ def prepare_in_own_process(study: Study, data: Data, gin_arguments: Sequence[str
     gin_arguments: the command line's gin flags, which say what `data` says.
 
   Raises:
-    CodemixError: that process failed; it has said why.
+    CodemixError: what that process raised.
   """
   if not missing(study, data):
     return
   command = [sys.executable, '-m', 'codemix', 'prepare', *gin_arguments]
-  status = subprocess.run(command, check=False, stdout=subprocess.DEVNULL).returncode
-  if status:
-    kind = UserError if status == UserError.exit_code else CodemixError
-    raise kind('`codemix prepare` did not finish; the line above says why.')
+  said = None
+  piped = {'stdout': subprocess.DEVNULL, 'stderr': subprocess.PIPE, 'encoding': 'utf-8', 'errors': 'replace'}
+  with subprocess.Popen(command, env={**os.environ, 'PYTHONIOENCODING': 'utf-8'}, **piped) as process:
+    for line in process.stderr:  # its progress, as it comes
+      if line.startswith(PREPARE_SAYS):
+        said = line.removeprefix(PREPARE_SAYS).rstrip('\n')
+      else:
+        print(line, end='', file=sys.stderr, flush=True)
+  if process.returncode:
+    kind = UserError if process.returncode == UserError.exit_code else CodemixError
+    raise kind(said or f'`codemix prepare` ended with exit code {process.returncode}.')

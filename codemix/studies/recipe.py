@@ -58,6 +58,9 @@ class Study:
     recipes: by name, in the order of the report.
     baseline: the recipe that the others are compared with.
     validation: tasks whose validation split every stage is scored on.
+    validation_documents: how many documents of each of them are scored, at most;
+      the same ones for every stage, chosen by a digest of what they say. None
+      scores all.
     prompts: what each stage's model continues, for the report.
     sample_tokens: length of those continuations.
     note: what the report says at its top.
@@ -67,6 +70,7 @@ class Study:
   recipes: Mapping[str, Recipe]
   baseline: str | None = None
   validation: tuple[str, ...] = ()
+  validation_documents: int | None = None
   prompts: tuple[str, ...] = ()
   sample_tokens: int = 48
   note: str = ''
@@ -74,6 +78,9 @@ class Study:
   def __post_init__(self):
     if not self.recipes:
       raise UserError('Study.recipes is empty; a study has at least one recipe.')
+    limit = self.validation_documents
+    if limit is not None and (isinstance(limit, bool) or not isinstance(limit, int) or limit < 1):
+      raise UserError(f'Study.validation_documents is {limit!r}; it is a whole number of documents, at least 1, or None for all.')
     if self.baseline is None:
       object.__setattr__(self, 'baseline', next(iter(self.recipes)))
     if self.baseline not in self.recipes:

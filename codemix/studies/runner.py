@@ -3,33 +3,30 @@
 from __future__ import annotations
 
 import dataclasses
-import io
 import sys
 import time
 from pathlib import Path
 
 import jax
-import numpy as np
 from jax.sharding import Mesh
 
 from codemix.data.settings import Data
-from codemix.data.token_store import TokenStore
-from codemix.evaluation.held_out import score_documents
-from codemix.evaluation.sampling import sample
-from codemix.files import read_json, write_bytes, write_json
+from codemix.errors import UserError
+from codemix.files import write_json
 from codemix.parallel.mesh import make_mesh
 from codemix.parallel.processes import barrier
 from codemix.studies import announce, provenance
 from codemix.studies.finished import keep_tokenizer
-from codemix.studies.machine import check_machine, check_room
-from codemix.studies.planning import StudyPlan, plan_study, scored_names
+from codemix.studies.machine import check_layouts
+from codemix.studies.planning import StudyPlan, scored_names
+from codemix.studies.preflight import check_unlocked, open_study, preflight
 from codemix.studies.recipe import Study
-from codemix.training.loop import BARRIER_TIMEOUT_S, Trainer, final_params, train_stage
+from codemix.studies.stage_evaluation import evaluate_stage
+from codemix.studies.stage_names import find_stages
+from codemix.training.loop import BARRIER_TIMEOUT_S, Trainer, train_stage
 from codemix.training.preemption import stopping_at_once
 from codemix.training.runtime import Runtime
 from codemix.training.stage import StagePlan, is_done, stage_folder
-from codemix.training.time_account import TimeAccount
-from codemix.training.train_state import state_bytes
 
 
 def run_study(study: Study, data: Data, runtime: Runtime, command: str = '') -> Path:
@@ -46,13 +43,11 @@ def run_study(study: Study, data: Data, runtime: Runtime, command: str = '') -> 
   """
   began = time.monotonic()
   mesh = make_mesh(runtime.mesh)
-  check_machine(study, runtime, mesh)
-  plan = plan_study(study, data)
-  validation = {name: data.open_store(name, 'validation', plan.tokenizer) for name in scored_names(study)}
-  checkpoint_bytes = max(state_bytes(r.model, r.optimizer) for r in study.recipes.values())
-  check_room(plan, runtime, checkpoint_bytes)
+  ready = preflight(study, data, runtime, mesh)
+  plan, validation = ready.plan, ready.validation
+  check_unlocked(plan, runtime)
   if not jax.process_index():
-    announce.show_plan(plan, runtime.placement(mesh), runtime.output, sys.stderr)
+    announce.show_plan(plan, validation, runtime.placement(mesh), runtime.output, sys.stderr)
     write_json(Path(runtime.output) / 'study.json', _describe(plan, runtime, command))
     keep_tokenizer(Path(runtime.output), plan.tokenizer, data.tokenizer_path)
   planning = time.monotonic() - began
@@ -70,87 +65,33 @@ def run_study(study: Study, data: Data, runtime: Runtime, command: str = '') -> 
   return Path(runtime.output)
 
 
-def evaluate_finished(study: Study, data: Data, runtime: Runtime) -> dict[str, dict]:
+def evaluate_finished(study: Study, data: Data, runtime: Runtime, wanted: str | None = None) -> dict[str, dict]:
   """Evaluates every stage that is finished, where that was not done already.
+
+  Args:
+    wanted: names stages (`find_stages`); no others are evaluated.
 
   Returns:
     `evaluation.json` of each, with the stage's name, by folder.
+
+  Raises:
+    UserError: none is finished, of those wanted.
   """
-  plan = plan_study(study, data)
-  validation = {name: data.open_store(name, 'validation', plan.tokenizer) for name in scored_names(study)}
   mesh = make_mesh(runtime.mesh)
+  check_layouts(study, runtime, mesh)
+  ready = open_study(study, data)
+  plan = ready.plan
+  stages = plan.stages() if wanted is None else find_stages(wanted, plan.stages())
   results = {}
-  for stage_plan in plan.stages():
+  for stage_plan in stages:
     if is_done(runtime.output, stage_plan):
       trainer = _trainer(plan, stage_plan, mesh, runtime)
-      result = evaluate_stage(plan, stage_plan, trainer, validation)
+      result = evaluate_stage(plan, stage_plan, trainer, ready.validation)
       results[str(trainer.folder(stage_plan))] = {'stage': stage_plan.stage.name, **result}
+  if not results:
+    which = ', '.join(dict.fromkeys(p.name for p in stages))
+    raise UserError(f'nothing to evaluate: of the stages {which} none is finished in {runtime.output}. `codemix train` with the same gin files trains them.')
   return results
-
-
-def evaluate_stage(
-  plan: StudyPlan, stage_plan: StagePlan, trainer: Trainer, validation: dict[str, TokenStore]
-) -> dict:
-  """Scores a finished stage's model on each validation source, unless that was done already.
-
-  Returns:
-    What `evaluation.json` holds.
-  """
-  folder = trainer.folder(stage_plan)
-  done = read_json(folder / 'done.json')
-  wanted = _evaluation_identity(plan.study, done, validation)
-  path = folder / 'evaluation.json'
-  if path.exists() and (found := read_json(path)).get('identity') == wanted:
-    return found
-  with TimeAccount(None if jax.process_index() else folder, 'evaluation'):
-    params = final_params(trainer, stage_plan)
-    recipe = plan.recipe_of(stage_plan)
-    scores = {
-      name: score_documents(
-        recipe.model,
-        params,
-        store,
-        length=recipe.length,
-        batch=trainer.runtime.rows_at_once(stage_plan.stage.batch),
-        bos_id=plan.tokenizer.bos_id,
-        mesh=trainer.mesh,
-        rules=trainer.runtime.rules,
-      )
-      for name, store in validation.items()
-    }
-    samples = sample(
-      recipe.model,
-      params,
-      plan.tokenizer,
-      plan.study.prompts,
-      tokens=plan.study.sample_tokens,
-      seed=recipe.seed,
-      mesh=trainer.mesh,
-    )
-  result = {
-    'step': done['step'],
-    'checkpoint': done['checkpoint'],
-    'identity': wanted,
-    'sources': {name: score.summary() for name, score in scores.items()},
-  }
-  if not jax.process_index():
-    for name, score in scores.items():
-      buffer = io.BytesIO()
-      np.savez(buffer, nats=score.nats, tokens=score.tokens, bytes=score.bytes)
-      write_bytes(folder / 'evaluation' / f'{name}.npz', buffer.getvalue())
-    write_json(folder / 'samples.json', samples)
-    write_json(path, result)
-    announce.show_scores(stage_plan, result)
-  return result
-
-
-def _evaluation_identity(study: Study, done: dict, validation: dict[str, TokenStore]) -> dict:
-  return {
-    'checkpoint': done['checkpoint'],
-    'sources': {name: store.digest for name, store in validation.items()},
-    'prompts': list(study.prompts),
-    'sample_tokens': study.sample_tokens,
-  }
 
 
 def _trainer(plan: StudyPlan, stage_plan: StagePlan, mesh: Mesh, runtime: Runtime) -> Trainer:

@@ -47,6 +47,7 @@ from codemix.training.train_step import make_train_step
 
 IN_FLIGHT = 2  # steps whose metrics may wait on the devices while the host goes on
 BARRIER_TIMEOUT_S = 600
+TRAINING = 'training'  # what a process does that holds the lock of a stage's folder
 
 
 @dataclasses.dataclass(frozen=True)
@@ -113,7 +114,7 @@ def train_stage(trainer: Trainer, plan: StagePlan, began: float | None = None) -
     return folder
   primary = not jax.process_index()
   with (
-    locked(folder, 'training') if primary else contextlib.nullcontext(),
+    locked(folder, TRAINING) if primary else contextlib.nullcontext(),
     TimeAccount(folder if primary else None, 'idle', began) as account,
   ):
     if primary:

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import contextlib
+import datetime
 import sys
 import time
 from collections.abc import Callable, Iterator
 
 Update = Callable[[int, float, float], None]  # (steps done, loss, tokens/s)
+Show = Callable[[int, str], None]  # (how much is done, what else there is to say)
 
 LINE_EVERY_S = 15.0
 
 
 @contextlib.contextmanager
 def stage_progress(name: str, steps: int, done: int) -> Iterator[Update]:
-  """Shows a stage's progress.
+  """Shows how a stage is trained.
 
   Args:
     name: the stage.
@@ -24,46 +26,74 @@ def stage_progress(name: str, steps: int, done: int) -> Iterator[Update]:
   Yields:
     A function to call after a step.
   """
-  if sys.stderr.isatty():
-    with _bar(name, steps, done) as update:
-      yield update
-  else:
-    yield _lines(name, steps, done)
+  with _progress(name, 'step {done:,} of {total:,}', steps, done, last_line=True) as show:
+    yield lambda done, loss, speed: show(done, f'loss {loss:.3f}' + (f', {speed:,.0f} tokens/s' if speed else ''))
 
 
 @contextlib.contextmanager
-def _bar(name: str, steps: int, done: int) -> Iterator[Update]:
-  from rich.console import Console
-  from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+def scoring_progress(stage: str, source: str, documents: int, shown: bool = True) -> Iterator[Callable[[int], None]]:
+  """Shows how held-out documents are scored.
 
+  Args:
+    stage: whose model scores them.
+    source: whose documents they are.
+    documents: how many.
+    shown: False shows nothing, as in all processes but one.
+
+  Yields:
+    A function to call with the number of documents scored so far.
+  """
+  if not shown:
+    yield lambda done: None
+    return
+  with _progress(f'{stage} scored on {source}', '{done:,} of {total:,} documents', documents, 0) as show:
+    yield lambda done: show(done, '')
+
+
+@contextlib.contextmanager
+def _progress(name: str, amount: str, total: int, done: int, last_line: bool = False) -> Iterator[Show]:
+  """Args:
+  name: of what goes on.
+  amount: how `done` and `total` are said, as a format.
+  last_line: whether the end has a line of its own where there is no terminal, however soon it came.
+  """
+  if sys.stderr.isatty():
+    with _bar(name, amount, total, done) as show:
+      yield show
+  else:
+    yield _lines(name, amount, total, done, last_line)
+
+
+@contextlib.contextmanager
+def _bar(name: str, amount: str, total: int, done: int) -> Iterator[Show]:
+  from rich.console import Console
+  from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+  said = lambda done, more: amount.format(done=done, total=total) + (more and f', {more}')
   columns = (
-    TextColumn('  {task.description}'),
+    TextColumn('  {task.description}', markup=False),
     BarColumn(),
-    MofNCompleteColumn(),
-    TextColumn('loss {task.fields[loss]:.3f}, {task.fields[speed]:,.0f} tokens/s, ETA'),
+    TextColumn('{task.fields[said]}, ETA', markup=False),
     TimeRemainingColumn(),
   )
   with Progress(*columns, console=Console(stderr=True), refresh_per_second=4) as progress:
-    task = progress.add_task(name, total=steps, completed=done, loss=float('nan'), speed=0.0)
-    yield lambda done, loss, speed: progress.update(task, completed=done, loss=loss, speed=speed)
+    task = progress.add_task(name, total=total, completed=done, said=said(done, ''))
+    yield lambda done, more: progress.update(task, completed=done, said=said(done, more))
 
 
-def _lines(name: str, steps: int, done_before: int) -> Update:
+def _lines(name: str, amount: str, total: int, done_before: int, last_line: bool) -> Show:
   began = time.monotonic()
   last = began
 
-  def update(done: int, loss: float, speed: float) -> None:
+  def show(done: int, more: str) -> None:
     nonlocal last
     now = time.monotonic()
-    if now - last < LINE_EVERY_S and done < steps:
+    if now - last < LINE_EVERY_S and not (last_line and done == total):
       return
     last = now
-    eta = (now - began) / max(done - done_before, 1) * (steps - done)
-    print(
-      f'  {name}: step {done:,} of {steps:,}, loss {loss:.3f}, ETA {eta:.0f} s'
-      + (f', {speed:,.0f} tokens/s' if speed else ''),
-      file=sys.stderr,
-      flush=True,
-    )
+    seconds = (now - began) / max(done - done_before, 1) * (total - done)
+    eta = f'ETA {datetime.timedelta(seconds=round(seconds))}'
+    said = ', '.join(filter(None, [amount.format(done=done, total=total), more, eta]))
+    print(f'  {name}: {said}', file=sys.stderr, flush=True)
 
-  return update
+  return show

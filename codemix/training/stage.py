@@ -167,6 +167,10 @@ class StagePlan:
   curve: Curve
 
   @property
+  def name(self) -> str:
+    return self.stage.name
+
+  @property
   def hash(self) -> str:
     return digest(self.identity)
 

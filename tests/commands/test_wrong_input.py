@@ -188,7 +188,7 @@ def test_evaluation_takes_only_the_checkpoint_with_which_the_stage_was_done(plac
 
 def test_a_folder_that_is_no_stage_is_refused_by_generate(place, capfd):
   assert cli.main(['generate', f'--stage={place}', '--prompt=x']) == 2
-  assert 'is no stage' in capfd.readouterr().err
+  assert 'is not a stage' in capfd.readouterr().err
 
 
 def test_a_folder_that_is_no_study_is_refused_by_report(place, capfd):

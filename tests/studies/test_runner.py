@@ -11,7 +11,7 @@ import pytest
 
 import codemix
 from codemix.files import read_json
-from codemix.studies import runner
+from codemix.studies import stage_evaluation
 from codemix.studies.runner import evaluate_finished
 from codemix.training import loop
 from tests import tiny_study
@@ -95,13 +95,13 @@ def test_a_shared_beginning_is_trained_once(data, trained, tmp_path):
 
 def test_documents_are_scored_in_portions_of_as_many_rows_as_a_batch_is_trained_in(data, together, tmp_path, monkeypatch):
   rows = []
-  score = runner.score_documents
+  score = stage_evaluation.score_documents
 
   def recording(*arguments, batch, **settings):
     rows.append(batch)
     return score(*arguments, batch=batch, **settings)
 
-  monkeypatch.setattr(runner, 'score_documents', recording)
+  monkeypatch.setattr(stage_evaluation, 'score_documents', recording)
   output = Path(shutil.copytree(together, tmp_path / 'output'))
   whole = {path: path.read_text() for path in output.glob('stages/*/evaluation.json')}
   for path in whole:
