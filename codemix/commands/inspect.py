@@ -7,7 +7,6 @@ import dataclasses
 import json
 import sys
 from collections.abc import Callable, Iterable, Iterator
-from pathlib import Path
 
 import numpy as np
 
@@ -17,6 +16,7 @@ from codemix.commands.experiment import (
   add_gin_arguments,
   load_experiment,
 )
+from codemix.commands.stores import find_stores
 from codemix.errors import UserError
 from codemix.studies.planning import StudyPlan, plan_study
 from codemix.studies.stage_names import find_stage
@@ -41,6 +41,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> None:
   if arguments.store:
+    _refuse_what_stores_do_not_answer(arguments)
     _print(_stores(arguments), arguments.format, _store_lines)
     return
   if arguments.model:
@@ -65,6 +66,22 @@ def run(arguments: argparse.Namespace) -> None:
     _print(_check_ledgers(experiment, plan), arguments.format, lambda line: [f'{line["stage"]}: {line["ledger"]}'])
   else:
     _print(_times(experiment, plan, arguments), arguments.format, lambda line: [f'{line["stage"]}: {line["told"]}'])
+
+
+def _refuse_what_stores_do_not_answer(arguments: argparse.Namespace) -> None:
+  given = {
+    '--gin_file': arguments.gin_file,
+    '--gin.NAME': arguments.gin_bindings,
+    '--stage': arguments.stage,
+    '--step': arguments.step,
+    '--find': arguments.find,
+    '--check': arguments.check or None,
+    '--time': arguments.time or None,
+    '--model': arguments.model or None,
+  }
+  for flag, value in given.items():
+    if value not in (None, []):
+      raise UserError(f'{flag} asks about a recipe or study, and {arguments.store[0]} about a token store: give one of the two.')
 
 
 def _show_plan(experiment: Experiment, form: str) -> None:
@@ -108,7 +125,9 @@ def _row_lines(row: dict) -> Iterator[str]:
 
 
 def _one_line(text: str) -> str:
-  return ' '.join(text.split())[:SHOWN_CHARACTERS]
+  """The beginning of a text; what a terminal would obey, such as an escape sequence, is shown and not sent."""
+  shown = ' '.join(text.split())[:SHOWN_CHARACTERS]
+  return ''.join(c if c.isprintable() else c.encode('unicode_escape').decode() for c in shown)
 
 
 def _places(plan: StudyPlan, arguments: argparse.Namespace) -> Iterator[dict]:
@@ -125,7 +144,8 @@ def _places(plan: StudyPlan, arguments: argparse.Namespace) -> Iterator[dict]:
 
 
 def _place_lines(place: dict) -> Iterator[str]:
-  where = f'{place["source"]} document {place["document"]:,}'
+  times = f' ({place["times"]:,} times)' if place['times'] > 1 else ''
+  where = f'{place["source"]} document {place["document"]:,}{times}'
   if not place['seen']:
     yield f'{where}: no step read it'
   for seen in place['seen']:
@@ -136,9 +156,7 @@ def _stores(arguments: argparse.Namespace) -> Iterator[dict]:
   from codemix.data.store_description import describe, find_tokenizer, first_documents
   from codemix.data.token_store import open_store
 
-  for folder in map(Path, arguments.store):
-    if not (folder / 'manifest.json').exists():
-      raise UserError(f'{folder} is no token store: there is no manifest.json in it. Name a folder that `codemix prepare` printed.')
+  for folder in find_stores(arguments.store):
     store = open_store(folder)
     tokenizer = find_tokenizer(store)
     yield {

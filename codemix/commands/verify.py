@@ -15,6 +15,7 @@ from codemix.commands.experiment import (
   load_experiment,
   show_line,
 )
+from codemix.commands.stores import find_stores
 from codemix.data.tokenizer import Tokenizer
 from codemix.errors import UserError
 from codemix.studies.formatting import count
@@ -47,7 +48,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> None:
-  caches = _caches(arguments.cache) if arguments.cache else _caches_of_study(arguments)
+  caches = [Cache(folder) for folder in find_stores(arguments.cache)] if arguments.cache else _caches_of_study(arguments)
   checked, wrong = [], []
   for cache in caches:
     try:
@@ -96,23 +97,6 @@ def _line(found: dict) -> str:
     f'{found["folder"]}: {count(found["documents"], "document")}, {found["tokens"]:,} tokens, '
     f'{found["bytes_read"] / 1e6:,.1f} MB re-read and as they were written{raw}'
   )
-
-
-def _caches(folders: list[str]) -> list[Cache]:
-  """The stores that folders are, or hold.
-
-  Raises:
-    UserError: one holds none.
-  """
-  found = []
-  for folder in map(Path, folders):
-    manifests = [folder / 'manifest.json']
-    if not manifests[0].exists():
-      manifests = sorted({*folder.glob('*/manifest.json'), *folder.glob('stores/*/manifest.json')})
-    if not manifests:
-      raise UserError(f'{folder} is no token store and holds none: there is no manifest.json. Name a folder that `codemix prepare` printed.')
-    found += [Cache(manifest.parent) for manifest in manifests]
-  return found
 
 
 def _caches_of_study(arguments: argparse.Namespace) -> list[Cache]:

@@ -26,13 +26,12 @@ class Passage:
   stop: int
 
 
-def find(store: TokenStore, tokenizer: Tokenizer, text: str) -> Iterator[Passage]:
-  """Yields each place where a document contains `text`, byte by byte, in order.
+def find(store: TokenStore, tokenizer: Tokenizer, wanted: bytes) -> Iterator[Passage]:
+  """Yields each place where a document contains `wanted`, byte by byte, in order.
 
   The same text is tokenized in more than one way, by what stands around it, so
   the tokens are decoded rather than compared.
   """
-  wanted = text.encode()
   for begin in range(0, store.tokens, WINDOW):
     # Every token but EOS stands for a byte at least, so what begins in a window ends in this much.
     ids = store.read(begin, min(begin + WINDOW + len(wanted), store.tokens)).tolist()

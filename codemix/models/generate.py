@@ -54,7 +54,7 @@ def generate(
   Raises:
     UserError: an option out of range, or a token id that the vocabulary does not have.
   """
-  _check_options(max_new_tokens, temperature, top_k, top_p)
+  _check_options(max_new_tokens, temperature, top_k, top_p, seed)
   for number, prompt in enumerate(prompts):
     _check_ids(f'prompt {number}', prompt, config.vocab_size)
   _check_ids('bos_id, eos_id', [bos_id, eos_id], config.vocab_size)
@@ -171,12 +171,13 @@ def _power_of_two(number: int) -> int:
   return 1 << (number - 1).bit_length()
 
 
-def _check_options(max_new_tokens: int, temperature: float, top_k: int, top_p: float) -> None:
+def _check_options(max_new_tokens: int, temperature: float, top_k: int, top_p: float, seed: int) -> None:
   checks = {
     'max_new_tokens': (max_new_tokens, max_new_tokens >= 1, 'at least 1'),
     'temperature': (temperature, 0 <= temperature < float('inf'), '0 (greedy) or more'),
     'top_k': (top_k, top_k >= 0, 'at least 0 (0: all tokens)'),
     'top_p': (top_p, 0 < top_p <= 1, 'above 0 and at most 1'),
+    'seed': (seed, 0 <= seed < 2**32, 'from 0 to 4294967295'),
   }
   for name, (value, allowed, rule) in checks.items():
     if not allowed:

@@ -15,6 +15,8 @@ from codemix.planner.programs import TRAIN, Compiled, Step, compile_step, model_
 from codemix.planner.progress import still_at_work
 from codemix.planner.roofline import StepTime, chip_hours, step_time
 from codemix.planner.stages import PlannedStage, distinct_steps, planned_stages
+from codemix.planner.this_machine import memory_bytes
+from codemix.studies.machine import check_layouts
 from codemix.studies.recipe import Study
 from codemix.training.runtime import Runtime
 
@@ -40,17 +42,17 @@ class ProgramForecast:
 
   Attributes:
     compiled: the program.
-    limit: bytes of a chip; None where there is no limit.
+    limit: bytes of a chip.
     time: the roofline; None where the chip's peaks are not known, or the program was not made.
   """
 
   compiled: Compiled
-  limit: int | None
+  limit: int
   time: StepTime | None
 
   @property
   def fits(self) -> bool:
-    return self.compiled.fits_compiler and (self.limit is None or self.compiled.memory.total <= self.limit)
+    return self.compiled.fits_compiler and self.compiled.memory.total <= self.limit
 
 
 @dataclasses.dataclass(frozen=True)
@@ -116,17 +118,19 @@ def forecast(
   """Compiles every program of a study for a topology, and works out what its stages come to.
 
   Args:
-    memory_limit: bytes of a chip that a program may take; None for all that the chip has.
+    memory_limit: bytes of a chip that a program may take; None for all that the chip has. Virtual
+      CPU devices share the memory of this machine.
     show: takes a line of progress.
 
   Raises:
     UserError: the mesh does not fit the topology, a batch does not divide, or the compiler is missing.
   """
   chip = CHIPS.get(topology.chip)
-  limit = memory_limit or (chip.memory_bytes if chip else None)
+  limit = memory_limit or (chip.memory_bytes if chip else memory_bytes() // topology.chips)
   stages = planned_stages(study)
   devices = topology_devices(topology)
   mesh = make_mesh(runtime.mesh, devices)
+  check_layouts(study, runtime, mesh)
   programs = {}
   for step in distinct_steps(study, stages, runtime):
     with still_at_work(f'compiling {name_of(step)} for {topology}', show):

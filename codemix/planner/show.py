@@ -28,6 +28,8 @@ def show_forecast(forecast: Forecast, stream: TextIO) -> None:
       f'a chip: {chip.flops / 1e12:g} bf16 TFLOP/s, {gib(chip.memory_bytes):g} GiB at {chip.memory_rate / 1e9:,g} GB/s, '
       f'{chip.link_rate / 1e9:g} GB/s a link each way{network} ({chip.source})'
     )
+  elif program := next(iter(forecast.programs.values()), None):
+    console.print(f'virtual devices share the memory of this machine: {gib(program.limit):.3g} GiB each')
   for program in forecast.programs.values():
     _show_program(console, forecast, program)
   console.print()
@@ -69,12 +71,11 @@ def _show_program(console: Console, forecast: Forecast, program: ProgramForecast
 def _memory(program: ProgramForecast) -> str:
   memory = program.compiled.memory
   if memory.required:
-    return f'[red]the compiler needs {gib(memory.required):.2f} GiB, and there are {gib(program.limit):g}[/red]' if program.limit else ''
+    return f'[red]the compiler needs {gib(memory.required):.2f} GiB, and there are {gib(program.limit):.4g}[/red]'
   parts = ('weights', 'optimizer', 'batch', 'outputs', 'temporaries', 'code')
   listed = ' + '.join(f'{name} {gib(getattr(memory, name)):.2f}' for name in parts if getattr(memory, name))
-  of = f' of {gib(program.limit):g}' if program.limit else ''
-  colour = 'green' if program.fits else 'red'
-  return f'{listed} = [{colour}]{gib(memory.total):.2f}{of} GiB[/{colour}]'
+  colour, verdict = ('green', 'fits') if program.fits else ('red', 'does not fit')
+  return f'{listed} = [{colour}]{gib(memory.total):.2f} of {gib(program.limit):.4g} GiB: {verdict}[/{colour}]'
 
 
 def _compiler_flops(forecast: Forecast, program: ProgramForecast) -> str:

@@ -37,6 +37,7 @@ def prepare_study(
   """
   from codemix.data.prepare import prepare, train_tokenizer
 
+  check_sources(study, data)
   splits = splits_read(study, data)
   _check(splits, data)  # all of them, before the first is tokenized for hours
   tokenizer = train_tokenizer(data, progress)

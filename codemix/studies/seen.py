@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 
 from codemix.data import passages
@@ -46,30 +47,48 @@ def _documents(source: Source, row: int) -> list[int]:
 
 
 def where_seen(plan: StudyPlan, stages: list[StagePlan], text: str) -> Iterator[dict]:
-  """Each place of a passage in the sources of these stages, with the steps that read it.
+  """Each document of these stages' sources that holds a passage, with the steps that read it there.
+
+  Args:
+    text: the passage; bytes of a command line that are not UTF-8 are looked for as they are.
 
   Yields:
-    {'source', 'document', 'seen': [{'stage', 'step' (of the stage, from 1), 'run_step',
-    'row' (of the batch), 'epoch'}, ...]}; nothing seen where the rows were not drawn.
+    {'source', 'document', 'times' (that the document holds the passage), 'seen': [{'stage', 'step'
+    (of the stage, from 1), 'run_step', 'row' (of the batch), 'epoch'}, ...]}, each row once;
+    nothing seen where the rows were not drawn.
+
+  Raises:
+    UserError: there is nothing to look for, or the source is streamed.
   """
-  if not text:
-    raise UserError('--find wants some text to look for.')
+  wanted = _bytes_of(text)
   stage_rows = [(stage_plan, _stage_rows(plan, stage_plan)) for stage_plan in stages]
   read = {name for _, rows in stage_rows for name in rows.names}
   for name in (name for name in plan.sources if name in read):
     source = plan.sources[name]
-    for place in passages.find(source.store, plan.tokenizer, text):
-      rows = range(place.start // source.length, -(-place.stop // source.length))
+    found = passages.find(source.store, plan.tokenizer, wanted)
+    for document, places in itertools.groupby(found, key=lambda place: place.document):
+      places = list(places)
+      rows = {row for p in places for row in range(p.start // source.length, -(-p.stop // source.length))}
       yield {
         'source': name,
-        'document': place.document,
+        'document': document,
+        'times': len(places),
         'seen': [
           seen
           for stage_plan, stage in stage_rows
           if name in stage.names
-          for seen in _reads(stage_plan, stage, name, [row for row in rows if row < len(source)])
+          for seen in _reads(stage_plan, stage, name, sorted(row for row in rows if row < len(source)))
         ],
       }
+
+
+def _bytes_of(text: str) -> bytes:
+  if not text:
+    raise UserError('--find wants some text to look for.')
+  try:
+    return text.encode('utf-8', 'surrogateescape')
+  except UnicodeEncodeError as error:
+    raise UserError(f'--find: {text!a} holds half of a surrogate pair, which is no text: {error.reason}.') from None
 
 
 def _reads(stage_plan: StagePlan, stage: StageRows, source: str, rows: list[int]) -> list[dict]:

@@ -32,7 +32,7 @@ def test_every_place_of_a_passage_is_found_and_no_other(texts, tokenizer, tmp_pa
   store = token_store.write_manifest(tmp_path / 'store', {}, ['only'], dtype)
   begins = np.concatenate([[0], store.document_ends[:-1]]).tolist()
   for wanted in ('beta', 'return\n', 'ïve→', 'alphabetadef', texts[-1], 'alphabet soup'):
-    found = list(passages.find(store, tokenizer, wanted))
+    found = list(passages.find(store, tokenizer, wanted.encode()))
     expected = [
       (number, at)
       for number, text in enumerate(texts)
@@ -52,5 +52,5 @@ def test_a_passage_is_not_put_together_from_two_documents(tmp_path):
   rows = [(np.append(tokenizer.encode(text), tokenizer.eos_id), len(text)) for text in ('one two', 'three', 'two three')]
   token_store.write_shard(tmp_path, 'only', rows, np.dtype('<u2'))
   store = token_store.write_manifest(tmp_path, {}, ['only'], np.dtype('<u2'))
-  assert list(passages.find(store, tokenizer, 'twothree')) == []
-  assert list(passages.find(store, tokenizer, 'two')) == [Passage(0, 4, 7), Passage(2, 14, 17)]
+  assert list(passages.find(store, tokenizer, b'twothree')) == []
+  assert list(passages.find(store, tokenizer, b'two')) == [Passage(0, 4, 7), Passage(2, 14, 17)]
