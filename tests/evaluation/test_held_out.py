@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from codemix.evaluation import held_out
 from codemix.evaluation.held_out import score_documents
 from codemix.models import decoder
 from codemix.parallel.mesh import MeshConfig, make_mesh
@@ -31,9 +32,9 @@ def store(tmp_path_factory):
   return make_store(tmp_path_factory.mktemp('held_out'), LENGTHS, shards=1)
 
 
-def score(params, store, batch=4, length=LENGTH):
+def score(params, store, batch=4, length=LENGTH, **settings):
   return score_documents(
-    MODEL, params, store, length=length, batch=batch, bos_id=BOS, mesh=one_device_mesh()
+    MODEL, params, store, length=length, batch=batch, bos_id=BOS, mesh=one_device_mesh(), **settings
   )
 
 
@@ -91,3 +92,40 @@ def test_the_whole_split_is_counted_once(params, store):
   )
   assert summary['loss'] == pytest.approx(scores.nats.sum() / sum(LENGTHS))
   assert summary['bits_per_byte'] == pytest.approx(scores.nats.sum() / math.log(2) / (2 * sum(LENGTHS)))
+
+
+@pytest.mark.parametrize('documents', [[0], [1, 4], [3, 7, 8], list(range(len(LENGTHS)))])
+def test_some_documents_score_as_they_do_among_all(params, store, documents):
+  some = score(params, store, documents=np.asarray(documents))
+  every = score(params, store)
+  np.testing.assert_allclose(some.nats, every.nats[documents], rtol=1e-6)
+  assert some.tokens.tolist() == [LENGTHS[n] for n in documents]
+  assert some.bytes.tolist() == [2 * LENGTHS[n] for n in documents]
+
+
+def test_what_is_shown_rises_to_all_documents(params, store):
+  shown = []
+  score(params, store, batch=2, show=shown.append)
+  assert shown == sorted(shown) and shown[-1] == len(LENGTHS)
+  assert len(shown) > 2
+
+
+def test_windows_are_laid_out_each_once_in_few_rows_and_about_in_order():
+  lengths = np.random.default_rng(0).lognormal(4, 1, 3000).astype(np.int64) + 1
+  ends = lengths.cumsum()
+  rows = list(held_out._rows(ends - lengths, ends, 128))
+  windows = [window for row in rows for window in row]
+  assert sum(size for _, _, size in windows) == ends[-1]
+  covered = np.concatenate([np.arange(first, first + size) for _, first, size in windows])
+  np.testing.assert_array_equal(np.sort(covered), np.arange(ends[-1]))
+  assert all(ends[n] - lengths[n] <= first and first + size <= ends[n] for n, first, size in windows)
+  assert all(sum(size for _, _, size in row) <= 128 for row in rows)
+  assert len(rows) <= 1.02 * ends[-1] / 128
+  firsts = [row[0][0] for row in rows]
+  assert firsts == sorted(firsts)
+
+
+def test_documents_are_laid_out_in_portions_of_bounded_memory(params, store, monkeypatch):
+  whole = score(params, store).nats
+  monkeypatch.setattr(held_out, 'TOGETHER', 2)
+  np.testing.assert_allclose(score(params, store).nats, whole, rtol=1e-6)

@@ -1,0 +1,194 @@
+"""A stage is scored on what is asked for, and nothing that is known is scored again."""
+
+from __future__ import annotations
+
+import dataclasses
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import codemix
+from codemix.errors import UserError
+from codemix.files import read_json
+from codemix.studies import stage_evaluation
+from codemix.studies.runner import evaluate_finished
+from tests import tiny_study
+from tests.in_process import use_one_device
+
+pytestmark = pytest.mark.usefixtures('one_device')
+
+STUDY = dataclasses.replace(
+  tiny_study.study(
+    only=tiny_study.recipe(
+      tiny_study.stage('balanced', {'text': 0.5, 'code': 0.5}, 4), tiny_study.cooldown({'text': 0.8, 'code': 0.2}, 2)
+    )
+  ),
+  prompts=('def',),
+  sample_tokens=4,
+)
+
+
+@pytest.fixture(scope='module')
+def data(tmp_path_factory) -> codemix.Data:
+  return tiny_study.prepare(tmp_path_factory.mktemp('data'), bytes_each=6_000)
+
+
+@pytest.fixture(scope='module')
+def trained(data, tmp_path_factory) -> Path:
+  with pytest.MonkeyPatch.context() as patch:
+    use_one_device(patch)
+    return codemix.run_study(STUDY, data, tiny_study.runtime(tmp_path_factory.mktemp('trained')))
+
+
+@pytest.fixture
+def output(trained, tmp_path) -> Path:
+  return Path(shutil.copytree(trained, tmp_path / 'output'))
+
+
+@pytest.fixture
+def computed(monkeypatch) -> list:
+  """What is computed: (stage's source size, numbers of documents) each, and 'samples'."""
+  done = []
+  score, sample = stage_evaluation.score_documents, stage_evaluation.sample
+
+  def scoring(model, params, store, *, documents, **settings):
+    done.append((store.manifest['identity']['task'], documents.tolist()))
+    return score(model, params, store, documents=documents, **settings)
+
+  def sampling(*arguments, **settings):
+    done.append('samples')
+    return sample(*arguments, **settings)
+
+  monkeypatch.setattr(stage_evaluation, 'score_documents', scoring)
+  monkeypatch.setattr(stage_evaluation, 'sample', sampling)
+  return done
+
+
+def evaluate(data, output: Path, wanted: str | None = 'cooldown', **changes) -> dict:
+  [result] = evaluate_finished(dataclasses.replace(STUDY, **changes), data, tiny_study.runtime(output), wanted).values()
+  return result
+
+
+def arrays(output: Path, source: str) -> dict[str, np.ndarray]:
+  [path] = output.glob(f'stages/cooldown-*/evaluation/{source}.npz')
+  with np.load(path) as file:
+    return dict(file)
+
+
+def test_what_is_scored_already_is_not_scored_again(data, output, computed):
+  before = {path: path.stat().st_mtime_ns for path in output.rglob('*')}
+  evaluate(data, output)
+  evaluate(data, output, validation_documents=10_000)  # leaves none out
+  assert computed == []
+  assert {path: path.stat().st_mtime_ns for path in output.rglob('*')} == before
+
+
+def test_fewer_documents_are_taken_from_those_that_are_scored(data, output, computed):
+  every = arrays(output, 'text')
+  result = evaluate(data, output, validation_documents=3)
+  assert computed == []
+  assert (result['sources']['text']['documents'], result['sources']['text']['of_documents']) == (3, len(every['nats']))
+  some = arrays(output, 'text')
+  np.testing.assert_array_equal(some['nats'], every['nats'][some['documents']])
+  assert result['sources']['text']['nats'] == pytest.approx(some['nats'].sum())
+
+
+def test_more_documents_are_scored_without_those_that_are_scored(data, output, computed):
+  every = arrays(output, 'text')
+  (next(output.glob('stages/cooldown-*')) / 'evaluation.json').unlink()
+  evaluate(data, output, validation_documents=2)
+  first = dict(call for call in computed if call != 'samples')
+  assert len(first['text']) == 2
+  computed.clear()
+  evaluate(data, output, validation_documents=4)
+  second = dict(computed)
+  assert len(second['text']) == 2 and not set(first['text']) & set(second['text'])
+  some = arrays(output, 'text')
+  assert some['documents'].tolist() == sorted(first['text'] + second['text'])
+  np.testing.assert_allclose(some['nats'], every['nats'][some['documents']], rtol=1e-6)
+  computed.clear()
+  evaluate(data, output)
+  assert all(not set(documents) & set(some['documents'].tolist()) for name, documents in computed if name == 'text')
+  np.testing.assert_allclose(arrays(output, 'text')['nats'], every['nats'], rtol=1e-6)
+
+
+def test_another_prompt_scores_no_document_and_another_source_continues_no_prompt(data, output, computed):
+  evaluate(data, output, prompts=('return',))
+  assert computed == ['samples']
+  computed.clear()
+  evaluate(data, output, prompts=('return',), validation=('text',))
+  assert computed == []
+  evaluate(data, output, prompts=('return',))
+  assert [name for name, _ in computed] == ['code']
+
+
+def test_scores_that_do_not_add_up_are_computed_again(data, output, computed):
+  [path] = output.glob('stages/cooldown-*/evaluation/text.npz')
+  whole = arrays(output, 'text')
+  np.savez(path, **{**whole, 'nats': whole['nats'] + 1})
+  evaluate(data, output, validation_documents=3)
+  assert [name for name, _ in computed] == ['text']
+  path.write_bytes(b'no archive')
+  computed.clear()
+  evaluate(data, output)
+  assert [name for name, _ in computed] == ['text']
+  np.testing.assert_allclose(arrays(output, 'text')['nats'], whole['nats'], rtol=1e-6)
+
+
+def test_evaluations_of_before_documents_could_be_left_out_are_taken_over(data, output, computed):
+  """Their archives have no numbers of documents, and their identity says nothing of them."""
+  for path in output.glob('stages/*/evaluation/*.npz'):
+    with np.load(path) as file:
+      old = {name: file[name] for name in ('nats', 'tokens', 'bytes')}
+    np.savez(path, **old)
+  evaluate(data, output)
+  evaluate(data, output, validation_documents=3)
+  assert computed == []
+
+
+def test_the_number_of_documents_is_in_the_identity_only_where_it_leaves_some_out(data, output):
+  whole = evaluate(data, output)['identity']
+  assert set(whole) == {'checkpoint', 'sources', 'prompts', 'sample_tokens'}
+  capped = evaluate(data, output, validation_documents=3)
+  assert capped['identity'] == {**whole, 'documents': {'text': 3, **({'code': 3} if 'code' in capped['identity']['documents'] else {})}}
+
+
+def test_all_stages_are_scored_on_the_same_documents(data, output):
+  evaluate_finished(dataclasses.replace(STUDY, validation_documents=3), data, tiny_study.runtime(output))
+  chosen = []
+  for path in output.glob('stages/*/evaluation/text.npz'):
+    with np.load(path) as file:
+      chosen.append(file['documents'].tolist())
+  assert len(chosen) == 2 and chosen[0] == chosen[1]
+  codemix.write_report(output)  # the report pairs documents
+
+
+def test_only_the_stages_that_are_named_are_evaluated(data, output, computed):
+  for path in output.glob('stages/*/evaluation.json'):
+    path.unlink()
+  evaluate(data, output, 'balanced')
+  assert [path.parent.name.split('-')[0] for path in output.glob('stages/*/evaluation.json')] == ['balanced']
+  with pytest.raises(UserError, match="no stage is named 'nope'; there is balanced, cooldown"):
+    evaluate(data, output, 'nope')
+
+
+def test_where_nothing_is_finished_that_is_said(data, tmp_path):
+  with pytest.raises(UserError, match='none is finished in'):
+    evaluate_finished(STUDY, data, tiny_study.runtime(tmp_path / 'none'))
+
+
+def test_the_terminal_says_how_many_documents_are_scored(data, output, capsys, monkeypatch):
+  monkeypatch.setattr('codemix.training.progress.LINE_EVERY_S', 0.0)
+  for path in output.glob('stages/*/evaluation.json'):
+    path.unlink()
+  evaluate(data, output, validation_documents=3)
+  said = capsys.readouterr().err
+  assert '  cooldown scored on text: 3 of 3 documents, ETA 0:00:00' in said
+  assert f'(3 of {_documents(output)} documents)' in said
+
+
+def _documents(output: Path) -> int:
+  [path] = output.glob('stages/cooldown-*/evaluation.json')
+  return read_json(path)['sources']['text']['of_documents']
