@@ -1,0 +1,232 @@
+"""Every command line and every Python block of the pages runs, as printed but for what makes it short.
+
+Behind the gin files of a line stands `docs_workspace/short.gin`, which makes models tiny and stages a few
+steps long; where the sources are the local ones, `docs_workspace/local.gin` puts a few documents in
+their place. The lines of `DRY` are planned on stand-ins for their sources instead, each for a reason.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import gzip
+import io
+import json
+import re
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import jax
+import numpy as np
+import pytest
+
+from codemix import cli
+from codemix.commands.experiment import load_experiment
+from codemix.data.tokenizer import load_tokenizer
+from codemix.files import write_text
+from codemix.studies.planning import plan_study
+from codemix.studies.preparation import splits_read
+from tests import tiny_study
+from tests.test_docs import COMMANDS, PAGES, ROOT, blocks, parser_of
+
+SHORT = ROOT / 'tests' / 'docs_workspace'
+
+# What of a line is replaced, and by what. None leaves the word out.
+REPLACED = {
+  # The TPU compiler is not installed everywhere; .ci/run compiles with it. The mesh is that of 8 devices.
+  r'--topology=v\w+:[\dx]+': '--topology=cpu:8',
+  r'--slices=2': None,
+  # Tokens, processes and shards of a large run.
+  r'--gin\.STAGE_TOKENS=\d+': '--gin.STAGE_TOKENS=1024',
+  r'--gin\.Data\.workers=\d+': '--gin.Data.workers=2',
+  r'--gin\.Data\.shards=\d+': '--gin.Data.shards=2',
+  # Two processes: tests/commands/test_process.py runs them.
+  r'--(coordinator_address|num_processes|process_id)=.*': None,
+}
+
+# Files of gin that make a line one to plan and not to run.
+DRY = {
+  'slim_star.gin': 'SlimPajama and StarCoderData are terabytes',
+  'speed.gin': "SlimPajama's and StarCoderData's files are not here",
+  'sources/study.gin': 'the corpora of the paper are terabytes',
+  'cluster.gin': 'a Flink cluster',
+  'study_cluster.gin': 'a Flink cluster',
+}
+# A mesh for more devices than there are here: laid over those that there are.
+MESHES = {
+  'runtimes/tpu_pod.gin': ['--gin.MeshConfig.fsdp=8'],
+  'runtimes/tpu_slices.gin': ['--gin.MeshConfig.fsdp=4'],
+}
+OWN_SOURCES = {*DRY, 'my_sources.gin'}
+
+SIZES = {
+  'attention': {'length': 16, 'rows': 2, 'heads': 2, 'kv_heads': 2, 'head_dim': 8, 'repeats': 1},
+  'checkpoint': {'mebibytes': 1, 'arrays': 2, 'repeats': 1},
+  'data': {'tokens': 3_000_000, 'batches': 40, 'text_bytes': 1_000_000, 'repeats': 1},
+  'loop': {'rows': 1, 'length': 16, 'layers': 1, 'width': 32, 'vocabulary': 300, 'steps': 2, 'warm_up': 1},
+  'loss': {'vocabulary': 4096, 'tokens': 1024, 'width': 16, 'timed_tokens': 64, 'chunk': 32, 'repeats': 1},
+  'matmul': {'side': 64, 'repeats': 1},
+  'start': {'repeats': 1, 'tokens': 4096},
+  'step': {'rows': 1, 'length': 16, 'repeats': 1},
+}
+MODEL_FLAGS = ['layers=1', 'width=16', 'ffn_width=32', 'heads=2', 'kv_heads=2', 'head_dim=8', 'vocab_size=512']
+
+
+def written_files() -> Iterator[tuple[str, str]]:
+  """The files that the pages spell out, each in a block that begins with its name."""
+  for page in PAGES:
+    for block in blocks(page, 'text') + blocks(page, 'python'):
+      if name := re.match(r'# (\w+\.(gin|py))\n', block):
+        yield name[1], block
+
+
+@pytest.fixture(scope='module')
+def workspace(tmp_path_factory) -> Iterator[Path]:
+  """A folder in which whoever reads the pages works: their files, their raw data, and what the first commands leave."""
+  folder = tmp_path_factory.mktemp('work')
+  for name, block in written_files():
+    (folder / name).write_text(block)
+  for file in SHORT.iterdir():
+    shutil.copy(file, folder)
+  shutil.copy(SHORT / 'local.gin', folder / 'YOUR_SOURCES.gin')
+  _write_raw_data(folder)
+  kept = {name: getattr(jax.config, name) for name in ('jax_compilation_cache_dir', 'jax_persistent_cache_min_compile_time_secs')}
+  with pytest.MonkeyPatch.context() as patch:
+    patch.chdir(folder)
+    patch.setenv('CODEMIX_DATA_DIR', str(folder / 'runs' / 'data'))
+    # What a run prepares in a process of its own comes to the same here, and starts no Python.
+    patch.setattr('codemix.studies.preparation.prepare_in_own_process', _prepare_here)
+    for words in (
+      ['study', '--gin_file=studies/quickstart.gin', '--gin_file=runtimes/cpu.gin'],
+      ['train', '--gin_file=recipes/balanced_to_text.gin'],
+      ['contamination', '--gin_file=recipes/balanced_to_text.gin'],
+      ['contamination', '--gin_file=studies/quickstart.gin'],
+    ):
+      assert run(shortened(words)) == 0
+    yield folder
+  for name, value in kept.items():
+    jax.config.update(name, value)
+
+
+def _prepare_here(study, data, gin_arguments) -> None:
+  from codemix.studies.preparation import prepare_study
+
+  prepare_study(study, data, lambda line: None)
+
+
+def _write_raw_data(folder: Path) -> None:
+  """Raw files in the forms and under the names that the pages use."""
+  import pyarrow
+  import pyarrow.parquet
+
+  texts = {name: [text.decode() for text in tiny_study.documents(name, 40, 60, 0)] for name in ('text', 'code')}
+  lines = {name: [json.dumps({'text': text}) + '\n' for text in found] for name, found in texts.items()}
+  for name, found in lines.items():
+    write_text(folder / 'short' / f'{name}-train.jsonl', ''.join(found[:48]))
+    write_text(folder / 'short' / f'{name}-validation.jsonl', ''.join(found[48:]))
+  (folder / 'raw' / 'web').mkdir(parents=True)
+  (folder / 'raw' / 'web' / 'train-0.jsonl.gz').write_bytes(gzip.compress(''.join(lines['text'][:48]).encode()))
+  write_text(folder / 'raw' / 'web' / 'held_out.jsonl', ''.join(lines['text'][48:]))
+  (folder / 'raw' / 'stack' / 'python').mkdir(parents=True)
+  code = [f'def f{n}():\n  {text}\n' for n, text in enumerate(texts['code'] * 4)]
+  table = pyarrow.table({'content': code, 'max_stars_repo_path': [f'a/{n}.py' for n in range(len(code))]})
+  pyarrow.parquet.write_table(table, folder / 'raw' / 'stack' / 'python' / '0.parquet')
+  problem = {'task_id': 'HumanEval/0', 'prompt': 'def f(x):\n', 'canonical_solution': '  return x\n', 'test': 'assert f(1)', 'entry_point': 'f'}
+  (folder / 'HumanEval.jsonl.gz').write_bytes(gzip.compress((json.dumps(problem) + '\n').encode()))
+  write_text(folder / 'test.jsonl', json.dumps({'question': 'How many stones are 2 and 3?', 'answer': '5 #### 5'}) + '\n')
+
+
+def run(words: list[str]) -> int:
+  """Runs a command; what it says is shown where the test fails."""
+  with contextlib.redirect_stdout(io.StringIO()) as out:
+    code = cli.main(words)
+  print(out.getvalue()[-3000:])
+  return code
+
+
+def shortened(words: list[str]) -> list[str]:
+  """A line of a page with what makes it short behind it."""
+  verb, *rest = words
+  for pattern, by in REPLACED.items():
+    rest = [by if re.fullmatch(pattern, word) else word for word in rest]
+    rest = [word for word in rest if word is not None]
+  rest = [_with_real_hash(word) for word in rest]
+  files = {word.partition('=')[2] for word in rest if word.startswith('--gin_file=')}
+  if verb == 'bench':
+    return [verb, *rest, *_small(rest[0], bool(files))]
+  if '--model' in rest:
+    return [verb, *rest]
+  if files:
+    rest += [f'--gin_file={name}' for name in ([] if files & OWN_SOURCES else ['local.gin']) + ['short.gin']]
+    rest += [flag for name in files for flag in MESHES.get(name, [])]
+  return [verb, *rest]
+
+
+def _small(benchmark: str, has_model: bool) -> list[str]:
+  sizes = [f'--size={name}={number}' for name, number in SIZES[benchmark].items()]
+  return sizes + [f'--gin.ModelConfig.{flag}' for flag in MODEL_FLAGS if has_model]
+
+
+def _with_real_hash(word: str) -> str:
+  """`runs/stages/cooldown-0123456789ab`, whose hash stands for that of the reader's own run."""
+  flag, equals, path = word.rpartition('=')
+  if not path.endswith('-0123456789ab'):
+    return word
+  found = sorted(Path().glob(path.removesuffix('0123456789ab') + '*'))
+  assert found, f'{path} stands for no folder that the commands before it leave'
+  return f'{flag}{equals}{found[0]}'
+
+
+DISTINCT = {command.words: command for command in reversed(COMMANDS) if not command.words[0].startswith('--')}
+LINES = list(reversed(DISTINCT.values()))
+
+
+def dry(words: tuple[str, ...]) -> str | None:
+  """Why a line is planned and not run; None where it is run."""
+  return next((why for name, why in DRY.items() if f'--gin_file={name}' in words), None)
+
+
+@pytest.mark.parametrize('command', [c for c in LINES if not dry(c.words)], ids=str)
+def test_every_command_of_the_pages_runs(command, workspace):
+  assert run(shortened(list(command.words))) == 0
+
+
+@pytest.mark.parametrize('command', [c for c in LINES if dry(c.words)], ids=str)
+def test_what_cannot_be_run_here_is_planned_on_stand_ins(command, workspace):
+  """Every stage, source, share and rate of it, of sources that hold made-up tokens."""
+  verb, *rest = shortened(list(command.words))
+  parser = parser_of(verb)
+  arguments, unknown = parser.parse_known_args(rest)
+  arguments.gin_bindings = [cli._binding(parser, word) for word in unknown]
+  experiment = load_experiment(arguments)
+  data = dataclasses.replace(experiment.data, directory=str(workspace / 'stand_ins'), tokenizer='bytes')
+  _write_stand_ins(experiment.study, data)
+  plan = plan_study(experiment.study, data)
+  assert [p.steps > 0 for p in plan.stages()]
+
+
+def _write_stand_ins(study, data) -> None:
+  tokenizer = load_tokenizer('bytes')
+  rows = [(np.append(tokenizer.encode(text), tokenizer.eos_id), len(text)) for text in tiny_study.documents('text', 40, 20, 0)]
+  for source, split in splits_read(study, data):
+    if not data.is_prepared(source, split, tokenizer):
+      tiny_study.write_store(data, source, split, rows)
+
+
+PROGRAMS = [(page, block) for page in PAGES for block in blocks(page, 'python')]
+
+
+@pytest.mark.parametrize(('page', 'block'), PROGRAMS, ids=lambda value: getattr(value, 'name', None))
+def test_every_python_block_of_the_pages_runs(page, block, workspace, monkeypatch):
+  if '# not run' in block:
+    return
+  exec(compile(block, str(page), 'exec'), {'__name__': '__main__'})
+
+
+def test_every_verb_is_run():
+  assert {c.words[0] for c in LINES if not dry(c.words)} == set(cli.VERBS)
+
+
+def test_no_reason_to_plan_a_line_is_left_over():
+  assert all(any(f'--gin_file={name}' in c.words for c in LINES) for name in DRY)
