@@ -21,6 +21,7 @@ import jax
 import numpy as np
 import pytest
 
+import codemix
 from codemix import cli
 from codemix.commands.experiment import load_experiment
 from codemix.data.tokenizer import load_tokenizer
@@ -203,12 +204,12 @@ def test_what_cannot_be_run_here_is_planned_on_stand_ins(command, workspace):
   data = dataclasses.replace(experiment.data, directory=str(workspace / 'stand_ins'), tokenizer='bytes')
   _write_stand_ins(experiment.study, data)
   plan = plan_study(experiment.study, data)
-  assert [p.steps > 0 for p in plan.stages()]
+  assert all(p.steps > 0 and sum(draw.rows for draw in p.draws) == p.steps * p.stage.batch for p in plan.stages())
 
 
 def _write_stand_ins(study, data) -> None:
   tokenizer = load_tokenizer('bytes')
-  rows = [(np.append(tokenizer.encode(text), tokenizer.eos_id), len(text)) for text in tiny_study.documents('text', 40, 20, 0)]
+  rows = [(np.append(tokenizer.encode(text), tokenizer.eos_id), len(text)) for text in tiny_study.documents('text', 40, 400, 0)]
   for source, split in splits_read(study, data):
     if not data.is_prepared(source, split, tokenizer):
       tiny_study.write_store(data, source, split, rows)
@@ -219,8 +220,10 @@ PROGRAMS = [(page, block) for page in PAGES for block in blocks(page, 'python')]
 
 @pytest.mark.parametrize(('page', 'block'), PROGRAMS, ids=lambda value: getattr(value, 'name', None))
 def test_every_python_block_of_the_pages_runs(page, block, workspace, monkeypatch):
-  if '# not run' in block:
-    return
+  if 'codemix.sandbox' in block and not shutil.which('bwrap'):
+    pytest.skip('no bubblewrap on this machine')
+  # The local corpora take a minute to collect.
+  monkeypatch.setattr(codemix, 'prepare_study', lambda study, data, progress: _write_stand_ins(study, data), raising=False)
   exec(compile(block, str(page), 'exec'), {'__name__': '__main__'})
 
 

@@ -26,7 +26,7 @@ from codemix.data.row_schedule import RowSchedule, steady
 from codemix.data.rows import Source
 from codemix.errors import UserError
 
-LENGTH = 8192  # tokens of a row, as in the study
+LENGTH = 8192  # tokens of a row, as in the paper
 LEAST_TOKENS = 1_000_000  # of all sources: the one with the longest documents has some rows
 STAGE_ROWS = 24_414_063  # of 200B tokens
 DOCUMENT_TOKENS = {'text': 700, 'code': 2500, 'markup': 20_000}  # mean length of the made-up documents
@@ -145,7 +145,7 @@ def _memory(rows: StageRows, size: Size) -> Iterator[Figure]:
 
 
 def _schedule() -> Iterator[Figure]:
-  """The order of a 200B-token stage of the study's 36 sources, in a process of its own."""
+  """The order of a 200B-token stage of the paper's 36 sources, in a process of its own."""
   with multiprocessing.get_context('spawn').Pool(1) as pool:
     built, grown, found = pool.apply(_build_schedule)
   yield Figure(f'order of {STAGE_ROWS:,} rows of {len(_study_shares())} sources', built, 's', goal=5, more_is_better=False)
@@ -168,7 +168,7 @@ def _build_schedule() -> tuple[float, int, float]:
 
 
 def _study_shares() -> dict[str, Fraction]:
-  """Half text, half code, of which a fifth is markup, at the shares of the study's tables."""
+  """Half text, half code, of which a fifth is markup, at the shares of the paper's tables."""
   code, markup = _fractions(CODE_DOCUMENTS), _fractions(MARKUP_DOCUMENTS)
   return {
     'text': Fraction(1, 2),

@@ -12,7 +12,7 @@ from codemix.studies.recipe import Recipe
 from codemix.training.runtime import Runtime
 from codemix.training.stage import Stage
 
-LENGTH = 8192  # tokens of a row where no recipe says it: the study's
+LENGTH = 8192  # tokens of a row where no recipe says it: the paper's
 
 
 def show_models(arguments: argparse.Namespace) -> None:

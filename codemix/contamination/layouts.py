@@ -54,7 +54,7 @@ class ItemLayout:
 
 _CHOICES = dict(question=('question.stem',), answer=('question.choices.text',), id='id')
 
-# The sets of the study and of its kin; a file is read by the first that fits its fields.
+# The sets of the paper and of its kin; a file is read by the first that fits its fields.
 KNOWN: Mapping[str, ItemLayout] = {
   'humaneval': ItemLayout(('prompt',), ('canonical_solution',), id='task_id', code=True),  # and MBXP
   'mbpp': ItemLayout(('text',), ('code',), id='task_id', code=True),

@@ -1,7 +1,7 @@
-"""Programming languages and markup formats: names, file endings, and their shares in the study.
+"""Programming languages and markup formats: names, file endings, and their shares in the paper.
 
 Languages go by the names of The Stack's folders, in small letters ('c-sharp',
-'cpp'), which are nearly those of the study's tables.
+'cpp'), which are nearly those of the paper's tables.
 """
 
 from __future__ import annotations
@@ -140,7 +140,7 @@ def language_of(path: str) -> str:
 
 @checked
 def language_shares(table: Table, source: Name = '{language}', without: Sequence[Name] = ()) -> dict[str, str]:
-  """One of the study's tables as the weights of tasks, for `by_documents` or `in_ratio`.
+  """One of the paper's tables as the weights of tasks, for `by_documents` or `in_ratio`.
 
   Args:
     table: 'code' (Table 3) or 'markup' (Table 4).

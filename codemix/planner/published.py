@@ -1,4 +1,4 @@
-"""What the study says that its runs cost, and the utilisation that this implies for models of its sizes."""
+"""What the paper says that its runs cost, and the utilisation that this implies for models of its sizes."""
 
 from __future__ import annotations
 
@@ -8,17 +8,17 @@ from codemix.models.config import ModelConfig
 from codemix.planner.chips import CHIPS
 from codemix.planner.roofline import implied_mfu
 
-LENGTH = 8192  # tokens of a row in the study
-SIZE_TOLERANCE = 0.05  # the study names sizes, and not shapes
+LENGTH = 8192  # tokens of a row in the paper
+SIZE_TOLERANCE = 0.05  # the paper names sizes, and not shapes
 
 
 @dataclasses.dataclass(frozen=True)
 class PublishedRun:
-  """A run of the study (arXiv:2408.10914, section 3 and appendix), on TPU v5e.
+  """A run of the paper (arXiv:2408.10914, section 3 and appendix), on TPU v5e.
 
   Attributes:
     what: in words.
-    parameters: the size that the study names.
+    parameters: the size that the paper names.
     tokens: trained on.
     chip_hours: that it took.
   """
@@ -37,7 +37,7 @@ PUBLISHED = (
 
 
 def comparable(model: ModelConfig) -> list[tuple[PublishedRun, float]]:
-  """The study's runs of a model of this size, each with the MFU that it implies for this model.
+  """The paper's runs of a model of this size, each with the MFU that it implies for this model.
 
   The FLOPs are those of `ModelConfig.flops_per_token` on rows of 8192: head and causal attention
   counted, recomputation not.

@@ -18,7 +18,7 @@ from codemix.studies import formatting
 
 
 def show_forecast(forecast: Forecast, stream: TextIO) -> None:
-  """Prints the programs, the stages, the study's own costs, and what to change where something does not fit."""
+  """Prints the programs, the stages, the paper's own costs, and what to change where something does not fit."""
   console = Console(stream, width=180)
   layout = ' x '.join(f'{axis} {size}' for axis, size in forecast.mesh.shape.items())
   console.print(f'[bold]{forecast.study.name}[/bold] on {forecast.topology}: {formatting.count(forecast.topology.chips, "chip")}, {layout}')
@@ -128,7 +128,7 @@ def _show_published(console: Console, forecast: Forecast) -> None:
   models = dict.fromkeys(recipe.model for recipe in forecast.study.recipes.values())
   for run, mfu in (found for model in models for found in comparable(model)):
     console.print(
-      f'the study: {run.what}: {run.chip_hours:,.0f} chip-hours of v5e, which is an MFU of {mfu:.1%} for this model '
+      f'the paper: {run.what}: {run.chip_hours:,.0f} chip-hours of v5e, which is an MFU of {mfu:.1%} for this model '
       f'(rows of {LENGTH:,}; head and causal attention counted)'
     )
 

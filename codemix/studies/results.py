@@ -23,7 +23,7 @@ from codemix.training.time_account import Times, read_times
 if TYPE_CHECKING:
   import pandas as pd
 
-# The study counts markup, synthetic and code-adjacent data (commits, notebooks, question-and-answer
+# The paper counts markup, synthetic and code-adjacent data (commits, notebooks, question-and-answer
 # pages about code) as code (Aryabumi et al., arXiv 2408.10914, section 2.1).
 CODE_WORDS = {'code', 'markup', 'synthetic', 'synth', 'adjacent', 'commits', 'notebooks', 'stackexchange'}
 

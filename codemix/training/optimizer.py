@@ -29,7 +29,7 @@ SLOWEST_IN_BFLOAT16 = 0.99  # decay of a moment
 class Optimizer:
   """Which optimizer, and its constants.
 
-  The study says AdamW and no more; these defaults are the customary ones of
+  The paper says AdamW and no more; these defaults are the customary ones of
   decoder pre-training (Brown et al., 2020).
 
   Attributes:

@@ -29,7 +29,7 @@ class WarmupCosine:
 
   Attributes:
     peak: highest rate.
-    warmup_steps: steps of the warm-up; the study used 1325 for 200B tokens.
+    warmup_steps: steps of the warm-up; the paper used 1325 for 200B tokens.
     warmup_fraction: the same as a fraction of the curve's steps (1325 / 47684
       = 0.0278); one of the two is given.
     floor: last rate.
@@ -54,7 +54,7 @@ class WarmupCosine:
 class LinearTo:
   """A straight line from the current rate, or from `start`, to an absolute `floor`.
 
-  The study's cooldown: linear to 1e-6.
+  The paper's cooldown: linear to 1e-6.
 
   Attributes:
     floor: last rate.

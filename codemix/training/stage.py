@@ -29,7 +29,7 @@ TakenOver = Literal[KEPT, RESET]
 class Handoff:
   """What a stage takes over from the one before it; each is 'continue' or 'restart'.
 
-  The study does not say what it did at its stage boundaries, and a replication
+  The paper does not say what it did at its stage boundaries, and a replication
   found that it matters, so nothing here is implied.
 
   Attributes:

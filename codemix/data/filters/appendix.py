@@ -1,4 +1,4 @@
-"""The study's quality filters for code (arXiv:2408.10914, appendix A.1).
+"""The paper's quality filters for code (arXiv:2408.10914, appendix A.1).
 
 The appendix gives one line for each; how a number or a list is told is decided
 here. Each reads a text once, whatever is in it: no character is passed over by

@@ -17,7 +17,7 @@ PLACE = '{language}'
 def corpora_by_language(
   corpus: Corpus, table: Table, source: Name = PLACE, without: Sequence[Name] = ()
 ) -> dict[str, Corpus]:
-  """The same corpus for each language of one of the study's tables.
+  """The same corpus for each language of one of the paper's tables.
 
   Args:
     corpus: the pattern: '{language}' in its files, in its name and in the
