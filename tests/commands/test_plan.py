@@ -136,3 +136,13 @@ def test_the_real_tpu_compiler_takes_a_train_step_and_tells_its_memory():
   assert {t['kind'] for t in train['collectives']} >= {'all-gather'}
   assert 0 < train['predicted_mfu_at_most'] < 1
   assert plan['stages'][0]['price'] == pytest.approx(1.2 * plan['stages'][0]['chip_hours_at_assumed_mfu'])
+
+
+def test_virtual_devices_are_held_to_the_memory_of_this_machine(capsys, monkeypatch):
+  flags = ('--topology=cpu:8', '--gin.ModelConfig.layers=1')
+  assert _plan(capsys, *flags)[0] == 0
+  monkeypatch.setattr('codemix.planner.forecast.memory_bytes', lambda: 8 * 2**20)
+  assert cli.main(['plan', *RECIPE, *flags]) == 2
+  said = capsys.readouterr().out
+  assert 'virtual devices share the memory of this machine: 0.000977 GiB each' in said
+  assert 'GiB: does not fit' in said and 'the smallest change' in said or 'none of these fits' in said
