@@ -56,7 +56,14 @@ def notes(study: StudyResults, measures: Mapping[str, Measure], rows: Sequence[R
   Args:
     measures: of each validation source by itself.
   """
-  return [*_few_documents(measures), *_other_budgets(study, rows), *_uncompared(study, rows)]
+  return [*_sampled_documents(study), *_few_documents(measures), *_other_budgets(study, rows), *_uncompared(study, rows)]
+
+
+def _sampled_documents(study: StudyResults) -> list[str]:
+  """What `Study.validation_documents` left out."""
+  scores = {name: score for stage in study.stages.values() for name, score in stage.scores.items() if 'of_documents' in score}
+  parts = [f'{score["documents"]:,} of {score["of_documents"]:,} of {name}' for name, score in scores.items()]
+  return [f'Validation documents scored: {", ".join(parts)}; the same ones for every stage.'] if parts else []
 
 
 def _few_documents(measures: Mapping[str, Measure]) -> list[str]:

@@ -162,7 +162,8 @@ def test_all_stages_are_scored_on_the_same_documents(data, output):
     with np.load(path) as file:
       chosen.append(file['documents'].tolist())
   assert len(chosen) == 2 and chosen[0] == chosen[1]
-  codemix.write_report(output)  # the report pairs documents
+  page = codemix.write_report(output).read_text()  # the report pairs documents
+  assert f'3 of {_documents(output)} of text' in page
 
 
 def test_only_the_stages_that_are_named_are_evaluated(data, output, computed):
