@@ -29,7 +29,7 @@ import os
 import re
 import types
 import typing
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Annotated, Any, Literal, TypeVar
 
 from codemix.errors import UserError, nearest
@@ -107,7 +107,7 @@ Share = Annotated[float, From(0), UpTo(1)]
 Path = Annotated[str, AnyPath()]
 Name = Annotated[str, NotEmpty()]
 Tokens = Annotated[int, From(1), 'tokens']
-# JAX's keys are made of the lower 32 bits, and NumPy's would differ where those are equal.
+# JAX makes its keys of the lower 32 bits: seeds that are equal in them begin with the same weights.
 Seed = Annotated[int, From(0), UpTo(2**32 - 1)]
 
 
@@ -167,6 +167,19 @@ def argument_kinds(function: Callable) -> dict[str, Kind]:
   """What each argument of a function may be."""
   hints = typing.get_type_hints(function, include_extras=True)
   return {name: kind_of(hints[name]) for name in inspect.signature(function).parameters}
+
+
+def kinds_of(definition: Any) -> dict[str, Kind]:
+  """What each field of a checked class, or each argument of a checked function, may be."""
+  return field_kinds(definition) if isinstance(definition, type) else argument_kinds(inspect.unwrap(definition))
+
+
+def within(kind: Kind) -> Iterator[Kind]:
+  """A kind, and those of the values that it holds."""
+  yield kind
+  inner = getattr(kind, 'kinds', ()) or getattr(kind, 'each', ()) or getattr(kind, 'value', ())
+  for each in inner if isinstance(inner, tuple) else (inner,):
+    yield from within(each)
 
 
 class Kind:

@@ -64,12 +64,6 @@ CONFIGURABLES = {
 }
 
 
-def kinds_of(configurable) -> dict[str, checked.Kind]:
-  if isinstance(configurable, type):
-    return checked.field_kinds(configurable)
-  return checked.argument_kinds(inspect.unwrap(configurable))
-
-
 def fields() -> Iterator[tuple[str, str]]:
   for name, configurable in CONFIGURABLES.items():
     for field in inspect.signature(configurable).parameters:
@@ -135,7 +129,7 @@ def test_every_field_refuses_what_it_is_not_and_names_itself(name, field):
   configurable = CONFIGURABLES[name]
   needed = NEEDED.get(name, {})
   configurable(**needed)  # which is right as it is
-  kind = kinds_of(configurable)[field]
+  kind = checked.kinds_of(configurable)[field]
   assert not isinstance(kind, checked.Anything), f'{name}.{field} may be anything'
   values = wrong(kind)
   assert len(values) > 3
