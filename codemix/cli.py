@@ -187,18 +187,11 @@ def _instead_of(word: str, known: Sequence[str]) -> str:
   name = flag.lstrip('-')
   if f'--{name}' in known or name.startswith('gin.'):
     return f"'{word}' has one dash: write -{word}"
-  if close := nearest(f'--{name}', known):
-    return f"there is no argument '{flag}'.{close}"
-  return f"there is no argument '{flag}'.{_as_binding(name, value)}"
-
-
-def _as_binding(name: str, value: str) -> str:
-  """The binding that a flag may have meant: --seed=1 is --gin.Recipe.seed=1."""
   from codemix import config
 
-  for binding in config.bindings_of(name):
-    return f' A value of gin is bound with --gin.{binding}={value or "VALUE"}'
-  return ''
+  if bindings := config.bindings_of(name):  # --seed=1 is --gin.Recipe.seed=1
+    return f"there is no argument '{flag}'. Write --gin.{bindings[0]}={value or 'VALUE'} to bind that of gin"
+  return f"there is no argument '{flag}'.{nearest(f'--{name}', known)}"
 
 
 def _quiet() -> None:

@@ -60,7 +60,8 @@ def _described(key: Key, place: Place) -> str:
   if isinstance(value, gin.config.ConfigurableReference) and value.selector == MACRO:
     macro = ('/'.join(value.scopes), MACRO, 'value')
     if macro in PLACES:
-      return f'{PLACES[macro]} (%{macro[0]}, for {spelled(key)})'
+      name = f'%{macro[0]} ' if PLACES[macro].file else ''
+      return f'{PLACES[macro]} ({name}for {spelled(key)})'
   return f'{place} ({spelled(key)})' if key[0] and place.file else str(place)
 
 
