@@ -15,6 +15,8 @@ from codemix.gin_places import MACRO, PLACES, last_name, spelled
 from codemix.gin_reach import has_effect, without_reference
 from codemix.gin_reading import Reading, require_no_quoted_references
 
+_NAMED: list[str] = []  # the files that the command line named last
+
 
 def gin_directory() -> Path:
   """The gin files that come with codemix: in the wheel inside the package, in a checkout beside it."""
@@ -46,12 +48,12 @@ def parse(files: Sequence[str], bindings: Sequence[str], search_paths: Sequence[
   gin.clear_config()
   PLACES.clear()
   reading = Reading([Path(), *map(Path, search_paths), gin_directory()])
-  named = [reading.file(name) for name in files]
+  _NAMED[:] = [reading.file(name) for name in files]
   for binding in bindings:
     reading.flag(binding)
   require_no_quoted_references()
   twice = [f'{second}: {spelled(key)} was bound in line {first.line} already; this one counts.' for key, first, second in reading.repeated]
-  return [*twice, *without_reference(named, str(gin_directory()))]
+  return [*twice, *without_reference(_NAMED, str(gin_directory()))]
 
 
 def build(name: str, /, **given: Any) -> Any:
@@ -102,6 +104,21 @@ def check_used() -> None:
     closer = sorted(spelled(other) for other in PLACES if other != key and other[1:] == key[1:])
     instead = f' Bind {" or ".join(closer[:4])}.' if closer else ''
     raise UserError(f"{place} has no effect: each '{name}' that this run builds has a value of its own.{instead}")
+
+
+def shadowed() -> list[str]:
+  """A warning for each line of the named files that changed nothing of what was built, after everything was."""
+  return [
+    f"{place}: {spelled(key)} has no effect: each '{last_name(key[1])}' that this run builds has a value of its own."
+    for key, place in PLACES.items()
+    if place.file in _NAMED and key[1] != MACRO and _is_built(*key[:2]) and not has_effect(key)
+  ]
+
+
+def _is_built(scope: str, selector: str) -> bool:
+  """Whether something was built that takes its values from this scope."""
+  name = f'{scope}/{last_name(selector)}'.lstrip('/')
+  return name in _built() if scope else any(called == selector for _, called in gin.config._OPERATIVE_CONFIG)
 
 
 def _built() -> set[str]:

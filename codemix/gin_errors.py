@@ -93,8 +93,9 @@ def _circle() -> list[str]:
 
 
 def _unknown_configurable(selector: str) -> str:
-  name = selector.rsplit('.', 1)[-1]
-  return f"gin knows no '{name}'.{nearest(name, registered_names())}"
+  name = last_name(selector)
+  asked = selector.rpartition('/')[2] if name in registered_names() else name
+  return f"gin knows no '{asked}'.{nearest(name, registered_names())}"
 
 
 def _unknown_parameter(selector: str, parameter: str) -> str:

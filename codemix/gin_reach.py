@@ -88,23 +88,24 @@ def _reason(key: Key, reached: Iterable[tuple[str, str]]) -> str:
   scopes = {at[0] for at in reached if at[0] and at[1] == selector}
   if scope and (selector in {at[1] for at in reached}):
     return f"nothing refers to @{scope}/{name}().{nearest(scope, scopes)}"
-  wanting = [f'{owner}.{field}' for owner, field in _takers(selector)]
-  bind = f' Bind {" or ".join(wanting[:3])} = @{f"{scope}/" if scope else ""}{name}().' if wanting else ''
+  reference = f'@{f"{scope}/" if scope else ""}{name}()'
+  wanting = [f'{place} = {f"({reference},)" if listed else reference}' for place, listed in _takers(selector)]
+  bind = f' Bind {" or ".join(wanting[:3])}.' if wanting else ''
   return f'nothing refers to @{name}().{bind}'
 
 
-def _takers(selector: str) -> Iterator[tuple[str, str]]:
-  """(configurable, parameter) that takes what this one builds."""
+def _takers(selector: str) -> Iterator[tuple[str, bool]]:
+  """(CONFIGURABLE.PARAMETER, whether as a list) of what takes what this one builds."""
   cls = gin.config._REGISTRY[selector].wrapped
   for other, entry in gin.config._REGISTRY.items():
     if isinstance(cls, type) and getattr(entry.wrapped, '__checked__', False):
       for field, kind in checked.kinds_of(entry.wrapped).items():
         if any(isinstance(each, checked.Instance) and _is_a(cls, each.cls) for each in checked.within(kind)):
-          yield last_name(other), field
+          yield f'{last_name(other)}.{field}', any(isinstance(each, checked.Items) for each in checked.within(kind))
 
 
 def _is_a(cls: type, wanted: type) -> bool:
   try:
     return issubclass(cls, wanted)
   except TypeError:  # a protocol with attributes that are no methods
-    return False
+    return all(hasattr(cls, name) for name in vars(wanted) if not name.startswith('_'))

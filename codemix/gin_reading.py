@@ -33,6 +33,7 @@ from codemix.gin_places import (
 from gin import config_parser
 
 _UTF_16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
+_OTHER_LANGUAGES = {'true': 'True', 'false': 'False', 'null': 'None', 'none': 'None', 'nil': 'None'}
 _TYPOGRAPHIC = re.compile('[\u2018\u2019\u201c\u201d\u00a0\u2028\u202f\u3000\ufeff]')
 
 
@@ -101,7 +102,7 @@ class Reading:
     parsed = gin.config.ParsedBindingKey.parse((scope, selector, parameter))
     key = (*parsed.config_key, parsed.arg_name)
     before = PLACES.get(key)
-    if before and before.file == place.file and place.file:
+    if before and place.file == before.file != '' and place.line != before.line:
       self.repeated.append((key, before, place))
     PLACES[key] = place
 
@@ -170,7 +171,11 @@ def _syntax(error: SyntaxError | tokenize.TokenError, number: int | None, text: 
   if isinstance(error, tokenize.TokenError):
     return f"'{line}' is not complete: a bracket, brace or quote is not closed by the end."
   if found := re.search(r"Failed to parse token '([^']*)'", str(error)):
+    if python := _OTHER_LANGUAGES.get(found[1].lower()):
+      return f"the value does not parse at '{found[1]}'; write {python}."
     return f"the value does not parse at '{found[1]}'; write a string in quotes, as in 'text'."
+  if line.startswith('--gin.'):
+    return f"'{line}' is a flag: in a file write {line.removeprefix('--gin.')}."
   said = str(error.msg).rstrip('.').lower()
   return f"'{line}' does not parse ({said}). A line binds one value, NAME.PARAMETER = VALUE; a string stands in quotes."
 

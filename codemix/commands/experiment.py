@@ -119,6 +119,8 @@ def load_experiment(arguments: argparse.Namespace, also: Sequence[str] = ()) -> 
     also={name: config.build(name) for name in also},
   )
   config.check_used()
+  for warning in config.shadowed():
+    show_line(f'warning: {warning}')
   return experiment
 
 

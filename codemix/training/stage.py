@@ -21,6 +21,8 @@ from codemix.training.schedules import Schedule
 
 KEPT, RESET = 'continue', 'restart'
 
+MOST_STEPS = 10**8  # of a stage, whose curve is in memory: years, at any rate at which steps are made
+
 TakenOver = Literal[KEPT, RESET]
 
 
@@ -89,6 +91,10 @@ class Stage:
       UserError: less than half a step.
     """
     steps = int(self.tokens / (self.batch * length) + 0.5)
+    if steps > MOST_STEPS:
+      raise UserError(
+        f"stage '{self.name}': {self.tokens:.6g} tokens are {steps:.6g} steps of {self.batch} x {length:,} tokens; more than {MOST_STEPS:,} are not planned. Set Stage.tokens lower, or Stage.batch higher."
+      )
     if not steps:
       raise UserError(
         f"stage '{self.name}': {self.tokens:,.0f} tokens are less than one step of {self.batch} x {length:,} = {self.batch * length:,} tokens."
