@@ -15,7 +15,7 @@ from codemix.gin_places import MACRO, PLACES, last_name, spelled
 from codemix.gin_reach import has_effect, without_reference
 from codemix.gin_reading import Reading, require_no_quoted_references
 
-_NAMED: list[str] = []  # the files that the command line named last
+_NAMED: list[str] = []  # the user's files that the command line named last
 
 
 def gin_directory() -> Path:
@@ -48,12 +48,13 @@ def parse(files: Sequence[str], bindings: Sequence[str], search_paths: Sequence[
   gin.clear_config()
   PLACES.clear()
   reading = Reading([Path(), *map(Path, search_paths), gin_directory()])
-  _NAMED[:] = [reading.file(name) for name in files]
+  shipped = str(gin_directory())
+  _NAMED[:] = [path for path in map(reading.file, files) if not path.startswith(f'{shipped}/')]
   for binding in bindings:
     reading.flag(binding)
   require_no_quoted_references()
   twice = [f'{second}: {spelled(key)} was bound in line {first.line} already; this one counts.' for key, first, second in reading.repeated]
-  return [*twice, *without_reference(_NAMED, str(gin_directory()))]
+  return [*twice, *without_reference(_NAMED, shipped)]
 
 
 def build(name: str, /, **given: Any) -> Any:

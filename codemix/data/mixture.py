@@ -217,6 +217,8 @@ def _sum(total: Fraction) -> str:
 def _parse_part(name: object, value: object, where: str) -> Mixture:
   if not isinstance(name, str) or not name:
     raise UserError(f'{where}: {name!r} is not the name of a source or group.')
+  if name[0] in '%@':
+    raise UserError(f"{where}: '{name}' is in quotes, which makes it a name: in gin write {name} without quotes.")
   if isinstance(value, (tuple, list)):
     if len(value) != 2:
       raise UserError(f"{where}: '{name}' wants (weight, parts), not {value!r}.")

@@ -82,7 +82,7 @@ class Stage:
 
   def mixtures(self) -> MixtureSchedule:
     """The parsed mixture, of a single knot where it does not change along the stage."""
-    return schedule_of(self.mixture, f"the mixture of stage '{self.name}'")
+    return schedule_of(self.mixture, f"Stage.mixture of stage '{self.name}'")
 
   def steps(self, length: int) -> int:
     """Steps of `batch` rows of `length` tokens nearest to the budget (halves up).
