@@ -10,7 +10,7 @@ from typing import Any
 
 import gin
 from codemix.errors import UserError, nearest
-from codemix.gin_errors import build_error
+from codemix.gin_errors import build_error, registered_names
 from codemix.gin_places import MACRO, PLACES, last_name, spelled
 from codemix.gin_reach import has_effect, without_reference
 from codemix.gin_reading import Reading, require_no_quoted_references
@@ -100,9 +100,13 @@ def check_used() -> None:
       continue
     name = place.flag.rpartition('.')[0].removeprefix('codemix.') or place.flag
     built = _built()
+    if key[1] == MACRO and (meant := bindings_of(name)):
+      raise UserError(f'{place} has no effect: nothing refers to %{name}. Did you mean --gin.{meant[0]}?')
+    if key[1] == MACRO and name in registered_names():
+      raise UserError(f'{place} names no parameter: write --gin.{name}.PARAMETER=VALUE.')
     if name not in built:
       raise UserError(f"{place} has no effect: this run builds no '{name}'.{nearest(name, built)}")
-    closer = sorted(spelled(other) for other in PLACES if other != key and other[1:] == key[1:])
+    closer = sorted(spelled(other) for other in PLACES if other[1:] == key[1:] and has_effect(other))
     instead = f' Bind {" or ".join(closer[:4])}.' if closer else ''
     raise UserError(f"{place} has no effect: each '{name}' that this run builds has a value of its own.{instead}")
 

@@ -212,3 +212,18 @@ def test_a_flag_that_every_scope_overrides_is_refused_with_those():
   config.build('Study')
   with pytest.raises(UserError, match="each 'WarmupCosine' that this run builds has a value of its own. Bind own_cosine/WarmupCosine.peak"):
     config.check_used()
+
+
+@pytest.mark.parametrize(
+  ('flag', 'says'),
+  [
+    ('seed=1', '--gin.seed has no effect: nothing refers to %seed. Did you mean --gin.Recipe.seed?'),
+    ("Recipe={'seed': 1}", '--gin.Recipe names no parameter: write --gin.Recipe.PARAMETER=VALUE.'),
+  ],
+)
+def test_a_flag_that_is_a_macro_by_mistake_is_told(flag, says):
+  config.parse(['studies/quickstart.gin'], [flag])
+  config.build('Study')
+  with pytest.raises(UserError) as refused:
+    config.check_used()
+  assert str(refused.value).startswith(says)

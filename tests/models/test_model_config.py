@@ -81,7 +81,7 @@ def test_untying_changes_parameters_but_not_flops():
     ({'head_dim': 5}, 'even number'),
     ({'kv_heads': 3}, 'use one of 1, 2, 4'),
     ({'layers': 0}, 'at least 1'),
-    ({'width': 16.0}, 'whole number'),
+    ({'width': 16.5}, 'whole number'),
     ({'loss_chunk': True}, 'whole number'),
     ({'tied': 1}, 'True or False'),
     ({'rope_theta': 0}, 'above 0'),
