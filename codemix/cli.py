@@ -136,6 +136,8 @@ class Parser(argparse.ArgumentParser):
     folders = [word for action in self._get_positional_actions() if action.nargs == '*' for word in getattr(arguments, action.dest)]
     if strays := [*unknown, *filter(_is_gin_file, folders)]:
       self.error(_instead_of(strays[0], [option for action in self._actions for option in action.option_strings]))
+    if bindings and '--gin_file' not in self._option_string_actions:
+      self.error(f'--gin.{bindings[0].partition("=")[0]}: this verb reads no gin')
     arguments.gin_bindings = bindings
     return arguments
 

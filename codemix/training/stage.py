@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 
 import numpy as np
 
-from codemix.checked import From, Name, Tokens, checked
+from codemix.checked import From, Name, Tokens, checked, shown
 from codemix.data.ledger import Draw, Reading
 from codemix.data.mixture import Mixture, Spec
 from codemix.data.mixture_schedule import MixtureSchedule, schedule_of
@@ -76,8 +76,8 @@ class Stage:
   rewind: tuple[Name, ...] = ()
 
   def __post_init__(self):
-    if any(not (c.isalnum() or c in '_.') for c in self.name):
-      raise UserError(f'Stage.name is {self.name!r}; it names a folder, so write letters, digits, _ and dots.')
+    if any(not (c.isalnum() or c in '_.') for c in self.name) or len(self.name.encode()) > 200:
+      raise UserError(f'Stage.name is {shown(self.name)}; it names a folder, so write at most 200 letters, digits, _ and dots.')
     self.mixtures()
 
   def mixtures(self) -> MixtureSchedule:

@@ -50,6 +50,12 @@ def test_a_binding_may_be_written_as_users_of_t5x_and_gin_do(verb, words, bindin
   assert parsed(verb, '--gin_file', 'a.gin', *words, '--gin_file=b.gin').gin_file == ['a.gin', 'b.gin']
 
 
+@pytest.mark.parametrize(('verb', 'words'), [('report', ()), ('generate', ('--stage=a', '--prompt=b'))])
+def test_a_verb_that_reads_no_gin_refuses_a_binding(verb, words):
+  with pytest.raises(UserError, match='--gin.Recipe.seed: this verb reads no gin'):
+    parsed(verb, *words, '--gin.Recipe.seed=1')
+
+
 def test_folders_beside_bindings_are_folders():
   assert parsed('verify', 'a', "--gin.X=b c", 'd').cache == ['a', 'd']
 
