@@ -206,10 +206,7 @@ def test_every_command_of_the_pages_runs(command, workspace):
 def test_what_cannot_be_run_here_is_planned_on_stand_ins(command, workspace):
   """Every stage, source, share and rate of it, of sources that hold made-up tokens."""
   verb, *rest = shortened(list(command.words))
-  parser = parser_of(verb)
-  arguments, unknown = parser.parse_known_args(rest)
-  arguments.gin_bindings = [cli._binding(parser, word) for word in unknown]
-  experiment = load_experiment(arguments)
+  experiment = load_experiment(parser_of(verb).parse_args(rest))
   data = dataclasses.replace(experiment.data, directory=str(workspace / 'stand_ins'), tokenizer='bytes')
   _write_stand_ins(experiment.study, data)
   plan = plan_study(experiment.study, data)
