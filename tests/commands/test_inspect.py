@@ -63,7 +63,7 @@ def test_a_question_about_a_recipe_is_refused_where_a_store_is_named(flag, place
     ('out', 'it holds results of training'),
     ('out/stages', 'it holds results of training'),
     ('nope', 'it does not exist'),
-    ('recipe.gin', 'it is a file'),
+    ('out/study.json', 'it is a file'),
     ('', 'there is no manifest.json'),
   ],
 )
