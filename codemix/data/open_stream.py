@@ -9,13 +9,14 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
-from codemix.data.prepare_corpus import check_corpus, documents
+from codemix.data.filters import is_corpus_wide
+from codemix.data.prepare_corpus import check_corpus
 from codemix.data.quiet import silent_import
 from codemix.data.settings import Data, tokenizer_identity
 from codemix.data.sources import storage
 from codemix.data.sources.corpus import Corpus
+from codemix.data.sources.documents import documents
 from codemix.data.stream import StreamedSource
-from codemix.data.tokenize_shard import is_corpus_wide
 from codemix.data.tokenizer import Tokenizer
 from codemix.errors import UserError
 
@@ -45,7 +46,7 @@ def open_stream(name: str, data: Data, tokenizer: Tokenizer, length: int, max_ep
 
 
 def _check(name: str, corpus: Corpus) -> None:
-  check_corpus(name, corpus, SPLIT)
+  check_corpus(name, corpus, SPLIT, share=True)
   wide = [filter.name for filter in corpus.filters if is_corpus_wide(filter)]
   if wide:
     raise UserError(

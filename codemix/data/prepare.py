@@ -11,6 +11,8 @@ from collections.abc import Callable, Iterator
 from codemix.data import prepare_corpus
 from codemix.data.quiet import silent_import
 from codemix.data.settings import Data
+from codemix.data.sources.bad_share import BadShare
+from codemix.data.sources.documents import documents
 from codemix.data.token_store import TokenStore
 from codemix.data.tokenizer import Tokenizer, train_bpe
 from codemix.errors import UserError
@@ -72,10 +74,12 @@ def _sample(name: str, data: Data) -> Iterator[str | bytes]:
     yield from _seqio_tasks().sample(name, data.sample_bytes)
     return
   left = data.sample_bytes
-  for record in prepare_corpus.documents(data.corpora[name], 'train'):
+  corpus, read = data.corpora[name], BadShare()
+  for record in documents(corpus, 'train', read=read):
     yield record.text
     left -= len(record.text.encode())
     if left <= 0:
+      read.check(corpus, whole=False)
       return
 
 

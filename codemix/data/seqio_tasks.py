@@ -88,7 +88,7 @@ def find_task(name: str, split: str, sources: Collection[str] = ()) -> seqio.Tas
 def sample(name: str, size: int) -> Iterator[bytes]:
   """The first `size` bytes of a task's train split, as whole documents before tokenization."""
   task = find_task(name, 'train')
-  for document in _dataset(task, 'train', seqio.ShardInfo(0, 1)).as_numpy_iterator():
+  for document in _examples(task, _dataset(task, 'train', seqio.ShardInfo(0, 1))):
     text = document.get(f'{FEATURE}_pretokenized')
     if text is None:
       raise UserError(
@@ -133,7 +133,7 @@ def _write_store(
   for index, name in enumerate(names):
     if not token_store.shard_is_complete(folder, name):
       dataset = _dataset(task, split, seqio.ShardInfo(index, data.shards))
-      documents = (_document(example, tokenizer) for example in dataset.as_numpy_iterator())
+      documents = (_document(example, tokenizer) for example in _examples(task, dataset))
       _write_shard(folder, name, documents, tokenizer)
   store = token_store.write_manifest(folder, identity, names, token_store.token_dtype(tokenizer.vocab_size), tokenizer)
   if not store.documents:
@@ -178,6 +178,16 @@ def _dataset(task: seqio.Task, split: str, shard: seqio.ShardInfo):
   )
 
 
+def _examples(task: seqio.Task, dataset) -> Iterator[dict]:
+  """What a task gives. Raises UserError where that is what ended the reading of a corpus."""
+  try:
+    yield from dataset.as_numpy_iterator()
+  except tf.errors.OpError:
+    if error := getattr(task.source, 'error', None):
+      raise error from None
+    raise
+
+
 def _document(example: dict, tokenizer: Tokenizer) -> tuple[np.ndarray, bytes]:
   """(ids that end with EOS, what they were before tokenization)."""
   ids = example[FEATURE]
@@ -193,7 +203,7 @@ def stream(task: seqio.Task, split: str, tokenizer: Tokenizer) -> Iterator[np.nd
   """One epoch of a task: the ids of each document, with EOS."""
   tf.config.set_visible_devices([], 'GPU')  # JAX's, in the same process
   dataset = _dataset(_with_tokenizer(task, tokenizer), split, seqio.ShardInfo(0, 1))
-  for example in dataset.prefetch(tf.data.AUTOTUNE).as_numpy_iterator():
+  for example in _examples(task, dataset.prefetch(tf.data.AUTOTUNE)):
     yield _document(example, tokenizer)[0]
 
 

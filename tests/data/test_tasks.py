@@ -248,7 +248,7 @@ def test_too_many_damaged_lines_are_named_by_file_and_number(register, tmp_path,
   path = tmp_path / 'a.jsonl'
   path.write_text('{"text": "good"}\n' * 4 + line + '\n' + '{"text": "good"}\n')
   task = register('mine', {'train': str(path)})
-  with pytest.raises(tf.errors.OpError, match='a.jsonl:5 '):
+  with pytest.raises(tf.errors.OpError, match='a.jsonl:5: '):
     examples(task)
 
 

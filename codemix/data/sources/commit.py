@@ -6,7 +6,7 @@ import dataclasses
 import difflib
 from collections.abc import Mapping, Sequence
 
-from codemix.data.sources.fields import FieldError, label, string
+from codemix.data.sources.fields import FieldError, label, needed, string
 from codemix.data.sources.reading import Layout
 from codemix.data.sources.record import BadRecord, Record
 from codemix.errors import UserError
@@ -44,6 +44,10 @@ class Commit(Layout):
   def __post_init__(self):
     if self.form not in ('diff', 'files'):
       raise UserError(f"Commit.form is '{self.form}': it is 'diff' or 'files'")
+
+  def needed_fields(self) -> tuple[str, ...]:
+    change = (self.diff,) if self.diff else (self.old, self.new, self.path)
+    return needed(self.message, *change, source=self.source, language=self.language, id=self.id)
 
   def record(self, place: str, row: Mapping) -> Record | BadRecord:
     try:

@@ -11,6 +11,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from codemix.data.filters import Filter
+from codemix.data.sources.bad_share import BadShare
 from codemix.data.sources.fields import MISSING_FIELD
 from codemix.data.sources.identity import described
 from codemix.data.sources.json_lines import JsonLines
@@ -91,18 +92,32 @@ class Corpus:
     """What is read by itself, in the order of the corpus; the same for the same files."""
     return self.reader.pieces(self.urls(split))
 
-  def records(self, piece: Piece, split: str) -> Iterator[Record | BadRecord]:
+  def records(self, piece: Piece, split: str, read: BadShare | None = None) -> Iterator[Record | BadRecord]:
     """The documents of a piece that belong to `split`, before the filters; never raises for bad data.
 
     Documents without text are among them, for the caller to count. A BadRecord belongs to no text
     and so, where documents are set apart, to 'train'.
+
+    Args:
+      piece: what is read.
+      split: its name.
+      read: counts all that is read, of whichever split.
     """
-    for item in self._read(self.reader.rows(piece)):
+    if read is not None and piece.start == 0:
+      read.files += 1
+    for item in self._read(self._narrowed().rows(piece)):
+      if read is not None:
+        read.add(item)
       if isinstance(item, BadRecord):
         if not (self._holds_out and split == HELD_OUT):
           yield item
       elif not self._holds_out or split == self._side(item.text):
         yield item
+
+  def _narrowed(self) -> Reader:
+    """The reader, for no other fields than the layout looks at."""
+    fields = self.layout.needed_fields() if hasattr(self.layout, 'needed_fields') else None
+    return self.reader if fields is None or not hasattr(self.reader, 'only') else self.reader.only(fields)
 
   def _read(self, rows: Iterator[tuple[str, Mapping] | BadRecord]) -> Iterator[Record | BadRecord]:
     for row in rows:
@@ -131,20 +146,31 @@ class Corpus:
     held_out = int.from_bytes(digest[:8], 'big') < self.validation_share * 2**64
     return HELD_OUT if held_out else 'train'
 
-  def check(self, split: str) -> None:
+  def check(self, split: str, share: bool = False) -> None:
     """Finds out from the first rows whether anything can be read at all, before all is read.
+
+    Args:
+      split: its name.
+      share: whether `max_bad_share` is held against them.
 
     Raises:
       UserError: none of them has a field that the layout needs (the nearest name is given); or the
-        whole split is broken.
+        whole split is broken; or more of them than the share.
     """
-    first = list(itertools.islice(self._read(self.reader.sample(self.pieces(split))), _CHECKED_ROWS))
+    first = list(itertools.islice(self._read(self._narrowed().sample(self.pieces(split))), _CHECKED_ROWS))
     broken = [item for item in first if isinstance(item, BadRecord) and not item.expected]
-    if not first or len(broken) < len(first):
-      return
+    if first and len(broken) == len(first):
+      self._refuse(broken)
+    if share:
+      read = BadShare()
+      for item in first:
+        read.add(item)
+      read.check(self, whole=len(first) < _CHECKED_ROWS)
+
+  def _refuse(self, broken: list[BadRecord]) -> None:
     if all(bad.reason.startswith(MISSING_FIELD) for bad in broken):
       raise UserError(self._without_field(broken[0]))
-    if len(first) < _CHECKED_ROWS:
+    if len(broken) < _CHECKED_ROWS:
       told = f'{broken[0].place}: {broken[0].reason} ({broken[0].detail})'
       raise UserError(f"corpus '{self.name}': no record can be read, beginning with {told}")
 

@@ -27,6 +27,20 @@ class Piece:
   line: int = 1
 
 
+class PartialRow(dict):
+  """A row of which some fields were not read, because the layout needs none of them.
+
+  Attributes:
+    unread: their names, for messages.
+  """
+
+  __slots__ = ('unread',)
+
+  def __init__(self, row: Mapping, unread: Sequence[str]):
+    super().__init__(row)
+    self.unread = unread
+
+
 class Reader(Protocol):
   """Files -> rows. Readers are frozen dataclasses: their fields are part of a cache's identity.
 
@@ -49,6 +63,14 @@ class Reader(Protocol):
     """All of the files in their order, in pieces that depend on nothing but the files."""
     return [Piece(url) for url in urls]
 
+  def only(self, fields: Sequence[str]) -> Reader:
+    """This reader for a layout that looks at no other fields than these; a row may have more.
+
+    A form that has columns need not decode the others. Names are dotted paths; a row need not have
+    all of them.
+    """
+    return self
+
   def rows(self, piece: Piece) -> Iterator[tuple[str, Mapping] | BadRecord]:
     """(place, row) in the order of the file, in bounded memory; broken data is no exception."""
     ...
@@ -60,6 +82,10 @@ class Reader(Protocol):
 
 class Layout(Protocol):
   """A row -> a document. Layouts are frozen dataclasses, as readers are."""
+
+  def needed_fields(self) -> Sequence[str] | None:
+    """The fields of a row that are looked at, by dotted path; None for all, where a layout does not say."""
+    return None
 
   def record(self, place: str, row: Mapping) -> Record | BadRecord | list[Record] | None:
     """The document, or the several of them; BadRecord where it is broken; None where there is none by design."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping
 
-from codemix.data.sources.fields import FieldError, label, string
+from codemix.data.sources.fields import FieldError, label, needed, string
 from codemix.data.sources.reading import Layout
 from codemix.data.sources.record import BadRecord, Record
 
@@ -31,6 +31,9 @@ class Text(Layout):
   language: str | None = None
   id: str | None = None
   constants: Mapping[str, str] = dataclasses.field(default_factory=dict)
+
+  def needed_fields(self) -> tuple[str, ...]:
+    return needed(self.field, source=self.source, language=self.language, id=self.id)
 
   def record(self, place: str, row: Mapping) -> Record | BadRecord:
     try:
