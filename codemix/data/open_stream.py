@@ -16,9 +16,10 @@ from codemix.data.settings import Data, tokenizer_identity
 from codemix.data.sources import storage
 from codemix.data.sources.corpus import Corpus
 from codemix.data.sources.documents import documents
-from codemix.data.stream import StreamedSource
+from codemix.data.stream import EpochSize, StreamedSource
 from codemix.data.tokenizer import Tokenizer
 from codemix.errors import UserError
+from codemix.identity import digest
 
 SPLIT = 'train'
 BATCH_DOCUMENTS = 64  # tokenized at a time, while those before them are trained on
@@ -42,7 +43,8 @@ def open_stream(name: str, data: Data, tokenizer: Tokenizer, length: int, max_ep
   else:
     identity, read = _seqio_task(name, data, tokenizer)
   whole = {'streamed': identity, 'tokenizer': tokenizer_identity(tokenizer)}
-  return StreamedSource(name, read, whole, length, tokenizer.bos_id, max_epochs)
+  size = EpochSize(data.root / 'streams' / f'{digest(whole)[:12]}-{length}.json')
+  return StreamedSource(name, read, whole, length, tokenizer.bos_id, max_epochs, size)
 
 
 def _check(name: str, corpus: Corpus) -> None:

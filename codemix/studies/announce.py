@@ -53,7 +53,8 @@ def show_plan(plan: StudyPlan, placement: Placement, output: str, stream: TextIO
   if any(isinstance(source, StreamedSource) for source in plan.sources.values()):
     console.print(
       '[yellow]streamed[/yellow]: nothing is prepared. Each source is read in its own order, the same in every epoch; how large it is,'
-      '\n  and so its epochs and unique tokens, is not known; a resume, and each process, reads it again from its beginning.\n'
+      '\n  and so its epochs and unique tokens, is not known; a resume, and each process, reads it again from its beginning.'
+      '\n  Recipe.max_epochs holds from when the end of a source was once read; a run that never comes there cannot tell.\n'
     )
   for root in (p for p in plan.stages() if p.parent is None):
     console.print(_stage_tree(plan, root))
