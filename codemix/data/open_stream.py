@@ -10,6 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 
 from codemix.data.filters import is_corpus_wide
+from codemix.data.function_identity import Described
 from codemix.data.prepare_corpus import check_corpus
 from codemix.data.quiet import silent_import
 from codemix.data.settings import Data, tokenizer_identity
@@ -80,9 +81,6 @@ def _seqio_task(name: str, data: Data, tokenizer: Tokenizer):
     from codemix.data import seqio_tasks
   seqio_tasks.import_tasks(data)
   task = seqio_tasks.find_task(name, SPLIT, data.corpora)
-  identity = {
-    'task': name,
-    'preprocessors': [seqio_tasks.describe_function(step) for step in task.preprocessors],
-    'source': seqio_tasks.source_identity(task.source, SPLIT),
-  }
+  by_size = Described(fingerprint=lambda path: path.stat().st_size)
+  identity = {'task': name, **seqio_tasks.task_identity(task, SPLIT, by_size)}
   return identity, functools.partial(seqio_tasks.stream, task, SPLIT, tokenizer)

@@ -35,16 +35,25 @@ def check_source(name: str, split: str, data: Data) -> None:
     tasks.find_task(name, split, data.corpora)
 
 
-def prepare(name: str, split: str, data: Data, tokenizer: Tokenizer, progress: Progress) -> TokenStore:
+def prepare(
+  name: str, split: str, data: Data, tokenizer: Tokenizer, progress: Progress, again: bool = False
+) -> TokenStore:
   """Writes one split of a source into a token store, or finds it already written.
+
+  Args:
+    name, split: of the source.
+    data: where it is found and written.
+    tokenizer: what it is written with.
+    progress: told what is done.
+    again: it is written anew, also where it is there.
 
   Raises:
     UserError: no such source or split, or its data are not what they should be.
   """
   check_source(name, split, data)
   if name in data.corpora:
-    return prepare_corpus.prepare_corpus(name, split, data, tokenizer, progress)
-  return _seqio_tasks().prepare_task(name, split, data, tokenizer, progress)
+    return prepare_corpus.prepare_corpus(name, split, data, tokenizer, progress, again)
+  return _seqio_tasks().prepare_task(name, split, data, tokenizer, progress, again)
 
 
 def train_tokenizer(data: Data, progress: Progress) -> Tokenizer:

@@ -53,11 +53,14 @@ def check_corpus(name: str, corpus: Corpus, split: str, share: bool = False) -> 
   corpus.check(split, share)
 
 
-def prepare_corpus(name: str, split: str, data: Data, tokenizer: Tokenizer, progress: Say) -> TokenStore:
+def prepare_corpus(
+  name: str, split: str, data: Data, tokenizer: Tokenizer, progress: Say, again: bool = False
+) -> TokenStore:
   """Writes one split of a corpus of `Data.sources` into a token store, or finds it already written.
 
   The store's folder is named by a hash of all that decides its tokens, so an
-  edited file, filter or tokenizer makes a new store beside the old.
+  edited file, filter or tokenizer makes a new store beside the old. With `again`
+  it is written anew in its place.
 
   Raises:
     UserError: something of the corpus is wrong, or too many of its records are.
@@ -71,6 +74,8 @@ def prepare_corpus(name: str, split: str, data: Data, tokenizer: Tokenizer, prog
   # Absolute: workers may run in another folder.
   folder = data.root.absolute() / 'stores' / f'{name}-{split}-{digest(identity)[:12]}'
   with locked(folder, f'preparing {name}'):
+    if again:
+      token_store.clear(folder)
     _tidy(folder)
     if not (folder / 'manifest.json').exists():
       _write(folder, identity, corpus, split, data, tokenizer, progress)

@@ -172,16 +172,16 @@ class _ShardInWork:
     """Ends `prepare` before all shards are written, where what is broken so far is too much of the whole corpus.
 
     Whether that is so is judged once more when all are: the division into shards decides only when
-    it is said.
+    it is said. What files lost of which nobody knows how long they were waits until then.
     """
     corpus, sizes = self.step.corpus, self.step.sizes
-    if not self.read.is_too_much(corpus.max_bad_share):
+    if self.read.bad <= corpus.max_bad_share * self.read.records:
       return
     names = [self.shard.name, *(name for name in sizes if shard_file(self.step.folder, name).exists())]
     others = [read_json(shard_file(self.step.folder, name))['accounts'] for name in names[1:]]
     read = merged([self.read.summary(), *(accounts['read'] for accounts in others)])
-    whole = SURELY * read.total * sum(sizes.values()) / max(sum(sizes[name] for name in names), 1)
-    if read.is_too_much(corpus.max_bad_share, of=round(whole)):
+    whole = SURELY * read.records * sum(sizes.values()) / max(sum(sizes[name] for name in names), 1)
+    if read.bad > corpus.max_bad_share * max(whole, read.records):
       raise read.error(corpus, len(names) == len(sizes), str(self.quarantine.path))
 
 

@@ -10,7 +10,7 @@ import dataclasses
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
 
-from codemix.data.sources.record import BadRecord, Record
+from codemix.data.sources.record import DAMAGED, BadRecord, Record
 from codemix.errors import UserError
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ class BadShare:
     bad: how many of them are broken or lost.
     files: that were begun.
     unknown: of each file that lost a number of records that nobody knows, those read before.
-    damaged: files that lost more than a record, as far as they are listed.
+    damaged: files that are damaged or lost more than a record, as far as they are listed.
     first: the first broken records.
     ends_reading_of: the corpus whose reading ends here as soon as too much of it is broken; None
       where the caller looks at that.
@@ -61,7 +61,7 @@ class BadShare:
     else:
       self.records += item.lost
       self.bad += item.lost
-    if item.lost != 1 and len(self.damaged) < LISTED:
+    if (item.lost != 1 or item.reason == DAMAGED) and len(self.damaged) < LISTED:
       self.damaged.append(item)
     if len(self.first) < SHOWN:
       self.first.append(item)
@@ -89,15 +89,6 @@ class BadShare:
     usual = (self.records - sum(self.unknown)) / whole if whole > 0 else 2 * after
     return max(1, round(usual) - after)
 
-  def is_too_much(self, most: float, of: int | None = None) -> bool:
-    """Whether more is broken than the share `most`.
-
-    Args:
-      most: the share.
-      of: records of the whole corpus, where this is a part; None for those that were read.
-    """
-    return self.broken > most * max(of or 0, self.total)
-
   def tells(self) -> bool:
     """Whether so much was read that its share is likely that of the whole corpus."""
     few, share = FAR_TOO_MANY
@@ -114,7 +105,7 @@ class BadShare:
     Raises:
       UserError: more than `Corpus.max_bad_share` is broken or lost; it shows the first.
     """
-    if (whole or self.tells()) and self.is_too_much(corpus.max_bad_share):
+    if (whole or self.tells()) and self.broken > corpus.max_bad_share * self.total:
       raise self.error(corpus, whole, listed)
 
   def error(self, corpus: Corpus, whole: bool, listed: str = '') -> UserError:

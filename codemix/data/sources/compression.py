@@ -16,6 +16,7 @@ import zstandard
 from codemix.data.sources.foreign import foreign_form
 
 _ZSTD_WINDOW_BYTES = 2**31  # files made with `zstd --long=31`
+_BZIP2_BLOCK_BYTES = 900_000  # of text, at most
 _ZSTD_HEADER_BYTES = 18  # the longest header of a frame, which may hold the size of its contents
 
 
@@ -202,12 +203,14 @@ class Decompressed(io.RawIOBase):
   def _foreign(self) -> Damaged:
     if not self._input:
       return Damaged(f'it has no bytes at all, not even the head of a {self._form.name} file', 'foreign', form='empty file')
-    form, advice = foreign_form(self._input) or ('', 'plain text or another format; rename it if only its ending is wrong')
-    return Damaged(f'it is not {self._form.name}, but {form + ": " if form else ""}{advice}', 'foreign', form=form)
+    if known := foreign_form(self._input):
+      form, advice = known
+      return Damaged(f'its name says {self._form.name}; {advice}', 'foreign', form=form)
+    return Damaged(f'it is not {self._form.name}, as its name says; if it is plain text, rename it', 'foreign')
 
   def _trailing(self) -> Damaged:
     unread = self._size() - self._at
-    return self._told(f'{unread:,} bytes that are not {self._form.name} follow its end', 'trailing', unread / self._at)
+    return self._told(f'its end is followed by {unread:,} {"byte that is" if unread == 1 else "bytes that are"} not {self._form.name}', 'trailing', unread / self._at)
 
   def _cut(self) -> Damaged:
     share = None
@@ -222,7 +225,11 @@ class Decompressed(io.RawIOBase):
       share = self._member_text / self._text if self._text else None
       message = f'its checksum does not agree; something in the last {self._member_text:,} bytes is wrong, and it cannot be told what'
       return self._told(message, 'checksum', share)
-    return self._told(f'its {self._form.name} data are broken ({error})', 'broken', unread / self._at if self._text else None)
+    share = unread / self._at if self._text else None
+    if self._form is _BZIP2 and share is not None:
+      # Its checksum is that of a block, all of which came out before it was known to be wrong.
+      share = share + _BZIP2_BLOCK_BYTES / self._text if self._text > _BZIP2_BLOCK_BYTES else None
+    return self._told(f'its {self._form.name} data are broken ({error})', 'broken', share)
 
   def _told(self, message: str, kind, share: float | None) -> Damaged:
     where = f'read up to byte {self._at:,} of {self._size():,} as stored, {self._text:,} of its text'

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import itertools
+import json
 import os.path
 import posixpath
 import re
@@ -19,6 +20,7 @@ from codemix.data.sources.reading import Layout, Piece, Reader
 from codemix.data.sources.record import BadRecord, Record
 from codemix.data.sources.text import Text
 from codemix.errors import UserError, nearest
+from codemix.identity import differences
 
 _CHECKED_ROWS = 100  # in which a field must be seen once
 HELD_OUT = 'validation'
@@ -192,15 +194,34 @@ class Corpus:
       fingerprint: what each file is known by instead of its digest, such as its size.
     """
     urls = self.urls(split)
+    return {'files': self._names_of(urls, fingerprint or self.reader.digest), **self._settings()}
+
+  def changed_since(self, identity: Mapping) -> list[str]:
+    """What of the settings is another than in an earlier `identity`; code of codemix itself is not looked at."""
+    now = json.loads(json.dumps({**self._settings(), 'files': identity.get('files')}))
+    return [told[:200] for told in differences(_without_own_code(identity), _without_own_code(now))]
+
+  def _names_of(self, urls: Sequence[str], fingerprint: Callable[[str], object]) -> dict:
+    """What each file is known by, under its name below the folder that all of them share."""
     shared = os.path.commonprefix([posixpath.dirname(url) + '/' for url in urls]).rfind('/') + 1
+    return {url[shared:]: fingerprint(url) for url in urls}
+
+  def _settings(self) -> dict:
     return {
-      'files': {url[shared:]: (fingerprint or self.reader.digest)(url) for url in urls},
       'reader': described(self.reader),
       'layout': described(self.layout),
       'filters': [described(filter) for filter in self.filters],
       'validation_share': self.validation_share if self._holds_out else 0.0,
       'name': self.name,
     }
+
+
+def _without_own_code(part: object) -> object:
+  """An identity without the digests of what codemix's own classes do, which a release may change."""
+  if isinstance(part, Mapping):
+    own = str(part.get('kind', '')).startswith('codemix.')
+    return {key: _without_own_code(value) for key, value in part.items() if not (own and key == 'code')}
+  return [_without_own_code(value) for value in part] if isinstance(part, list) else part
 
 
 def _encodable(text: str) -> str:

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from codemix.data.sources.compression import Damaged
 from codemix.data.sources.foreign import HEAD_BYTES, foreign_form
-from codemix.data.sources.record import BadRecord
+from codemix.data.sources.record import DAMAGED, BadRecord
 from codemix.data.sources.storage import open_raw, open_stored
 
-DAMAGED = 'damaged file'
 EMPTY = 'empty file'
 
 

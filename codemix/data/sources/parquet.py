@@ -7,9 +7,9 @@ import dataclasses
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import ClassVar
 
-from codemix.data.sources.damage import DAMAGED, EMPTY, foreign
+from codemix.data.sources.damage import EMPTY, foreign
 from codemix.data.sources.reading import PartialRow, Piece, Reader
-from codemix.data.sources.record import BadRecord
+from codemix.data.sources.record import DAMAGED, BadRecord
 from codemix.data.sources.storage import open_seekable
 from codemix.errors import UserError, nearest
 

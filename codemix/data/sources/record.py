@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 
+DAMAGED = 'damaged file'  # the reason of a file that is read up to where its bytes are wrong or missing
+
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Record:

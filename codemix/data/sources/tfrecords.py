@@ -7,9 +7,9 @@ from collections.abc import Iterator, Mapping
 
 from codemix.data.quiet import silent_import
 from codemix.data.sources.compression import Damaged
-from codemix.data.sources.damage import DAMAGED, EMPTY, damaged, foreign, lost_records
+from codemix.data.sources.damage import EMPTY, damaged, foreign, lost_records
 from codemix.data.sources.reading import Piece, Reader
-from codemix.data.sources.record import BadRecord
+from codemix.data.sources.record import DAMAGED, BadRecord
 from codemix.data.sources.storage import BLOCK_BYTES, open_raw
 from codemix.errors import UserError
 

@@ -13,10 +13,9 @@ from pathlib import Path
 
 from codemix.data.languages import language_of
 from codemix.data.sources.compression import ENDINGS, Damaged
-from codemix.data.sources.damage import DAMAGED
 from codemix.data.sources.foreign import ENCODINGS, HEAD_BYTES, LFS_POINTER, foreign_form
 from codemix.data.sources.reading import Piece, Reader
-from codemix.data.sources.record import BadRecord
+from codemix.data.sources.record import DAMAGED, BadRecord
 from codemix.data.sources.storage import (
   digest_of,
   expand,
