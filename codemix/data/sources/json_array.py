@@ -112,6 +112,7 @@ class _Window:
     self._text, self._at, self._ended = '', 0, False
     self._bytes = 0  # that were read of the file
     self._error: UnicodeDecodeError | None = None  # that what was read ends with
+    self._undecoded = 0  # bytes from there on
     self.last = ''  # character of the file that is no white space, as far as it was read
     self.closing = ''  # what ends the list or object
     self.closed = False  # whether that was seen
@@ -157,7 +158,7 @@ class _Window:
   @property
   def position(self) -> int:
     """Bytes of the text before the next character."""
-    return max(self._bytes - len(self._text[self._at :].encode('utf-8', 'surrogatepass')), 0)
+    return max(self._bytes - self._undecoded - len(self._text[self._at :].encode('utf-8', 'surrogatepass')), 0)
 
   def is_blank(self) -> bool:
     """Whether the whole file holds nothing but white space."""
@@ -203,6 +204,7 @@ class _Window:
     except UnicodeDecodeError as error:
       decoded, self._error = error.object[: error.start].decode('utf-8-sig'), error
       self._ended = False
+      self._undecoded = len(error.object) - error.start
       if not decoded:
         raise
     self._text = self._text[self._at :] + decoded

@@ -43,18 +43,29 @@ class TFRecords(Reader):
     except (tf.errors.DataLossError, tf.errors.InvalidArgumentError, tf.errors.OutOfRangeError) as error:
       yield self._damage(piece.url, number, read, error.message)
     else:
-      if not number:
+      # TensorFlow takes a record that is cut for the end of the file.
+      if cut := self._damage(piece.url, number, read, ''):
+        yield cut
+      elif not number:
         yield BadRecord(piece.url, EMPTY, 'there is nothing in it', expected=True)
 
-  def _damage(self, url: str, number: int, read: int, message: str) -> BadRecord:
-    """What a file lost: of one that is broken as many records to a byte as before, of one that is cut nobody knows."""
+  def _damage(self, url: str, number: int, read: int, message: str) -> BadRecord | None:
+    """What a file lost: of one that is broken as many records to a byte as before, of one that is cut nobody knows.
+
+    Args:
+      url: the file.
+      number: records that were read.
+      read: bytes of them.
+      message: TensorFlow's error; '' where it has none, and only the length tells.
+    """
     where = f'after row {number:,}, byte {read:,} of its records'
-    lost = None
-    if number and 'truncated' not in message:
-      try:
-        lost = lost_records(number, max(_length(url) - read, 0) / read)
-      except Damaged as error:
-        return damaged(url, error, number, where)
+    try:
+      left = _length(url) - read
+    except Damaged as error:
+      return damaged(url, error, number, where)
+    if not message:
+      return BadRecord(url, DAMAGED, f'{where}: it ends in the middle of a record', lost=None, after=number) if left > 0 else None
+    lost = lost_records(number, left / read) if number and left > 0 and 'truncated' not in message else None
     return BadRecord(url, DAMAGED, f'{where}: {message[:200]}', lost=lost, after=number)
 
 

@@ -5,6 +5,7 @@ import gzip
 import json
 import lzma
 import random
+import zlib
 
 import pytest
 import zstandard
@@ -56,7 +57,7 @@ def test_bytes_behind_the_end_of_a_file_cost_no_line(tmp_path, end, last):
   good, [damage] = found_in(tmp_path / f'a.jsonl{end}', stored + b'x')
   assert good == records
   assert (damage.reason, damage.lost, damage.after) == ('damaged file', 1, 2000)
-  assert f'after line 2,000: its end is followed by 1 byte that is not' in damage.detail
+  assert 'after line 2,000: its end is followed by 1 byte that is not' in damage.detail
   assert f'read up to byte {len(stored):,} of {len(stored) + 1:,} as stored' in damage.detail
 
 
@@ -80,7 +81,7 @@ def test_zeros_behind_the_end_are_padding_and_members_are_one_stream(tmp_path, e
 def _text_that_decodes(end: str, stored: bytes) -> bytes:
   """What the library of a format makes of a beginning of its bytes, fed one by one."""
   decoder = {
-    '.gz': lambda: __import__('zlib').decompressobj(31),
+    '.gz': lambda: zlib.decompressobj(31),
     '.zst': lambda: zstandard.ZstdDecompressor().decompressobj(),
     '.bz2': bz2.BZ2Decompressor,
     '.xz': lzma.LZMADecompressor,
@@ -113,12 +114,14 @@ def test_broken_bytes_in_the_middle_cost_what_follows_them(tmp_path, end):
   records = told(20_000)
   stored = bytearray(COMPRESS[end](lines(records)))
   middle = len(stored) // 2
-  stored[middle : middle + 200] = bytes(200)
+  stored[middle : middle + 200] = random.Random(0).randbytes(200)
   good, bad = found_in(tmp_path / f'a.jsonl{end}', bytes(stored))
   before = _text_that_decodes(end, bytes(stored[:middle])).count(b'\n')
   assert good[:before] == records[:before]
   assert bad[-1].reason == 'damaged file'
-  assert abs(sum(each.lost for each in bad) - (20_000 - before)) < 0.05 * 20_000
+  # Deflate goes on behind them to text that is wrong, and its checksum is that of the whole.
+  most = (2.0 if end == '.gz' else 1.05) * 20_000 - before
+  assert 0.95 * (20_000 - before) < sum(each.lost for each in bad) < most
 
 
 @pytest.mark.parametrize('end', ['.gz', '.zst'])
@@ -156,11 +159,10 @@ def test_a_file_that_is_another_is_named_and_its_loss_is_not_known(tmp_path, nam
   assert (good, bad.reason, bad.lost, bad.expected) == ([], reason, None, False)
 
 
-@pytest.mark.parametrize(('name', 'data'), [('a.jsonl', b''), ('a.jsonl', b'\n \n'), ('a.jsonl.gz', gzip.compress(b'')), ('a.jsonl.xz', lzma.compress(b''))])
+@pytest.mark.parametrize(('name', 'data'), [('a.jsonl', b''), ('a.jsonl.gz', gzip.compress(b'')), ('a.jsonl.xz', lzma.compress(b''))])
 def test_a_file_with_nothing_in_it_is_named_and_costs_nothing(tmp_path, name, data):
-  good, bad = found_in(tmp_path / name, data)
-  assert good == [] and all(each.expected for each in bad)
-  assert bool(bad) == (b'\n' not in data)
+  good, [bad] = found_in(tmp_path / name, data)
+  assert (good, bad.reason, bad.expected) == ([], 'empty file', True)
 
 
 def test_a_plain_file_that_is_cut_in_its_last_line_says_so(tmp_path):
