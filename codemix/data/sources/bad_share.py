@@ -16,8 +16,11 @@ from codemix.errors import UserError
 if TYPE_CHECKING:
   from codemix.data.sources.corpus import Corpus
 
-ENOUGH_RECORDS = 1000  # of a part of a corpus, before its share of broken ones says anything of the whole
-FAR_TOO_MANY = 50, 0.5  # so many records tell too, where more than this share of them is broken
+# Broken records come in clusters, such as a file: so many of a part of a corpus are needed before
+# its share says something of the whole, and fewer where it is this many times what is allowed.
+ENOUGH_RECORDS = 10_000
+FEW_RECORDS, FAR_TOO_MANY = 50, 10
+_LOOKED_AT_EVERY = 1000  # records
 SHOWN = 3  # bad records in an error
 LISTED = 20  # damaged files that are kept by name
 
@@ -49,7 +52,7 @@ class BadShare:
   def add(self, item: Record | BadRecord) -> None:
     """Counts what was read. Raises UserError where it ends the reading."""
     self._count(item)
-    if self.ends_reading_of and (isinstance(item, BadRecord) or self.records % ENOUGH_RECORDS == 0):
+    if self.ends_reading_of and (isinstance(item, BadRecord) or self.records % _LOOKED_AT_EVERY == 0):
       self.check(self.ends_reading_of, whole=False)
 
   def _count(self, item: Record | BadRecord) -> None:
@@ -89,10 +92,10 @@ class BadShare:
     usual = (self.records - sum(self.unknown)) / whole if whole > 0 else 2 * after
     return max(1, round(usual) - after)
 
-  def tells(self) -> bool:
-    """Whether so much was read that its share is likely that of the whole corpus."""
-    few, share = FAR_TOO_MANY
-    return self.total >= ENOUGH_RECORDS or (self.total >= few and self.broken > share * self.total)
+  def tells(self, most: float) -> bool:
+    """Whether so much was read that what is broken is likely too much of the whole corpus, if it may have the share `most`."""
+    far = min(FAR_TOO_MANY * most, (1 + most) / 2)
+    return self.total >= ENOUGH_RECORDS or (self.total >= FEW_RECORDS and self.broken > far * self.total)
 
   def check(self, corpus: Corpus, whole: bool, listed: str = '') -> None:
     """Ends the reading where too much is broken.
@@ -105,7 +108,7 @@ class BadShare:
     Raises:
       UserError: more than `Corpus.max_bad_share` is broken or lost; it shows the first.
     """
-    if (whole or self.tells()) and self.broken > corpus.max_bad_share * self.total:
+    if (whole or self.tells(corpus.max_bad_share)) and self.broken > corpus.max_bad_share * self.total:
       raise self.error(corpus, whole, listed)
 
   def error(self, corpus: Corpus, whole: bool, listed: str = '') -> UserError:
