@@ -7,7 +7,9 @@ import dataclasses
 import io
 import json
 from collections.abc import Iterator, Mapping
+from typing import Annotated
 
+from codemix.checked import From, checked
 from codemix.data.sources.compression import Damaged
 from codemix.data.sources.damage import EMPTY, damaged, foreign, lost_records
 from codemix.data.sources.reading import Piece, Reader
@@ -18,6 +20,7 @@ _SPACE = ' \t\r\n'
 
 
 @dataclasses.dataclass(frozen=True)
+@checked
 class JsonArray(Reader):
   """A whole `.json`, plain or compressed, read element by element rather than at once.
 
@@ -29,7 +32,7 @@ class JsonArray(Reader):
     max_record_bytes: an element longer than this counts as broken.
   """
 
-  max_record_bytes: int = 64 * 2**20
+  max_record_bytes: Annotated[int, From(1), 'bytes'] = 64 * 2**20
 
   def rows(self, piece: Piece) -> Iterator[tuple[str, Mapping] | BadRecord]:
     if other := foreign(piece.url):

@@ -7,7 +7,9 @@ import functools
 import io
 import json
 from collections.abc import Iterator, Mapping, Sequence
+from typing import Annotated
 
+from codemix.checked import From, checked
 from codemix.data.sources.compression import Damaged
 from codemix.data.sources.damage import EMPTY, damaged, foreign
 from codemix.data.sources.reading import Piece, Reader
@@ -16,6 +18,7 @@ from codemix.data.sources.storage import BLOCK_BYTES, is_compressed, open_raw, s
 
 
 @dataclasses.dataclass(frozen=True)
+@checked
 class JsonLines(Reader):
   """JSON lines, plain, gzip, zstd, bzip2 or xz. Blank lines are skipped, broken ones set aside.
 
@@ -26,8 +29,8 @@ class JsonLines(Reader):
     piece_bytes: plain files are divided, at line ends, into parts of about this size.
   """
 
-  max_line_bytes: int = 64 * 2**20
-  piece_bytes: int = 64 * 2**20
+  max_line_bytes: Annotated[int, From(1), 'bytes'] = 64 * 2**20
+  piece_bytes: Annotated[int, From(1), 'bytes'] = 64 * 2**20
 
   def pieces(self, urls: Sequence[str]) -> list[Piece]:
     return [piece for url in urls for piece in self._pieces(url)]

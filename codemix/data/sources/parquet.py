@@ -5,8 +5,9 @@ from __future__ import annotations
 import copy
 import dataclasses
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
+from codemix.checked import From, Name, checked
 from codemix.data.sources.damage import EMPTY, foreign
 from codemix.data.sources.reading import PartialRow, Piece, Reader
 from codemix.data.sources.record import DAMAGED, BadRecord
@@ -17,6 +18,7 @@ _BATCH_ROWS = 64  # rows as Python objects at a time; a document may have megaby
 
 
 @dataclasses.dataclass(frozen=True)
+@checked
 class Parquet(Reader):
   """Rows of parquet files.
 
@@ -26,8 +28,8 @@ class Parquet(Reader):
     piece_bytes: row groups are taken together to about this size (as they are in memory).
   """
 
-  columns: tuple[str, ...] = ()
-  piece_bytes: int = 256 * 2**20
+  columns: tuple[Name, ...] = ()
+  piece_bytes: Annotated[int, From(1), 'bytes'] = 256 * 2**20
   # The fields that a layout reads, which `only` sets: no parameter, since a corpus has its layout beside it.
   _needed: ClassVar[Sequence[str] | None] = None
 
@@ -51,6 +53,7 @@ class Parquet(Reader):
     return pieces
 
   def only(self, fields: Sequence[str]) -> Parquet:
+    """This reader for a layout that looks at no other fields than these, of which a row need not have all."""
     narrowed = copy.copy(self)
     object.__setattr__(narrowed, '_needed', tuple(fields))
     return narrowed

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from codemix.data.sources.record import BadRecord, Record
 from codemix.data.sources.storage import digest_of, expand, is_folder
@@ -41,8 +41,12 @@ class PartialRow(dict):
     self.unread = unread
 
 
+@runtime_checkable
 class Reader(Protocol):
   """Files -> rows. Readers are frozen dataclasses: their fields are part of a cache's identity.
+
+  One whose files have columns may have a method `only(fields)` besides, which gives it for a layout
+  that looks at no others.
 
   What is defined here suits a reader of separate files, and is inherited.
   """
@@ -63,14 +67,6 @@ class Reader(Protocol):
     """All of the files in their order, in pieces that depend on nothing but the files."""
     return [Piece(url) for url in urls]
 
-  def only(self, fields: Sequence[str]) -> Reader:
-    """This reader for a layout that looks at no other fields than these; a row may have more.
-
-    A form that has columns need not decode the others. Names are dotted paths; a row need not have
-    all of them.
-    """
-    return self
-
   def rows(self, piece: Piece) -> Iterator[tuple[str, Mapping] | BadRecord]:
     """(place, row) in the order of the file, in bounded memory; broken data is no exception."""
     ...
@@ -80,12 +76,13 @@ class Reader(Protocol):
     return (row for piece in pieces for row in self.rows(piece))
 
 
+@runtime_checkable
 class Layout(Protocol):
-  """A row -> a document. Layouts are frozen dataclasses, as readers are."""
+  """A row -> a document. Layouts are frozen dataclasses, as readers are.
 
-  def needed_fields(self) -> Sequence[str] | None:
-    """The fields of a row that are looked at, by dotted path; None for all, where a layout does not say."""
-    return None
+  One may have a method `needed_fields()` besides: the fields of a row that it looks at, by dotted
+  path, or None for all. Of parquet the other columns are then not decoded.
+  """
 
   def record(self, place: str, row: Mapping) -> Record | BadRecord | list[Record] | None:
     """The document, or the several of them; BadRecord where it is broken; None where there is none by design."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterator, Mapping
 
+from codemix.checked import checked
 from codemix.data.quiet import silent_import
 from codemix.data.sources.compression import Damaged
 from codemix.data.sources.damage import EMPTY, damaged, foreign, lost_records
@@ -17,6 +18,7 @@ _FRAME_BYTES = 16  # around each record: its length and two CRCs
 
 
 @dataclasses.dataclass(frozen=True)
+@checked
 class TFRecords(Reader):
   """Examples by feature: one value as itself, several as a list; gzip by the ending `.gz`.
 
