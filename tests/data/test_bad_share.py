@@ -124,3 +124,13 @@ def test_parts_of_a_corpus_add_up_to_the_whole():
     whole.add(item)
   assert merged(part.summary() for part in parts) == whole
   assert (whole.broken, whole.total) == (4 + 7 + (round((111 - 30) / 2) - 30), 111 + (round((111 - 30) / 2) - 30))
+
+
+@pytest.mark.parametrize('kind', ['tokenizer', 'streaming'])
+def test_a_damaged_file_that_is_read_without_accounts_is_named_on_the_terminal(tmp_path, capfd, kind):
+  raw = tmp_path / 'raw'
+  raw.mkdir()
+  (raw / 'a.jsonl.gz').write_bytes(gzip.compress(b''.join(as_json(text) + b'\n' for text in texts(500))) + b'x')
+  read_whole(kind, tmp_path, Corpus({'train': '*.jsonl.gz'}, root=str(raw)))
+  assert "corpus 'lines': " in (said := capfd.readouterr().err)
+  assert 'a.jsonl.gz: damaged file (after line 500: its end is followed by 1 byte that is not gzip' in said
