@@ -27,7 +27,7 @@ from codemix.identity import differences
 _CHECKED_ROWS = 100  # in which a field must be seen once
 HELD_OUT = 'validation'
 
-Pattern = Annotated[Path, NotEmpty()]
+Pattern = Annotated[Path, NotEmpty(), 'pattern']
 
 
 @dataclasses.dataclass(frozen=True)
