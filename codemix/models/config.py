@@ -115,8 +115,9 @@ class ModelConfig:
     return self.heads if self.kv_heads is None else self.kv_heads
 
   def identity(self) -> dict[str, object]:
-    """What decides the model's numbers, as plain data: all but `EXECUTION`."""
-    return {k: v for k, v in dataclasses.asdict(self).items() if k not in EXECUTION}
+    """What decides the model's numbers, as plain data: all but `EXECUTION`, with as many key/value heads as there are."""
+    written = {k: v for k, v in dataclasses.asdict(self).items() if k not in EXECUTION}
+    return {**written, 'kv_heads': self.key_value_heads}
 
   def parameter_count(self) -> dict[str, int]:
     """Parameters by part: embedding, attention, ffn, norm, head (0 where tied), and total."""
