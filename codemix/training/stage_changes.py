@@ -62,7 +62,9 @@ def _changes(now: Mapping, then: Mapping, written: Mapping, before: Mapping) -> 
     yield from _different_schedule(before['schedule'], written['schedule'])
   if now['rows'] != then['rows']:
     for source in dict.fromkeys((*before['mixture'], *written['mixture'])):
-      yield from _different(f"a share of '{source}'", _percent(before, source), _percent(written, source))
+      then_share, now_share = (_percent(each, source) for each in (before, written))
+      if then_share != now_share:
+        yield f"'{source}' at {then_share} (now {now_share})"
     if set(before['mixture']) == set(written['mixture']) and list(before['mixture']) != list(written['mixture']):
       yield f'its sources in the order {", ".join(before["mixture"])}'
   for field in ('weights', 'optimizer'):
