@@ -18,7 +18,7 @@ from codemix.data.tokenizer import Tokenizer
 from codemix.errors import UserError
 from codemix.models.config import ModelConfig
 from codemix.studies.recipe import Recipe, Study
-from codemix.studies.stage_identity import stage_identity
+from codemix.studies.stage_identity import earlier_hash, stage_identity
 from codemix.training.stage import Rates, Stage, StagePlan, rates_of, readings_at_start
 
 Sources = Mapping[str, Source] | Mapping[str, StreamedSource]
@@ -159,6 +159,7 @@ def _plan_stage(
   draws = _plan_draws(drawn, shares, segments, readings_at_start(stage, parent), recipe, where)
   keeps_step = parent is not None and stage.handoff.step == 'continue'
   first_step = parent.last_step if keeps_step else 0
+  digests = {name: source.digest for name, source in drawn.items()}
   plan = StagePlan(
     stage=stage,
     parent=parent,
@@ -170,7 +171,15 @@ def _plan_stage(
       first_step=first_step,
       rates=rates,
       segments=segments,
-      digests={name: source.digest for name, source in drawn.items()},
+      digests=digests,
+      tokenizer=tokenizer,
+    ),
+    earlier_hash=earlier_hash(
+      stage,
+      parent,
+      recipe,
+      mixture=mixtures.describe(stage.tokens),
+      digests=digests,
       tokenizer=tokenizer,
     ),
     steps=steps,

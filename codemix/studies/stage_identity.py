@@ -8,12 +8,14 @@ parts, constants that an optimizer does not use. What a user reads beside it
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping, Sequence
 from fractions import Fraction
 
 from codemix.data.row_targets import Segment
 from codemix.data.settings import tokenizer_identity
 from codemix.data.tokenizer import Tokenizer
+from codemix.identity import digest
 from codemix.studies.recipe import Recipe
 from codemix.training.stage import Rates, Stage, StagePlan, rewound
 
@@ -59,6 +61,43 @@ def stage_identity(
     'sources': dict(digests),
     'numerics': NUMERICS,
   }
+
+
+def earlier_hash(
+  stage: Stage,
+  parent: StagePlan | None,
+  recipe: Recipe,
+  *,
+  mixture: list,
+  digests: Mapping[str, str],
+  tokenizer: Tokenizer,
+) -> str | None:
+  """The hash that `NUMERICS` 1 gave to the same stage, by which its finished result is found.
+
+  It stood for how a plan was written. None where that came to other numbers
+  than today: a curve that is laid out over several stages.
+
+  Args:
+    mixture: `MixtureSchedule.describe`.
+  """
+  if (parent and not parent.earlier_hash) or not stage.schedule or stage.schedule.horizon is not None:
+    return None
+  written = {**stage.written(), 'batch': stage.batch, 'mixture': mixture}
+  if parent is None:
+    del written['handoff']
+  return digest(
+    {
+      'parent': parent.earlier_hash if parent else None,
+      'stage': written,
+      'length': recipe.length,
+      'model': {**recipe.model.identity(), 'kv_heads': recipe.model.kv_heads},
+      'optimizer': dataclasses.asdict(recipe.optimizer),
+      'seed': recipe.seed,
+      'tokenizer': tokenizer_identity(tokenizer),
+      'sources': dict(digests),
+      'numerics': 1,
+    }
+  )
 
 
 def describe_rows(sources: Sequence[str], segments: Sequence[Segment]) -> list:

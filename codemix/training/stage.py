@@ -140,6 +140,7 @@ class StagePlan:
     stage: as written.
     parent: the plan of the stage before, or None.
     identity: everything that leads to the result; the parent by its hash.
+    earlier_hash: its hash before the identity was resolved, or None.
     steps: steps of the stage.
     first_step: the run's step count when the stage begins.
     length: tokens of a row.
@@ -153,6 +154,7 @@ class StagePlan:
   stage: Stage
   parent: StagePlan | None
   identity: dict
+  earlier_hash: str | None
   steps: int
   first_step: int
   length: int
@@ -204,6 +206,8 @@ def stage_folder(output: str | Path, plan: StagePlan) -> Path:
   """Where a stage's result lies: found by its hash, so that a renamed stage finds its result."""
   stages = Path(output) / 'stages'
   found = sorted(stages.glob(f'*-{plan.hash[:12]}'))
+  if not found and plan.earlier_hash:
+    found = [done.parent for done in sorted(stages.glob(f'*-{plan.earlier_hash[:12]}/done.json'))]
   return found[0] if found else stages / plan.folder_name
 
 

@@ -12,6 +12,7 @@ from codemix.files import read_json
 from codemix.training.stage import StagePlan, stage_folder
 
 SHOWN = 4  # changes in a line
+BEFORE = 'another stage before it'
 
 
 def as_written(plan: StagePlan) -> dict:
@@ -34,7 +35,7 @@ def namesake(output: str | Path, plan: StagePlan, study: Iterable[StagePlan]) ->
     if done.parent.name not in expected:
       try:
         compared.append((changes(plan, read_json(done.parent / 'stage.json')), done.parent.name))
-      except (UserError, AttributeError, KeyError, TypeError):  # damaged: `codemix verify` says so
+      except (UserError, AttributeError, KeyError, TypeError, ValueError):  # damaged: `codemix verify` says so
         continue
   if not compared:
     return None
@@ -45,12 +46,13 @@ def namesake(output: str | Path, plan: StagePlan, study: Iterable[StagePlan]) ->
 
 def changes(plan: StagePlan, record: Mapping) -> list[str]:
   """What differs between a plan and the stage.json of another, each as 'NAME = THEN (now NOW)'."""
-  now, then = plan.identity, record['identity']
-  if then.get('numerics') != now['numerics']:
-    return [
-      f'another version of codemix, whose plans are named in another way (version {then.get("numerics")}, now {now["numerics"]})'
-    ]
-  return [*_changes(now, then, as_written(plan), record['written'])]
+  now, then, written = plan.identity, record['identity'], record.get('written')
+  if then['numerics'] == 1:
+    then, written = _of_version_1(then, now)
+  found = [*_changes(now, then, as_written(plan), written)]
+  if record['identity']['numerics'] != now['numerics'] and found in ([], [BEFORE]):
+    found = [f'version {record["identity"]["numerics"]} of the numbers that codemix computes (now {now["numerics"]})']
+  return found
 
 
 def _changes(now: Mapping, then: Mapping, written: Mapping, before: Mapping) -> Iterator[str]:
@@ -81,7 +83,31 @@ def _changes(now: Mapping, then: Mapping, written: Mapping, before: Mapping) -> 
     if then['sources'].get(source, digest) != digest:
       yield f"other documents in '{source}' (data {then['sources'][source][:8]}, now {digest[:8]})"
   if now['parent'] != then['parent']:
-    yield 'another stage before it'
+    yield BEFORE
+
+
+def _of_version_1(then: Mapping, now: Mapping) -> tuple[dict, dict]:
+  """The identity of a stage.json that holds a plan as it was written, in today's form as far as it is known."""
+  stage = then['stage']
+  handoff = stage.get('handoff')
+  written = {
+    **{key: stage[key] for key in ('tokens', 'schedule', 'rewind')},
+    'mixture': {name: share for name, share in stage['mixture'] if share != '0'},
+  }
+  model = {**then['model'], 'kv_heads': then['model']['kv_heads'] or then['model']['heads']}
+  resolved = {
+    **{key: then[key] for key in ('parent', 'length', 'seed', 'tokenizer', 'sources')},
+    'steps': round(stage['tokens'] / (stage['batch'] * then['length'])),
+    'first_step': now['first_step'],
+    'batch': stage['batch'],
+    'rates': None,
+    'rows': None,
+    'rewound': now['rewound'],
+    'handoff': handoff and {field: handoff[field] for field in ('weights', 'optimizer')},
+    'model': model,
+    'optimizer': {field: then['optimizer'].get(field, value) for field, value in now['optimizer'].items()},
+  }
+  return resolved, written
 
 
 def _different_schedule(then: Mapping | None, now: Mapping | None) -> Iterator[str]:

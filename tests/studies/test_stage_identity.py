@@ -18,6 +18,7 @@ from codemix.data.mixture_schedule import MixtureSchedule
 from codemix.data.row_targets import Segment
 from codemix.studies.planning import plan_study
 from codemix.studies.stage_identity import describe_rows
+from codemix.training.stage import is_done, stage_folder
 from codemix.training.stage_changes import namesake
 from codemix.training.stage_record import write_plan
 from tests import tiny_study
@@ -276,13 +277,68 @@ def test_other_documents_are_named_by_their_source(trained, tmp_path):
   assert "other documents in 'text' (data " in namesake(trained, changed[-1], changed)
 
 
-def test_a_stage_of_an_older_codemix_is_said_to_be_one(data, trained, tmp_path):
+# What stages were named before identities were resolved, at commit e4b8f71.
+
+
+class Named(codemix.Data):
+  """Stores whose digest is their name."""
+
+  def open_store(self, name, split, tokenizer):
+    store = super().open_store(name, split, tokenizer)
+    return dataclasses.replace(store, manifest={**store.manifest, 'digest': name})
+
+
+def of_version_1(data) -> dict[str, list]:
+  at = tiny_study.stage
+  recipe = tiny_study.recipe(
+    at('a', HALF, 4), dataclasses.replace(at('b', {'text': 1}, 4), rewind=('text',)), tiny_study.cooldown({'text': 0.8, 'code': 0.2}, 3)
+  )
+  other = tiny_study.recipe(
+    at('a', HALF, 4, schedule=cosine(warmup_fraction=0.25)),
+    at('c', MixtureSchedule(((0, {'text': 1}), (0.5, {'code': 1})), 'linear'), 4, schedule=codemix.Constant(1e-3)),
+    optimizer=codemix.Optimizer('lion'),
+  )
+  named = Named(**{field.name: getattr(data, field.name) for field in dataclasses.fields(data)})
+  return plan_study(tiny_study.study(one=recipe, other=other), named).recipes
+
+
+def test_the_hashes_of_version_1_are_known(data):
+  found = {name: [plan.earlier_hash[:12] for plan in plans] for name, plans in of_version_1(data).items()}
+  assert found == {'one': ['a8ef103f02fa', '3297fe4756c8', 'c9043bd4535b'], 'other': ['1fdae67da0d6', '4af631ab51d6']}
+
+
+def test_a_finished_stage_of_version_1_is_found(data, tmp_path):
+  plan = of_version_1(data)['one'][2]
+  folder = tmp_path / 'stages' / 'cooldown-c9043bd4535b'
+  folder.mkdir(parents=True)
+  assert stage_folder(tmp_path, plan).name == plan.folder_name  # one that was not finished is begun anew
+  (folder / 'done.json').write_text('{}')
+  assert stage_folder(tmp_path, plan) == folder
+  assert is_done(tmp_path, plan)
+
+
+def test_a_curve_that_several_stages_share_had_other_rates_in_version_1(data):
+  first = stage(schedule=cosine(warmup_steps=2, horizon=16 * STEP))
+  second = stage(schedule=None, handoff=codemix.Handoff())
+  assert [plan.earlier_hash for plan in plans(data, first, second)] == [None, None]
+
+
+def test_what_changed_since_a_stage_of_version_1_is_said(trained, data, tmp_path):
   shutil.copytree(trained, tmp_path / 'old')
   [path] = (tmp_path / 'old').glob('stages/*/stage.json')
   record = json.loads(path.read_text())
-  record['identity'] = {'parent': None, 'stage': {'tokens': 2048}, 'numerics': 1}
-  del record['written']
+  identity, written = record['identity'], record.pop('written')
+  del written['handoff']  # that of a first stage was left out
+  record['identity'] = {
+    'stage': {**written, 'batch': identity['batch'], 'mixture': [['text', '1/2'], ['code', '1/2']]},
+    **{key: identity[key] for key in ('parent', 'length', 'seed', 'tokenizer', 'sources')},
+    'model': {**identity['model'], 'kv_heads': None},
+    'optimizer': identity['optimizer'],
+    'numerics': 1,
+  }
   path.write_text(json.dumps(record))
   path.parent.rename(path.parent.with_name('a-0123456789ab'))
-  planned = plans(data, stage())
-  assert 'a-0123456789ab was trained with another version of codemix' in namesake(tmp_path / 'old', planned[0], planned)
+  said = lambda *stages, **settings: namesake(tmp_path / 'old', plans(data, *stages, **settings)[-1], [])
+  for name, (stages, settings, changed) in CHANGES.items():
+    assert f'a-0123456789ab was trained with {changed}; it stays' in said(*stages, **settings), name
+  assert 'was trained with version 1 of the numbers that codemix computes (now 2)' in said(stage())
