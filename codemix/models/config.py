@@ -28,7 +28,9 @@ EXECUTION = ('remat', 'scan', 'loss_chunk', 'attention')
 
 @dataclasses.dataclass(frozen=True)
 class ModelConfig:
-  """A decoder-only Transformer; the defaults are the public Cohere (Command-R) architecture.
+  """A decoder-only Transformer; the defaults are the block of the public Cohere (Command-R) architecture.
+
+  Of the numbers beside it Command-R has others: a `logit_scale` of 0.0625 and a `rope_theta` of its own.
 
   Attributes:
     vocab_size: rows of the embedding table, special tokens included.

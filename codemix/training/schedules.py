@@ -73,12 +73,13 @@ class WarmupCosine(_Schedule):
 
   Attributes:
     peak: highest rate.
-    warmup_steps: steps of the warm-up; the study used 1325 for 200B tokens.
-    warmup_fraction: the same as a fraction of the curve's steps (1325 / 47684
-      = 0.0278); one of the two is given.
-    floor: last rate.
+    warmup_steps: steps of the warm-up, of the stage that begins the curve; the
+      paper used 1325.
+    warmup_fraction: the same as a fraction of the curve's steps, rounded (1325
+      of 47684 is 0.02779); one of the two is given.
+    floor: rate of the step behind the last; at most `peak`.
     horizon: tokens over which the curve is laid, where it goes on into the
-      stages after this one; None for the stage's own.
+      stages after this one: the sum of theirs; None for the stage's own.
   """
 
   peak: float
@@ -101,11 +102,11 @@ class WarmupCosine(_Schedule):
 class LinearTo(_Schedule):
   """A straight line from the current rate, or from `start`, to an absolute `floor`.
 
-  The study's cooldown: linear to 1e-6.
+  The paper's cooldown: linear to 1e-6.
 
   Attributes:
-    floor: last rate.
-    start: first rate; None for the rate at which the stage before ended.
+    floor: rate of the last step; at most the rate from which it starts.
+    start: rate before the first step; None for that at which the stage before ended.
     horizon: as of `WarmupCosine`.
   """
 
@@ -131,7 +132,7 @@ class Constant(_Schedule):
 
   Attributes:
     rate: None for the rate at which the stage before ended.
-    warmup_steps: steps of the warm-up.
+    warmup_steps: steps of the warm-up, fewer than the curve's.
     horizon: as of `WarmupCosine`.
   """
 
@@ -157,8 +158,8 @@ class WarmupStableDecay(_Schedule):
   Attributes:
     peak: the plateau's rate.
     warmup_steps, warmup_fraction: as of `WarmupCosine`.
-    decay_fraction: the last part, as a fraction of the curve's steps.
-    floor: last rate.
+    decay_fraction: the last part, as a fraction of the curve's steps: a step at least, or 0.
+    floor: rate of the step behind the last; at most `peak`.
     horizon: as of `WarmupCosine`.
   """
 
