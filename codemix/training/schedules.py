@@ -14,11 +14,16 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Sequence
 from fractions import Fraction
+from typing import Annotated
 
 import numpy as np
 
+from codemix.checked import Above, Below, From, Share, Tokens, checked
 from codemix.errors import UserError
 from codemix.training.curves import Curve, Piece
+
+Rate = Annotated[float, From(0)]
+Steps = Annotated[int, From(0), 'steps']
 
 
 class _Schedule:
@@ -68,6 +73,7 @@ class _Schedule:
 
 
 @dataclasses.dataclass(frozen=True)
+@checked
 class WarmupCosine(_Schedule):
   """Linear warm-up to `peak`, then a cosine to `floor` at the end of the stage.
 
@@ -82,11 +88,11 @@ class WarmupCosine(_Schedule):
       stages after this one: the sum of theirs; None for the stage's own.
   """
 
-  peak: float
-  warmup_steps: int | None = None
-  warmup_fraction: float | None = None
-  floor: float = 0.0
-  horizon: float | None = None
+  peak: Annotated[float, Above(0)]
+  warmup_steps: Steps | None = None
+  warmup_fraction: Annotated[float, From(0), Below(1)] | None = None
+  floor: Rate = 0.0
+  horizon: Tokens | None = None
 
   def pieces(self, steps: Fraction, start: float | None) -> Sequence[Piece]:
     warmup = _warmup(self, steps)
@@ -97,8 +103,8 @@ class WarmupCosine(_Schedule):
     )
 
 
-
 @dataclasses.dataclass(frozen=True)
+@checked
 class LinearTo(_Schedule):
   """A straight line from the current rate, or from `start`, to an absolute `floor`.
 
@@ -110,9 +116,9 @@ class LinearTo(_Schedule):
     horizon: as of `WarmupCosine`.
   """
 
-  floor: float = 1e-6
-  start: float | None = None
-  horizon: float | None = None
+  floor: Rate = 1e-6
+  start: Rate | None = None
+  horizon: Tokens | None = None
 
   def pieces(self, steps: Fraction, start: float | None) -> Sequence[Piece]:
     first = self.start if self.start is not None else start
@@ -125,8 +131,8 @@ class LinearTo(_Schedule):
     return (Piece('to', first, self.floor, steps),)
 
 
-
 @dataclasses.dataclass(frozen=True)
+@checked
 class Constant(_Schedule):
   """One rate throughout, after an optional linear warm-up.
 
@@ -136,9 +142,9 @@ class Constant(_Schedule):
     horizon: as of `WarmupCosine`.
   """
 
-  rate: float | None = None
-  warmup_steps: int = 0
-  horizon: float | None = None
+  rate: Rate | None = None
+  warmup_steps: Steps = 0
+  horizon: Tokens | None = None
 
   def pieces(self, steps: Fraction, start: float | None) -> Sequence[Piece]:
     rate = self.rate if self.rate is not None else start
@@ -150,8 +156,8 @@ class Constant(_Schedule):
     return Piece('line', start or 0.0, rate, Fraction(warmup)), Piece('hold', rate, rate, steps - warmup)
 
 
-
 @dataclasses.dataclass(frozen=True)
+@checked
 class WarmupStableDecay(_Schedule):
   """Warm-up, a plateau at `peak`, and a linear decay to `floor` over the last part.
 
@@ -163,12 +169,12 @@ class WarmupStableDecay(_Schedule):
     horizon: as of `WarmupCosine`.
   """
 
-  peak: float
-  warmup_steps: int | None = None
-  warmup_fraction: float | None = None
-  decay_fraction: float = 0.1
-  floor: float = 0.0
-  horizon: float | None = None
+  peak: Annotated[float, Above(0)]
+  warmup_steps: Steps | None = None
+  warmup_fraction: Annotated[float, From(0), Below(1)] | None = None
+  decay_fraction: Share = 0.1
+  floor: Rate = 0.0
+  horizon: Tokens | None = None
 
   def pieces(self, steps: Fraction, start: float | None) -> Sequence[Piece]:
     warmup = _warmup(self, steps)
@@ -189,7 +195,6 @@ class WarmupStableDecay(_Schedule):
       Piece('hold', self.peak, self.peak, steps - warmup - decay),
       Piece('line', self.peak, self.floor, Fraction(decay)),
     )
-
 
 
 Schedule = WarmupCosine | LinearTo | Constant | WarmupStableDecay
