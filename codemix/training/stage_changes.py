@@ -12,7 +12,6 @@ from codemix.files import read_json
 from codemix.training.stage import StagePlan, stage_folder
 
 SHOWN = 4  # changes in a line
-BEFORE = 'another stage before it'
 
 
 def as_written(plan: StagePlan) -> dict:
@@ -47,12 +46,15 @@ def namesake(output: str | Path, plan: StagePlan, study: Iterable[StagePlan]) ->
 def changes(plan: StagePlan, record: Mapping) -> list[str]:
   """What differs between a plan and the stage.json of another, each as 'NAME = THEN (now NOW)'."""
   now, then, written = plan.identity, record['identity'], record.get('written')
-  if then['numerics'] == 1:
-    then, written = _of_version_1(then, now)
+  version = then['numerics']
+  if version == 1:
+    then, written = _of_version_1(then, plan)
   found = [*_changes(now, then, as_written(plan), written)]
-  if record['identity']['numerics'] != now['numerics'] and found in ([], [BEFORE]):
-    found = [f'version {record["identity"]["numerics"]} of the numbers that codemix computes (now {now["numerics"]})']
-  return found
+  if found or version == now['numerics']:
+    return found
+  if version == 1:
+    return ['an earlier codemix, which found a stage by how it was written']
+  return [f'version {version} of the numbers that codemix computes (now {now["numerics"]})']
 
 
 def _changes(now: Mapping, then: Mapping, written: Mapping, before: Mapping) -> Iterator[str]:
@@ -83,12 +85,13 @@ def _changes(now: Mapping, then: Mapping, written: Mapping, before: Mapping) -> 
     if then['sources'].get(source, digest) != digest:
       yield f"other documents in '{source}' (data {then['sources'][source][:8]}, now {digest[:8]})"
   if now['parent'] != then['parent']:
-    yield BEFORE
+    yield 'another stage before it'
 
 
-def _of_version_1(then: Mapping, now: Mapping) -> tuple[dict, dict]:
+def _of_version_1(then: Mapping, plan: StagePlan) -> tuple[dict, dict]:
   """The identity of a stage.json that holds a plan as it was written, in today's form as far as it is known."""
-  stage = then['stage']
+  stage, now = then['stage'], plan.identity
+  same_parent = plan.parent and then['parent'] == plan.parent.earlier_hash
   handoff = stage.get('handoff')
   written = {
     **{key: stage[key] for key in ('tokens', 'schedule', 'rewind')},
@@ -96,7 +99,8 @@ def _of_version_1(then: Mapping, now: Mapping) -> tuple[dict, dict]:
   }
   model = {**then['model'], 'kv_heads': then['model']['kv_heads'] or then['model']['heads']}
   resolved = {
-    **{key: then[key] for key in ('parent', 'length', 'seed', 'tokenizer', 'sources')},
+    'parent': now['parent'] if same_parent else then['parent'],
+    **{key: then[key] for key in ('length', 'seed', 'tokenizer', 'sources')},
     'steps': round(stage['tokens'] / (stage['batch'] * then['length'])),
     'first_step': now['first_step'],
     'batch': stage['batch'],

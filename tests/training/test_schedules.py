@@ -102,7 +102,7 @@ def test_a_schedule_that_makes_no_curve_is_refused(schedule, says):
   assert says in str(refused.value)
 
 
-def _stage(tokens: float, schedule=None, batch: int = 1, **handoff) -> Stage:
+def _stage(tokens: int, schedule=None, batch: int = 1, **handoff) -> Stage:
   return Stage('s', tokens, {'x': 1.0}, batch=batch, schedule=schedule, handoff=Handoff(**handoff))
 
 
@@ -145,7 +145,7 @@ def test_the_rate_is_a_function_of_the_tokens_whatever_the_batch(schedule):
 
 
 @given(
-  tokens=st.lists(st.floats(20.0, 5e4) | st.integers(20, 50_000), min_size=1, max_size=4),
+  tokens=st.lists(st.integers(20, 50_000), min_size=1, max_size=4),
   batches=st.lists(st.integers(1, 40), min_size=4, max_size=4),
   schedule=st.sampled_from([dataclasses.replace(schedule, **{
     key: value for key, value in (('warmup_steps', 0), ('warmup_fraction', None), ('decay_fraction', 0.9))
@@ -159,18 +159,17 @@ def test_stages_whose_tokens_sum_to_the_horizon_use_it_up(tokens, batches, sched
   parts = _rates(dataclasses.replace(first, schedule=schedule), *others)
   for part, budget, batch in zip(parts, tokens, batches, strict=True):
     assert len(part.values) == int(budget / batch + 0.5)
-  # Floats sum to their total but for a rounding.
-  assert float(parts[-1].rest.left) == pytest.approx(0, abs=1e-9 * sum(tokens))
+  assert parts[-1].rest.left == 0
   assert (np.diff(np.concatenate([part.values for part in parts])) <= 0).all()
   if isinstance(schedule, LinearTo):
     assert parts[-1].values[-1] == np.float32(1e-6)
 
 
 @given(
-  steps=st.integers(2, 3000), extra=st.floats(-0.49, 0.49), batch=st.integers(1, 64), schedule=st.sampled_from(SHARED)
+  steps=st.integers(2, 3000), extra=st.integers(-31, 31), batch=st.integers(1, 64), schedule=st.sampled_from(SHARED)
 )
 def test_a_stage_alone_on_its_curve_has_the_rates_of_its_steps_whatever_its_tokens_round_to(steps, extra, batch, schedule):
-  stage = _stage((steps + extra) * batch, schedule, batch)
+  stage = _stage(steps * batch + min(max(extra, (1 - batch) // 2 + 1), (batch - 1) // 2), schedule, batch)
   try:
     expected = schedule.curve(steps, None)
   except UserError:
@@ -190,10 +189,10 @@ def test_two_stages_of_200b_and_one_cosine_over_both_fit_at_the_papers_scale():
   assert second.values[-1] == pytest.approx(6e-5, rel=1e-6)
 
 
-@pytest.mark.parametrize('missing', [0, 0.4, -0.4])
+@pytest.mark.parametrize('missing', [0, 4, -4])
 def test_a_horizon_may_miss_the_sum_of_its_stages_by_less_than_half_a_step(missing):
-  schedule = WarmupCosine(peak=1.0, warmup_steps=5, floor=0.1, horizon=80 + missing)
-  _, second = _rates(_stage(40, schedule), _stage(40))
+  schedule = WarmupCosine(peak=1.0, warmup_steps=5, floor=0.1, horizon=800 + missing)
+  _, second = _rates(_stage(400, schedule, batch=10), _stage(400, batch=10))
   assert 0.1 <= second.values[-1] < 0.102
 
 
