@@ -21,6 +21,7 @@ from codemix.data.languages import CODE_DOCUMENTS, MARKUP_DOCUMENTS
 from codemix.data.mixture import Mixture
 from codemix.data.tokenizer import load_tokenizer
 from codemix.errors import UserError
+from codemix.planner.stages import planned_stages
 from codemix.studies.planning import StudyPlan, plan_study
 from codemix.training.stage import StagePlan
 
@@ -145,6 +146,13 @@ def test_shipped_files_plan_as_shipped_at_the_papers_scale(file, scale):
     if stage.rates[0] == 0:  # a warm-up of its own
       assert stage.rates.argmax() == 1325, stage.stage.name
     assert abs(stage.remainder_tokens) <= stage.tokens / stage.steps / 2
+
+
+@pytest.mark.parametrize('file', FILES)
+def test_what_a_run_will_take_is_planned_for_the_same_stages_without_any_data(file):
+  plan = at_scale(file, '470m')
+  found = [(stage.steps, stage.tokens) for stage in planned_stages(plan.study)]
+  assert sorted(found) == sorted((stage.steps, stage.tokens) for stage in plan.stages())
 
 
 @pytest.mark.parametrize('kind', ['web_code', 'code', 'code_adjacent', 'code_synthetic', 'code_markup_synthetic'])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from fractions import Fraction
 
 from codemix.errors import UserError
 from codemix.planner.programs import EVALUATE, TRAIN, Step
@@ -67,9 +68,10 @@ def planned_stages(study: Study) -> list[PlannedStage]:
         rates = rates_of(stage, steps, rates)
       except UserError as error:
         raise UserError(f"recipe '{name}', stage '{stage.name}': {error}") from None
-      # Near enough to the stage's identity, which knows the sources.
+      # Near enough to the stage's identity, which knows the sources: here all documents have one length.
       handoff = (stage.handoff.weights, stage.handoff.optimizer, stage.handoff.step) if path else ()
-      mixture = stage.mixtures().describe(stage.tokens)
+      drawn = stage.mixtures().drawn()
+      mixture = stage.mixtures().resolve(dict.fromkeys(drawn, Fraction(1))).describe(stage.tokens)
       lineage += repr((steps, stage.batch, rates.described, handoff, sorted(stage.rewind), mixture))
       path += (stage.name,)
       if lineage not in planned:
