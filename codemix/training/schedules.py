@@ -204,7 +204,7 @@ def _warmup(schedule: WarmupCosine | WarmupStableDecay, steps: Fraction) -> int:
   if (schedule.warmup_steps is None) == (schedule.warmup_fraction is None):
     raise UserError(
       f'{type(schedule).__name__} wants one of warmup_steps and warmup_fraction, and has '
-      f'{"neither" if schedule.warmup_steps is None else "both"}.'
+      + ('neither.' if schedule.warmup_steps is None else 'both. Set the other one to None.')
     )
   warmup = schedule.warmup_steps
   return _checked_warmup(schedule, round(schedule.warmup_fraction * steps) if warmup is None else warmup, steps)
