@@ -104,7 +104,8 @@ class Curve:
       span.piece.rates(float(span.begin) + float(span.stride) * np.arange(span.steps))
       for span in self._spans(tokens, steps)
     ]
-    return np.concatenate(rates).astype(np.float32)
+    with np.errstate(over='ignore'):  # a rate that float32 cannot hold is infinite, and refused by who asked
+      return np.concatenate(rates).astype(np.float32)
 
   def describe(self, tokens: Fraction, steps: int) -> list[list]:
     """The same as plain data: equal where the rates are equal, on whatever machine they were computed.

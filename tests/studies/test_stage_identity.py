@@ -8,7 +8,7 @@ import shutil
 from fractions import Fraction
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import codemix
@@ -217,6 +217,7 @@ any_stage = st.builds(
 any_stages = st.lists(any_stage, min_size=1, max_size=3)
 
 
+@settings(deadline=None)
 @given(one=any_stages, other=any_stages)
 def test_stages_have_one_hash_exactly_where_they_have_the_same_numbers(data, one, other):
   found = []

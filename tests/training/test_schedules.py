@@ -9,7 +9,7 @@ import jax
 import numpy as np
 import optax
 import pytest
-from hypothesis import given, reject
+from hypothesis import given, reject, settings
 from hypothesis import strategies as st
 
 from codemix.errors import UserError
@@ -144,6 +144,7 @@ def test_the_rate_is_a_function_of_the_tokens_whatever_the_batch(schedule):
     np.testing.assert_allclose(second.values, expected, rtol=2e-3, atol=1e-6)
 
 
+@settings(deadline=None)
 @given(
   tokens=st.lists(st.integers(20, 50_000), min_size=1, max_size=4),
   batches=st.lists(st.integers(1, 40), min_size=4, max_size=4),
@@ -165,6 +166,7 @@ def test_stages_whose_tokens_sum_to_the_horizon_use_it_up(tokens, batches, sched
     assert parts[-1].values[-1] == np.float32(1e-6)
 
 
+@settings(deadline=None)
 @given(
   steps=st.integers(2, 3000), extra=st.integers(-31, 31), batch=st.integers(1, 64), schedule=st.sampled_from(SHARED)
 )
