@@ -172,3 +172,11 @@ def test_a_tokenizer_is_trained_on_what_the_filters_leave(raw, tmp_path):
   left = [text for file in FILES for text in file if '1.5' not in text]
   assert documents(prepared(data(tmp_path, source))) == left
   assert tokenizer.digest == train_bpe(left, 270, tmp_path / 'expected.json').digest
+
+
+def test_a_corpus_of_other_settings_is_refused_until_it_is_prepared_again(raw, tmp_path):
+  prepared(data(tmp_path, corpus(raw)))
+  changed = data(tmp_path, corpus(raw, filters=(MaxFloats(5),)))
+  with pytest.raises(UserError, match="'lines' .train. was prepared with other settings of its Corpus: filters.*MaxFloats.*Run `codemix prepare`"):
+    opened(changed)
+  assert prepared(changed).digest == opened(changed).digest

@@ -7,7 +7,7 @@ import json
 from collections.abc import Iterator, Mapping
 
 from codemix.checked import checked
-from codemix.data.sources.fields import FieldError, label, string, value
+from codemix.data.sources.fields import FieldError, label, needed, string, value
 from codemix.data.sources.reading import Layout
 from codemix.data.sources.record import BadRecord, Record
 
@@ -30,6 +30,9 @@ class Notebook(Layout):
   source: str | None = None
   id: str | None = None
   language: str = ''
+
+  def needed_fields(self) -> tuple[str, ...] | None:
+    return needed(self.field, source=self.source, id=self.id) if self.field else None
 
   def record(self, place: str, row: Mapping) -> Record | BadRecord:
     try:
