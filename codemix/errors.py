@@ -34,6 +34,12 @@ class Preempted(CodemixError):
   exit_code = 75  # EX_TEMPFAIL of sysexits.h: "try again later"
 
 
+class PeerEnded(CodemixError):
+  """Another process of the run was killed, or does not answer: the same command in all processes goes on."""
+
+  exit_code = 76  # beside Preempted's: here too relaunching helps, but nothing was saved for it
+
+
 def nearest(name: str, candidates: Iterable[str], ending: str = '') -> str:
   """` Did you mean 'x'?` for the candidate closest to `name`, else an empty string.
 
