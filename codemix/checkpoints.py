@@ -9,7 +9,10 @@ one without a digest file was cut off, one that does not match it is damaged.
 from __future__ import annotations
 
 import asyncio
+import collections
 import contextlib
+import json
+import math
 import re
 import shutil
 from collections.abc import Iterator
@@ -19,6 +22,7 @@ from typing import Any
 import jax
 import numpy as np
 import orbax.checkpoint as ocp
+import tensorstore as ts
 from jax.experimental import multihost_utils
 
 from codemix.errors import UserError
@@ -28,6 +32,7 @@ from codemix.identity import differences, digest, file_digest
 Tree = Any
 
 STATE, POSITION = 'state', 'position'
+ZARRAY = '/.zarray'  # ends the key of what describes an array
 
 
 class Checkpoints:
@@ -221,8 +226,27 @@ class _SealedPath(ocp.path.atomicity.AtomicRenameTemporaryPath):
 
 
 def _seal(checkpoint: Path) -> None:
+  _require_every_chunk(checkpoint / STATE)
   write_json(_digest_file(checkpoint.parent, int(checkpoint.name)), dict(_file_digests(checkpoint)))
   _drop_stray_seals(checkpoint.parent)
+
+
+def _require_every_chunk(state: Path) -> None:
+  """Each array has all of its chunks; a restore would fill others with zeros.
+
+  Raises:
+    UserError: some are missing, as where a process has written them into another folder.
+  """
+  store = ts.KvStore.open({'driver': 'ocdbt', 'base': state.as_uri()}).result()
+  keys = [key.decode() for key in store.list().result()]
+  found = collections.Counter(name.rpartition('/')[0] for name in keys if not name.endswith(ZARRAY))
+  for name in (key.removesuffix(ZARRAY) for key in keys if key.endswith(ZARRAY)):
+    array = json.loads(store.read(f'{name}{ZARRAY}').result().value)
+    chunks = math.prod(-(-size // chunk) for size, chunk in zip(array['shape'], array['chunks'], strict=True))
+    if found[name] != chunks:
+      raise UserError(
+        f'the checkpoint {state.parent} lacks {chunks - found[name]} of the {chunks} parts of {name}: all processes must write to the same folder.'
+      )
 
 
 def _drop_stray_seals(folder: Path) -> None:

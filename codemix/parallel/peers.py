@@ -145,7 +145,7 @@ class Peers:
     print(f'codemix: {self._names[end.process]} {reason}', file=sys.stderr, flush=True)
     with contextlib.suppress(OSError, ValueError):
       sys.stdout.flush()
-    self._send(End(self._index, code, f'ended because process {end.process} had').line())
+    self._send(End(self._index, code, f'ended with exit code {code}, because {self._names[end.process]} {end.reason}').line())
     os._exit(code)
 
   def _send(self, data: bytes, but: int | None = None) -> None:

@@ -17,9 +17,11 @@ from codemix.data.token_store import TokenStore
 from codemix.evaluation.held_out import score_documents
 from codemix.evaluation.sampling import sample
 from codemix.files import read_json, write_bytes, write_json
+from codemix.numerics import pinned
 from codemix.parallel.mesh import make_mesh
 from codemix.parallel.processes import barrier
 from codemix.studies import announce, provenance
+from codemix.studies.alike import require_alike, require_same_data
 from codemix.studies.finished import keep_tokenizer
 from codemix.studies.machine import check_machine, check_room
 from codemix.studies.planning import StudyPlan, plan_study, scored_names
@@ -32,6 +34,7 @@ from codemix.training.time_account import TimeAccount
 from codemix.training.train_state import state_bytes
 
 
+@pinned()
 def run_study(study: Study, data: Data, runtime: Runtime, command: str = '') -> Path:
   """Trains and evaluates every stage of every recipe, each shared beginning once.
 
@@ -43,12 +46,21 @@ def run_study(study: Study, data: Data, runtime: Runtime, command: str = '') -> 
 
   Returns:
     The output folder, with `study.json`.
+
+  Raises:
+    UserError: something that the user wrote or pointed at is wrong, such as a folder in which another
+      process trains, or processes that were started with different settings.
+    NonFiniteError: a loss or a gradient is not finite; nothing after the last checkpoint is kept.
+    Preempted: SIGTERM came; what was finished is saved, and the same call goes on from there.
+    CodemixError: another failure that codemix expects; all of these are one.
   """
   began = time.monotonic()
   mesh = make_mesh(runtime.mesh)
   check_machine(study, runtime, mesh)
+  require_alike(study, data, runtime)
   plan = plan_study(study, data)
   validation = {name: data.open_store(name, 'validation', plan.tokenizer) for name in scored_names(study)}
+  require_same_data(plan, validation)
   checkpoint_bytes = max(state_bytes(r.model, r.optimizer) for r in study.recipes.values())
   check_room(plan, runtime, checkpoint_bytes)
   if not jax.process_index():
@@ -70,6 +82,7 @@ def run_study(study: Study, data: Data, runtime: Runtime, command: str = '') -> 
   return Path(runtime.output)
 
 
+@pinned()
 def evaluate_finished(study: Study, data: Data, runtime: Runtime) -> dict[str, dict]:
   """Evaluates every stage that is finished, where that was not done already.
 
