@@ -24,13 +24,13 @@ VARIABLES = ('XLA_FLAGS', 'LIBTPU_INIT_ARGS', 'NVIDIA_TF32_OVERRIDE')
 _OF_A_MACHINE = re.compile(r'--xla_(force_host_platform_device_count|dump_\w+)(=\S*)?')
 # It computes as if there were no NaN, by which a run that diverges is recognised.
 _FAST_MATH = re.compile(r'--xla_\w*enable_fast_math(=(true|1))?(\s|$)', re.IGNORECASE)
-_SEED_OFFSET = 'jax_random_seed_offset'
 
 
 _PINS = {
   'jax_enable_x64': False,
   'jax_threefry_partitionable': True,
   'jax_default_prng_impl': 'threefry2x32',
+  'jax_random_seed_offset': 0,
   'jax_default_matmul_precision': None,
   'jax_numpy_rank_promotion': 'allow',
   'jax_numpy_dtype_promotion': 'standard',
@@ -75,10 +75,6 @@ def settings_in_force() -> dict[str, str]:
 
 
 def _refuse() -> None:
-  if getattr(jax.config, _SEED_OFFSET, 0):
-    raise UserError(
-      'JAX_RANDOM_SEED_OFFSET is set, which would give every seed another initialisation: unset it, and set Recipe.seed.'
-    )
   if _FAST_MATH.search(os.environ.get('XLA_FLAGS', '')):
     raise UserError(
       'XLA_FLAGS sets fast math, with which a loss that is not a number goes unnoticed: take --xla_cpu_enable_fast_math out of it.'

@@ -30,6 +30,8 @@ AFTER_AN_ERROR_S = 3  # in which the end of another process, which was its cause
 HEARTBEAT_S = 30
 JAX_IS_SLOWER = 10  # its heartbeats' limit in ours: it has no names and no exit code
 
+_WITHOUT_PROXY = 'no_grpc_proxy'  # gRPC reads it in lower case, before no_proxy
+
 _peers: Peers | None = None
 _heartbeat_s = 0.0
 
@@ -71,8 +73,8 @@ def initialize(
   atexit.register(_say_end_at_exit)
   relay = open_relay('localhost' if index == 0 else host.strip('[]'), port, timeout_s)
   # gRPC would ask a proxy for the way to this machine.
-  exempt = os.environ.get('no_grpc_proxy') or os.environ.get('no_proxy')
-  os.environ['no_grpc_proxy'] = ','.join(filter(None, [exempt, LOCALHOST]))
+  exempt = os.environ.get(_WITHOUT_PROXY) or os.environ.get('no_proxy')
+  os.environ[_WITHOUT_PROXY] = ','.join(filter(None, [exempt, LOCALHOST]))
   jax.config.update('jax_check_proxy_envs', False)
   jax.config.update('jax_cpu_collectives_implementation', 'gloo')
   jax.distributed.initialize(
