@@ -86,7 +86,7 @@ def report(host: str, port: int, count: int, index: int, timeout_s: float) -> Pr
     UserError: what is one on process 0, so that all end with the same exit code.
   """
   try:
-    connection = retry(lambda: socket.create_connection((host, port), LINE_SECONDS), timeout_s)
+    connection = _retry(lambda: socket.create_connection((host, port), LINE_SECONDS), timeout_s)
   except OSError as error:
     raise CodemixError(
       f'process {index} did not reach process 0 at {host}:{port} in {timeout_s:g} s ({error}): '
@@ -107,7 +107,7 @@ def report(host: str, port: int, count: int, index: int, timeout_s: float) -> Pr
   raise error(message or f'process 0 at {host}:{port} ended during start-up: see its log.')
 
 
-def retry(action: Callable[[], Result], seconds: float) -> Result:
+def _retry(action: Callable[[], Result], seconds: float) -> Result:
   """`action()`, again and again while it raises OSError, for so many seconds."""
   deadline = time.monotonic() + seconds
   while True:
@@ -126,7 +126,7 @@ def _listen(port: int, count: int) -> socket.socket:
     ('', port), family=family, backlog=count, dualstack_ipv6=dualstack
   )
   try:
-    return retry(bind, BIND_SECONDS)
+    return _retry(bind, BIND_SECONDS)
   except OSError as error:
     reason = 'is in use' if error.errno == errno.EADDRINUSE else f'cannot be opened ({error})'
     raise UserError(
