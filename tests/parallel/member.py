@@ -55,7 +55,7 @@ def work(words: list[str]) -> int:
       compute()
     case ['wait']:
       print('computing', flush=True)
-      processes.barrier('no other comes', 600)
+      processes.barrier(f'only {arguments.index} comes', 600)
     case ['fail', code]:
       compute(steps=10)
       raise ERRORS.get(int(code), ZeroDivisionError)('an error of one process')

@@ -84,7 +84,7 @@ def test_a_process_that_stands_still_is_named_and_ends_when_it_goes_on(stopped, 
 @pytest.mark.parametrize('failing', [0, 1])
 @pytest.mark.parametrize('code', [1, UserError.exit_code, NonFiniteError.exit_code])
 def test_the_error_of_one_process_is_that_of_all(failing, code, started):
-  members = started(*[['fail', str(code)] if index == failing else ['wait'] for index in range(3)])
+  members = started(*[['fail', str(code)] if index == failing else ['compute'] for index in range(2)])
   for index, ended in enumerate(ends(members)):
     if index != failing:
       assert_named(ended, code, f'process {failing} .* ended with exit code {code}: .*an error of one process')
