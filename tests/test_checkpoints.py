@@ -175,3 +175,13 @@ def test_parameters_can_be_read_without_the_rest(folder):
     with pytest.raises(UserError, match=r'another model: params.scale'):
       checkpoints.restore_params(8, jax.eval_shape(lambda: state(0, width=5)['params']))
 
+
+
+def test_a_save_without_all_parts_of_its_arrays_is_no_checkpoint(folder):
+  step = max(int(path.name) for path in folder.glob('[0-9]*') if path.is_dir())
+  checkpoints_module._require_every_chunk(folder / str(step) / 'state')
+  store = ts.KvStore.open({'driver': 'ocdbt', 'base': (folder / str(step) / 'state').as_uri()}).result()
+  chunk = next(key for key in store.list().result() if not key.endswith(b'.zarray'))
+  store.delete_range(ts.KvStore.KeyRange(chunk, chunk + b'\0')).result()
+  with pytest.raises(UserError, match='all processes must write to the same folder'):
+    checkpoints_module._require_every_chunk(folder / str(step) / 'state')
