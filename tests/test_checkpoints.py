@@ -10,7 +10,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import tensorstore as ts
 
+from codemix import checkpoints as checkpoints_module
 from codemix.checkpoints import Checkpoints, damage
 from codemix.errors import UserError
 
