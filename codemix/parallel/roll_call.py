@@ -163,12 +163,16 @@ def _read_line(connection: socket.socket) -> str:
 
 
 def _has_ended(caller: socket.socket) -> bool:
+  """Whether the process at the other end, which says nothing after its hello, has gone."""
+  caller.setblocking(False)
   try:
-    return caller.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT) == b''
+    return caller.recv(1, socket.MSG_PEEK) == b''
   except BlockingIOError:
     return False
   except OSError:
     return True
+  finally:
+    caller.settimeout(LINE_SECONDS)
 
 
 def _check_number(index: int, its_count: int, name: str, names: Mapping[int, str], count: int) -> None:
