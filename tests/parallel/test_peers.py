@@ -105,7 +105,7 @@ def test_what_others_save_when_one_was_asked_to_stop_is_waited_for(started):
 
 
 def test_ctrl_c_in_one_process_ends_all_with_its_code(started):
-  members = started(['wait'], ['wait'])
+  members = started(['compute'], ['compute'])
   until_all_compute(members)
   members[1].send_signal(signal.SIGINT)
   first, second = ends(members)
