@@ -5,9 +5,12 @@ from __future__ import annotations
 import contextlib
 import errno
 import fcntl
+import functools
 import json
+import multiprocessing
 import os
 import shutil
+import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -151,6 +154,13 @@ def locked(folder: Path, doing: str) -> Iterator[None]:
         f'another process is {doing} in {folder}. Wait for it, or choose another folder.'
       ) from None
     yield
+
+
+@functools.cache
+def warn_once(message: str) -> None:
+  """Says something to stderr, the first time that it is to be said; the processes that this one starts leave it to this one."""
+  if multiprocessing.parent_process() is None:
+    print(f'warning: {message}', file=sys.stderr, flush=True)
 
 
 def _existing(path: Path) -> Path:

@@ -9,7 +9,7 @@ import json
 from collections.abc import Iterator, Mapping
 
 from codemix.contamination.layouts import KNOWN, ItemLayout, layout_for, layout_named
-from codemix.data.sources.storage import DAMAGE, digest_of, expand, open_raw
+from codemix.data.sources.storage import DAMAGE, digest_of, expand_files, open_raw
 from codemix.data.token_store import TokenStore
 from codemix.data.tokenizer import Tokenizer
 from codemix.errors import UserError
@@ -72,7 +72,7 @@ class EvaluationSet:
 
   def read(self) -> Items:
     """Raises UserError for a file that is missing, damaged or not laid out as said."""
-    files = expand(self.files)
+    files = expand_files(self.files)
     rows = [(place, row) for url in files for place, row in _rows(url, self.head)]
     if not rows:
       raise UserError(f"the evaluation set '{self.name}' is empty: {', '.join(files)} have no records.")

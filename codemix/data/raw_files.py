@@ -7,6 +7,7 @@ import stat
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+from codemix.data.sources.local_files import printable
 from codemix.errors import UserError
 from codemix.files import read_json, write_json
 from codemix.identity import file_digest
@@ -78,7 +79,7 @@ def _remembered(folder: Path) -> dict[str, dict]:
 def _edited(name: str, url: str, then: dict, now: os.stat_result | None) -> UserError:
   sizes = f' ({then["size"]:,} bytes then, {now.st_size:,} now)' if now and 'size' in then and now.st_size != then['size'] else ''
   return UserError(
-    f"the raw file {url} was edited after '{name}' was prepared from it{sizes}. "
+    f"the raw file {printable(url)} was edited after '{name}' was prepared from it{sizes}. "
     'Run `codemix prepare` with the same gin files to prepare it anew, or put the file back.'
   )
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import itertools
-import os.path
+import os
 import posixpath
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -14,6 +14,7 @@ from codemix.data.filters import Filter
 from codemix.data.sources.fields import MISSING_FIELD
 from codemix.data.sources.identity import described
 from codemix.data.sources.json_lines import JsonLines
+from codemix.data.sources.local_files import printable
 from codemix.data.sources.reading import Layout, Piece, Reader
 from codemix.data.sources.record import BadRecord, Record
 from codemix.data.sources.text import Text
@@ -84,7 +85,7 @@ class Corpus:
       )
     urls = self.reader.find(self.files[stored], self.root, stored)
     if not urls:
-      raise UserError(f"corpus '{self.name}' finds only folders, no files, at {self.files[stored]!r}")
+      raise UserError(f"corpus '{self.name}' finds no files at {self.files[stored]!r}")
     return urls
 
   def pieces(self, split: str) -> list[Piece]:
@@ -107,12 +108,13 @@ class Corpus:
   def _read(self, rows: Iterator[tuple[str, Mapping] | BadRecord]) -> Iterator[Record | BadRecord]:
     for row in rows:
       if isinstance(row, BadRecord):
-        yield row
+        yield dataclasses.replace(row, place=printable(row.place))
         continue
-      found = self.layout.record(*row)
+      place = printable(row[0])
+      found = self.layout.record(place, row[1])
       for record in found if isinstance(found, list) else [found]:
         if isinstance(record, Record):
-          yield self._completed(record, row[0])
+          yield self._completed(record, place)
         elif record is not None:
           yield record
 
@@ -122,7 +124,7 @@ class Corpus:
       record.text if record.text.isascii() else _encodable(record.text),
       record.source or self.name,
       record.language,
-      record.id or place.removeprefix(self.root).lstrip('/'),
+      record.id or place.removeprefix(os.fspath(self.root)).lstrip('/'),
       record.program,
     )
 

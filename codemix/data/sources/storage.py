@@ -1,25 +1,32 @@
 """Raw files wherever they lie (local, gs://, s3://, memory://): found, measured, opened as a stream.
 
-Everything goes through fsspec, whose local file system is the plain one and
-whose others are installed when they are used (gcsfs for gs://).
+What is not local goes through fsspec, whose file systems are installed when
+they are used (gcsfs for gs://).
 """
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import glob
 import gzip
 import hashlib
 import io
+import os
+import re
 import zlib
 from collections.abc import Sequence
 
 import fsspec
 import zstandard
 
+from codemix.data.sources import local_files
+from codemix.data.sources.local_files import absolute, printable
 from codemix.errors import UserError
 
 BLOCK_BYTES = 2**20  # of one read: large enough for a network, small beside a process's memory
+_URL = re.compile(r'([a-z0-9]+::)*[A-Za-z][A-Za-z0-9+.-]*://')
+_LOCAL = fsspec.filesystem('file')
 # zstd can hold 128 KiB in 4 bytes: this much input makes at most 32 MiB at once, and a copy of it.
 _ZSTD_STEP_BYTES = 1024
 _ZSTD_WINDOW_BYTES = 2**31  # files made with `zstd --long=31`
@@ -34,35 +41,105 @@ def expand(patterns: str | Sequence[str], root: str = '') -> list[str]:
 
   Args:
     patterns: paths or URLs, with `*`, `?`, `[ab]` and `**`.
-    root: a folder or URL, put before those that are relative.
+    root: a folder or URL, put before those that are relative; a name, not a pattern.
 
   Raises:
-    UserError: a pattern matches nothing, or its file system is not installed.
+    UserError: something is no pattern, or matches nothing; a folder cannot be listed; a file
+      system is not installed.
+  """
+  return sorted({match for matches in _each(patterns, root).values() for match in matches})
+
+
+def expand_files(patterns: str | Sequence[str], root: str = '') -> list[str]:
+  """The files that glob patterns match, as `expand`; folders that match beside files are passed over.
+
+  Raises:
+    UserError: as `expand`; also where a pattern matches no file, or what cannot be read as one.
   """
   found: set[str] = set()
-  for pattern in [patterns] if isinstance(patterns, str) else patterns:
-    full = join(root, pattern)
-    matches = _matches(full)
-    if not matches:
-      raise UserError(f"no file matches '{full}'. Mend the pattern, or the folder it is looked for in.")
-    found.update(matches)
+  for pattern, matches in _each(patterns, root).items():
+    files = [match for match in matches if not is_folder(match)]
+    if not files:
+      raise UserError(_only_folders(pattern, matches))
+    for file in files:
+      _require_file(file)
+    found.update(files)
   return sorted(found)
+
+
+def _each(patterns: str | Sequence[str], root: str) -> dict[str, list[str]]:
+  """What each pattern matches."""
+  alone = isinstance(patterns, str | os.PathLike)
+  if not alone and not isinstance(patterns, list | tuple | set | frozenset):
+    raise UserError(f"{patterns!r} names no files: write a glob pattern such as 'raw/*.jsonl', or a list of them.")
+  listed = [patterns] if alone else list(patterns)
+  if not listed:
+    raise UserError("an empty list names no files: write a glob pattern such as 'raw/*.jsonl', or a list of them.")
+  found = {}
+  for pattern in listed:
+    pattern = _checked(pattern)
+    found[pattern] = _matches(pattern, os.fspath(root))
+    if not found[pattern]:
+      raise UserError(_no_match(pattern, os.fspath(root)))
+  return found
+
+
+def _checked(pattern: object) -> str:
+  """A pattern that means something, or a UserError."""
+  if isinstance(pattern, os.PathLike):
+    pattern = os.fspath(pattern)
+  if not isinstance(pattern, str) or not pattern.strip():
+    raise UserError(f"{pattern!r} names no files: write a glob pattern such as 'raw/*.jsonl', or '.' for the folder itself.")
+  for part in pattern.split('/'):
+    if '**' in part and part != '**':
+      before, _, after = part.partition('**')
+      meant = pattern.replace(part, f'**/{before}*{after.lstrip("*")}', 1)
+      raise UserError(f"'{printable(pattern)}': ** stands for folders, alone between slashes. Write '{printable(meant)}' for the files at any depth.")
+  return pattern
+
+
+def _no_match(pattern: str, root: str) -> str:
+  where = f"'{printable(join(root, pattern))}'"
+  if '{' in pattern and ',' in pattern:
+    return f"no file matches {where}. Braces are no part of a pattern: write a list of patterns, one for each."
+  if pattern != pattern.strip():
+    return f'no file matches {pattern!r}, which has white space at its end or beginning.'
+  return f'no file matches {where}. Fix the pattern, or the folder it is looked for in.'
+
+
+def _only_folders(pattern: str, matches: Sequence[str]) -> str:
+  named = printable(pattern)
+  if not glob.has_magic(pattern):
+    return f"'{named}' is a folder: write '{named.rstrip('/')}/*' for the files in it, or '{named.rstrip('/')}/**/*' for those at any depth."
+  return f"'{named}' matches only folders, no files: add the part of the pattern that names the files in them."
 
 
 def join(root: str, path: str) -> str:
   """`path`, below `root` where it is relative."""
-  relative = root and '://' not in path and not path.startswith('/')
+  relative = root and not is_url(path) and not path.startswith(('/', '~/'))
   return f'{root.rstrip("/")}/{path}' if relative else path
 
 
-def _matches(pattern: str) -> list[str]:
-  system, path = file_system(pattern)
+def is_url(path: str) -> bool:
+  return _URL.match(path) is not None
+
+
+def _matches(pattern: str, root: str) -> list[str]:
+  full = join(root, pattern)
+  if not is_url(full):
+    return local_files.matches(pattern, root)
+  system, path = file_system(full)
+  if is_local(system):  # file://
+    return local_files.matches(path)
   try:
     if system.exists(path):  # before it is taken for a pattern: a name may hold brackets
-      return [_named(system, path)]
-    return [_named(system, match) for match in system.glob(path)] if glob.has_magic(path) else []
+      return [system.unstrip_protocol(path)]
+    if not glob.has_magic(pattern):
+      return []
+    _, path = file_system(full if is_url(pattern) else join(glob.escape(root), pattern))
+    return [system.unstrip_protocol(match) for match in system.glob(path)]
   except PermissionError as error:
-    raise UserError(f"'{pattern}' cannot be listed: {error}") from error
+    raise UserError(f"'{full}' cannot be listed: {error}") from error
 
 
 def file_system(url: str) -> tuple[fsspec.AbstractFileSystem, str]:
@@ -71,14 +148,15 @@ def file_system(url: str) -> tuple[fsspec.AbstractFileSystem, str]:
   Raises:
     UserError: there is no such file system, or it is not installed.
   """
+  if not is_url(url):
+    return _LOCAL, absolute(url)
   try:
-    return fsspec.core.url_to_fs(url)
+    if '://' in url.partition('::')[2]:  # one within another: zip://*.csv::gs://bucket/a.zip
+      return fsspec.core.url_to_fs(url)
+    system, _ = fsspec.core.url_to_fs(url.partition('::')[0])
+    return system, system._strip_protocol(url)  # `::` is a part of the name
   except (ImportError, ValueError) as error:
     raise UserError(f"'{url}' cannot be read: {error}") from error
-
-
-def _named(system: fsspec.AbstractFileSystem, path: str) -> str:
-  return path if is_local(system) else system.unstrip_protocol(path)
 
 
 def is_local(system: fsspec.AbstractFileSystem) -> bool:
@@ -86,8 +164,15 @@ def is_local(system: fsspec.AbstractFileSystem) -> bool:
 
 
 def is_folder(url: str) -> bool:
+  """Raises UserError where it cannot be told, since a local one is not there or may not be looked at."""
   system, path = file_system(url)
-  return system.isdir(path)
+  return local_files.kind(path) == 'a folder' if is_local(system) else system.isdir(path)
+
+
+def _require_file(url: str) -> None:
+  system, path = file_system(url)
+  if is_local(system) and (kind := local_files.kind(path)):
+    raise UserError(f"'{printable(url)}' is {kind}, which cannot be read as a file: remove it, or fix the pattern that matches it.")
 
 
 def size(url: str) -> int:
@@ -109,7 +194,8 @@ def stamp(url: str) -> str:
 def _info(url: str) -> dict:
   system, path = file_system(url)
   try:
-    return system.info(path)
+    with local_files.reading(url) if is_local(system) else contextlib.nullcontext():
+      return system.info(path)
   except FileNotFoundError:
     raise UserError(f"'{url}' does not exist.") from None
 
@@ -163,9 +249,13 @@ def open_seekable(url: str):
   """The bytes of a file as they are stored, as fsspec gives them: for formats that jump about.
 
   Raises:
-    UserError: the file is missing or may not be read.
+    UserError: the file is missing, is no file, or may not be read.
   """
   system, path = file_system(url)
+  if is_local(system):
+    _require_file(url)  # a named pipe would be waited for
+    with local_files.reading(path):
+      return open(path, 'rb')
   try:
     return system.open(path, 'rb')
   except (FileNotFoundError, IsADirectoryError, PermissionError) as error:

@@ -6,12 +6,15 @@ import dataclasses
 import fnmatch
 import functools
 import hashlib
+import os
 import posixpath
 import subprocess
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from codemix.data.languages import language_of
+from codemix.data.sources import local_files
+from codemix.data.sources.local_files import printable
 from codemix.data.sources.reading import Piece, Reader
 from codemix.data.sources.record import BadRecord
 from codemix.data.sources.storage import (
@@ -20,6 +23,7 @@ from codemix.data.sources.storage import (
   expand,
   file_system,
   is_folder,
+  is_local,
   open_raw,
 )
 from codemix.errors import UserError
@@ -34,8 +38,9 @@ class WholeFiles(Reader):
   """The files below the folders that `Corpus.files` names, or those files themselves.
 
   A row has `text`, `id` (the path below the folder), `source` (the folder's name) and `language`
-  (by the file's name; '' where that does not tell), which `Text()` reads as they are. Links are
-  not followed.
+  (by the file's name; '' where that does not tell), which `Text()` reads as they are. What is not
+  UTF-8 in a name is escaped. Links are not followed; they, named pipes, sockets and devices are
+  passed over, and counted so.
 
   Attributes:
     include: glob patterns for file names or paths below the folder; '*.py' is any depth.
@@ -53,13 +58,29 @@ class WholeFiles(Reader):
 
   def find(self, patterns: str | Sequence[str], root: str, split: str) -> list[str]:
     self._listed_again()
-    return [url for url in expand(patterns, root) if self._files(url)]
+    found = expand(patterns, root)
+    with_files = [url for url in found if any(not kind for _, kind in self._files(url))]
+    return with_files if len(with_files) < 2 else self._each_file_once(with_files)
+
+  def _each_file_once(self, urls: Sequence[str]) -> list[str]:
+    """Without what lies in a folder that is among them too, as with 'src/**'."""
+    kept, read = [], set()
+    for url in urls:  # sorted, so that a folder comes before what is in it
+      files = {_below(url, path) for path, _ in self._files(url)}
+      if twice := files & read:
+        if twice != files:
+          raise UserError(f"'{printable(min(twice))}' would be read twice, once for '{printable(url)}': fix Corpus.files.")
+        continue
+      kept.append(url)
+      read |= files
+    return kept
 
   def digest(self, url: str) -> str:
     """Over the names and contents of the files that are read."""
     sha256 = hashlib.sha256()
-    for path in self._files(url):
-      sha256.update(f'{path}\0{digest_of(_below(url, path))}\n'.encode())
+    for path, kind in self._files(url):
+      if not kind:
+        sha256.update(os.fsencode(f'{path}\0{digest_of(_below(url, path))}\n'))
     return sha256.hexdigest()
 
   def pieces(self, urls: Sequence[str]) -> list[Piece]:
@@ -71,39 +92,42 @@ class WholeFiles(Reader):
     ]
 
   def rows(self, piece: Piece) -> Iterator[tuple[str, Mapping] | BadRecord]:
-    for path in self._files(piece.url)[piece.start : piece.stop]:
-      text = self._text(_below(piece.url, path))
+    for path, kind in self._files(piece.url)[piece.start : piece.stop]:
+      url = _below(piece.url, path)
+      place = printable(url)
+      text = BadRecord(place, kind, expected=True) if kind else self._text(url, place)
       if isinstance(text, BadRecord):
         yield text
       else:
         row = {
           'text': text,
-          'id': path or posixpath.basename(piece.url),
-          'source': posixpath.basename(piece.url.rstrip('/')) if path else '',
+          'id': printable(path or posixpath.basename(piece.url)),
+          'source': printable(posixpath.basename(piece.url.rstrip('/'))) if path else '',
           'language': language_of(_uncompressed(path or piece.url)),
         }
-        yield _below(piece.url, path), row
+        yield place, row
 
-  def _text(self, url: str) -> str | BadRecord:
+  def _text(self, url: str, place: str) -> str | BadRecord:
     with open_raw(url) as file:
       try:
         stored = file.read(self.max_file_bytes + 1)
       except DAMAGE as error:
-        return BadRecord(url, 'damaged file', str(error))
+        return BadRecord(place, 'damaged file', str(error))
     if b'\0' in stored[:_BINARY_PROBE]:
-      return BadRecord(url, 'binary', expected=True)
+      return BadRecord(place, 'binary', expected=True)
     if len(stored) > self.max_file_bytes:
-      return BadRecord(url, 'too long', f'more than {self.max_file_bytes} bytes')
+      return BadRecord(place, 'too long', f'more than {self.max_file_bytes} bytes')
     try:
       return stored.decode('utf-8-sig')
     except UnicodeDecodeError as error:
-      return BadRecord(url, 'not UTF-8', error.reason)
+      return BadRecord(place, 'not UTF-8', error.reason)
 
-  def _files(self, url: str) -> Sequence[str]:
-    """Paths of the files below a folder, sorted; of a single file, ''."""
+  def _files(self, url: str) -> Sequence[tuple[str, str]]:
+    """(path, '') of the files below a folder, sorted, and (path, kind) of what is no file; of a single file, ('', '')."""
     if not is_folder(url):
-      return ('',)
-    return tuple(path for path in _listing(url, self.tracked_only) if self._wanted(path))
+      return (('', ''),)
+    listed = _listing(url, self.tracked_only, tuple(self.exclude))
+    return tuple((path, kind) for path, kind in listed if self._wanted(path))
 
   def _wanted(self, path: str) -> bool:
     above = [path[:at] for at, character in enumerate(path) if character == '/']
@@ -132,25 +156,27 @@ def _uncompressed(path: str) -> str:
 
 
 @functools.lru_cache(maxsize=16)
-def _listing(url: str, tracked_only: bool) -> tuple[str, ...]:
-  """All files below a folder; kept for the pieces, which would each list it anew."""
+def _listing(url: str, tracked_only: bool, exclude: tuple[str, ...]) -> tuple[tuple[str, str], ...]:
+  """(path, kind) of all that lies below a folder; kept for the pieces, which would each list it anew.
+
+  Args:
+    exclude: folders that need not be looked into.
+  """
   system, path = file_system(url)
-  local = Path(path)
-  if tracked_only and (local / '.git').exists():
-    found = _tracked(local)
+  if not is_local(system):
+    found = ((posixpath.relpath(file, path), '') for file in system.find(path))
+  elif tracked_only and local_files.is_there(f'{path}/.git'):
+    found = _tracked(Path(path))
   else:
-    found = [posixpath.relpath(file, path) for file in system.find(path)]
-  return tuple(
-    sorted(
-      file
-      for file in found
-      if not set(file.split('/')) & set(_REPOSITORY_FOLDERS)
-      and not (local / file).is_symlink()
-    )
-  )
+    found = local_files.walk(path, lambda folder: _in_repository(folder) or _matches(folder, exclude))
+  return tuple(sorted((file, kind) for file, kind in found if not _in_repository(file)))
 
 
-def _tracked(folder: Path) -> list[str]:
+def _in_repository(path: str) -> bool:
+  return not set(path.split('/')).isdisjoint(_REPOSITORY_FOLDERS)
+
+
+def _tracked(folder: Path) -> Iterator[tuple[str, str]]:
   # A checkout may come from anywhere: its settings must not make git start a program.
   command = ['git', '-C', str(folder), '-c', 'core.fsmonitor=false', 'ls-files', '-z']
   try:
@@ -158,8 +184,14 @@ def _tracked(folder: Path) -> list[str]:
   except (OSError, subprocess.CalledProcessError) as error:
     told = getattr(error, 'stderr', b'') or str(error).encode()
     raise UserError(
-      f'git cannot list the files of {folder}: {" ".join(told.decode(errors="replace").split())}. '
+      f'git cannot list the files of {printable(str(folder))}: {" ".join(told.decode(errors="replace").split())}. '
       'WholeFiles.tracked_only = False takes every file that lies there.'
     ) from None
-  files = [name for name in listed.decode(errors='surrogateescape').split('\0') if name]
-  return [name for name in files if (folder / name).is_file()]
+  for name in dict.fromkeys(filter(None, os.fsdecode(listed).split('\0'))):  # a name in conflict is listed thrice
+    path = str(folder / name)
+    if local_files.is_there(path) and not _is_submodule(path):
+      yield name, 'a link' if os.path.islink(path) else local_files.kind(path)
+
+
+def _is_submodule(path: str) -> bool:
+  return os.path.isdir(path) and not os.path.islink(path)
