@@ -29,6 +29,7 @@ from codemix.identity import differences, digest, file_digest
 Tree = Any
 
 STATE, POSITION = 'state', 'position'
+_SEAL = {...: list}  # of each file its size and sha256
 
 
 class Checkpoints:
@@ -163,7 +164,7 @@ class Checkpoints:
 
   def digest(self, step: int) -> str:
     """One hash of all files of a sealed checkpoint."""
-    return digest(read_json(_digest_file(self.folder, step)))
+    return sealed_digest(self.folder, step)
 
   def close(self) -> None:
     """Waits for what is still being written, and lets go of the folder; raises as `wait`."""
@@ -266,7 +267,7 @@ def damage(folder: Path, step: int) -> str | None:
   if not seal.exists():
     return 'it was not completely written'
   try:
-    expected = read_json(seal)
+    expected = read_json(seal, _SEAL)
   except UserError:
     return f'its digest file {seal.name} cannot be read'
   found = dict(_file_digests(folder / str(step)))
@@ -276,6 +277,11 @@ def damage(folder: Path, step: int) -> str | None:
   name = different[0]
   state = 'is missing' if name not in found else 'was added' if name not in expected else 'has changed'
   return f'its file {name} {state}'
+
+
+def sealed_digest(folder: Path, step: int) -> str:
+  """One hash of all files of a sealed checkpoint, as they were when it was written."""
+  return digest(read_json(_digest_file(folder, step), _SEAL))
 
 
 def _digest_file(folder: Path, step: int) -> Path:

@@ -23,7 +23,7 @@ from codemix.data.tokenizer import Tokenizer
 from codemix.data.watch import progress_file, watching
 from codemix.data.workers import Workers
 from codemix.errors import UserError
-from codemix.files import locked, read_json
+from codemix.files import locked
 from codemix.identity import digest
 
 Say = Callable[[str], None]
@@ -135,7 +135,7 @@ def _drop_duplicates(folder: Path, names: tuple[str, ...], filter: str, dtype: s
 
 def _check_all(corpus: Corpus, written: Path, folder: Path, names: Sequence[str]) -> None:
   """The share of broken records over all shards; those of one shard were too few to tell."""
-  shards = [read_json(shard_file(written, name)) for name in names]
+  shards = [token_store.read_shard(written, name) for name in names]
   bad = sum(sum(shard['accounts']['bad'].values()) for shard in shards)
   records = sum(shard['accounts']['records'] for shard in shards)
   files = [folder / shard['quarantine']['file'] for shard in shards if 'quarantine' in shard]

@@ -26,8 +26,15 @@ def remember(folder: Path, digests: Mapping[str, str]) -> None:
   for url, sha256 in digests.items():
     found = _stat(url)
     files[url] = {'sha256': sha256, **({'size': found.st_size, 'mtime_ns': found.st_mtime_ns} if found else {})}
-  if not (folder / FILE).exists() or read_json(folder / FILE) != files:
+  if not _is_written(folder, files):
     write_json(folder / FILE, files)
+
+
+def _is_written(folder: Path, files: dict) -> bool:
+  try:
+    return _remembered(folder) == files
+  except UserError:  # damaged; it is written anew
+    return False
 
 
 def check(folder: Path, name: str) -> None:
@@ -73,7 +80,8 @@ def verify(folder: Path, name: str, digest_of: Callable[[str], str]) -> int:
 
 
 def _remembered(folder: Path) -> dict[str, dict]:
-  return read_json(folder / FILE) if (folder / FILE).exists() else {}
+  form = {...: {'sha256': str}}
+  return read_json(folder / FILE, form, 'Run `codemix prepare`, which writes it anew.') if (folder / FILE).exists() else {}
 
 
 def _edited(name: str, url: str, then: dict, now: os.stat_result | None) -> UserError:

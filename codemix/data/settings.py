@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import glob
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -129,7 +130,7 @@ class Data:
         f"'{task}' ({split}) is not prepared with this tokenizer in {self.root}{self._with_others(task, split, tokenizer)}. "
         'Run `codemix prepare` with the same gin files, or set CODEMIX_DATA_DIR (or Data.directory) to where it is.'
       )
-    return pointer.parent / pointer.read_text().strip()
+    return _pointed_to(pointer)
 
   def open_store(self, task: str, split: str, tokenizer: Tokenizer) -> TokenStore:
     """Opens and checks a prepared store, without SeqIO or TensorFlow.
@@ -146,10 +147,10 @@ class Data:
   def _with_others(self, task: str, split: str, tokenizer: Tokenizer) -> str:
     """Which other tokenizers it is prepared with: this one's file may have been edited."""
     others = []
-    for pointer in sorted((self.root / 'stores').glob(f'{task}-{split}-*.current')):
-      manifest = pointer.parent / pointer.read_text().strip() / 'manifest.json'
+    for pointer in sorted((self.root / 'stores').glob(f'{glob.escape(f"{task}-{split}")}-*.current')):
+      manifest = _pointed_to(pointer) / 'manifest.json'
       if manifest.exists():
-        others.append(read_json(manifest)['identity']['tokenizer'])
+        others.append(read_json(manifest, {'identity': {'tokenizer': {'kind': str, 'digest': str}}})['identity']['tokenizer'])
     if not others:
       return ''
     described = ', '.join(f'{other["kind"]} {other["digest"][:8]}' for other in others)
@@ -158,6 +159,13 @@ class Data:
   def point_to(self, store: TokenStore, task: str, split: str, tokenizer: Tokenizer) -> None:
     """Makes `store` the one that `open_store` finds."""
     write_text(self.pointer(task, split, tokenizer), store.folder.name + '\n')
+
+
+def _pointed_to(pointer: Path) -> Path:
+  name = pointer.read_bytes().decode(errors='replace').strip()
+  if not name or not name.isprintable():
+    raise UserError(f'{pointer} is damaged: it names no store. Run `codemix prepare`, which writes it anew.')
+  return pointer.parent / name
 
 
 def tokenizer_identity(tokenizer: Tokenizer) -> dict:

@@ -34,7 +34,7 @@ from codemix.data import accounts
 from codemix.data.shard_writer import documents_file, shard_file, tokens_file, writing_shard
 from codemix.data.tokenizer import Tokenizer
 from codemix.errors import UserError
-from codemix.files import read_json, write_json
+from codemix.files import read_json, require_form, write_json
 from codemix.identity import differences, digest, file_digest
 
 FORMAT = 2
@@ -168,6 +168,12 @@ def shard_is_complete(folder: Path, name: str) -> bool:
   return shard_file(folder, name).exists()
 
 
+def read_shard(folder: Path, name: str) -> dict:
+  """The record of a shard that is complete."""
+  path = shard_file(folder, name)
+  return read_json(path, _SHARD, f'Delete {path} and run `codemix prepare` again.')
+
+
 def write_shard(
   folder: Path, name: str, documents: Iterable[tuple[np.ndarray, int]], dtype: np.dtype
 ) -> None:
@@ -205,7 +211,7 @@ def write_manifest(
   folder: Path, identity: dict, names: Sequence[str], dtype: np.dtype, tokenizer: Tokenizer | None = None
 ) -> TokenStore:
   """Completes a store whose shards are all there."""
-  shards = [read_json(shard_file(folder, name)) for name in names]
+  shards = [read_shard(folder, name) for name in names]
   begun = [index for index, shard in enumerate(shards) if shard['documents']]
   manifest = {
     'format': FORMAT,
@@ -224,6 +230,16 @@ def write_manifest(
 
 
 _COUNTS = ('tokens', 'documents', 'bytes')
+_SHARD = {'name': str, **dict.fromkeys(_COUNTS, int), 'sha256': {...: str}}
+_MANIFEST = {
+  'identity': dict,
+  'dtype': str,
+  **dict.fromkeys(_COUNTS, int),
+  'digest': str,
+  'golden': [{'shard': int, 'tokens': list}],
+  'accounts': dict,
+  'shards': [_SHARD],
+}
 _IN_MANIFEST = ('name', *_COUNTS, 'sha256', 'quarantine')
 
 
@@ -251,11 +267,12 @@ def open_store(folder: Path, expected: dict | None = None, tokenizer: Tokenizer 
     UserError: the store is incomplete, damaged, or was made from something else.
   """
   folder = Path(folder)
-  manifest = read_json(folder / 'manifest.json')
+  manifest = read_json(folder / 'manifest.json', mend=_anew(folder))
   if manifest.get('format') != FORMAT:
     raise UserError(
       f'{folder} has token store format {manifest.get("format")}, and this codemix reads {FORMAT}; prepare it again.'
     )
+  require_form(manifest, _MANIFEST, folder / 'manifest.json', _anew(folder))
   found = {key: manifest['identity'].get(key) for key in expected or {}}
   if different := list(differences(expected or {}, found)):
     raise UserError(f'{folder} was prepared from something else: {"; ".join(different)}. Prepare it again.')
@@ -332,4 +349,8 @@ def _file_sizes(store: TokenStore) -> dict[str, int]:
 
 
 def damaged(path: Path, why: str) -> UserError:
-  return UserError(f'the token store is damaged at {path}: {why}. Delete the folder {path.parent} and prepare it again.')
+  return UserError(f'the token store is damaged at {path}: {why}. {_anew(path.parent)}')
+
+
+def _anew(folder: Path) -> str:
+  return f'Delete the folder {folder} and prepare it again.'

@@ -176,33 +176,37 @@ def _under_code(node: Mapping[str, Any], within: bool = False) -> Iterator[str]:
     yield from _under_code(part, within)
 
 
+_PLAN = {'steps': int, 'sources': [{'source': str, 'share': float, 'loss_tokens': int}]}
+_EVALUATION = {'sources': {...: {'documents': int, 'tokens': int, 'bytes': int, 'nats': float, 'bits_per_byte': float}}}
+
+
 def _read_stage(folder: Path) -> StageResults:
   import pandas as pd
 
-  identity = _read_if_there(folder / 'stage.json') or {}
-  evaluation = _read_if_there(folder / 'evaluation.json')
+  identity = _read_if_there(folder / 'stage.json', {'name': str}) or {}
+  evaluation = _read_if_there(folder / 'evaluation.json', _EVALUATION)
   rates = folder / 'rate.csv'
   return StageResults(
     folder=folder.name,
     name=identity.get('name') or folder.name.rpartition('-')[0] or folder.name,
-    plan=_read_if_there(folder / 'plan.json'),
+    plan=_read_if_there(folder / 'plan.json', _PLAN),
     rates=pd.read_csv(rates) if rates.is_file() else pd.DataFrame(columns=['step', 'rate']),
     metrics=_read_lines(folder / 'metrics.jsonl'),
     timing=_read_lines(folder / 'timing.jsonl'),
     times=read_times(folder),
-    ledger=_read_if_there(folder / 'ledger.json'),
+    ledger=_read_if_there(folder / 'ledger.json', {'hash': str, 'parent_hash': str | None}),
     evaluation=evaluation,
     documents={
       source: _read_documents(folder / 'evaluation' / f'{source}.npz', score)
       for source, score in (evaluation or {'sources': {}})['sources'].items()
       if (folder / 'evaluation' / f'{source}.npz').is_file()
     },
-    samples=_read_if_there(folder / 'samples.json') or [],
+    samples=_read_if_there(folder / 'samples.json', [{'prompt': str, 'method': str, 'text': str}]) or [],
   )
 
 
-def _read_if_there(path: Path) -> Any:
-  return read_json(path) if path.is_file() else None
+def _read_if_there(path: Path, form: object = dict) -> Any:
+  return read_json(path, form) if path.is_file() else None
 
 
 def _read_lines(path: Path) -> pd.DataFrame:

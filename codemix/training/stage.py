@@ -229,7 +229,7 @@ def namesake(output: str | Path, plan: StagePlan, study: Iterable[StagePlan]) ->
   compared = []
   for done in sorted(Path(output).glob(f'stages/{plan.stage.name}-*/done.json')):
     if done.parent.name not in expected:
-      found = read_json(done.parent / 'stage.json')['identity']
+      found = read_json(done.parent / 'stage.json', {'identity': dict})['identity']
       different = list(differences({**plan.identity, 'parent': ''}, {**found, 'parent': ''}))
       compared.append((different or ['the stage before it is another'], done.parent.name))
   if not compared:
