@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from codemix.data import prepare_corpus
 from codemix.data.quiet import silent_import
 from codemix.data.settings import Data
-from codemix.data.token_store import TokenStore
+from codemix.data.token_store import TokenStore, has_seal
 from codemix.data.tokenizer import Tokenizer, train_bpe
 from codemix.errors import UserError
 from codemix.files import locked
@@ -40,9 +40,11 @@ def prepare(name: str, split: str, data: Data, tokenizer: Tokenizer, progress: P
     UserError: no such source or split, or its data are not what they should be.
   """
   check_source(name, split, data)
-  if name in data.corpora:
-    return prepare_corpus.prepare_corpus(name, split, data, tokenizer, progress)
-  return _seqio_tasks().prepare_task(name, split, data, tokenizer, progress)
+  prepared = prepare_corpus.prepare_corpus if name in data.corpora else _seqio_tasks().prepare_task
+  store = prepared(name, split, data, tokenizer, progress)
+  if not has_seal(store):
+    progress(f'{name} {split}: prepared by an older codemix, so its digest depends on Data.shards too; it is used as it is, and what was trained from it stays valid')
+  return store
 
 
 def train_tokenizer(data: Data, progress: Progress) -> Tokenizer:

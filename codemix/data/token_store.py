@@ -21,6 +21,7 @@ from __future__ import annotations
 import bisect
 import dataclasses
 import functools
+import hashlib
 import io
 import itertools
 import os
@@ -42,6 +43,7 @@ GOLDEN_SHARDS = 8  # their first documents are compared at open
 GOLDEN_TOKENS = 32  # of each
 GOLDEN_CHARACTERS = 200  # of each that are encoded again at open
 WRITE_DOCUMENTS = 1024  # handed to a shard's writer at a time
+READ_BYTES, READ_ROWS = 2**22, 2**20  # at a time, where all is read
 FULL_CHECK_BYTES = 2**30  # a store up to this size is re-read whole at open: about a second
 
 
@@ -73,7 +75,7 @@ class TokenStore:
 
   @property
   def digest(self) -> str:
-    """sha256 over the token and document files: what the tokens are, wherever they lie."""
+    """What the tokens and documents are, wherever they lie and in however many shards (`stream_digest`)."""
     return self.manifest['digest']
 
   @property
@@ -213,12 +215,14 @@ def write_manifest(
   """Completes a store whose shards are all there."""
   shards = [read_shard(folder, name) for name in names]
   begun = [index for index, shard in enumerate(shards) if shard['documents']]
+  content = stream_digest(folder, names, dtype)
   manifest = {
     'format': FORMAT,
     'identity': identity,
     'dtype': dtype.str,
     **_sums(shards),
-    'digest': _content_digest(shards),
+    'digest': content,
+    'seal': _seal(content, shards),
     'golden': [
       {'shard': index, **shards[index]['golden']} for index in begun[:: -(-len(begun) // GOLDEN_SHARDS) or 1]
     ],
@@ -247,7 +251,31 @@ def _sums(shards: Sequence[dict]) -> dict[str, int]:
   return {count: sum(shard[count] for shard in shards) for count in _COUNTS}
 
 
-def _content_digest(shards: Sequence[dict]) -> str:
+def stream_digest(folder: Path, names: Sequence[str], dtype: np.dtype) -> str:
+  """One hash of the tokens as one stream and of each document's tokens and bytes; reads all of the shards.
+
+  How many shards hold them does not matter.
+  """
+  tokens, documents = hashlib.sha256(), hashlib.sha256()
+  for name in names:
+    with open(folder / tokens_file(name), 'rb') as file:
+      while block := file.read(READ_BYTES):
+        tokens.update(block)
+    table = np.load(folder / documents_file(name), mmap_mode='r')
+    for begin in range(0, len(table), READ_ROWS):
+      rows = table[max(begin - 1, 0) : begin + READ_ROWS]
+      lengths = np.diff(rows[:, 0], prepend=0)[bool(begin) :]
+      documents.update(np.column_stack([lengths, rows[bool(begin) :, 1]]).astype('<i8').tobytes())
+  return digest({'dtype': dtype.str, 'tokens': tokens.hexdigest(), 'documents': documents.hexdigest()})
+
+
+def _seal(content: str, shards: Sequence[dict]) -> str:
+  """Binds a store's digest to those of its files, so that at open these alone need be looked at."""
+  return digest([content, _files_digest(shards)])
+
+
+def _files_digest(shards: Sequence[dict]) -> str:
+  """What `TokenStore.digest` was of stores that have no seal: it depends on how many shards there are."""
   return digest([shard['sha256'] for shard in shards])
 
 
@@ -306,10 +334,16 @@ def verify_store(store: TokenStore, progress: Callable[[int], None] = lambda siz
       progress(path.stat().st_size)
 
 
+def has_seal(store: TokenStore) -> bool:
+  """Whether its digest is one of the stream; older stores have one of their files."""
+  return 'seal' in store.manifest
+
+
 def _check_manifest(store: TokenStore) -> None:
   shards = store.manifest['shards']
-  said = {key: store.manifest[key] for key in (*_COUNTS, 'digest')}
-  if different := list(differences({**_sums(shards), 'digest': _content_digest(shards)}, said)):
+  said = {key: store.manifest[key] for key in (*_COUNTS, 'seal' if has_seal(store) else 'digest')}
+  expected = {'seal': _seal(store.digest, shards)} if has_seal(store) else {'digest': _files_digest(shards)}
+  if different := list(differences({**_sums(shards), **expected}, said)):
     raise damaged(store.folder / 'manifest.json', f'it does not agree with itself: {"; ".join(different)}')
 
 

@@ -10,11 +10,13 @@ from pathlib import Path
 import pytest
 
 from codemix.data import raw_files, settings
-from codemix.data.filters import MaxFloats
+from codemix.data.filters import ExactDuplicates, MaxFloats
+from codemix.data.prepare import prepare
 from codemix.data.tokenizer import ByteTokenizer, load_tokenizer, train_bpe
 from codemix.data.verify import verify_whole
 from codemix.errors import UserError
 from tests.data.raw_corpora import corpus, data, documents, prepared, texts, write_lines
+from tests.data.test_token_store import as_before
 
 FILES = [texts(20, seed=1), texts(20, seed=2), texts(20, seed=3)]
 
@@ -77,6 +79,25 @@ def test_another_filter_layout_split_or_number_of_shards_makes_another_store(raw
     )
   ]
   assert len(set(made)) == len(made)
+
+
+def test_the_number_of_shards_decides_the_files_and_not_what_a_stage_is_known_by(raw, tmp_path):
+  stores = [prepared(data(tmp_path, corpus(raw, filters=filters), shards=shards)) for filters in ((), (ExactDuplicates(),)) for shards in (1, 2, 3)]
+  assert len({store.folder for store in stores}) == 6
+  assert len({store.digest for store in stores[:3]}) == len({store.digest for store in stores[3:]}) == 1
+
+
+def test_a_store_from_before_is_used_as_it_is_and_prepare_says_so(raw, tmp_path):
+  prepare_it = data(tmp_path, corpus(raw))
+  store = prepared(prepare_it)
+  before = as_before(store)
+  times = {path: path.stat().st_mtime_ns for path in store.folder.iterdir() if path.name != '.lock'}
+  said: list[str] = []
+  again = prepare('lines', 'train', prepare_it, prepare_it.load_tokenizer(), said.append)
+  assert again.digest == opened(prepare_it).digest == before
+  assert [line for line in said if 'older codemix' in line] == said
+  assert len(said) == 1
+  assert {path: path.stat().st_mtime_ns for path in times} == times
 
 
 def test_the_same_files_elsewhere_are_the_same_store(raw, tmp_path):
