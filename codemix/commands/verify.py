@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import dataclasses
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,46 +17,48 @@ from codemix.commands.experiment import (
   show_line,
 )
 from codemix.data.tokenizer import Tokenizer
-from codemix.errors import UserError
+from codemix.errors import UserError, nearest
+from codemix.files import read_json
 
 if TYPE_CHECKING:
   from codemix.data.sources.reading import Reader
 
 
-
 @dataclasses.dataclass(frozen=True)
-class Cache:
-  """A token store to verify.
+class Found:
+  """Something to verify.
 
   Attributes:
+    kind: one of `KINDS`.
     folder: where it lies.
-    tokenizer: which must still encode as it did, if it is known.
-    reader: of the corpus, which knows how its raw files are digested.
+    tokenizer: of a token store: must still encode as it did, if it is known.
+    reader: of a token store's corpus, which knows how its raw files are digested.
   """
 
+  kind: str
   folder: Path
   tokenizer: Tokenizer | None = None
   reader: Reader | None = None
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-  parser.add_argument('cache', nargs='*', metavar='CACHE', help='folder of a token store, or of several; else --gin_file says which')
+  parser.add_argument('folder', nargs='*', metavar='FOLDER', help='folder of a token store or a stage, or one with such in it; else --gin_file says which')
   add_gin_arguments(parser)
-  parser.add_argument('--sources', action='store_true', help='re-read the raw files as well')
+  parser.add_argument('--sources', action='store_true', help='re-read the raw files of token stores as well')
   add_format_argument(parser)
 
 
 def run(arguments: argparse.Namespace) -> None:
-  caches = _caches(arguments.cache) if arguments.cache else _caches_of_study(arguments)
+  everything = list(dict.fromkeys(found for folder in arguments.folder for found in _in(Path(folder)))) if arguments.folder else _of_study(arguments)
   checked, wrong = [], []
-  for cache in caches:
+  for found in everything:
     try:
-      checked.append(_verify(cache, arguments.sources))
+      checked.append({'kind': found.kind, 'folder': str(found.folder), **KINDS[found.kind](found, arguments.sources)})
       if arguments.format == 'text':
         print(_line(checked[-1]))
     except UserError as error:
       wrong.append(error)
-      checked.append({'folder': str(cache.folder), 'error': str(error)})
+      checked.append({'kind': found.kind, 'folder': str(found.folder), 'error': str(error)})
   if arguments.format == 'json':
     print(json.dumps(checked, indent=1))
   if len(wrong) == 1:
@@ -63,22 +66,47 @@ def run(arguments: argparse.Namespace) -> None:
   if wrong:
     for error in wrong:
       show_line(f'  {error}')
-    raise UserError(f'{len(wrong)} of {len(caches)} token stores are not as they were prepared; the lines above say why.')
+    raise UserError(f'{len(wrong)} of {len(everything)} {_counted(everything)}; the lines above say why.')
 
 
-def _verify(cache: Cache, sources: bool) -> dict:
+def _counted(everything: Sequence[Found]) -> str:
+  if {found.kind for found in everything} == {'token store'}:
+    return 'token stores are not as they were prepared'
+  return 'folders are not as they were written'
+
+
+def _verify_store(cache: Found, sources: bool) -> dict:
   from codemix.data import raw_files
   from codemix.data.verify import verify_whole
 
+  if not (cache.folder / 'manifest.json').exists():
+    return {'shards': len(list(cache.folder.rglob('shard-*.json')))}
   store, size = verify_whole(cache.folder, cache.tokenizer)
   source = store.manifest['identity'].get('task', cache.folder.name)
-  found = {'folder': str(cache.folder), 'source': source, 'documents': store.documents, 'tokens': store.tokens, 'bytes_read': size}
+  found = {'source': source, 'documents': store.documents, 'tokens': store.tokens, 'bytes_read': size}
   if sources:
     found['raw_files'] = raw_files.verify(cache.folder, source, _digest_of(cache))
   return found
 
 
-def _digest_of(cache: Cache) -> Callable[[str], str]:
+def _verify_stage(stage: Found, sources: bool) -> dict:
+  from codemix.studies.verify import verify_stage
+
+  return verify_stage(stage.folder)
+
+
+def _verify_corpora(corpora: Found, sources: bool) -> dict:
+  from codemix.data.corpora.store import verify_corpora
+
+  opened = verify_corpora(corpora.folder)
+  splits = [split for corpus in opened.corpora.values() for split in corpus.splits.values()]
+  return {'documents': sum(split.documents for split in splits), 'bytes_read': sum(split.file_bytes for split in splits)}
+
+
+KINDS = {'token store': _verify_store, 'stage': _verify_stage, 'local corpora': _verify_corpora}
+
+
+def _digest_of(cache: Found) -> Callable[[str], str]:
   from codemix.data.sources import storage
 
   def digest(url: str) -> str:
@@ -90,41 +118,77 @@ def _digest_of(cache: Cache) -> Callable[[str], str]:
 
 
 def _line(found: dict) -> str:
+  read = f'{found["bytes_read"] / 1e6:,.1f} MB re-read and as they were written' if 'bytes_read' in found else ''
+  if found['kind'] == 'stage':
+    steps = ', '.join(f'{step:,}' for step in found['checkpoints']) or 'none yet'
+    cut_off = f'; passed over as not wholly written: {", ".join(map(str, found["cut_off"]))}' if found['cut_off'] else ''
+    return f'{found["folder"]}: {"finished" if found["finished"] else "not finished"}, checkpoints at step {steps}, {read}{cut_off}'
+  if not read:
+    return f'{found["folder"]}: not finished, {found["shards"]} of its shards are there; `codemix prepare` goes on with it'
   raw = f'; {found["raw_files"]:,} raw files unchanged' if 'raw_files' in found else ''
-  return (
-    f'{found["folder"]}: {found["documents"]:,} documents, {found["tokens"]:,} tokens, '
-    f'{found["bytes_read"] / 1e6:,.1f} MB re-read and as they were written{raw}'
-  )
+  tokens = f'{found["tokens"]:,} tokens, ' if 'tokens' in found else ''
+  return f'{found["folder"]}: {found["documents"]:,} documents, {tokens}{read}{raw}'
 
 
-def _caches(folders: list[str]) -> list[Cache]:
-  """The stores that folders are, or hold.
+def _in(folder: Path) -> list[Found]:
+  """What a folder is, or holds at any depth.
 
   Raises:
-    UserError: one holds none.
+    UserError: there is nothing to verify.
   """
+  from codemix.data.prepare_corpus import DRAFTS
+  from codemix.data.sources.local_files import folders
+
   found = []
-  for folder in map(Path, folders):
-    manifests = [folder / 'manifest.json']
-    if not manifests[0].exists():
-      manifests = sorted({*folder.glob('*/manifest.json'), *folder.glob('stores/*/manifest.json')})
-    if not manifests:
-      raise UserError(f'{folder} is no token store and holds none: there is no manifest.json. Name a folder that `codemix prepare` printed.')
-    found += [Cache(manifest.parent) for manifest in manifests]
+  if folder.is_dir():
+    below = sorted(map(Path, folders(str(folder))))
+    found = [Found(kind, path) for path in below if (kind := _kind(path)) and path.name != DRAFTS]
+  if not found:
+    raise UserError(f'{folder} {_why_nothing(folder)}')
   return found
 
 
-def _caches_of_study(arguments: argparse.Namespace) -> list[Cache]:
-  """The stores that a recipe or study reads."""
+def _kind(folder: Path) -> str | None:
+  if (folder / 'stage.json').exists():
+    return 'stage'
+  if (folder / 'manifest.json').exists():
+    return 'local corpora' if _holds_corpora(folder) else 'token store'
+  begun = (path for pattern in ('shard-*.json', 'drafts/shard-*.json') for path in folder.glob(pattern))
+  return 'token store' if any(begun) else None
+
+
+def _holds_corpora(folder: Path) -> bool:
+  with contextlib.suppress(UserError):  # one that is damaged
+    return 'corpora' in read_json(folder / 'manifest.json')
+  return folder.name == 'corpora'
+
+
+def _why_nothing(folder: Path) -> str:
+  if above := next((above for above in folder.absolute().parents if _kind(above)), None):
+    return f'is a part of the {_kind(above)} {above}: name that.'
+  beside = [path for path in folder.absolute().parent.glob('*') if path.is_dir()]
+  if not folder.exists():
+    return f'does not exist.{nearest(folder.name, [path.name for path in beside])}'
+  if not folder.is_dir():
+    return 'is a file: name the folder of a token store or a stage, or one with such in it.'
+  inside = ', '.join(sorted(path.name for path in folder.iterdir())[:5]) or 'nothing'
+  near = next((f' There is {path} beside it.' for path in beside if path.name in ('stages', 'stores')), '')
+  return f'holds no token store and no stage, but {inside}.{near} Name a folder that `codemix prepare` printed, or the output folder of `codemix train`.'
+
+
+def _of_study(arguments: argparse.Namespace) -> list[Found]:
+  """The stores that a recipe or study reads, and the stages in its output folder."""
   if not arguments.gin_file and not arguments.gin_bindings:
-    raise UserError('name the folder of a token store, or a recipe with --gin_file.')
+    raise UserError('name the folder of a token store, a stage, or one with such in it; or a recipe with --gin_file.')
   experiment = load_experiment(arguments)
 
   from codemix.studies.preparation import splits_read
 
   data = experiment.data
   tokenizer, corpora = data.load_tokenizer(), data.corpora
-  return [
-    Cache(data.store_folder(source, split, tokenizer), tokenizer, corpora[source].reader if source in corpora else None)
+  stores = [
+    Found('token store', data.store_folder(source, split, tokenizer), tokenizer, corpora[source].reader if source in corpora else None)
     for source, split in splits_read(experiment.study, data)
   ]
+  stages = sorted(path.parent for path in Path(experiment.runtime.output).glob('stages/*/stage.json'))
+  return stores + [Found('stage', folder) for folder in stages]

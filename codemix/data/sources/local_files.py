@@ -94,14 +94,14 @@ def _below(folder: str, part: str) -> Iterator[str]:
   _warn_where_it_leads_nowhere(folder)
   path = os.path.join(folder, part)
   if part == '**':
-    yield from _folders(folder)
+    yield from folders(folder)
   elif '*' not in part and is_there(path):
     yield os.path.realpath(path) if part == '..' else path
   elif glob.has_magic(part):
     yield from (entry.path for entry in _entries(folder) if fnmatch.fnmatchcase(entry.name, part))
 
 
-def _folders(folder: str) -> Iterator[str]:
+def folders(folder: str) -> Iterator[str]:
   """A folder and all below it, through links too, each once: links may lead in a circle."""
   seen, waiting, linked = set(), [folder], []
   while waiting or linked:
