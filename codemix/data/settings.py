@@ -23,7 +23,7 @@ from codemix.files import read_json, write_text
 def default_directory() -> Path:
   """`$CODEMIX_DATA_DIR`, else the user's cache folder."""
   if directory := os.environ.get('CODEMIX_DATA_DIR'):
-    return Path(directory)
+    return Path(directory).expanduser()
   return Path(os.environ.get('XDG_CACHE_HOME') or Path.home() / '.cache') / 'codemix'
 
 

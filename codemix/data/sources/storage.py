@@ -12,7 +12,6 @@ import glob
 import gzip
 import hashlib
 import io
-import os
 import re
 import zlib
 from collections.abc import Sequence
@@ -69,33 +68,22 @@ def expand_files(patterns: str | Sequence[str], root: str = '') -> list[str]:
 
 def _each(patterns: str | Sequence[str], root: str) -> dict[str, list[str]]:
   """What each pattern matches."""
-  alone = isinstance(patterns, str | os.PathLike)
-  if not alone and not isinstance(patterns, list | tuple | set | frozenset):
-    raise UserError(f"{patterns!r} names no files: write a glob pattern such as 'raw/*.jsonl', or a list of them.")
-  listed = [patterns] if alone else list(patterns)
-  if not listed:
-    raise UserError("an empty list names no files: write a glob pattern such as 'raw/*.jsonl', or a list of them.")
   found = {}
-  for pattern in listed:
-    pattern = _checked(pattern)
-    found[pattern] = _matches(pattern, os.fspath(root))
+  for pattern in [patterns] if isinstance(patterns, str) else patterns:
+    _check(pattern)
+    found[pattern] = _matches(pattern, root)
     if not found[pattern]:
-      raise UserError(_no_match(pattern, os.fspath(root)))
+      raise UserError(_no_match(pattern, root))
   return found
 
 
-def _checked(pattern: object) -> str:
-  """A pattern that means something, or a UserError."""
-  if isinstance(pattern, os.PathLike):
-    pattern = os.fspath(pattern)
-  if not isinstance(pattern, str) or not pattern.strip():
-    raise UserError(f"{pattern!r} names no files: write a glob pattern such as 'raw/*.jsonl', or '.' for the folder itself.")
+def _check(pattern: str) -> None:
+  """Raises UserError where `**` is a part of a name."""
   for part in pattern.split('/'):
     if '**' in part and part != '**':
       before, _, after = part.partition('**')
       meant = pattern.replace(part, f'**/{before}*{after.lstrip("*")}', 1)
       raise UserError(f"'{printable(pattern)}': ** stands for folders, alone between slashes. Write '{printable(meant)}' for the files at any depth.")
-  return pattern
 
 
 def _no_match(pattern: str, root: str) -> str:
