@@ -11,8 +11,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import glob
 import re
 import shutil
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -23,7 +25,7 @@ import orbax.checkpoint as ocp
 from jax.experimental import multihost_utils
 
 from codemix.errors import UserError
-from codemix.files import read_json, write_json, writing
+from codemix.files import make_folder, read_json, write_json, writing
 from codemix.identity import differences, digest, file_digest
 
 Tree = Any
@@ -44,9 +46,10 @@ class Checkpoints:
   def __init__(self, folder: Path, needed_bytes: int = 0, keep: int | None = None):
     self.folder = Path(folder).absolute()
     self._needed_bytes = needed_bytes
+    self._alias = contextlib.ExitStack()
     with self._writing():
       self._manager = ocp.CheckpointManager(
-        self.folder,
+        self._alias.enter_context(_safe_for_orbax(self.folder)),
         options=ocp.CheckpointManagerOptions(
           max_to_keep=keep,
           cleanup_tmp_directories=True,
@@ -168,7 +171,7 @@ class Checkpoints:
 
   def close(self) -> None:
     """Waits for what is still being written, and lets go of the folder; raises as `wait`."""
-    with self._writing():
+    with self._writing(), self._alias:
       self._manager.close()
 
   def _restore(self, step: int, **items: Any) -> Any:
@@ -195,6 +198,30 @@ class Checkpoints:
         if found := re.search(r"os_error_code='(\d+)'", str(error)):
           raise OSError(int(found[1]), str(error)) from error
         raise
+
+
+@contextlib.contextmanager
+def _safe_for_orbax(folder: Path) -> Iterator[Path]:
+  """The folder by a name that Orbax takes for a name: through a link, where its own has what is a pattern or URL to it.
+
+  In a folder `run[12]` Orbax would gather the parts of a checkpoint that lie in `run1`, or none.
+  """
+  if not (glob.has_magic(str(folder)) or any(odd in str(folder) for odd in ('\\', ':/')) or not _is_text(folder)):
+    yield folder
+    return
+  make_folder(folder)
+  with tempfile.TemporaryDirectory(prefix='codemix-checkpoints-') as place:
+    link = Path(place) / folder.name
+    link.symlink_to(folder, target_is_directory=True)
+    yield link
+
+
+def _is_text(path: Path) -> bool:
+  try:
+    str(path).encode()
+  except UnicodeEncodeError:
+    return False
+  return True
 
 
 class _ArraysForAnyone(ocp.type_handlers.ArrayHandler):

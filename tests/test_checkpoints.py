@@ -241,3 +241,18 @@ def test_checkpoints_that_call_their_arrays_those_of_jax_restore_as_before(shard
       assert restored['params']['scale'].sharding == columns
       np.testing.assert_array_equal(restored['params']['scale'], np.arange(32).reshape(8, 4))
       np.testing.assert_array_equal(checkpoints.restore_params(150, target['params'])['scale'], np.arange(32).reshape(8, 4))
+
+
+@pytest.mark.parametrize('name', ['run[12]', 'a*b', 'what?', 'a#b c', '100%', 'back\\slash', 'gs:', 'größer', os.fsdecode(b'caf\xe9')])
+def test_in_a_folder_of_any_name_checkpoints_are_its_own(name, tmp_path):
+  target = jax.eval_shape(lambda: state(0))
+  for number, folder in enumerate(('run1', 'axb', 'whatx', name)):
+    with contextlib.closing(Checkpoints(tmp_path / folder / 'checkpoints')) as checkpoints:
+      checkpoints.save(4, state(number), POSITION)
+      checkpoints.wait()
+  with contextlib.closing(Checkpoints(tmp_path / name / 'checkpoints')) as checkpoints:
+    assert checkpoints.newest('stop', pytest.fail) == 4
+    assert checkpoints.restore_position(4) == POSITION
+    np.testing.assert_array_equal(checkpoints.restore_state(4, target)['params']['scale'], state(3)['params']['scale'])
+    with pytest.raises(UserError, match=re.escape(f'{tmp_path / name}')):
+      checkpoints.require(5, 'x')
