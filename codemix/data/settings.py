@@ -76,13 +76,15 @@ class Data:
     """`sources` as one mapping; a corpus without a name of its own has that of its source.
 
     Raises:
-      UserError: two sources have one name.
+      UserError: two sources have one name, or one has a name that no file can have.
     """
     mappings = [self.sources] if isinstance(self.sources, Mapping) else self.sources
     corpora: dict[str, Corpus] = {}
     for name, corpus in (item for mapping in mappings for item in mapping.items()):
       if name in corpora:
         raise UserError(f"Data.sources has two sources named '{name}'; rename one.")
+      if any(part in ('', '.', '..') for part in name.split('/')) or not name.isprintable():
+        raise UserError(f"Data.sources has a source named {name!r}, by which no file can be named; write it as 'wiki' or 'org/wiki'.")
       corpora[name] = corpus if corpus.name else dataclasses.replace(corpus, name=name)
     return corpora
 

@@ -25,6 +25,7 @@ from typing import Protocol
 import numpy as np
 
 from codemix.data import text_parts
+from codemix.data.sources import local_files
 from codemix.errors import UserError, nearest
 from codemix.files import write_bytes
 
@@ -111,6 +112,8 @@ def load_tokenizer(spec: str | Path) -> Tokenizer:
       f'SentencePiece .model.{nearest(str(spec), ["bytes"])}'
     )
   try:
+    if path.exists() and (no_file := local_files.kind(str(path))):  # a named pipe would be waited for
+      raise UserError(f'{path} is {no_file}: give the path of a tokenizer file.')
     return kind(path.read_bytes(), str(path))
   except FileNotFoundError:
     raise UserError(

@@ -169,6 +169,18 @@ def test_two_sources_of_one_name_are_refused(raw):
   assert [each.name for each in merged.values()] == ['lines', 'others']
 
 
+@pytest.mark.parametrize('name', ['..', '../x', '/abs', 'a//b', 'a/', '.', 'a/../b', 'a\nb'])
+def test_a_source_whose_files_would_lie_elsewhere_is_refused(name, raw):
+  with pytest.raises(UserError, match='by which no file can be named'):
+    _ = settings.Data(sources={name: corpus(raw)}).corpora
+
+
+def test_a_tokenizer_that_is_no_file_is_refused_and_not_waited_for(raw, tmp_path):
+  os.mkfifo(tmp_path / 'tokenizer.json')
+  with pytest.raises(UserError, match='tokenizer.json is a named pipe'):
+    dataclasses.replace(data(tmp_path, corpus(raw)), tokenizer='tokenizer.json').load_tokenizer()
+
+
 @pytest.mark.parametrize(
   ('wrong', 'says'),
   [

@@ -257,7 +257,7 @@ def test_a_wrong_name_is_explained(spec, says):
 
 def test_a_folder_in_place_of_the_file_is_explained(tmp_path):
   (tmp_path / 'tokenizer.json').mkdir()
-  with pytest.raises(UserError, match='tokenizer.json cannot be read'):
+  with pytest.raises(UserError, match='tokenizer.json is a folder'):
     load_tokenizer(tmp_path / 'tokenizer.json')
 
 
