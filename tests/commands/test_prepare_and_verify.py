@@ -173,3 +173,18 @@ def test_a_folder_that_is_a_part_of_a_store_or_mistyped_names_the_nearest_thing(
     capfd.readouterr()
     assert cli.main(['verify', str(argument)]) == 2
     assert says in one_error(capfd)
+
+
+def test_what_this_user_may_not_read_is_one_line(place, capfd, monkeypatch):
+  assert run(place, 'prepare') == 0
+  capfd.readouterr()
+  read = Path.read_bytes
+
+  def refuse(path):
+    if path.suffix == '.current':
+      raise PermissionError(13, 'Permission denied', str(path))
+    return read(path)
+
+  monkeypatch.setattr(Path, 'read_bytes', refuse)
+  assert run(place, 'verify') == 2
+  assert '.current cannot be read or written: Permission denied' in one_error(capfd)

@@ -124,7 +124,7 @@ class Corpus:
       record.text if record.text.isascii() else _encodable(record.text),
       record.source or self.name,
       record.language,
-      record.id or place.removeprefix(self.root).lstrip('/'),
+      record.id or place.removeprefix(printable(self.root)).lstrip('/'),
       record.program,
     )
 

@@ -61,7 +61,8 @@ def expand_files(patterns: str | Sequence[str], root: str = '') -> list[str]:
     if not files:
       raise UserError(_only_folders(pattern, matches))
     for file in files:
-      _require_file(file)
+      if not is_url(file):
+        _require_file(file)
     found.update(files)
   return sorted(found)
 
@@ -71,7 +72,7 @@ def _each(patterns: str | Sequence[str], root: str) -> dict[str, list[str]]:
   found = {}
   for pattern in [patterns] if isinstance(patterns, str) else patterns:
     _check(pattern)
-    found[pattern] = _matches(pattern, root)
+    found[pattern] = _matches(pattern.replace('[^', '[!'), root)  # as a shell takes it
     if not found[pattern]:
       raise UserError(_no_match(pattern, root))
   return found
@@ -90,6 +91,8 @@ def _no_match(pattern: str, root: str) -> str:
   where = f"'{printable(join(root, pattern))}'"
   if '{' in pattern and ',' in pattern:
     return f"no file matches {where}. Braces are no part of a pattern: write a list of patterns, one for each."
+  if '\\' in pattern:
+    return f"no file matches {where}. Folders are parted by / and not by \\ in a pattern."
   if pattern != pattern.strip():
     return f'no file matches {pattern!r}, which has white space at its end or beginning.'
   return f'no file matches {where}. Fix the pattern, or the folder it is looked for in.'
@@ -152,15 +155,24 @@ def is_local(system: fsspec.AbstractFileSystem) -> bool:
 
 
 def is_folder(url: str) -> bool:
-  """Raises UserError where it cannot be told, since a local one is not there or may not be looked at."""
+  return kind(url) == 'a folder'
+
+
+def kind(url: str) -> str:
+  """'' for a file, else 'a folder', 'a named pipe', 'a socket' or 'a device'; of what a link leads to.
+
+  Raises:
+    UserError: that cannot be told, since a local one is not there or may not be looked at.
+  """
   system, path = file_system(url)
-  return local_files.kind(path) == 'a folder' if is_local(system) else system.isdir(path)
+  if is_local(system):
+    return local_files.kind(path)
+  return 'a folder' if system.isdir(path) else ''
 
 
 def _require_file(url: str) -> None:
-  system, path = file_system(url)
-  if is_local(system) and (kind := local_files.kind(path)):
-    raise UserError(f"'{printable(url)}' is {kind}, which cannot be read as a file: remove it, or fix the pattern that matches it.")
+  if found := local_files.kind(url):
+    raise UserError(f"'{printable(url)}' is {found}, which cannot be read as a file: remove it, or fix the pattern that matches it.")
 
 
 def size(url: str) -> int:
@@ -241,7 +253,7 @@ def open_seekable(url: str):
   """
   system, path = file_system(url)
   if is_local(system):
-    _require_file(url)  # a named pipe would be waited for
+    _require_file(path)  # a named pipe would be waited for
     with local_files.reading(path):
       return open(path, 'rb')
   try:

@@ -15,7 +15,7 @@ from typing import Annotated
 
 from codemix.checked import From, Name, NotEmpty, checked
 from codemix.data.languages import language_of
-from codemix.data.sources import local_files
+from codemix.data.sources import local_files, storage
 from codemix.data.sources.local_files import printable
 from codemix.data.sources.reading import Piece, Reader
 from codemix.data.sources.record import BadRecord
@@ -24,7 +24,6 @@ from codemix.data.sources.storage import (
   digest_of,
   expand,
   file_system,
-  is_folder,
   is_local,
   open_raw,
 )
@@ -61,7 +60,7 @@ class WholeFiles(Reader):
 
   def find(self, patterns: str | Sequence[str], root: str, split: str) -> list[str]:
     self._listed_again()
-    found = expand(patterns, root)
+    found = [url for url in expand(patterns, root) if not _in_repository(posixpath.relpath(url, root or '/'))]
     with_files = [url for url in found if any(not kind for _, kind in self._files(url))]
     return with_files if len(with_files) < 2 else self._each_file_once(with_files)
 
@@ -127,8 +126,8 @@ class WholeFiles(Reader):
 
   def _files(self, url: str) -> Sequence[tuple[str, str]]:
     """(path, '') of the files below a folder, sorted, and (path, kind) of what is no file; of a single file, ('', '')."""
-    if not is_folder(url):
-      return (('', ''),)
+    if (kind := storage.kind(url)) != 'a folder':
+      return (('', kind),)
     listed = _listing(url, self.tracked_only, tuple(self.exclude))
     return tuple((path, kind) for path, kind in listed if self._wanted(path))
 

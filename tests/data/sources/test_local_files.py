@@ -125,6 +125,7 @@ def test_home_is_where_it_is(tmp_path, monkeypatch):
     ('raw', r"'raw' is a folder: write 'raw/\*'"),
     (['raw', 'raw/part-0.jsonl'], "'raw' is a folder"),
     ('ra[w', "no file matches"),
+    ('raw\\*.jsonl', 'Folders are parted by /'),
     ('', 'Corpus.files'),
     ('  ', 'Corpus.files'),
     (None, 'Corpus.files'),
@@ -273,3 +274,19 @@ def test_a_file_is_read_once_where_its_folder_is_named_too(tmp_path):
   (tmp_path / 'src' / 'deep' / 'c.md').write_text('c')
   with pytest.raises(UserError, match='would be read twice'):
     ids('src', 'src/deep', exclude=('deep/b.py',))
+
+
+def test_a_pattern_takes_no_folder_of_a_version_control_for_data(tmp_path):
+  for name in ('.git/hooks/x.py', 'src/.git/config.py', 'src/a.py'):
+    (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+    (tmp_path / name).write_text('1')
+  os.mkfifo(tmp_path / 'src' / 'pipe')
+  for pattern in ('*', '**', 'src/*', '**/*.py'):
+    items = read(Corpus({'train': pattern}, WholeFiles(tracked_only=False), root=str(tmp_path)))
+    assert [item.id for item in items if not isinstance(item, BadRecord)] == ['a.py']
+
+
+def test_a_set_may_be_negated_as_a_shell_does_it(tmp_path):
+  for name in ('0', '1'):
+    write_lines(tmp_path / f'part-{name}.jsonl', [{'text': name}])
+  assert found('part-[^0].jsonl', root=str(tmp_path)) == found('part-[!0].jsonl', root=str(tmp_path)) == ['1']
