@@ -98,6 +98,12 @@ def test_what_a_report_reads(name, tmp_path):
       read_study(output)
 
 
+@pytest.mark.parametrize('name', ['plan.json', 'evaluation.json', 'ledger.json', 'samples.json', 'stage.json', 'study.json'])
+def test_no_place_in_what_a_report_reads_may_hold_another_kind(name, tmp_path):
+  output, folder = stage(tmp_path)
+  assert refused(lambda: read_study(output), (output if name == 'study.json' else folder) / name) > 5
+
+
 def test_the_study(tmp_path):
   output, _ = stage(tmp_path)
   for content in WHOLE:
