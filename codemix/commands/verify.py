@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import contextlib
 import dataclasses
 import json
 from collections.abc import Callable, Sequence
@@ -16,9 +15,9 @@ from codemix.commands.experiment import (
   load_experiment,
   show_line,
 )
+from codemix.commands.written import CORPORA, STAGE, STORE, find_written
 from codemix.data.tokenizer import Tokenizer
-from codemix.errors import UserError, nearest
-from codemix.files import read_json
+from codemix.errors import UserError
 
 if TYPE_CHECKING:
   from codemix.data.sources.reading import Reader
@@ -49,7 +48,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> None:
-  everything = list(dict.fromkeys(found for folder in arguments.folder for found in _in(Path(folder)))) if arguments.folder else _of_study(arguments)
+  everything = [Found(*one) for one in find_written(arguments.folder)] if arguments.folder else _of_study(arguments)
   checked, wrong = [], []
   for found in everything:
     try:
@@ -70,7 +69,7 @@ def run(arguments: argparse.Namespace) -> None:
 
 
 def _counted(everything: Sequence[Found]) -> str:
-  if {found.kind for found in everything} == {'token store'}:
+  if {found.kind for found in everything} == {STORE}:
     return 'token stores are not as they were prepared'
   return 'folders are not as they were written'
 
@@ -103,7 +102,7 @@ def _verify_corpora(corpora: Found, sources: bool) -> dict:
   return {'documents': sum(split.documents for split in splits), 'bytes_read': sum(split.file_bytes for split in splits)}
 
 
-KINDS = {'token store': _verify_store, 'stage': _verify_stage, 'local corpora': _verify_corpora}
+KINDS = {STORE: _verify_store, STAGE: _verify_stage, CORPORA: _verify_corpora}
 
 
 def _digest_of(cache: Found) -> Callable[[str], str]:
@@ -119,7 +118,7 @@ def _digest_of(cache: Found) -> Callable[[str], str]:
 
 def _line(found: dict) -> str:
   read = f'{found["bytes_read"] / 1e6:,.1f} MB re-read and as they were written' if 'bytes_read' in found else ''
-  if found['kind'] == 'stage':
+  if found['kind'] == STAGE:
     steps = ', '.join(f'{step:,}' for step in found['checkpoints']) or 'none yet'
     cut_off = f'; passed over as not wholly written: {", ".join(map(str, found["cut_off"]))}' if found['cut_off'] else ''
     return f'{found["folder"]}: {"finished" if found["finished"] else "not finished"}, checkpoints at step {steps}, {read}{cut_off}'
@@ -128,52 +127,6 @@ def _line(found: dict) -> str:
   raw = f'; {found["raw_files"]:,} raw files unchanged' if 'raw_files' in found else ''
   tokens = f'{found["tokens"]:,} tokens, ' if 'tokens' in found else ''
   return f'{found["folder"]}: {found["documents"]:,} documents, {tokens}{read}{raw}'
-
-
-def _in(folder: Path) -> list[Found]:
-  """What a folder is, or holds at any depth.
-
-  Raises:
-    UserError: there is nothing to verify.
-  """
-  from codemix.data.prepare_corpus import DRAFTS
-  from codemix.data.sources.local_files import folders
-
-  found = []
-  if folder.is_dir():
-    below = sorted(map(Path, folders(str(folder))))
-    found = [Found(kind, path) for path in below if (kind := _kind(path)) and path.name != DRAFTS]
-  if not found:
-    raise UserError(f'{folder} {_why_nothing(folder)}')
-  return found
-
-
-def _kind(folder: Path) -> str | None:
-  if (folder / 'stage.json').exists():
-    return 'stage'
-  if (folder / 'manifest.json').exists():
-    return 'local corpora' if _holds_corpora(folder) else 'token store'
-  begun = (path for pattern in ('shard-*.json', 'drafts/shard-*.json') for path in folder.glob(pattern))
-  return 'token store' if any(begun) else None
-
-
-def _holds_corpora(folder: Path) -> bool:
-  with contextlib.suppress(UserError):  # one that is damaged
-    return 'corpora' in read_json(folder / 'manifest.json')
-  return folder.name == 'corpora'
-
-
-def _why_nothing(folder: Path) -> str:
-  if above := next((above for above in folder.absolute().parents if _kind(above)), None):
-    return f'is a part of the {_kind(above)} {above}: name that.'
-  beside = [path for path in folder.absolute().parent.glob('*') if path.is_dir()]
-  if not folder.exists():
-    return f'does not exist.{nearest(folder.name, [path.name for path in beside])}'
-  if not folder.is_dir():
-    return 'is a file: name the folder of a token store or a stage, or one with such in it.'
-  inside = ', '.join(sorted(path.name for path in folder.iterdir())[:5]) or 'nothing'
-  near = next((f' There is {path} beside it.' for path in beside if path.name in ('stages', 'stores')), '')
-  return f'holds no token store and no stage, but {inside}.{near} Name a folder that `codemix prepare` printed, or the output folder of `codemix train`.'
 
 
 def _of_study(arguments: argparse.Namespace) -> list[Found]:
@@ -187,8 +140,8 @@ def _of_study(arguments: argparse.Namespace) -> list[Found]:
   data = experiment.data
   tokenizer, corpora = data.load_tokenizer(), data.corpora
   stores = [
-    Found('token store', data.store_folder(source, split, tokenizer), tokenizer, corpora[source].reader if source in corpora else None)
+    Found(STORE, data.store_folder(source, split, tokenizer), tokenizer, corpora[source].reader if source in corpora else None)
     for source, split in splits_read(experiment.study, data)
   ]
   stages = sorted(path.parent for path in Path(experiment.runtime.output).glob('stages/*/stage.json'))
-  return stores + [Found('stage', folder) for folder in stages]
+  return stores + [Found(STAGE, folder) for folder in stages]

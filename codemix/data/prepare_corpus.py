@@ -11,7 +11,7 @@ from codemix.data import deduplicate, raw_files, token_store
 from codemix.data.deduplicate import CopyWithoutRepeats, FindRepeats
 from codemix.data.quarantine import check_bad_share, first_of
 from codemix.data.settings import Data, tokenizer_identity
-from codemix.data.shard_writer import parts_in, shard_file
+from codemix.data.shard_writer import DRAFTS, parts_in, shard_file
 from codemix.data.shards import Shard, deal
 from codemix.data.sources import storage
 from codemix.data.sources.corpus import Corpus
@@ -30,7 +30,6 @@ Say = Callable[[str], None]
 
 FOLDER_PIECE_BYTES = 2**22  # what is taken for the size of a piece of a folder
 LONG_TO_DIGEST_BYTES = 2**33  # some seconds
-DRAFTS = 'drafts'  # folder of shards from which duplicates are not yet dropped
 
 
 def check_corpus(name: str, corpus: Corpus, split: str) -> None:

@@ -14,6 +14,7 @@ import numpy as np
 from codemix.files import make_folder, sync, write_json, writing
 
 COPY_BYTES = 2**22
+DRAFTS = 'drafts'  # folder of shards from which duplicates are not yet dropped
 
 
 class NewFile:
