@@ -25,6 +25,7 @@ from codemix.errors import UserError
 
 BLOCK_BYTES = 2**20  # of one read: large enough for a network, small beside a process's memory
 _URL = re.compile(r'([a-z0-9]+::)*[A-Za-z][A-Za-z0-9+.-]*://')
+_WITHIN = ('zip://', 'tar://', 'libarchive://')  # files within another, which `::` names
 _LOCAL = fsspec.filesystem('file')
 # zstd can hold 128 KiB in 4 bytes: this much input makes at most 32 MiB at once, and a copy of it.
 _ZSTD_STEP_BYTES = 1024
@@ -142,7 +143,7 @@ def file_system(url: str) -> tuple[fsspec.AbstractFileSystem, str]:
   if not is_url(url):
     return _LOCAL, absolute(url)
   try:
-    if '://' in url.partition('::')[2]:  # one within another: zip://*.csv::gs://bucket/a.zip
+    if '://' in url.partition('::')[2] or url.startswith(_WITHIN):  # zip://*.csv::gs://bucket/a.zip
       return fsspec.core.url_to_fs(url)
     system, _ = fsspec.core.url_to_fs(url.partition('::')[0])
     return system, system._strip_protocol(url)  # `::` is a part of the name

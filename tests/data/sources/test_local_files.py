@@ -6,6 +6,7 @@ import os
 import shutil
 import socket
 import tempfile
+import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -290,3 +291,10 @@ def test_a_set_may_be_negated_as_a_shell_does_it(tmp_path):
   for name in ('0', '1'):
     write_lines(tmp_path / f'part-{name}.jsonl', [{'text': name}])
   assert found('part-[^0].jsonl', root=str(tmp_path)) == found('part-[!0].jsonl', root=str(tmp_path)) == ['1']
+
+
+def test_a_file_within_an_archive_is_found(tmp_path):
+  with zipfile.ZipFile(tmp_path / 'a.zip', 'w') as archive:
+    archive.writestr('in.jsonl', '{"text": "in"}\n')
+  system, path = storage.file_system(f'zip://in.jsonl::{tmp_path}/a.zip')
+  assert system.cat_file(path) == b'{"text": "in"}\n'
