@@ -98,7 +98,12 @@ def _below(folder: str, part: str) -> Iterator[str]:
   elif '*' not in part and is_there(path):
     yield os.path.realpath(path) if part == '..' else path
   elif glob.has_magic(part):
-    yield from (entry.path for entry in _entries(folder) if fnmatch.fnmatchcase(entry.name, part))
+    yield from (entry.path for entry in _entries(folder) if fnmatch.fnmatchcase(entry.name, with_negation(part)))
+
+
+def with_negation(pattern: str) -> str:
+  """The pattern with a shell's `[^ab]` as `[!ab]`, which Python knows."""
+  return pattern.replace('[^', '[!')
 
 
 def folders(folder: str) -> Iterator[str]:

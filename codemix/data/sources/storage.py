@@ -73,7 +73,7 @@ def _each(patterns: str | Sequence[str], root: str) -> dict[str, list[str]]:
   found = {}
   for pattern in [patterns] if isinstance(patterns, str) else patterns:
     _check(pattern)
-    found[pattern] = _matches(pattern.replace('[^', '[!'), root)  # as a shell takes it
+    found[pattern] = _matches(pattern, root)
     if not found[pattern]:
       raise UserError(_no_match(pattern, root))
   return found
@@ -129,7 +129,7 @@ def _matches(pattern: str, root: str) -> list[str]:
     if not glob.has_magic(pattern):
       return []
     _, path = file_system(full if is_url(pattern) else join(glob.escape(root), pattern))
-    return [system.unstrip_protocol(match) for match in system.glob(path)]
+    return [system.unstrip_protocol(match) for match in system.glob(local_files.with_negation(path))]
   except PermissionError as error:
     raise UserError(f"'{full}' cannot be listed: {error}") from error
 

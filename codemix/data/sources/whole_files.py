@@ -28,6 +28,7 @@ from codemix.data.sources.storage import (
   open_raw,
 )
 from codemix.errors import UserError
+from codemix.files import warn_once
 
 _REPOSITORY_FOLDERS = ('.git', '.hg', '.svn')
 _COMPRESSED = ('.gz', '.zst')
@@ -61,14 +62,17 @@ class WholeFiles(Reader):
   def find(self, patterns: str | Sequence[str], root: str, split: str) -> list[str]:
     self._listed_again()
     found = [url for url in expand(patterns, root) if not _in_repository(posixpath.relpath(url, root or '/'))]
-    with_files = [url for url in found if any(not kind for _, kind in self._files(url))]
+    with_files = [url for url in found if self._files(url)]
+    for url in found:
+      if (kind := storage.kind(url)) not in ('', 'a folder'):
+        warn_once(f"'{printable(url)}' is {kind} and is passed over")
     return with_files if len(with_files) < 2 else self._each_file_once(with_files)
 
   def _each_file_once(self, urls: Sequence[str]) -> list[str]:
     """Without what lies in a folder that is among them too, as with 'src/**'."""
     kept, read = [], set()
     for url in urls:  # sorted, so that a folder comes before what is in it
-      files = {_below(url, path) for path, _ in self._files(url)}
+      files = {_below(url, path) for path in self._files(url)}
       if twice := files & read:
         if twice != files:
           raise UserError(f"'{printable(min(twice))}' would be read twice, once for '{printable(url)}': fix Corpus.files.")
@@ -80,9 +84,8 @@ class WholeFiles(Reader):
   def digest(self, url: str) -> str:
     """Over the names and contents of the files that are read."""
     sha256 = hashlib.sha256()
-    for path, kind in self._files(url):
-      if not kind:
-        sha256.update(os.fsencode(f'{path}\0{digest_of(_below(url, path))}\n'))
+    for path in self._files(url):
+      sha256.update(os.fsencode(f'{path}\0{digest_of(_below(url, path))}\n'))
     return sha256.hexdigest()
 
   def pieces(self, urls: Sequence[str]) -> list[Piece]:
@@ -94,10 +97,12 @@ class WholeFiles(Reader):
     ]
 
   def rows(self, piece: Piece) -> Iterator[tuple[str, Mapping] | BadRecord]:
-    for path, kind in self._files(piece.url)[piece.start : piece.stop]:
+    if not piece.start:
+      yield from self._passed_over(piece.url)
+    for path in self._files(piece.url)[piece.start : piece.stop]:
       url = _below(piece.url, path)
       place = printable(url)
-      text = BadRecord(place, kind, expected=True) if kind else self._text(url, place)
+      text = self._text(url, place)
       if isinstance(text, BadRecord):
         yield text
       else:
@@ -124,12 +129,20 @@ class WholeFiles(Reader):
     except UnicodeDecodeError as error:
       return BadRecord(place, 'not UTF-8', error.reason)
 
-  def _files(self, url: str) -> Sequence[tuple[str, str]]:
-    """(path, '') of the files below a folder, sorted, and (path, kind) of what is no file; of a single file, ('', '')."""
+  def _files(self, url: str) -> Sequence[str]:
+    """Paths of the files below a folder, sorted; of a single file, ''."""
     if (kind := storage.kind(url)) != 'a folder':
-      return (('', kind),)
-    listed = _listing(url, self.tracked_only, tuple(self.exclude))
-    return tuple((path, kind) for path, kind in listed if self._wanted(path))
+      return () if kind else ('',)
+    return tuple(path for path, kind in self._listed(url) if not kind)
+
+  def _passed_over(self, url: str) -> Iterator[BadRecord]:
+    """What below a folder is no file; it is in no piece, which are counted in files."""
+    for path, kind in self._listed(url) if storage.kind(url) == 'a folder' else ():
+      if kind:
+        yield BadRecord(printable(_below(url, path)), kind, expected=True)
+
+  def _listed(self, url: str) -> Iterator[tuple[str, str]]:
+    return (found for found in _listing(url, self.tracked_only, self.exclude) if self._wanted(found[0]))
 
   def _wanted(self, path: str) -> bool:
     above = [path[:at] for at, character in enumerate(path) if character == '/']

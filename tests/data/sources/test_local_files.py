@@ -287,6 +287,17 @@ def test_a_pattern_takes_no_folder_of_a_version_control_for_data(tmp_path):
     assert [item.id for item in items if not isinstance(item, BadRecord)] == ['a.py']
 
 
+def test_what_is_no_file_moves_no_border_of_a_piece(tmp_path):
+  for number in range(5):
+    (tmp_path / f'{number}.py').write_text(f'{number}')
+  corpus = Corpus({'train': '.'}, WholeFiles(tracked_only=False, piece_files=2), root=str(tmp_path))
+  pieces = corpus.pieces('train')
+  before = [[item.id for item in corpus.records(piece, 'train')] for piece in pieces]
+  harm(tmp_path)
+  assert corpus.pieces('train') == pieces
+  assert [[item.id for item in corpus.records(piece, 'train') if not isinstance(item, BadRecord)] for piece in pieces] == before
+
+
 def test_a_set_may_be_negated_as_a_shell_does_it(tmp_path):
   for name in ('0', '1'):
     write_lines(tmp_path / f'part-{name}.jsonl', [{'text': name}])
