@@ -185,7 +185,7 @@ def test_a_tokenizer_that_is_no_file_is_refused_and_not_waited_for(raw, tmp_path
   ('wrong', 'says'),
   [
     ({'shards': 0}, 'Data.shards is 0'),
-    ({'workers': 0}, 'Processes.count is 0'),
+    ({'workers': 0}, 'Data.workers is 0'),
     ({'workers': 'beam'}, "Data.workers is 'beam'"),
   ],
 )
