@@ -107,23 +107,23 @@ class Corpus:
   def _read(self, rows: Iterator[tuple[str, Mapping] | BadRecord]) -> Iterator[Record | BadRecord]:
     for row in rows:
       if isinstance(row, BadRecord):
-        yield row
+        yield _encodable_fields(row)
         continue
       found = self.layout.record(*row)
       for record in found if isinstance(found, list) else [found]:
         if isinstance(record, Record):
           yield self._completed(record, row[0])
         elif record is not None:
-          yield record
+          yield _encodable_fields(record)
 
   def _completed(self, record: Record, place: str) -> Record:
-    """The record with what the layout could not know, and text that UTF-8 can hold."""
+    """The record with what the layout could not know, and strings that UTF-8 can hold."""
     return Record(
-      record.text if record.text.isascii() else _encodable(record.text),
-      record.source or self.name,
-      record.language,
-      record.id or place.removeprefix(self.root).lstrip('/'),
-      record.program,
+      _encodable(record.text),
+      _encodable(record.source or self.name),
+      _encodable(record.language),
+      _encodable(record.id or place.removeprefix(self.root).lstrip('/')),
+      record.program,  # the language that reads it says what it makes of a lone surrogate
     )
 
   def _side(self, text: str) -> str:
@@ -179,8 +179,15 @@ class Corpus:
 
 def _encodable(text: str) -> str:
   """The text with '?' for each surrogate that stands alone: JSON can spell one, UTF-8 cannot."""
+  if text.isascii():  # told without looking through it
+    return text
   try:
     text.encode()
   except UnicodeEncodeError:
     return text.encode(errors='replace').decode()
   return text
+
+
+def _encodable_fields(bad: BadRecord) -> BadRecord:
+  """A broken record may be named by what is broken in it, and is printed."""
+  return BadRecord(*map(_encodable, (bad.place, bad.reason, bad.detail)), bad.expected)

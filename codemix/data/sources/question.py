@@ -45,9 +45,9 @@ class Question(Layout):
       answers = self._answers(row)
       if len(answers) < self.min_answers:
         return None
-      question = [string(row, self.title)] if self.title and has(row, self.title) else []
-      question.append(self._text(string(row, self.body)))
-      parts = ['Q: ' + '\n\n'.join(part for part in question if part), *answers]
+      title = string(row, self.title) if self.title and has(row, self.title) else ''
+      question = '\n\n'.join(part for part in (title, self._text(string(row, self.body))) if part)
+      parts = [f'Q: {question}', *answers] if question or answers else []
       source, id = label(row, self.source, 'source'), label(row, self.id, 'id')
     except FieldError as error:
       return error.bad(place)
@@ -55,10 +55,12 @@ class Question(Layout):
 
   def _answers(self, row: Mapping) -> list[str]:
     found = value(row, self.answers)
+    if found is None:
+      return []
     if not isinstance(found, list):
       raise FieldError(f"no list in '{self.answers}'", f'but {type(found).__name__}')
-    texts = [self._answer(each) for each in found if self._scores_enough(each)]
-    return ['A: ' + self._text(text) for text in texts][: self.max_answers]
+    texts = [self._text(self._answer(each)) for each in found if self._scores_enough(each)]
+    return [f'A: {text}' for text in texts if text][: self.max_answers]
 
   def _answer(self, answer: object) -> str:
     if isinstance(answer, Mapping):

@@ -21,7 +21,7 @@ class Template(Layout):
 
   What stands between [[ and ]] is left out where one of its fields is missing or empty:
   '{instruction}[[\n\nContext: {context}]]\n\n{response}'. A list is written line by line. A row
-  in which another field is empty has nothing to say and is set aside as such.
+  in which another field is empty or null has nothing to say and is set aside as such.
 
   Attributes:
     template: text with fields, by dotted path, in braces; {{ and }} are braces themselves.

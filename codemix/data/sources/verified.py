@@ -16,7 +16,7 @@ class Verified(Layout):
   """A problem with its solution as the text, and with its tests as `Record.program`.
 
   The defaults are the fields of MBXP, Multilingual HumanEval and MathQA-Python. A problem without
-  a solution is set aside as such. Code that holds its own checks (the CRUXEval corpus) is
+  a solution is set aside as such, and so is one without tests, where `test` is a field. Code that holds its own checks (the CRUXEval corpus) is
   `Verified(prompt='', solution='text', test='', entry_point='')`.
 
   Attributes:
@@ -40,6 +40,8 @@ class Verified(Layout):
     try:
       if is_blank(row, self.solution):
         return BadRecord(place, 'no solution', expected=True)
+      if self.test and is_blank(row, self.test):
+        return BadRecord(place, 'no tests', expected=True)
       text = (string(row, self.prompt) if self.prompt else '') + string(row, self.solution)
       language = label(row, self.language, 'language')
       labels = (label(row, self.source, 'source'), language, label(row, self.id, 'id'))
@@ -69,11 +71,15 @@ class Puzzle(Layout):
 
   source: str = ''
 
+  _fields_version = 2  # what `fields` makes of a value is part of a store's identity
+
   def record(self, place: str, row: Mapping) -> list[Record] | BadRecord:
     try:
       bodies = value(row, 'sol_bodies')
       if not isinstance(bodies, list) or not bodies:
         return BadRecord(place, 'no solution', expected=True)
+      if is_blank(row, 'sat'):
+        return BadRecord(place, 'no puzzle', expected=True)
       return [self._solved(row, string({'sol_bodies': body}, 'sol_bodies')) for body in bodies]
     except FieldError as error:
       return error.bad(place)
