@@ -12,11 +12,15 @@ from codemix.data import raw_files
 from codemix.data.token_store import TokenStore, open_store
 from codemix.data.tokenizer import Tokenizer, load_tokenizer
 from codemix.data.workers import InProcess, Processes, Workers
-from codemix.errors import UserError
+from codemix.errors import UserError, nearest
 from codemix.files import read_json, write_text
 
 if TYPE_CHECKING:
   from codemix.data.sources.corpus import Corpus
+
+
+_TOKENIZER_FILES = ('.json', '.model')
+_TYPO = 0.8  # how alike two names are of which one is probably a slip of the other
 
 
 def default_directory() -> Path:
@@ -37,6 +41,8 @@ class Data:
       `.model`; a relative path is looked for in `directory`.
     sources: corpora by the name that mixtures use, or several such mappings.
       A name that is not among them is that of a SeqIO task.
+    allow_lossy_tokenizer: whether the tokenizer may change text: compose accents,
+      drop indentation, and so on. What it changes is part of the data's identity.
     train_on: sources or SeqIO tasks that `codemix tokenizer` trains the tokenizer on.
     vocab_size: entries of a tokenizer that is trained, special ids included.
     sample_bytes: text of each read for training it.
@@ -52,6 +58,7 @@ class Data:
 
   directory: str | None = None
   tokenizer: str = 'bytes'
+  allow_lossy_tokenizer: bool = False
   sources: Mapping[str, Corpus] | Sequence[Mapping[str, Corpus]] = ()
   train_on: tuple[str, ...] = ()
   vocab_size: int = 8192
@@ -100,15 +107,35 @@ class Data:
     return Processes(self.workers) if self.workers > 1 else InProcess()
 
   def load_tokenizer(self) -> Tokenizer:
-    """Raises UserError where there is none yet, naming the command that makes it."""
+    """The tokenizer that `tokenizer` names.
+
+    Raises:
+      UserError: there is none yet (with the command that makes it), or it cannot be used.
+    """
     if self.tokenizer == 'bytes':
       return load_tokenizer('bytes')
     if not self.tokenizer_path.exists():
       raise UserError(
-        f'the tokenizer {self.tokenizer_path} does not exist. Train it with `codemix tokenizer` and the same gin '
-        'files, or say where it is: Data.tokenizer names it, CODEMIX_DATA_DIR (or Data.directory) the folder.'
+        f'the tokenizer {self.tokenizer_path} does not exist.{self.suggested_tokenizer()} Train it with `codemix tokenizer train` and '
+        'the same gin files, or say where it is: Data.tokenizer names it, CODEMIX_DATA_DIR (or Data.directory) the folder.'
       )
-    return load_tokenizer(self.tokenizer_path)
+    return load_tokenizer(self.tokenizer_path, self.allow_lossy_tokenizer)
+
+  def suggested_tokenizer(self) -> str:
+    """` Did you mean ...?` for a tokenizer with nearly the name of one that does not exist, else ''."""
+    path = self.tokenizer_path
+    if name := nearest(self.tokenizer, ['bytes'], cutoff=_TYPO):
+      return name
+    here = Path(self.tokenizer)
+    relative = not here.is_absolute()
+    if relative and here.is_file():
+      return f" Did you mean '{here.absolute()}'? A relative path is looked for in {self.root}, not in the working folder."
+    beside = [file.name for file in _entries(path.parent) if file.suffix in _TOKENIZER_FILES and file.is_file()]
+    if name := nearest(path.name, beside, path.suffix, cutoff=_TYPO):
+      return name
+    folders = [self.root, *_entries(self.root)] if relative else []
+    found = next((folder / path.name for folder in folders if (folder / path.name).is_file()), None)
+    return f" Did you mean '{found}'?" if found else ''
 
   def pointer(self, task: str, split: str, tokenizer: Tokenizer) -> Path:
     """The file that names the store last prepared for a split with a tokenizer."""
@@ -168,4 +195,13 @@ def tokenizer_identity(tokenizer: Tokenizer) -> dict:
     'vocab_size': tokenizer.vocab_size,
     'bos': f'input {tokenizer.bos_id} before each document',
     'eos': f'target {tokenizer.eos_id} after each document',
+    **({'changes text': list(tokenizer.changes)} if tokenizer.changes else {}),
   }
+
+
+def _entries(folder: Path) -> list[Path]:
+  """What lies in a folder, sorted; nothing where it cannot be listed."""
+  try:
+    return sorted(folder.iterdir())
+  except OSError:
+    return []

@@ -56,7 +56,7 @@ def find_tokenizer(store: TokenStore) -> Tokenizer | None:
   folder = store.folder.absolute().parent.parent / 'tokenizers'
   for spec in ('bytes', *sorted(path for path in folder.glob('*') if path.suffix in ('.json', '.model'))):
     with contextlib.suppress(UserError):  # another file that lies there
-      tokenizer = load_tokenizer(spec)
+      tokenizer = load_tokenizer(spec, lossy=True)
       if tokenizer.digest == wanted:
         return tokenizer
   return None

@@ -55,6 +55,8 @@ def show_plan(plan: StudyPlan, placement: Placement, output: str, stream: TextIO
       '[yellow]streamed[/yellow]: nothing is prepared. Each source is read in its own order, the same in every epoch; how large it is,'
       '\n  and so its epochs and unique tokens, is not known; a resume, and each process, reads it again from its beginning.\n'
     )
+  if plan.tokenizer.changes:
+    console.print(f'[yellow]the tokenizer changes text[/yellow] (Data.allow_lossy_tokenizer): {escape("; ".join(plan.tokenizer.changes))}\n')
   for root in (p for p in plan.stages() if p.parent is None):
     console.print(_stage_tree(plan, root))
   recipes = plan.study.recipes.values()

@@ -38,6 +38,8 @@ def prepare_study(
   for task, split in splits:  # all of them, before the first is tokenized for hours
     check_source(task, split, data)
   tokenizer = train_tokenizer(data, progress)
+  if tokenizer.changes:
+    progress(f'tokenizer: {data.tokenizer_path} changes text, as Data.allow_lossy_tokenizer lets it: {"; ".join(tokenizer.changes)}')
   return {(task, split): prepare(task, split, data, tokenizer, progress) for task, split in splits}
 
 
