@@ -79,6 +79,7 @@ def _seqio_task(name: str, data: Data, tokenizer: Tokenizer):
   task = seqio_tasks.find_task(name, SPLIT, data.corpora)
   identity = {
     'task': name,
+    'documents': seqio_tasks.VERSION,
     'preprocessors': [seqio_tasks.describe_function(step) for step in task.preprocessors],
     'source': seqio_tasks.source_identity(task.source, SPLIT),
   }
