@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
+from typing import Annotated
 
+from codemix.checked import Name, NotEmpty, Path, checked
 from codemix.contamination.layouts import (
   KNOWN,
   ItemLayout,
@@ -17,6 +19,8 @@ from codemix.data.sources.storage import digest_of, expand
 from codemix.data.token_store import TokenStore
 from codemix.data.tokenizer import Tokenizer
 from codemix.errors import UserError
+
+Pattern = Annotated[Path, NotEmpty()]
 
 PARTS = ('question', 'answer', 'context')
 
@@ -52,6 +56,7 @@ class Items:
 
 
 @dataclasses.dataclass(frozen=True)
+@checked
 class EvaluationSet:
   """An evaluation set as it is distributed.
 
@@ -64,8 +69,8 @@ class EvaluationSet:
     code: also compare as code; None for what the layout says.
   """
 
-  name: str
-  files: str | tuple[str, ...]
+  name: Name
+  files: Pattern | Annotated[tuple[Pattern, ...], NotEmpty()]
   layout: ItemLayout | str | None = None
   head: bool = False
   code: bool | None = None

@@ -6,13 +6,16 @@ import dataclasses
 import math
 import re
 from collections.abc import Mapping
+from typing import Annotated
 
+from codemix.checked import Name, NotEmpty, checked
 from codemix.errors import UserError, nearest
 
 _PLACE = re.compile(r'\{([^{}]+)\}')
 
 
 @dataclasses.dataclass(frozen=True)
+@checked
 class ItemLayout:
   """Which fields of a row make the item.
 
@@ -31,9 +34,9 @@ class ItemLayout:
       are looked for in the item, and then in what it lies in. '' for a row that is an item.
   """
 
-  question: tuple[str, ...]
-  answer: tuple[str, ...] = ()
-  context: tuple[str, ...] = ()
+  question: Annotated[tuple[Name, ...], NotEmpty()]
+  answer: tuple[Name, ...] = ()
+  context: tuple[Name, ...] = ()
   id: str = ''
   code: bool = False
   blank: str = ''
@@ -65,6 +68,7 @@ class ItemLayout:
 
 
 @dataclasses.dataclass(frozen=True)
+@checked
 class KnownLayout(ItemLayout):
   """The layout of a published set.
 
@@ -72,7 +76,7 @@ class KnownLayout(ItemLayout):
     told_by: the fields by which it is known, where answers may be withheld; () for all.
   """
 
-  told_by: tuple[str, ...] = ()
+  told_by: tuple[Name, ...] = ()
 
   def fits(self, row: Mapping) -> bool:
     return all(_has(row, path) for path in self.told_by or self.paths())

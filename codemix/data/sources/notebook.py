@@ -7,6 +7,7 @@ import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 
+from codemix.checked import checked
 from codemix.data.sources.fields import FieldError, is_blank, label, string, value
 from codemix.data.sources.kernel_languages import language_of_kernel
 from codemix.data.sources.reading import Layout
@@ -18,6 +19,7 @@ _LINE_ENDS = ('\n', '\r', '\v', '\f', '\x1c', '\x1d', '\x1e', '\x85', '\u2028', 
 
 
 @dataclasses.dataclass(frozen=True)
+@checked
 class Notebook(Layout):
   """The cells of an `.ipynb`: markdown as it stands, code between ``` with its language.
 
