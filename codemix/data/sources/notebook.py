@@ -75,7 +75,8 @@ def _cells(notebook: Mapping) -> object:
   if isinstance(sheets, list):  # formats 2 and 3
     cells = [sheet.get('cells') for sheet in sheets if isinstance(sheet, Mapping)]
     return [cell for of_sheet in cells if isinstance(of_sheet, list) for cell in of_sheet]
-  return notebook.get('cells', [] if 'nbformat' in notebook else None)
+  cells = notebook.get('cells')
+  return [] if cells is None and 'nbformat' in notebook else cells
 
 
 def _stated_language(notebook: Mapping) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 from collections.abc import Mapping
 from typing import Annotated
 
@@ -11,6 +12,8 @@ from codemix.data.sources.fields import FieldError, has, label, string, value
 from codemix.data.sources.html_text import html_to_text
 from codemix.data.sources.reading import Layout
 from codemix.data.sources.record import BadRecord, Record
+
+_OTHER_LANGUAGES = re.compile(r'(es|ja|pt|ru)\.(?:meta\.)?stackoverflow\b|(rus)\.(?:meta\.)?stackexchange\b')
 
 
 @dataclasses.dataclass(frozen=True)
@@ -28,7 +31,8 @@ class Question(Layout):
     max_answers: those behind so many are left out; None for no limit.
     min_score: answers with less are left out, where answers have a score; None for no limit.
     source, id: fields of the site and the question's number or URL, as in `Text`.
-    language: of all documents.
+    language: of all documents; '' for that of the site, which is English but for those of Stack
+      Overflow in other languages (`ru.stackoverflow.com`).
   """
 
   title: str = 'title'
@@ -41,7 +45,7 @@ class Question(Layout):
   min_score: int | None = None
   source: str | None = 'site'
   id: str | None = None
-  language: str = 'en'
+  language: str = ''
 
   def record(self, place: str, row: Mapping) -> Record | BadRecord | None:
     try:
@@ -52,9 +56,10 @@ class Question(Layout):
       question = '\n\n'.join(part for part in (title, self._text(string(row, self.body))) if part)
       parts = [f'Q: {question}', *answers] if question or answers else []
       source, id = label(row, self.source, 'source'), label(row, self.id, 'id')
+      language = self.language or _language_of_site(source)
     except FieldError as error:
       return error.bad(place)
-    return Record('\n\n'.join(parts), source, self.language, f'{source}/questions/{id}' if id else '')
+    return Record('\n\n'.join(parts), source, language, f'{source}/questions/{id}' if id else '')
 
   def _answers(self, row: Mapping) -> list[str]:
     found = value(row, self.answers)
@@ -76,3 +81,8 @@ class Question(Layout):
 
   def _text(self, body: str) -> str:
     return html_to_text(body) if self.html else body.strip()
+
+
+def _language_of_site(site: str) -> str:
+  told = _OTHER_LANGUAGES.match(site)
+  return (told[1] or told[2])[:2] if told else 'en'

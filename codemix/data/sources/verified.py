@@ -55,6 +55,8 @@ class Verified(Layout):
     test = string(row, self.test) if self.test else ''
     if language.lower() == 'python' and self.entry_point and re.search(r'^def check\(', test, re.M):
       # Taken before the tests are defined: a few functions under test are called `check` themselves.
+      if is_blank(row, self.entry_point):
+        raise FieldError('no entry point', f"its tests are called with the function in '{self.entry_point}'")
       candidate = f'_candidate = {string(row, self.entry_point)}'
       return f'{text}\n\n{candidate}\n\n{test}\n\ncheck(_candidate)\n'
     return f'{text}\n{test}' if test else text

@@ -131,6 +131,8 @@ def test_null_is_nothing_in_every_other_layout(null):
   assert Notebook().record('x:1', {'text': null}).reason == 'empty notebook'
   problem = {'prompt': 'p', 'canonical_solution': 's', 'test': null, 'entry_point': 'f', 'task_id': null}
   assert Verified().record('x:1', problem).reason == 'no tests'
+  unnamed = {**problem, 'language': 'python', 'test': 'def check(candidate):\n  pass', 'entry_point': null}
+  assert Verified().record('x:1', unnamed).reason == 'no entry point'
   assert Verified().record('x:1', {**problem, 'test': 't', 'canonical_solution': null}).reason == 'no solution'
 
 
@@ -383,6 +385,7 @@ def test_a_cell_that_holds_a_fence_stands_in_a_longer_one(ticks):
     {'text': json.dumps(book(4, []))},
     {'text': json.dumps({'nbformat': 3, 'nbformat_minor': 0, 'metadata': {}})},  # nbformat's test3_no_worksheets.ipynb
     {'text': json.dumps({'nbformat': 3, 'metadata': {}, 'worksheets': [{}]})},
+    {'text': json.dumps({'nbformat': 4, 'metadata': None, 'cells': None})},
     {'text': json.dumps(book(4, [cell('raw', 'x'), cell('code', [])]))},
   ],
 )
@@ -468,6 +471,16 @@ def test_a_question_with_answers_in_their_order():
   assert Question(min_score=0).record('x:1', row).text == 'Q: Why?\n\nI ask.\n\nA: So'
   assert Question(max_answers=0).record('x:1', row).text == 'Q: Why?\n\nI ask.'
   assert Question(min_answers=3).record('x:1', row) is None
+
+
+@pytest.mark.parametrize(
+  ('site', 'language'),
+  [('ru.stackoverflow.com', 'ru'), ('pt.meta.stackoverflow', 'pt'), ('rus.stackexchange.com', 'ru'), ('stackoverflow', 'en'), ('math', 'en')],
+)
+def test_a_question_is_in_the_language_of_its_site(site, language):
+  row = {'site': site, 'body': 'a', 'answers': []}
+  assert Question().record('x:1', row).language == language
+  assert Question(language='de').record('x:1', row).language == 'de'
 
 
 def test_a_question_from_json_lines_with_other_names():
