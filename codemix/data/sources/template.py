@@ -39,6 +39,8 @@ class Template(Layout):
   source: str | None = None
   id: str | None = None
 
+  _fields_version = 2  # what `fields` makes of a value is part of a store's identity
+
   def __post_init__(self):
     try:
       named = [field for part in _OPTIONAL.split(self.template) for field in _fields(part)]
