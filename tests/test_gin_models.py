@@ -76,12 +76,11 @@ def test_a_recipe_takes_its_model_stages_and_rates_from_a_scale(name):
 
 
 def described(capsys, *words: str) -> list[dict]:
-  parser = cli._Parser(prog='codemix inspect')
+  parser = cli.Parser(prog='codemix inspect')
   from codemix.commands import inspect
 
   inspect.add_arguments(parser)
-  arguments, bindings = parser.parse_known_args([*words, '--format=json'])
-  arguments.gin_bindings = [cli._binding(parser, word) for word in bindings]
+  arguments = parser.parse_args([*words, '--format=json'])
   show_models(arguments)
   return json.loads(capsys.readouterr().out)
 

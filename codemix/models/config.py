@@ -15,6 +15,8 @@ from codemix.errors import UserError
 # What the backward pass recomputes, from least to most.
 REMAT = ('none', 'dots', 'attention', 'context', 'block')
 
+ATTENTION = ('auto', 'xla', 'blockwise', 'splash', 'pallas', 'cudnn')
+
 Size = Annotated[int, From(1)]
 
 
@@ -81,7 +83,7 @@ class ModelConfig:
   dtype: Literal['bfloat16', 'float32'] = 'bfloat16'
   remat: Literal[REMAT] = 'none'
   scan: bool = True
-  attention: Literal['auto', 'xla', 'blockwise', 'splash', 'pallas', 'cudnn'] = 'auto'
+  attention: Literal[ATTENTION] = 'auto'
   loss_chunk: Annotated[int, From(1), 'positions'] | None = None
   z_loss: Annotated[float, From(0)] = 0.0
 

@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 
 import numpy as np
 
-from codemix.checked import From, Name, Tokens, checked
+from codemix.checked import From, Name, Tokens, checked, shown
 from codemix.data.ledger import Draw, Reading
 from codemix.data.mixture import Mixture, Spec
 from codemix.data.mixture_schedule import MixtureSchedule, schedule_of
@@ -20,6 +20,8 @@ from codemix.identity import differences, digest
 from codemix.training.schedules import Schedule
 
 KEPT, RESET = 'continue', 'restart'
+
+MOST_STEPS = 10**8  # of a stage, whose curve is in memory: years, at any rate at which steps are made
 
 TakenOver = Literal[KEPT, RESET]
 
@@ -74,13 +76,13 @@ class Stage:
   rewind: tuple[Name, ...] = ()
 
   def __post_init__(self):
-    if any(not (c.isalnum() or c in '_.') for c in self.name):
-      raise UserError(f'Stage.name is {self.name!r}; it names a folder, so write letters, digits, _ and dots.')
+    if any(not (c.isalnum() or c in '_.') for c in self.name) or len(self.name.encode()) > 200:
+      raise UserError(f'Stage.name is {shown(self.name)}; it names a folder, so write at most 200 letters, digits, _ and dots.')
     self.mixtures()
 
   def mixtures(self) -> MixtureSchedule:
     """The parsed mixture, of a single knot where it does not change along the stage."""
-    return schedule_of(self.mixture, f"the mixture of stage '{self.name}'")
+    return schedule_of(self.mixture, f"Stage.mixture of stage '{self.name}'")
 
   def steps(self, length: int) -> int:
     """Steps of `batch` rows of `length` tokens nearest to the budget (halves up).
@@ -89,6 +91,10 @@ class Stage:
       UserError: less than half a step.
     """
     steps = int(self.tokens / (self.batch * length) + 0.5)
+    if steps > MOST_STEPS:
+      raise UserError(
+        f"stage '{self.name}': {self.tokens:.6g} tokens are {steps:.6g} steps of {self.batch} x {length:,} tokens; more than {MOST_STEPS:,} are not planned. Set Stage.tokens lower, or Stage.batch higher."
+      )
     if not steps:
       raise UserError(
         f"stage '{self.name}': {self.tokens:,.0f} tokens are less than one step of {self.batch} x {length:,} = {self.batch * length:,} tokens."

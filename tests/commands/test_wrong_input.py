@@ -102,7 +102,7 @@ def refused(capfd, place: Path, verb: str, *flags: str) -> str:
     ('--gin.Stage.batch=eight', "does not parse at 'eight'; write a string in quotes"),
     ("--gin.Stage.batch='8'", 'it is a whole number of rows'),
     ('--gin.Stage.batch=0', 'it is a whole number of rows'),
-    ('--gin.Stage.tokens=-5', 'a stage trains on some tokens'),
+    ('--gin.Stage.tokens=-5', 'it is a whole number of tokens, at least 1'),
     ('--gin.Stage.tokens=3', 'less than one step'),
     ('--gin.first/Stage.mixture={}', 'names no source'),
     ("--gin.first/Stage.mixture={'text': 0.5, 'code': 0.6}", 'sum to 1.1, not 1'),

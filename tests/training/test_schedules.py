@@ -87,7 +87,6 @@ def test_a_warm_up_begins_where_the_last_stage_ended():
     (WarmupCosine(1.0, warmup_steps=1, warmup_fraction=0.1), 'both'),
     (WarmupCosine(1.0, warmup_steps=STEPS), 'Shorten the warm-up'),
     (WarmupStableDecay(1.0, warmup_steps=60, decay_fraction=0.5), 'fit one after the other'),
-    (WarmupStableDecay(1.0, warmup_steps=6, decay_fraction=-0.5), 'fit one after the other'),
   ],
 )
 def test_a_schedule_that_makes_no_curve_is_refused(schedule, says):
