@@ -11,6 +11,8 @@ from collections.abc import Callable, Iterator
 from codemix.data import prepare_corpus
 from codemix.data.quiet import silent_import
 from codemix.data.settings import Data
+from codemix.data.sources.bad_share import BadShare
+from codemix.data.sources.documents import documents
 from codemix.data.token_store import TokenStore
 from codemix.data.tokenizer import Tokenizer, train_bpe
 from codemix.errors import UserError
@@ -33,16 +35,25 @@ def check_source(name: str, split: str, data: Data) -> None:
     tasks.find_task(name, split, data.corpora)
 
 
-def prepare(name: str, split: str, data: Data, tokenizer: Tokenizer, progress: Progress) -> TokenStore:
+def prepare(
+  name: str, split: str, data: Data, tokenizer: Tokenizer, progress: Progress, again: bool = False
+) -> TokenStore:
   """Writes one split of a source into a token store, or finds it already written.
+
+  Args:
+    name, split: of the source.
+    data: where it is found and written.
+    tokenizer: what it is written with.
+    progress: told what is done.
+    again: it is written anew, also where it is there.
 
   Raises:
     UserError: no such source or split, or its data are not what they should be.
   """
   check_source(name, split, data)
   if name in data.corpora:
-    return prepare_corpus.prepare_corpus(name, split, data, tokenizer, progress)
-  return _seqio_tasks().prepare_task(name, split, data, tokenizer, progress)
+    return prepare_corpus.prepare_corpus(name, split, data, tokenizer, progress, again)
+  return _seqio_tasks().prepare_task(name, split, data, tokenizer, progress, again)
 
 
 def train_tokenizer(data: Data, progress: Progress, asked_for: bool = False) -> Tokenizer:
@@ -85,10 +96,12 @@ def _sample(name: str, data: Data) -> Iterator[str | bytes]:
     yield from _seqio_tasks().sample(name, data.sample_bytes)
     return
   left = data.sample_bytes
-  for record in prepare_corpus.documents(data.corpora[name], 'train'):
+  corpus, read = data.corpora[name], BadShare()
+  for record in documents(corpus, 'train', read=read):
     yield record.text
     left -= len(record.text.encode())
     if left <= 0:
+      read.check(corpus, whole=False)
       return
 
 

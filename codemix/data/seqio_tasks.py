@@ -6,9 +6,7 @@ and TensorFlow; whoever has the stores can train without either.
 
 from __future__ import annotations
 
-import functools
 import importlib
-import inspect
 import itertools
 import os
 import sys
@@ -21,6 +19,7 @@ import tensorflow as tf
 
 from codemix.data import accounts, raw_files, token_store
 from codemix.data.accounts import Accounts
+from codemix.data.function_identity import Described
 from codemix.data.settings import Data, tokenizer_identity
 from codemix.data.shard_writer import parts_in, writing_shard
 from codemix.data.sources.task import CorpusDataSource
@@ -102,11 +101,15 @@ def sample(name: str, size: int) -> Iterator[bytes]:
       return
 
 
-def prepare_task(name: str, split: str, data: Data, tokenizer: Tokenizer, progress: Progress) -> TokenStore:
+def prepare_task(
+  name: str, split: str, data: Data, tokenizer: Tokenizer, progress: Progress, again: bool = False
+) -> TokenStore:
   """Writes one split of one task into a token store, or finds it already written.
 
-  The store's folder is named by a hash of all that decides its tokens, so an
-  edited source, preprocessor or tokenizer makes a new store beside the old.
+  The store's folder is named by a hash of what decides its tokens, so an edited
+  source, preprocessor or tokenizer makes a new store beside the old. What of it
+  cannot be known is said where the store is found written; `again` writes it
+  anew in its place.
 
   Raises:
     UserError: no such task or split.
@@ -114,14 +117,22 @@ def prepare_task(name: str, split: str, data: Data, tokenizer: Tokenizer, progre
   import_tasks(data)
   task = find_task(name, split)
   identity = store_identity(task, split, tokenizer, data.shards)
+  described = Described()
+  task_identity(task, split, described)
   folder = data.root / 'stores' / f'{name}-{split}-{digest(identity)[:12]}'
   with locked(folder, f'preparing {name}'):
+    if again:
+      token_store.clear(folder)
     for part in parts_in(folder):
       part.unlink(missing_ok=True)  # of a process that was killed
-    if not (folder / 'manifest.json').exists():
+    if (folder / 'manifest.json').exists():
+      if unseen := _not_known(task, described):
+        progress(f"prepare: {name} {split} was prepared before, and nobody can tell whether it has changed: {unseen}. `codemix prepare --again` prepares it again.")
+    else:
       _write_store(folder, task, split, tokenizer, identity, data, progress)
     store = token_store.open_store(folder, tokenizer=tokenizer)
-    raw_files.remember(folder, {path: file_digest(path) for path in _files(task.source, split) if os.path.isfile(path)})
+    files = {path: file_digest(path) for path in _files(task.source, split) if os.path.isfile(path)}
+    raw_files.remember(folder, {**files, **{os.path.abspath(path): known for path, known in described.files.items()}})
     data.point_to(store, name, split, tokenizer)
   return store
 
@@ -181,20 +192,39 @@ def stream(task: seqio.Task, split: str, tokenizer: Tokenizer) -> Iterator[np.nd
 
 
 def store_identity(task: seqio.Task, split: str, tokenizer: Tokenizer, shards: int) -> dict:
-  """All that decides the tokens of a prepared split, as plain data."""
+  """All that decides the tokens of a prepared split, as far as it can be known, as plain data."""
   return {
     'format': token_store.FORMAT,
     'task': task.name,
     'split': split,
     'tokenizer': tokenizer_identity(tokenizer),
-    'documents': VERSION,
-    'preprocessors': [describe_function(step) for step in task.preprocessors],
-    'source': source_identity(task.source, split),
+    **task_identity(task, split),
     'shards': shards,
   }
 
 
-def source_identity(source: seqio.DataSource, split: str) -> dict:
+def task_identity(task: seqio.Task, split: str, described: Described | None = None) -> dict:
+  """What a task is made of: its preprocessors with the values that they read, and its source.
+
+  'files' are local files that a function names, 'unknown' the values of which nobody can tell
+  whether they are what they were. A function that is a source may read more than both.
+
+  Args:
+    task: what is described.
+    split: which is read.
+    described: what the functions' files are known by.
+  """
+  described = described or Described()
+  made_of = {
+    'documents': VERSION,
+    'preprocessors': [described.function(step) for step in task.preprocessors],
+    'source': source_identity(task.source, split, described),
+  }
+  files = {os.path.basename(path): known for path, known in described.files.items()}
+  return {**made_of, **({'files': files} if files else {}), **({'unknown': described.unknown} if described.unknown else {})}
+
+
+def source_identity(source: seqio.DataSource, split: str, described: Described) -> dict:
   """What a SeqIO source holds: digests of its files, or its own description."""
   if isinstance(source, CorpusDataSource):
     return source.corpus.identity(split)
@@ -203,7 +233,7 @@ def source_identity(source: seqio.DataSource, split: str) -> dict:
     slices = tfds.tfds_splits or {}
     return {'tfds': tfds.builder.info.full_name, 'split': repr(slices.get(split, split))}
   if isinstance(source, seqio.FunctionDataSource):
-    return {'function': describe_function(source._dataset_fn)}
+    return {'function': described.function(source._dataset_fn)}
   return {'files': {os.path.basename(path): file_digest(path) for path in _files(source, split)}}
 
 
@@ -216,25 +246,10 @@ def _files(source: seqio.DataSource, split: str) -> list[str]:
   return sorted(source.list_shards(split))
 
 
-def describe_function(step: Callable) -> dict:
-  """A function's name, bound arguments and source text: an edit of any changes the identity."""
-  if isinstance(step, functools.partial):
-    arguments = {**{str(i): v for i, v in enumerate(step.args)}, **step.keywords}
-    return {**describe_function(step.func), 'arguments': _describe_values(arguments)}
-  function = step if inspect.isroutine(step) else type(step)
-  try:
-    source = digest(inspect.getsource(inspect.unwrap(function)))
-  except (OSError, TypeError):
-    source = 'built in'
-  description = {'name': f'{function.__module__}.{function.__qualname__}', 'source': source}
-  if function is not step:
-    description['fields'] = _describe_values(vars(step))
-  return description
-
-
-def _describe_values(values: dict) -> dict:
-  # The repr of a function holds its address, which no two processes share.
-  return {
-    name: describe_function(value) if callable(value) else repr(value)
-    for name, value in sorted(values.items())
-  }
+def _not_known(task: seqio.Task, described: Described) -> str:
+  """What of a task may have changed unseen, in words; '' where nothing can."""
+  named = [f'the value {value}' for value in described.unknown]
+  if isinstance(task.source, seqio.FunctionDataSource):
+    files = ', '.join(sorted(map(os.path.basename, described.files)))
+    named.append('what its function reads' + (f' beside {files}' if files else ''))
+  return ' and '.join(named)

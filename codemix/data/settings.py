@@ -153,11 +153,17 @@ class Data:
     """Opens and checks a prepared store, without SeqIO or TensorFlow.
 
     Raises:
-      UserError: it was never prepared, is damaged, or its raw files were edited.
+      UserError: it was never prepared, is damaged, or its raw files or the settings of its Corpus were edited.
     """
     folder = self.store_folder(task, split, tokenizer)
     expected = {'task': task, 'split': split, 'tokenizer': tokenizer_identity(tokenizer)}
     store = open_store(folder, expected, tokenizer)
+    made_of = store.manifest['identity'].get('corpus')
+    if made_of and task in self.corpora and (changed := self.corpora[task].changed_since(made_of)):
+      raise UserError(
+        f"'{task}' ({split}) was prepared with other settings of its Corpus: {'; '.join(changed[:3])} (expected: as it was prepared, found: as it is now). "
+        'Run `codemix prepare` with the same gin files to prepare it as it is now, or put the settings back.'
+      )
     raw_files.check(folder, task)
     return store
 

@@ -158,6 +158,8 @@ def _readable(task: seqio.Task, split: str) -> Iterator[None]:
   try:
     yield
   except tf.errors.OpError as error:
+    if ended := getattr(task.source, 'error', None):  # of a corpus that is too broken
+      raise ended from None
     lines = [line.strip() for line in str(error.message).splitlines() if line.strip()]
     raised = (match[1] for line in lines if (match := re.match(r'(?:{{.*}} )?((?:[\w.]+(?:Error|Exception)): .*)', line)))
     told = next(raised, lines[0] if lines else type(error).__name__).removeprefix('UserError: ')

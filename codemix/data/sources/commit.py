@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Annotated, Literal
 
 from codemix.checked import From, Name, checked
-from codemix.data.sources.fields import FieldError, has, label, string
+from codemix.data.sources.fields import FieldError, has, label, needed, string
 from codemix.data.sources.reading import Layout
 from codemix.data.sources.record import BadRecord, Record
 
@@ -42,6 +42,10 @@ class Commit(Layout):
   source: str | None = None
   language: str | None = None
   id: str | None = 'commit'
+
+  def needed_fields(self) -> tuple[str, ...]:
+    change = (self.diff,) if self.diff else (self.old, self.new, self.path)
+    return needed(self.message, *change, source=self.source, language=self.language, id=self.id)
 
   def record(self, place: str, row: Mapping) -> Record | BadRecord:
     try:

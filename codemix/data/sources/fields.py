@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from numbers import Number
+from uuid import UUID
 
 from codemix.data.sources.record import BadRecord
 
@@ -20,6 +22,12 @@ class FieldError(Exception):
 
   def bad(self, place: str) -> BadRecord:
     return BadRecord(place, self.reason, self.detail)
+
+
+def needed(*paths: str, **labels: str | None) -> tuple[str, ...]:
+  """The fields that a layout reads: those of `paths` that are not '', and labels, by their usual names where they are None."""
+  named = [usual if path is None else path for usual, path in labels.items()]
+  return tuple(path for path in (*paths, *named) if path)
 
 
 def has(row: Mapping, path: str) -> bool:
@@ -83,7 +91,7 @@ def label(row: Mapping, path: str | None, usual: str) -> str:
   if not path:
     return ''
   found = value(row, path)
-  return str(found) if isinstance(found, int | float) else string(row, path)
+  return str(found) if isinstance(found, Number | UUID) else string(row, path)
 
 
 def _get(row: Mapping, path: str) -> object:
@@ -105,8 +113,10 @@ def _is_null(found: object) -> bool:
 
 def _paths(row: Mapping) -> list[str]:
   """The fields of a row and, below dots, of the mappings in it."""
-  return [
+  read = [
     path
     for name, found in sorted(row.items(), key=lambda item: str(item[0]))
     for path in ([f'{name}.{inner}' for inner in found] if isinstance(found, Mapping) else [str(name)])
   ]
+  unread = getattr(row, 'unread', ())
+  return sorted({*read, *unread}) if unread else read

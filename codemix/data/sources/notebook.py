@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 
 from codemix.checked import checked
-from codemix.data.sources.fields import FieldError, is_blank, label, string, value
+from codemix.data.sources.fields import FieldError, is_blank, label, needed, string, value
 from codemix.data.sources.kernel_languages import language_of_kernel
 from codemix.data.sources.reading import Layout
 from codemix.data.sources.record import BadRecord, Record
@@ -42,6 +42,9 @@ class Notebook(Layout):
   language: str = ''
 
   _cells_version = 2  # what is made of a cell and of a kernel's name is part of a store's identity
+
+  def needed_fields(self) -> tuple[str, ...] | None:
+    return needed(self.field, source=self.source, id=self.id) if self.field else None
 
   def record(self, place: str, row: Mapping) -> Record | BadRecord:
     try:

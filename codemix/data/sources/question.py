@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import Annotated
 
 from codemix.checked import From, Name, checked
-from codemix.data.sources.fields import FieldError, has, label, string, value
+from codemix.data.sources.fields import FieldError, has, label, needed, string, value
 from codemix.data.sources.html_text import html_to_text
 from codemix.data.sources.reading import Layout
 from codemix.data.sources.record import BadRecord, Record
@@ -46,6 +46,9 @@ class Question(Layout):
   source: str | None = 'site'
   id: str | None = None
   language: str = ''
+
+  def needed_fields(self) -> tuple[str, ...]:
+    return needed(self.title, self.body, self.answers, source=self.source, id=self.id)
 
   def record(self, place: str, row: Mapping) -> Record | BadRecord | None:
     try:

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import Annotated
 
 from codemix.checked import NotEmpty, checked
-from codemix.data.sources.fields import FieldError, has, label, string, value
+from codemix.data.sources.fields import FieldError, has, label, needed, string, value
 from codemix.data.sources.reading import Layout
 from codemix.data.sources.record import BadRecord, Record
 from codemix.errors import UserError
@@ -51,6 +51,10 @@ class Template(Layout):
       ) from None
     if not named or '' in named:
       raise UserError(f"Template.template {self.template!r} must name its fields, such as '{{question}}'")
+
+  def needed_fields(self) -> tuple[str, ...]:
+    named = [field for part in _OPTIONAL.split(self.template) for field in _fields(part)]
+    return needed(*named, source=self.source, id=self.id)
 
   def record(self, place: str, row: Mapping) -> Record | BadRecord:
     # Split at a pattern with one group: what stands between the brackets is every second part.

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Literal
 
 from codemix.checked import Name, checked
-from codemix.data.sources.fields import FieldError, label, string
+from codemix.data.sources.fields import FieldError, label, needed, string
 from codemix.data.sources.reading import Layout
 from codemix.data.sources.record import BadRecord, Record
 
@@ -36,6 +36,9 @@ class Text(Layout):
   constants: Mapping[Literal['source', 'language'], str] = dataclasses.field(default_factory=dict)
 
   _fields_version = 2  # what `fields` makes of a value is part of a store's identity
+
+  def needed_fields(self) -> tuple[str, ...]:
+    return needed(self.field, source=self.source, language=self.language, id=self.id)
 
   def record(self, place: str, row: Mapping) -> Record | BadRecord:
     try:

@@ -7,7 +7,7 @@ import re
 from collections.abc import Mapping
 
 from codemix.checked import Name, checked
-from codemix.data.sources.fields import FieldError, has, is_blank, label, string, value
+from codemix.data.sources.fields import FieldError, has, is_blank, label, needed, string, value
 from codemix.data.sources.reading import Layout
 from codemix.data.sources.record import BadRecord, Record
 
@@ -37,6 +37,10 @@ class Verified(Layout):
   source: str | None = None
   language: str | None = None
   id: str | None = 'task_id'
+
+  def needed_fields(self) -> tuple[str, ...]:
+    code = (self.prompt, self.solution, self.test, self.entry_point)
+    return needed(*code, source=self.source, language=self.language, id=self.id)
 
   def record(self, place: str, row: Mapping) -> Record | BadRecord:
     try:
@@ -77,6 +81,9 @@ class Puzzle(Layout):
   source: str = ''
 
   _fields_version = 2  # what `fields` makes of a value is part of a store's identity
+
+  def needed_fields(self) -> tuple[str, ...]:
+    return ('sat', 'sol_header', 'sol_docstring', 'sol_bodies', 'name')
 
   def record(self, place: str, row: Mapping) -> list[Record] | BadRecord:
     try:

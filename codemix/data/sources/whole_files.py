@@ -14,10 +14,11 @@ from typing import Annotated
 
 from codemix.checked import From, Name, NotEmpty, checked
 from codemix.data.languages import language_of
+from codemix.data.sources.compression import ENDINGS, Damaged
+from codemix.data.sources.foreign import ENCODINGS, HEAD_BYTES, LFS_POINTER, foreign_form
 from codemix.data.sources.reading import Piece, Reader
-from codemix.data.sources.record import BadRecord
+from codemix.data.sources.record import DAMAGED, BadRecord
 from codemix.data.sources.storage import (
-  DAMAGE,
   digest_of,
   expand,
   file_system,
@@ -27,7 +28,6 @@ from codemix.data.sources.storage import (
 from codemix.errors import UserError
 
 _REPOSITORY_FOLDERS = ('.git', '.hg', '.svn')
-_COMPRESSED = ('.gz', '.zst')
 _BINARY_PROBE = 8000  # bytes in which a NUL byte means "binary", as git decides it
 
 
@@ -75,7 +75,12 @@ class WholeFiles(Reader):
 
   def rows(self, piece: Piece) -> Iterator[tuple[str, Mapping] | BadRecord]:
     for path in self._files(piece.url)[piece.start : piece.stop]:
-      text = self._text(_below(piece.url, path))
+      stored, damage = self._stored(_below(piece.url, path))
+      if damage:
+        yield damage
+      if stored is None:
+        continue
+      text = self._text(_below(piece.url, path), stored)
       if isinstance(text, BadRecord):
         yield text
       else:
@@ -87,12 +92,25 @@ class WholeFiles(Reader):
         }
         yield _below(piece.url, path), row
 
-  def _text(self, url: str) -> str | BadRecord:
+  def _stored(self, url: str) -> tuple[bytes | None, BadRecord | None]:
+    """The bytes of a file, as far as it may be long and one more, and its damage; None where the damage took of them."""
+    blocks, left = [], self.max_file_bytes + 1
     with open_raw(url) as file:
       try:
-        stored = file.read(self.max_file_bytes + 1)
-      except DAMAGE as error:
-        return BadRecord(url, 'damaged file', str(error))
+        while left > 0 and (block := file.read1(left)):
+          blocks.append(block)
+          left -= len(block)
+      except Damaged as error:
+        # A file is one document: a part of it is none.
+        bad = BadRecord(url, error.form or DAMAGED, str(error))
+        return (b''.join(blocks) if error.kind == 'trailing' else None), bad
+    return b''.join(blocks), None
+
+  def _text(self, url: str, stored: bytes) -> str | BadRecord:
+    if (other := foreign_form(stored[:HEAD_BYTES])) and other[0] == LFS_POINTER:
+      return BadRecord(url, *other, expected=True)
+    if other and other[0] in ENCODINGS:
+      return BadRecord(url, *other)
     if b'\0' in stored[:_BINARY_PROBE]:
       return BadRecord(url, 'binary', expected=True)
     if len(stored) > self.max_file_bytes:
@@ -131,7 +149,7 @@ def _below(url: str, path: str) -> str:
 
 
 def _uncompressed(path: str) -> str:
-  return next((path.removesuffix(end) for end in _COMPRESSED if path.endswith(end)), path)
+  return next((path.removesuffix(end) for end in ENDINGS if path.endswith(end)), path)
 
 
 @functools.lru_cache(maxsize=16)
