@@ -17,7 +17,7 @@ from codemix.models.config import ModelConfig
 
 FOLDER = config.gin_directory()
 MODELS = sorted(path.stem for path in (FOLDER / 'models').glob('*.gin') if not path.stem.endswith('_block'))
-SCALES = sorted(path.stem for path in (FOLDER / 'scales').glob('*.gin'))
+SCALES = sorted(path.stem for path in (FOLDER / 'scales').glob('*.gin') if '_and_' not in path.stem)
 
 
 def model_of(*names: str) -> ModelConfig:

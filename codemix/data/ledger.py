@@ -175,12 +175,17 @@ def check_sources(sources: Mapping[str, Source], where: str) -> None:
 def check_epochs(draws: Sequence[Draw], max_epochs: float, where: str) -> None:
   """Raises UserError where a source would be repeated more often than allowed."""
   for draw in draws:
-    if draw.epochs_cumulative > max_epochs:
-      allowed = int(max_epochs * draw.source_rows) - (draw.rows_cumulative - draw.rows)
-      raise UserError(
-        f"{where} draws {draw.rows:,} rows of '{draw.source}', which makes {draw.epochs_cumulative:.2f} epochs over the run; "
-        f'Recipe.max_epochs is {max_epochs:g}, which leaves {max(allowed, 0):,} rows. Lower its share or the tokens, add data, or raise Recipe.max_epochs.'
-      )
+    require_epochs(draw.source, draw.rows, draw.rows_cumulative, draw.source_rows, max_epochs, where)
+
+
+def require_epochs(source: str, rows: int, rows_cumulative: int, size: int, max_epochs: float, where: str) -> None:
+  """Raises UserError where `rows` more rows of a source of `size` rows make more epochs than allowed."""
+  if rows_cumulative > max_epochs * size:
+    allowed = int(max_epochs * size) - (rows_cumulative - rows)
+    raise UserError(
+      f"{where} draws {rows:,} rows of '{source}', which makes {rows_cumulative / size:.2f} epochs over the run; "
+      f'Recipe.max_epochs is {max_epochs:g}, which leaves {max(allowed, 0):,} rows. Lower its share or the tokens, add data, or raise Recipe.max_epochs.'
+    )
 
 
 class StageRows:
@@ -248,6 +253,20 @@ def compare(planned: Sequence[Draw], realised: Mapping[str, Mapping[str, int]], 
           f"{where}: the ledger does not agree for '{draw.source}': {plan:,} {key} planned, {found:,} realised. "
           'The stage is not called done; please report this.'
         )
+
+
+def with_shares_of(draws: Sequence[Draw], planned: Sequence[Mapping]) -> list[Draw]:
+  """The draws as another recipe asked for them that comes to the same rows: 0.333 and 1/3 may be one stage.
+
+  Args:
+    planned: of an entry. A share that does not come to the rows of its draw is passed over.
+  """
+  asked = {draw['source']: draw['share'] for draw in planned}
+  total = sum(draw.rows for draw in draws)
+  same = lambda draw: abs(asked.get(draw.source, draw.share) * total - draw.rows) <= 1
+  return [
+    dataclasses.replace(draw, share=asked.get(draw.source, draw.share)) if same(draw) else draw for draw in draws
+  ]
 
 
 def entry(

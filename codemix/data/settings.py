@@ -16,8 +16,11 @@ from codemix.data.sources.corpus import Corpus
 from codemix.data.token_store import TokenStore, open_store
 from codemix.data.tokenizer import Tokenizer, load_tokenizer
 from codemix.data.workers import InProcess, Processes, Workers
-from codemix.errors import UserError
+from codemix.errors import UserError, nearest
 from codemix.files import read_json, write_text
+
+_TOKENIZER_FILES = ('.json', '.model')
+_TYPO = 0.8  # how alike two names are of which one is probably a slip of the other
 
 
 def default_directory() -> Path:
@@ -39,6 +42,8 @@ class Data:
       `.model`; a relative path is looked for in `directory`.
     sources: corpora by the name that mixtures use, or several such mappings.
       A name that is not among them is that of a SeqIO task.
+    allow_lossy_tokenizer: whether the tokenizer may change text: compose accents,
+      drop indentation, and so on. What it changes is part of the data's identity.
     train_on: sources or SeqIO tasks that `codemix tokenizer` trains the tokenizer on.
     vocab_size: entries of a tokenizer that is trained, special ids included.
     sample_bytes: text of each read for training it.
@@ -54,6 +59,7 @@ class Data:
 
   directory: PathText | None = None
   tokenizer: Annotated[PathText, NotEmpty()] = 'bytes'
+  allow_lossy_tokenizer: bool = False
   sources: Mapping[Name, Corpus] | Sequence[Mapping[Name, Corpus]] = ()
   train_on: tuple[Name, ...] = ()
   vocab_size: Annotated[int, From(1), 'entries'] = 8192
@@ -94,15 +100,36 @@ class Data:
     return Processes(self.workers) if self.workers > 1 else InProcess()
 
   def load_tokenizer(self) -> Tokenizer:
-    """Raises UserError where there is none yet, naming the command that makes it."""
+    """The tokenizer that `tokenizer` names.
+
+    Raises:
+      UserError: there is none yet (with the command that makes it), or it cannot be used.
+    """
     if self.tokenizer == 'bytes':
       return load_tokenizer('bytes')
     if not self.tokenizer_path.exists():
       raise UserError(
-        f'the tokenizer {self.tokenizer_path} does not exist. Train it with `codemix tokenizer` and the same gin '
-        'files, or say where it is: Data.tokenizer names it, CODEMIX_DATA_DIR (or Data.directory) the folder.'
+        f'the tokenizer {self.tokenizer_path} does not exist.{self.suggested_tokenizer()} Train it with `codemix tokenizer train` and '
+        'the same gin files, or say where it is: Data.tokenizer names it, CODEMIX_DATA_DIR (or Data.directory) the folder.'
       )
-    return load_tokenizer(self.tokenizer_path)
+    return load_tokenizer(self.tokenizer_path, self.allow_lossy_tokenizer)
+
+  def suggested_tokenizer(self) -> str:
+    """` Did you mean ...?` for a tokenizer with nearly the name of one that does not exist, else ''."""
+    path = self.tokenizer_path
+    if name := nearest(self.tokenizer, ['bytes'], cutoff=_TYPO):
+      return name
+    here = Path(self.tokenizer)
+    relative = not here.is_absolute()
+    if relative and here.is_file():
+      return f" Did you mean '{here.absolute()}'? A relative path is looked for in {self.root}, not in the working folder."
+    beside = [file.name for file in _entries(path.parent) if file.suffix in _TOKENIZER_FILES and file.is_file()]
+    # By the names alone: a folder that they share would make any two of them alike.
+    if alike := [name for name in beside if nearest(path.name, [name], path.suffix, cutoff=_TYPO)]:
+      return f" Did you mean '{here.with_name(alike[0])}'?"
+    folders = [self.root, *_entries(self.root)] if relative else []
+    found = next((folder / path.name for folder in folders if (folder / path.name).is_file()), None)
+    return f" Did you mean '{found}'?" if found else ''
 
   def pointer(self, task: str, split: str, tokenizer: Tokenizer) -> Path:
     """The file that names the store last prepared for a split with a tokenizer."""
@@ -129,11 +156,17 @@ class Data:
     """Opens and checks a prepared store, without SeqIO or TensorFlow.
 
     Raises:
-      UserError: it was never prepared, is damaged, or its raw files were edited.
+      UserError: it was never prepared, is damaged, or its raw files or the settings of its Corpus were edited.
     """
     folder = self.store_folder(task, split, tokenizer)
     expected = {'task': task, 'split': split, 'tokenizer': tokenizer_identity(tokenizer)}
     store = open_store(folder, expected, tokenizer)
+    made_of = store.manifest['identity'].get('corpus')
+    if made_of and task in self.corpora and (changed := self.corpora[task].changed_since(made_of)):
+      raise UserError(
+        f"'{task}' ({split}) was prepared with other settings of its Corpus: {'; '.join(changed[:3])} (expected: as it was prepared, found: as it is now). "
+        'Run `codemix prepare` with the same gin files to prepare it as it is now, or put the settings back.'
+      )
     raw_files.check(folder, task)
     return store
 
@@ -169,4 +202,13 @@ def tokenizer_identity(tokenizer: Tokenizer) -> dict:
     'vocab_size': tokenizer.vocab_size,
     'bos': f'input {tokenizer.bos_id} before each document',
     'eos': f'target {tokenizer.eos_id} after each document',
+    **({'changes text': list(tokenizer.changes)} if tokenizer.changes else {}),
   }
+
+
+def _entries(folder: Path) -> list[Path]:
+  """What lies in a folder, sorted; nothing where it cannot be listed."""
+  try:
+    return sorted(folder.iterdir())
+  except OSError:
+    return []

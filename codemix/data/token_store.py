@@ -26,6 +26,7 @@ import io
 import itertools
 import os
 import resource
+import shutil
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
@@ -231,6 +232,16 @@ def write_manifest(
   }
   write_json(folder / 'manifest.json', manifest)
   return open_store(folder, tokenizer=tokenizer)
+
+
+def clear(folder: Path) -> None:
+  """Takes away what a store holds, the manifest first, so that it is never taken for whole; its lock stays."""
+  (folder / 'manifest.json').unlink(missing_ok=True)
+  for path in folder.iterdir():
+    if path.is_dir():
+      shutil.rmtree(path)
+    elif path.name != '.lock':
+      path.unlink(missing_ok=True)
 
 
 _COUNTS = ('tokens', 'documents', 'bytes')

@@ -29,7 +29,9 @@ EXECUTION = ('remat', 'scan', 'loss_chunk', 'attention')
 @dataclasses.dataclass(frozen=True)
 @checked
 class ModelConfig:
-  """A decoder-only Transformer; the defaults are the public Cohere (Command-R) architecture.
+  """A decoder-only Transformer; the defaults are the block of the public Cohere (Command-R) architecture.
+
+  Of the numbers beside it Command-R has others: a `logit_scale` of 0.0625 and a `rope_theta` of its own.
 
   Attributes:
     vocab_size: rows of the embedding table, special tokens included.
@@ -103,8 +105,9 @@ class ModelConfig:
     return self.heads if self.kv_heads is None else self.kv_heads
 
   def identity(self) -> dict[str, object]:
-    """What decides the model's numbers, as plain data: all but `EXECUTION`."""
-    return {k: v for k, v in dataclasses.asdict(self).items() if k not in EXECUTION}
+    """What decides the model's numbers, as plain data: all but `EXECUTION`, with as many key/value heads as there are."""
+    written = {k: v for k, v in dataclasses.asdict(self).items() if k not in EXECUTION}
+    return {**written, 'kv_heads': self.key_value_heads}
 
   def parameter_count(self) -> dict[str, int]:
     """Parameters by part: embedding, attention, ffn, norm, head (0 where tied), and total."""

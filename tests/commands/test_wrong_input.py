@@ -112,7 +112,7 @@ def refused(capfd, place: Path, verb: str, *flags: str) -> str:
     ('--gin.Recipe.length=100_000', 'tokens'),
     ('--gin.WarmupCosine.warmup_steps=99', 'Shorten the warm-up'),
     ('--gin.WarmupCosine.warmup_fraction=0.1', 'wants one of warmup_steps and warmup_fraction, and has both'),
-    ('--gin.second/Stage.schedule=None', 'steps left'),
+    ('--gin.second/Stage.schedule=None', 'tokens left of the 512 wanted'),
     ("--gin.Optimizer.name='adam'", "Did you mean 'adamw'?"),
     ('--gin.ModelConfig.kv_heads=3', 'kv_heads'),
     ('--gin.ModelConfig.vocab_size=100', 'Set ModelConfig.vocab_size to 259 or more'),

@@ -9,17 +9,15 @@ from __future__ import annotations
 import contextlib
 import functools
 import glob
-import gzip
 import hashlib
 import io
 import re
-import zlib
 from collections.abc import Sequence
 
 import fsspec
-import zstandard
 
 from codemix.data.sources import local_files
+from codemix.data.sources.compression import Damaged, Decompressed, format_of
 from codemix.data.sources.local_files import absolute, printable
 from codemix.errors import UserError
 
@@ -27,13 +25,10 @@ BLOCK_BYTES = 2**20  # of one read: large enough for a network, small beside a p
 _URL = re.compile(r'([a-z0-9]+::)*[A-Za-z][A-Za-z0-9+.-]*://')
 _WITHIN = ('zip://', 'tar://', 'libarchive://')  # files within another, which `::` names
 _LOCAL = fsspec.filesystem('file')
-# zstd can hold 128 KiB in 4 bytes: this much input makes at most 32 MiB at once, and a copy of it.
-_ZSTD_STEP_BYTES = 1024
-_ZSTD_WINDOW_BYTES = 2**31  # files made with `zstd --long=31`
 
-# What a compressed file raises when its bytes are not what they were. Other errors of reading
+# What reading a file raises when its bytes are not what they were. Other errors of reading
 # (a network that is down) are no damage, and are not to be skipped over.
-DAMAGE = (gzip.BadGzipFile, EOFError, zlib.error, zstandard.ZstdError)
+DAMAGE = (Damaged,)
 
 
 def expand(patterns: str | Sequence[str], root: str = '') -> list[str]:
@@ -216,26 +211,25 @@ def _digest_of(url: str, stamp: str) -> str:
 
 
 def is_compressed(url: str) -> bool:
-  return url.endswith(('.gz', '.zst'))
+  return format_of(url) is not None
 
 
 def open_raw(url: str, start: int = 0) -> io.BufferedReader:
-  """The contents of a file as a binary stream, in bounded memory; `.gz` and `.zst` are undone.
+  """The contents of a file as a binary stream, in bounded memory; `.gz`, `.zst`, `.bz2` and `.xz` are undone.
 
   Args:
-    url: the file; several gzip members or zstd frames are one stream.
+    url: the file; several gzip members, zstd frames and so on are one stream.
     start: the byte to begin at, of a file that is not compressed.
 
   Raises:
-    UserError: the file is missing or may not be read. Reading it later raises one of `DAMAGE`
-      where compressed bytes are broken or end too soon.
+    UserError: the file is missing or may not be read. Reading it raises Damaged where compressed
+      bytes are broken or end too soon, once all before them was given: `read1` loses none of it,
+      while `read`, `readline` and others drop what one call had gathered before the damage.
   """
-  stored = open_stored(url, start)
-  if url.endswith('.gz'):
-    return io.BufferedReader(_Owned(gzip.GzipFile(fileobj=stored), stored), BLOCK_BYTES)
-  if url.endswith('.zst'):
-    return io.BufferedReader(_Zstd(stored), BLOCK_BYTES)
-  return stored
+  form = format_of(url)
+  if form is None:
+    return open_stored(url, start)
+  return io.BufferedReader(Decompressed(functools.partial(open_stored, url), form, functools.partial(size, url)), BLOCK_BYTES)
 
 
 def open_stored(url: str, start: int = 0) -> io.BufferedReader:
@@ -279,50 +273,4 @@ class _Owned(io.RawIOBase):
     if not self.closed:
       self._file.close()
       self._under.close()
-    super().close()
-
-
-class _Zstd(io.RawIOBase):
-  """zstd frames, one after another, as one stream.
-
-  The library's own stream reader takes a frame that is cut short for its end.
-
-  Raises (from reading):
-    EOFError: the last frame is not whole.
-  """
-
-  def __init__(self, stored: io.BufferedReader):
-    self._stored = stored
-    self._decompressor = zstandard.ZstdDecompressor(max_window_size=_ZSTD_WINDOW_BYTES)
-    self._frame = None
-    self._waiting = memoryview(b'')  # decompressed, not yet asked for
-    self._input = b''  # stored, not yet decompressed
-
-  def readable(self) -> bool:
-    return True
-
-  def readinto(self, buffer) -> int:
-    while not self._waiting:
-      if not self._input:
-        self._input = self._stored.read(_ZSTD_STEP_BYTES)
-      if not self._input:
-        if self._frame is not None:
-          raise EOFError('the last zstd frame is cut short')
-        return 0
-      self._step()
-    count = min(len(buffer), len(self._waiting))
-    buffer[:count] = self._waiting[:count]
-    self._waiting = self._waiting[count:]
-    return count
-
-  def _step(self) -> None:
-    if self._frame is None:
-      self._frame = self._decompressor.decompressobj()
-    self._waiting = memoryview(self._frame.decompress(self._input))
-    self._input = b''
-    if self._frame.eof:
-      self._input, self._frame = self._frame.unused_data, None
-
-  def close(self) -> None:
-    self._stored.close()
     super().close()

@@ -16,11 +16,12 @@ from typing import Annotated
 from codemix.checked import From, Name, NotEmpty, checked
 from codemix.data.languages import language_of
 from codemix.data.sources import local_files, storage
+from codemix.data.sources.compression import ENDINGS, Damaged
+from codemix.data.sources.foreign import ENCODINGS, HEAD_BYTES, LFS_POINTER, foreign_form
 from codemix.data.sources.local_files import printable
 from codemix.data.sources.reading import Piece, Reader
-from codemix.data.sources.record import BadRecord
+from codemix.data.sources.record import DAMAGED, BadRecord
 from codemix.data.sources.storage import (
-  DAMAGE,
   digest_of,
   expand,
   file_system,
@@ -31,7 +32,6 @@ from codemix.errors import UserError
 from codemix.files import warn_once
 
 _REPOSITORY_FOLDERS = ('.git', '.hg', '.svn')
-_COMPRESSED = ('.gz', '.zst')
 _BINARY_PROBE = 8000  # bytes in which a NUL byte means "binary", as git decides it
 
 
@@ -101,8 +101,12 @@ class WholeFiles(Reader):
       yield from self._passed_over(piece.url)
     for path in self._files(piece.url)[piece.start : piece.stop]:
       url = _below(piece.url, path)
-      place = printable(url)
-      text = self._text(url, place)
+      stored, damage = self._stored(url)
+      if damage:
+        yield damage
+      if stored is None:
+        continue
+      text = self._text(url, stored)
       if isinstance(text, BadRecord):
         yield text
       else:
@@ -112,22 +116,35 @@ class WholeFiles(Reader):
           'source': printable(posixpath.basename(piece.url.rstrip('/'))) if path else '',
           'language': language_of(_uncompressed(path or piece.url)),
         }
-        yield place, row
+        yield url, row
 
-  def _text(self, url: str, place: str) -> str | BadRecord:
+  def _stored(self, url: str) -> tuple[bytes | None, BadRecord | None]:
+    """The bytes of a file, as far as it may be long and one more, and its damage; None where the damage took of them."""
+    blocks, left = [], self.max_file_bytes + 1
     with open_raw(url) as file:
       try:
-        stored = file.read(self.max_file_bytes + 1)
-      except DAMAGE as error:
-        return BadRecord(place, 'damaged file', str(error))
+        while left > 0 and (block := file.read1(left)):
+          blocks.append(block)
+          left -= len(block)
+      except Damaged as error:
+        # A file is one document: a part of it is none.
+        bad = BadRecord(url, error.form or DAMAGED, str(error))
+        return (b''.join(blocks) if error.kind == 'trailing' else None), bad
+    return b''.join(blocks), None
+
+  def _text(self, url: str, stored: bytes) -> str | BadRecord:
+    if (other := foreign_form(stored[:HEAD_BYTES])) and other[0] == LFS_POINTER:
+      return BadRecord(url, *other, expected=True)
+    if other and other[0] in ENCODINGS:
+      return BadRecord(url, *other)
     if b'\0' in stored[:_BINARY_PROBE]:
-      return BadRecord(place, 'binary', expected=True)
+      return BadRecord(url, 'binary', expected=True)
     if len(stored) > self.max_file_bytes:
-      return BadRecord(place, 'too long', f'more than {self.max_file_bytes} bytes')
+      return BadRecord(url, 'too long', f'more than {self.max_file_bytes} bytes')
     try:
       return stored.decode('utf-8-sig')
     except UnicodeDecodeError as error:
-      return BadRecord(place, 'not UTF-8', error.reason)
+      return BadRecord(url, 'not UTF-8', error.reason)
 
   def _files(self, url: str) -> Sequence[str]:
     """Paths of the files below a folder, sorted; of a single file, ''."""
@@ -139,7 +156,7 @@ class WholeFiles(Reader):
     """What below a folder is no file; it is in no piece, which are counted in files."""
     for path, kind in self._listed(url) if storage.kind(url) == 'a folder' else ():
       if kind:
-        yield BadRecord(printable(_below(url, path)), kind, expected=True)
+        yield BadRecord(_below(url, path), kind, expected=True)
 
   def _listed(self, url: str) -> Iterator[tuple[str, str]]:
     return (found for found in _listing(url, self.tracked_only, self.exclude) if self._wanted(found[0]))
@@ -167,7 +184,7 @@ def _below(url: str, path: str) -> str:
 
 
 def _uncompressed(path: str) -> str:
-  return next((path.removesuffix(end) for end in _COMPRESSED if path.endswith(end)), path)
+  return next((path.removesuffix(end) for end in ENDINGS if path.endswith(end)), path)
 
 
 @functools.lru_cache(maxsize=16)
