@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import collections
 import dataclasses
+import itertools
 import re
 from collections.abc import Sequence
 
@@ -18,16 +20,21 @@ class Arm:
 
 
 def arms(study: StudyResults) -> list[Arm]:
-  """The arms of a study, in the order of their first recipes."""
-  members: dict[str, list[str]] = {}
+  """The arms of a study, in the order of their first recipes.
+
+  A recipe that is another one under a second name, with the same seed, is in an arm of its own.
+  """
+  members: dict[tuple[str, int], dict[int | None, str]] = {}
   for recipe in study.recipes.values():
-    members.setdefault(recipe.arm, []).append(recipe.name)
-  names = {key: _name(study, recipes) for key, recipes in members.items()}
-  taken = [*names.values(), *(recipe for recipe in study.recipes)]
+    copy = next(n for n in itertools.count() if recipe.seed not in members.get((recipe.arm, n), {}))
+    members.setdefault((recipe.arm, copy), {})[recipe.seed] = recipe.name
+  groups = [tuple(recipes.values()) for recipes in members.values()]
+  names = [_name(study, recipes) for recipes in groups]
+  taken = collections.Counter([*names, *study.recipes])
   return [
     # A name that another arm or recipe has too would mix them up.
-    Arm(name if name in recipes or taken.count(name) == 1 else recipes[0], tuple(recipes))
-    for name, recipes in zip(names.values(), members.values(), strict=True)
+    Arm(name if name in recipes or taken[name] == 1 else recipes[0], recipes)
+    for name, recipes in zip(names, groups, strict=True)
   ]
 
 
@@ -42,11 +49,9 @@ def baselines(study: StudyResults) -> dict[str, str]:
   found = {}
   for recipe in study.recipes.values():
     own = [study.recipes[name] for name in _baseline_arm(study, recipe.model_digest)]
-    same = [base.name for base in own if base.seed == recipe.seed]
-    if recipe.name in same:
-      found[recipe.name] = recipe.name
-    elif same:
-      found[recipe.name] = study.baseline if study.baseline in same else same[0]
+    base = next((base for base in own if base.seed == recipe.seed), None)
+    if base is not None:
+      found[recipe.name] = base.name
   return found
 
 

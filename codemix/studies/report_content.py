@@ -72,14 +72,7 @@ class Content:
     if len(arm.recipes) == 1:
       return []
     found = {row.name: row for row in self.rows if row.position == position}
-    return [(self.seed_label(recipe), found[recipe]) for recipe in arm.recipes]
-
-  def seed_label(self, recipe: str) -> str:
-    """'seed 1', with the recipe's name where its arm has the seed twice."""
-    seed = self.study.recipes[recipe].seed
-    arm = next(arm for arm in self.arms if recipe in arm.recipes)
-    twice = [self.study.recipes[name].seed for name in arm.recipes].count(seed) > 1
-    return f'seed {seed} ({recipe})' if twice else f'seed {seed}'
+    return [(f'seed {self.study.recipes[recipe].seed}', found[recipe]) for recipe in arm.recipes]
 
 
 def gather(study: StudyResults) -> Content:

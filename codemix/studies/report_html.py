@@ -134,7 +134,7 @@ def _parameters(content: Content) -> str:
 
 def _seeds(content: Content, arm: Arm) -> str:
   """How many seeds stand behind an arm's figures: '3', or '2 of 3' while one is not evaluated."""
-  seeds = len({content.study.recipes[name].stages for name in arm.recipes})
+  seeds = len(arm.recipes)
   row = content.latest(arm)
   evaluated = max((figure.seeds for figure in row.bits.values()), default=0) if row else 0
   return str(seeds) if evaluated == seeds else f'{evaluated} of {seeds}'

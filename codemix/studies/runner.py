@@ -24,6 +24,7 @@ from codemix.studies.finished import keep_tokenizer
 from codemix.studies.machine import check_machine, check_room
 from codemix.studies.planning import StudyPlan, plan_study, scored_names
 from codemix.studies.recipe import Study
+from codemix.studies.report import keep_former
 from codemix.studies.results import arm_digest
 from codemix.training.loop import BARRIER_TIMEOUT_S, Trainer, final_params, train_stage
 from codemix.training.preemption import stopping_at_once
@@ -54,7 +55,10 @@ def run_study(study: Study, data: Data, runtime: Runtime, command: str = '') -> 
   check_room(plan, runtime, checkpoint_bytes)
   if not jax.process_index():
     announce.show_plan(plan, runtime.placement(mesh), runtime.output, sys.stderr)
-    write_json(Path(runtime.output) / 'study.json', _describe(plan, runtime, command))
+    record = _describe(plan, runtime, command)
+    if former := keep_former(runtime.output, record):
+      print(former, file=sys.stderr)
+    write_json(Path(runtime.output) / 'study.json', record)
     keep_tokenizer(Path(runtime.output), plan.tokenizer, data.tokenizer_path)
   planning = time.monotonic() - began
   with stopping_at_once():
