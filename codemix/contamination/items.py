@@ -7,12 +7,16 @@ import dataclasses
 import io
 import json
 from collections.abc import Iterator, Mapping
+from typing import Annotated
 
+from codemix.checked import Name, NotEmpty, Path, checked
 from codemix.contamination.layouts import KNOWN, ItemLayout, layout_for, layout_named
 from codemix.data.sources.storage import DAMAGE, digest_of, expand, open_raw
 from codemix.data.token_store import TokenStore
 from codemix.data.tokenizer import Tokenizer
 from codemix.errors import UserError
+
+Pattern = Annotated[Path, NotEmpty()]
 
 PARTS = ('question', 'answer', 'context')
 
@@ -48,6 +52,7 @@ class Items:
 
 
 @dataclasses.dataclass(frozen=True)
+@checked
 class EvaluationSet:
   """An evaluation set as it is distributed.
 
@@ -60,8 +65,8 @@ class EvaluationSet:
     code: also compare as code; None for what the layout says.
   """
 
-  name: str
-  files: str | tuple[str, ...]
+  name: Name
+  files: Pattern | Annotated[tuple[Pattern, ...], NotEmpty()]
   layout: ItemLayout | str | None = None
   head: bool = False
   code: bool | None = None

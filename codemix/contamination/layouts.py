@@ -5,13 +5,16 @@ from __future__ import annotations
 import dataclasses
 import re
 from collections.abc import Mapping
+from typing import Annotated
 
+from codemix.checked import Name, NotEmpty, checked
 from codemix.errors import UserError, nearest
 
 _PLACE = re.compile(r'\{([^{}]+)\}')
 
 
 @dataclasses.dataclass(frozen=True)
+@checked
 class ItemLayout:
   """Which fields of a row make the item.
 
@@ -28,9 +31,9 @@ class ItemLayout:
     blank: a mark that stands for what is left out; passages end there.
   """
 
-  question: tuple[str, ...]
-  answer: tuple[str, ...] = ()
-  context: tuple[str, ...] = ()
+  question: Annotated[tuple[Name, ...], NotEmpty()]
+  answer: tuple[Name, ...] = ()
+  context: tuple[Name, ...] = ()
   id: str = ''
   code: bool = False
   blank: str = ''

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import abc
 import dataclasses
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 import numpy as np
 
+from codemix.checked import From, UpTo, checked
 from codemix.contamination import code_units
 from codemix.contamination.normalise import UNIT_BASE, Units, alphabet, polynomial
 from codemix.errors import UserError
 
+Length = Annotated[int, From(1), UpTo(255), 'units']
+
 
 @dataclasses.dataclass(frozen=True)
+@checked
 class Reading(abc.ABC):
   """How text is cut into units, and how many in a row make a match.
 
@@ -24,13 +28,13 @@ class Reading(abc.ABC):
   """
 
   name: ClassVar[str]
-  n: int
-  minimum: int
+  n: Length
+  minimum: Length
 
   def __post_init__(self):
-    if not 1 <= self.minimum <= self.n <= 255:
+    if self.minimum > self.n:
       raise UserError(
-        f'Contamination.{self.name} has windows of {self.n} units, at least {self.minimum}; write whole numbers, 1 <= minimum <= n <= 255.'
+        f'{type(self).__name__}.minimum is {self.minimum} and {type(self).__name__}.n {self.n}; a shorter passage has at most the n units of a window.'
       )
 
   @abc.abstractmethod
@@ -52,6 +56,7 @@ class Reading(abc.ABC):
 
 
 @dataclasses.dataclass(frozen=True)
+@checked
 class WordWindows(Reading):
   """Runs of letters and digits.
 
@@ -60,8 +65,8 @@ class WordWindows(Reading):
   """
 
   name = 'words'
-  n: int = 13
-  minimum: int = 8
+  n: Length = 13
+  minimum: Length = 8
 
   def units(self, codes: np.ndarray) -> Units:
     return alphabet(marks_count=False).units(codes)
@@ -74,12 +79,13 @@ class WordWindows(Reading):
 
 
 @dataclasses.dataclass(frozen=True)
+@checked
 class CodeWindows(Reading):
   """Units of code, names aside; `docs/contamination.md` has the measurements behind the lengths."""
 
   name = 'code'
-  n: int = 30
-  minimum: int = 24
+  n: Length = 30
+  minimum: Length = 24
 
   def units(self, codes: np.ndarray) -> code_units.CodeUnits:
     return code_units.code_units(codes)

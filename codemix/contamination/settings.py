@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import Annotated
 
+from codemix.checked import Above, UpTo, checked
 from codemix.contamination.items import EvaluationSet
 from codemix.contamination.readings import CodeWindows, WordWindows
 from codemix.errors import UserError
 
+Bound = Annotated[float, Above(0), UpTo(1)]
+
 
 @dataclasses.dataclass(frozen=True)
+@checked
 class Contamination:
   """The evaluation sets that are looked for, and the bounds.
 
@@ -27,11 +32,11 @@ class Contamination:
   sets: tuple[EvaluationSet, ...] = ()
   words: WordWindows = WordWindows()
   code: CodeWindows = CodeWindows()
-  contaminated: float = 0.8
-  clean: float = 0.2
+  contaminated: Bound = 0.8
+  clean: Bound = 0.2
 
   def __post_init__(self):
-    if not 0 < self.clean <= self.contaminated <= 1:
+    if self.clean > self.contaminated:
       raise UserError(
         f'Contamination.clean is {self.clean} and Contamination.contaminated {self.contaminated}; they are shares, 0 < clean <= contaminated <= 1.'
       )

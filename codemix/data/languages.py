@@ -9,7 +9,9 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import PurePosixPath
+from typing import Literal
 
+from codemix.checked import Name, checked
 from codemix.errors import UserError, nearest
 from codemix.identity import digest
 
@@ -56,7 +58,8 @@ MARKUP_DOCUMENTS: Mapping[str, str] = {
   'rmarkdown': '0.02',
 }
 
-TABLES: Mapping[str, Mapping[str, str]] = {'code': CODE_DOCUMENTS, 'markup': MARKUP_DOCUMENTS}
+Table = Literal['code', 'markup']
+TABLES: Mapping[Table, Mapping[str, str]] = {'code': CODE_DOCUMENTS, 'markup': MARKUP_DOCUMENTS}
 
 # Endings (with their point) and whole file names, in small letters. An ending that several languages
 # share stands with the commonest of them; '.h' is C.
@@ -135,7 +138,8 @@ def language_of(path: str) -> str:
   return LANGUAGE_OF_FILE.get(file.name.lower()) or LANGUAGE_OF_FILE.get(file.suffix.lower(), '')
 
 
-def language_shares(table: str, source: str = '{language}', without: Sequence[str] = ()) -> dict[str, str]:
+@checked
+def language_shares(table: Table, source: Name = '{language}', without: Sequence[Name] = ()) -> dict[str, str]:
   """One of the study's tables as the weights of tasks, for `by_documents` or `in_ratio`.
 
   Args:
@@ -151,10 +155,8 @@ def language_shares(table: str, source: str = '{language}', without: Sequence[st
   }
 
 
-def language_table(table: str, without: Sequence[str] = ()) -> dict[str, str]:
+def language_table(table: Table, without: Sequence[str] = ()) -> dict[str, str]:
   """The languages of a table with their percentages; arguments and errors as of `language_shares`."""
-  if table not in TABLES:
-    raise UserError(f"there is no table '{table}' of languages; there are {', '.join(TABLES)}.{nearest(table, TABLES)}")
   shares = TABLES[table]
   for language in without:
     if language not in shares:

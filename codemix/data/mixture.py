@@ -18,12 +18,11 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterator, Mapping
 from fractions import Fraction
-from typing import Union
+from typing import Annotated
 
+from codemix.checked import ReadBy
 from codemix.data.row_schedule import apportion
 from codemix.errors import UserError, nearest
-
-Spec = Union[str, Mapping[str, object], 'Mixture']
 
 # Token shares that follow from measured tokens per document are whole multiples of this: far less
 # than a row of any stage, and short enough to read and to hash.
@@ -136,6 +135,9 @@ class Mixture:
     return node
 
 
+Spec = str | Mapping[str, object] | Mixture
+
+
 def parse_mixture(spec: Spec, where: str = 'mixture') -> Mixture:
   """Reads a mixture as a user writes it.
 
@@ -214,3 +216,6 @@ def exact(value: object, what: str) -> Fraction:
   if number < 0:
     raise UserError(f'{what} is {value!r}; a fraction of the loss tokens lies from 0 to 1.')
   return number
+
+
+Exact = Annotated[Fraction, ReadBy(exact, "a number from 0, such as 0.25 or '1/3'")]

@@ -12,12 +12,17 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping, Sequence
 from fractions import Fraction
+from typing import Annotated
 
-from codemix.data.mixture import Mixture, Spec, exact, parse_mixture, parse_parts
+from codemix.checked import Below, Name, NotEmpty, Tokens, UpTo, checked
+from codemix.data.mixture import Exact, Mixture, Spec, parse_mixture, parse_parts
 from codemix.errors import UserError, nearest
 
+Parts = Annotated[Mapping[Name, object], NotEmpty()]
 
-def in_ratio(weights: Mapping[str, object]) -> Mixture:
+
+@checked
+def in_ratio(weights: Parts) -> Mixture:
   """Parts in the ratio of any numbers, such as a table of percentages that sums to 99.99.
 
   Args:
@@ -29,20 +34,20 @@ def in_ratio(weights: Mapping[str, object]) -> Mixture:
   return Mixture('in_ratio', Fraction(1), _normalised(weights, 'in_ratio'))
 
 
-def uniform(sources: Sequence[str]) -> Mixture:
+@checked
+def uniform(sources: Annotated[Sequence[Name], NotEmpty()]) -> Mixture:
   """Equal shares of the tokens for each of some sources.
 
   Raises:
     UserError: there is none, or one stands there twice.
   """
-  if isinstance(sources, str) or not all(isinstance(source, str) for source in sources):
-    raise UserError(f"uniform wants a list of sources, such as ['local_text', 'local_code'], not {sources!r}.")
   if len(set(sources)) < len(sources):
     raise UserError(f"uniform names '{max(sources, key=list(sources).count)}' twice.")
   return Mixture('uniform', Fraction(1), _normalised(dict.fromkeys(sources, 1), 'uniform'))
 
 
-def by_documents(weights: Mapping[str, object]) -> Mixture:
+@checked
+def by_documents(weights: Parts) -> Mixture:
   """Parts in a ratio of documents, not of tokens: such as a corpus as it lies.
 
   What share of tokens that is depends on how long the documents of each are,
@@ -61,11 +66,12 @@ def by_documents(weights: Mapping[str, object]) -> Mixture:
   return Mixture('by_documents', Fraction(1), parts)
 
 
+@checked
 def swap(
   mixture: Spec,
-  replacement: Mapping[str, object],
-  within: str | None = None,
-  out_of: str | Sequence[str] = (),
+  replacement: Parts,
+  within: Name | None = None,
+  out_of: Name | Sequence[Name] = (),
 ) -> Mixture:
   """Replaces a share of a group's tokens, and keeps the rest in ratio.
 
@@ -92,7 +98,10 @@ def swap(
   return dataclasses.replace(_replace_group(tree, within, incoming, names), name='swap')
 
 
-def competitive(language: Spec, code: Spec, share: object, names: tuple[str, str] = ('text', 'code')) -> Mixture:
+@checked
+def competitive(
+  language: Spec, code: Spec, share: Annotated[Exact, UpTo(1)], names: tuple[Name, Name] = ('text', 'code')
+) -> Mixture:
   """Code takes the place of language, at a total that stays (Petty et al., arXiv:2409.04556, section 2).
 
   Args:
@@ -104,31 +113,23 @@ def competitive(language: Spec, code: Spec, share: object, names: tuple[str, str
   Raises:
     UserError: a share that is no number from 0 to 1.
   """
-  part = _share(share, 'competitive.share')
-  sides = {names[0]: (1 - part, language), names[1]: (part, code)}
+  if names[0] == names[1]:
+    raise UserError(f"competitive.names is {names!r}; the two groups have different names.")
+  sides = {names[0]: (1 - share, language), names[1]: (share, code)}
   return parse_mixture({name: side for name, side in sides.items() if side[0]}, 'competitive')
 
 
-def additive_tokens(language_tokens: float, share: object) -> float:
+@checked
+def additive_tokens(language_tokens: Tokens, share: Annotated[Exact, Below(1)]) -> int:
   """Loss tokens of a stage in which code comes on top of language (Petty et al., section 2).
 
-  N = N_language / (1 - share): at this total, the mixture of `competitive`
+  N = N_language / (1 - share), to the nearest token: at this total, the mixture of `competitive`
   has `language_tokens` of language.
 
   Raises:
     UserError: a share that is no number from 0 to below 1.
   """
-  part = _share(share, 'additive_tokens.share')
-  if part == 1:
-    raise UserError('additive_tokens.share is 1; code that is added to language is less than all of it.')
-  return float(exact(language_tokens, 'additive_tokens.language_tokens') / (1 - part))
-
-
-def _share(value: object, what: str) -> Fraction:
-  share = exact(value, what)
-  if share > 1:
-    raise UserError(f'{what} is {value!r}; a fraction of the loss tokens lies from 0 to 1.')
-  return share
+  return round(language_tokens / (1 - share))
 
 
 def _normalised(weights: object, where: str) -> tuple[Mixture, ...]:

@@ -6,13 +6,11 @@ import dataclasses
 import itertools
 from collections.abc import Mapping, Sequence
 from fractions import Fraction
-from typing import NamedTuple
+from typing import Annotated, Literal, NamedTuple
 
+from codemix.checked import NotEmpty, checked
 from codemix.data.mixture import Mixture, Spec, exact, parse_mixture
-from codemix.errors import UserError, nearest
-
-INTERPOLATIONS = ('step', 'linear')
-UNITS = ('fraction', 'tokens')
+from codemix.errors import UserError
 
 
 class Span(NamedTuple):
@@ -31,6 +29,7 @@ class Span(NamedTuple):
 
 
 @dataclasses.dataclass(frozen=True)
+@checked
 class MixtureSchedule:
   """Mixtures at points of a stage.
 
@@ -47,16 +46,11 @@ class MixtureSchedule:
       knot's number.
   """
 
-  knots: Sequence[tuple[float, Spec]]
-  interpolation: str = 'step'
-  unit: str = 'fraction'
+  knots: Annotated[Sequence[tuple[object, object]], NotEmpty()]
+  interpolation: Literal['step', 'linear'] = 'step'
+  unit: Literal['fraction', 'tokens'] = 'fraction'
 
   def __post_init__(self):
-    for field, known in (('interpolation', INTERPOLATIONS), ('unit', UNITS)):
-      if (value := getattr(self, field)) not in known:
-        raise UserError(f"MixtureSchedule.{field} is {value!r}; it is one of {', '.join(known)}.{nearest(str(value), known)}")
-    if isinstance(self.knots, (str, Mapping)) or not self.knots:
-      raise UserError(f'MixtureSchedule.knots is {self.knots!r}; write ((0.0, mixture), (0.5, mixture)).')
     object.__setattr__(self, 'knots', tuple(_knot(i, knot) for i, knot in enumerate(self.knots, 1)))
     places = [at for at, _ in self.knots]
     if places[0] != 0:

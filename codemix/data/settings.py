@@ -6,17 +6,17 @@ import dataclasses
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Annotated
 
+from codemix.checked import From, Name, NotEmpty, checked
+from codemix.checked import Path as PathText
 from codemix.data import raw_files
+from codemix.data.sources.corpus import Corpus
 from codemix.data.token_store import TokenStore, open_store
 from codemix.data.tokenizer import Tokenizer, load_tokenizer
 from codemix.data.workers import InProcess, Processes, Workers
 from codemix.errors import UserError
 from codemix.files import read_json, write_text
-
-if TYPE_CHECKING:
-  from codemix.data.sources.corpus import Corpus
 
 
 def default_directory() -> Path:
@@ -27,6 +27,7 @@ def default_directory() -> Path:
 
 
 @dataclasses.dataclass(frozen=True)
+@checked
 class Data:
   """What is prepared, and where.
 
@@ -50,24 +51,16 @@ class Data:
       `Beam(options=(...))`. The tokens are the same.
   """
 
-  directory: str | None = None
-  tokenizer: str = 'bytes'
-  sources: Mapping[str, Corpus] | Sequence[Mapping[str, Corpus]] = ()
-  train_on: tuple[str, ...] = ()
-  vocab_size: int = 8192
-  sample_bytes: int = 8_000_000
-  task_modules: tuple[str, ...] = ('codemix.data.tasks',)
-  shards: int = 8
+  directory: PathText | None = None
+  tokenizer: Annotated[PathText, NotEmpty()] = 'bytes'
+  sources: Mapping[Name, Corpus] | Sequence[Mapping[Name, Corpus]] = ()
+  train_on: tuple[Name, ...] = ()
+  vocab_size: Annotated[int, From(1), 'entries'] = 8192
+  sample_bytes: Annotated[int, From(1), 'bytes'] = 8_000_000
+  task_modules: tuple[Name, ...] = ('codemix.data.tasks',)
+  shards: Annotated[int, From(1), 'files'] = 8
   streaming: bool = False
-  workers: int | Workers = 1
-
-  def __post_init__(self):
-    if not (isinstance(self.shards, int) and self.shards > 0):
-      raise UserError(f'Data.shards is {self.shards!r}; it is a whole number of files.')
-    if isinstance(self.workers, int):
-      Processes(self.workers)  # refuses a senseless number
-    elif not hasattr(self.workers, 'map'):
-      raise UserError(f'Data.workers is {self.workers!r}; it is a number of processes, or in gin @Processes() or @Beam().')
+  workers: Annotated[int, From(1), 'processes'] | Workers = 1
 
   @property
   def root(self) -> Path:
@@ -82,15 +75,13 @@ class Data:
     """`sources` as one mapping; a corpus without a name of its own has that of its source.
 
     Raises:
-      UserError: two sources have one name, or one is no corpus.
+      UserError: two sources have one name.
     """
     mappings = [self.sources] if isinstance(self.sources, Mapping) else self.sources
     corpora: dict[str, Corpus] = {}
     for name, corpus in (item for mapping in mappings for item in mapping.items()):
       if name in corpora:
         raise UserError(f"Data.sources has two sources named '{name}'; rename one.")
-      if not hasattr(corpus, 'pieces'):
-        raise UserError(f"Data.sources['{name}'] is {corpus!r}, which is no corpus; in gin write @name/Corpus() with the brackets.")
       corpora[name] = corpus if corpus.name else dataclasses.replace(corpus, name=name)
     return corpora
 

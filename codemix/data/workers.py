@@ -22,8 +22,9 @@ import threading
 import traceback
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Annotated, Any, Protocol, runtime_checkable
 
+from codemix.checked import From, Name, checked
 from codemix.errors import CodemixError, UserError
 from codemix.files import write_bytes
 
@@ -33,6 +34,7 @@ Progress = Callable[[int], None]  # called in this process with the number of it
 POLL_S = 0.5
 
 
+@runtime_checkable
 class Workers(Protocol):
   """Something that runs a step for each of many items."""
 
@@ -57,6 +59,7 @@ class Workers(Protocol):
 
 
 @dataclasses.dataclass(frozen=True)
+@checked
 class InProcess:
   """One item after another, here. The tokenizer's own threads use all cores."""
 
@@ -69,6 +72,7 @@ class InProcess:
 
 
 @dataclasses.dataclass(frozen=True)
+@checked
 class Processes:
   """Several processes on this machine, each with its part of the cores.
 
@@ -79,11 +83,7 @@ class Processes:
     count: of them; at most one for each item is started.
   """
 
-  count: int = 2
-
-  def __post_init__(self):
-    if not (isinstance(self.count, int) and self.count > 0):
-      raise UserError(f'Processes.count is {self.count!r}; it is a whole number of processes.')
+  count: Annotated[int, From(1), 'processes'] = 2
 
   def map(self, function: Step, items: Sequence, progress: Progress = lambda done: None, folder: Path | None = None) -> list:
     pickled = _pickled(function, items)
@@ -104,6 +104,7 @@ class Processes:
 
 
 @dataclasses.dataclass(frozen=True)
+@checked
 class Beam:
   """A Beam pipeline on any runner, which its options name.
 
@@ -117,11 +118,7 @@ class Beam:
       `'--direct_running_mode=multi_processing'`.
   """
 
-  options: tuple[str, ...] = ('--runner=DirectRunner',)
-
-  def __post_init__(self):
-    options = (self.options,) if isinstance(self.options, str) else tuple(self.options)
-    object.__setattr__(self, 'options', options)
+  options: tuple[Name, ...] = ('--runner=DirectRunner',)
 
   def map(self, function: Step, items: Sequence, progress: Progress = lambda done: None, folder: Path | None = None) -> list:
     pickled = _pickled(function, items)

@@ -6,18 +6,16 @@ No JAX here: a plan, a `--help` or a report reads a configuration without starti
 from __future__ import annotations
 
 import dataclasses
-import math
 from collections.abc import Iterable
+from typing import Annotated, Literal
 
-from codemix.errors import UserError, nearest
+from codemix.checked import Above, From, checked
+from codemix.errors import UserError
 
-CHOICES = {
-  'block': ('parallel', 'serial'),
-  'norm': ('layernorm', 'rmsnorm'),
-  'dtype': ('bfloat16', 'float32'),
-  'remat': ('none', 'dots', 'attention', 'context', 'block'),
-  'attention': ('auto', 'xla', 'blockwise', 'splash', 'pallas', 'cudnn'),
-}
+# What the backward pass recomputes, from least to most.
+REMAT = ('none', 'dots', 'attention', 'context', 'block')
+
+Size = Annotated[int, From(1)]
 
 
 # How the same numbers are computed: in what portions, by which kernel, and what is computed twice. They change results
@@ -27,6 +25,7 @@ EXECUTION = ('remat', 'scan', 'loss_chunk', 'attention')
 
 
 @dataclasses.dataclass(frozen=True)
+@checked
 class ModelConfig:
   """A decoder-only Transformer; the defaults are the public Cohere (Command-R) architecture.
 
@@ -64,42 +63,29 @@ class ModelConfig:
     UserError: a value that is out of range, not among its choices, or at odds with another.
   """
 
-  vocab_size: int
-  layers: int
-  width: int
-  ffn_width: int
-  heads: int
-  head_dim: int
-  kv_heads: int | None = None
-  block: str = 'parallel'
-  norm: str = 'layernorm'
+  vocab_size: Size
+  layers: Size
+  width: Size
+  ffn_width: Size
+  heads: Size
+  head_dim: Size
+  kv_heads: Size | None = None
+  block: Literal['parallel', 'serial'] = 'parallel'
+  norm: Literal['layernorm', 'rmsnorm'] = 'layernorm'
   tied: bool = True
   qk_norm: bool = False
   document_mask: bool = True
-  rope_theta: float = 10_000.0
-  logit_scale: float = 1.0
-  norm_epsilon: float = 1e-5
-  dtype: str = 'bfloat16'
-  remat: str = 'none'
+  rope_theta: Annotated[float, Above(0)] = 10_000.0
+  logit_scale: Annotated[float, Above(0)] = 1.0
+  norm_epsilon: Annotated[float, Above(0)] = 1e-5
+  dtype: Literal['bfloat16', 'float32'] = 'bfloat16'
+  remat: Literal[REMAT] = 'none'
   scan: bool = True
-  attention: str = 'auto'
-  loss_chunk: int | None = None
-  z_loss: float = 0.0
+  attention: Literal['auto', 'xla', 'blockwise', 'splash', 'pallas', 'cudnn'] = 'auto'
+  loss_chunk: Annotated[int, From(1), 'positions'] | None = None
+  z_loss: Annotated[float, From(0)] = 0.0
 
   def __post_init__(self) -> None:
-    for name in ('vocab_size', 'layers', 'width', 'ffn_width', 'heads', 'head_dim'):
-      self._require_count(name)
-    for name in ('kv_heads', 'loss_chunk'):
-      if getattr(self, name) is not None:
-        self._require_count(name)
-    for name in ('rope_theta', 'logit_scale', 'norm_epsilon'):
-      self._require_number(name, above_zero=True)
-    self._require_number('z_loss', above_zero=False)
-    for name in ('tied', 'qk_norm', 'document_mask', 'scan'):
-      if not isinstance(getattr(self, name), bool):
-        raise UserError(f'ModelConfig.{name} is {getattr(self, name)!r}: write True or False.')
-    for name, choices in CHOICES.items():
-      self._require_choice(name, choices)
     if self.head_dim % 2:
       raise UserError(
         f'ModelConfig.head_dim is {self.head_dim}: rotary positions need an even number.'
@@ -158,27 +144,6 @@ class ModelConfig:
       'head': 6.0 * self.vocab_size * self.width,
     }
     return parts | {'total': sum(parts.values())}
-
-  def _require_count(self, name: str) -> None:
-    value = getattr(self, name)
-    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-      raise UserError(f'ModelConfig.{name} is {value!r}: it must be a whole number of at least 1.')
-
-  def _require_number(self, name: str, *, above_zero: bool) -> None:
-    value = getattr(self, name)
-    number = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
-    if not number or value < 0 or (above_zero and value == 0):
-      raise UserError(
-        f'ModelConfig.{name} is {value!r}: it must be a number '
-        f'{"above 0" if above_zero else "of at least 0"}.'
-      )
-
-  def _require_choice(self, name: str, choices: tuple[str, ...]) -> None:
-    value = getattr(self, name)
-    if value not in choices:
-      raise UserError(
-        f'ModelConfig.{name} is {value!r}: use {_listing(choices)}.{nearest(str(value), choices)}'
-      )
 
 
 def _divisors(number: int) -> list[int]:

@@ -5,18 +5,25 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Iterator, Sequence
+from typing import Annotated, Literal
 
 import jax
 import numpy as np
 from jax.experimental import mesh_utils
 from jax.sharding import AxisType, Mesh
 
+from codemix.checked import From, checked
 from codemix.errors import UserError
 
 SUGGESTIONS = 6  # meshes that an error message lists
 
 
+# -1 is all that the other axes leave.
+Devices = Annotated[int, From(1), 'devices'] | Literal[-1]
+
+
 @dataclasses.dataclass(frozen=True, kw_only=True)
+@checked
 class MeshConfig:
   """How many devices lie along each axis; one of them may be -1: all that the others leave.
 
@@ -35,16 +42,13 @@ class MeshConfig:
     UserError: a size that is neither -1 nor positive, or more than one -1.
   """
 
-  replica: int = 1
-  data: int = -1
-  fsdp: int = 1
-  sequence: int = 1
-  tensor: int = 1
+  replica: Devices = 1
+  data: Devices = -1
+  fsdp: Devices = 1
+  sequence: Devices = 1
+  tensor: Devices = 1
 
   def __post_init__(self) -> None:
-    for name, size in self.sizes().items():
-      if isinstance(size, bool) or not isinstance(size, int) or (size < 1 and size != -1):
-        raise UserError(f'MeshConfig.{name} is {size!r}: give a number of devices, or -1.')
     if list(self.sizes().values()).count(-1) > 1:
       raise UserError(f'MeshConfig: {self}: only one axis can be -1 (all that the others leave).')
 

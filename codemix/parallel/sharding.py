@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from typing import Any
+from typing import Any, Literal
 
 import jax
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
+from codemix.checked import checked
 from codemix.errors import UserError, nearest
 from codemix.parallel.mesh import AXES
 
@@ -22,10 +23,12 @@ _ACTIVATIONS = {
   'tokens': TOKEN_AXES,
 }
 
-Over = str | tuple[str, ...] | None
+Axis = Literal[AXES]
+Over = Axis | tuple[Axis, ...] | None
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
+@checked
 class ShardingRules:
   """The mesh axis (or axes) that each logical axis of a parameter is split over; None: it is whole.
 
@@ -57,19 +60,7 @@ class ShardingRules:
 
   def __post_init__(self) -> None:
     for name, value in dataclasses.asdict(self).items():
-      if not isinstance(value, str | tuple | list | None):
-        raise UserError(
-          f'ShardingRules.{name} is {value!r}: give an axis of the mesh ({", ".join(AXES)}), several, or None.'
-        )
-      if isinstance(value, list):  # as gin writes it
-        object.__setattr__(self, name, tuple(value))
       over = self.over(name)
-      for axis in over:
-        if axis not in AXES:
-          raise UserError(
-            f'ShardingRules.{name} is {value!r}: the mesh has the axes {", ".join(AXES)}.'
-            f'{nearest(str(axis), AXES)}'
-          )
       if len(set(over)) < len(over):
         raise UserError(f'ShardingRules.{name} is {value!r}: name each axis once.')
 

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 import jax
 
 from codemix.errors import UserError
-from codemix.models.config import CHOICES
+from codemix.models.config import REMAT
 from codemix.parallel.mesh import make_mesh
 from codemix.parallel.sharding import BATCH_AXES
 from codemix.planner.programs import TRAIN, Compiled, Step, state_on_chip
@@ -103,8 +103,8 @@ def _kinds(step: Step, runtime: Runtime, devices: Sequence[jax.Device]) -> Itera
 
 
 def _recomputing(step: Step, runtime: Runtime) -> Iterator[Change]:
-  """Remat policies that keep less than the step's; CHOICES lists them from the most kept to the least."""
-  policies = CHOICES['remat']
+  """Remat policies that keep less than the step's; REMAT lists them from the most kept to the least."""
+  policies = REMAT
   for name in policies[policies.index(step.model.remat) + 1 :] if step.kind == TRAIN else ():
     model = dataclasses.replace(step.model, remat=name)
     yield Change((f"ModelConfig.remat = '{name}'",), dataclasses.replace(step, model=model), runtime)

@@ -3,21 +3,17 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import Annotated
 
-from codemix.errors import UserError
+from codemix.checked import From, checked
 
-# A Python interpreter that imports NumPy, g++ with all headers, or a Java machine start within these.
-_LEAST = {
-  'cpu_seconds': 0.1,
-  'wall_seconds': 0.1,
-  'memory_bytes': 64 << 20,
-  'processes': 1,
-  'output_bytes': 1,
-  'file_bytes': 4096,
-}
+# A Python interpreter that imports NumPy, g++ with all headers, or a Java machine start within the
+# least that each may be.
+Seconds = Annotated[float, From(0.1), 'seconds']
 
 
 @dataclasses.dataclass(frozen=True)
+@checked
 class Limits:
   """What one program may use, with everything that it starts (its compiler too).
 
@@ -35,17 +31,9 @@ class Limits:
     file_bytes: everything in its temporary folder together, and the same again in /dev/shm.
   """
 
-  cpu_seconds: float = 10.0
-  wall_seconds: float = 60.0
-  memory_bytes: int = 1 << 30
-  processes: int = 64
-  output_bytes: int = 1 << 20
-  file_bytes: int = 64 << 20
-
-  def __post_init__(self):
-    for name, least in _LEAST.items():
-      value = getattr(self, name)
-      if isinstance(value, bool) or not isinstance(value, int | float) or not least <= value < float('inf'):
-        raise UserError(f'Limits.{name} is {value!r}: it must be a number, at least {least:,}')
-      if isinstance(least, int) and not isinstance(value, int):
-        raise UserError(f'Limits.{name} is {value!r}: it must be a whole number')
+  cpu_seconds: Seconds = 10.0
+  wall_seconds: Seconds = 60.0
+  memory_bytes: Annotated[int, From(64 << 20), 'bytes'] = 1 << 30
+  processes: Annotated[int, From(1)] = 64
+  output_bytes: Annotated[int, From(1), 'bytes'] = 1 << 20
+  file_bytes: Annotated[int, From(4096), 'bytes'] = 64 << 20

@@ -6,6 +6,7 @@ import dataclasses
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, ClassVar
 
+from codemix.checked import checked
 from codemix.errors import UserError
 from codemix.sandbox.execute import execute, in_threads
 from codemix.sandbox.limits import Limits
@@ -18,6 +19,7 @@ VERDICTS = 1
 
 
 @dataclasses.dataclass(frozen=True)
+@checked
 class PassesTests:
   """Drops a record whose `program` (its text with tests) does not pass when it is run.
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
+from typing import Annotated
 
+from codemix.checked import Above, From, Name, NotEmpty, Seed, Tokens, checked
 from codemix.errors import UserError, nearest
 from codemix.models.config import ModelConfig
 from codemix.training.optimizer import Optimizer
@@ -12,6 +14,7 @@ from codemix.training.stage import Stage
 
 
 @dataclasses.dataclass(frozen=True)
+@checked
 class Recipe:
   """One model's way through its stages.
 
@@ -26,30 +29,17 @@ class Recipe:
     description: one line for the report.
   """
 
-  stages: tuple[Stage, ...]
+  stages: Annotated[tuple[Stage, ...], NotEmpty()]
   model: ModelConfig
-  length: int
+  length: Tokens
   optimizer: Optimizer = Optimizer()
-  seed: int = 0
-  max_epochs: float = 4.0
+  seed: Seed = 0
+  max_epochs: Annotated[float, Above(0)] = 4.0
   description: str = ''
-
-  def __post_init__(self):
-    object.__setattr__(self, 'stages', tuple(self.stages))
-    if not self.stages:
-      raise UserError('Recipe.stages is empty; a recipe has at least one stage.')
-    for stage in self.stages:
-      if not isinstance(stage, Stage):
-        raise UserError(
-          f'Recipe.stages holds {stage!r}, which is no stage; in gin write @name/Stage() with the brackets.'
-        )
-    if not (isinstance(self.length, int) and self.length > 0):
-      raise UserError(f'Recipe.length is {self.length!r}; it is a whole number of tokens.')
-    if not self.max_epochs > 0:
-      raise UserError(f'Recipe.max_epochs is {self.max_epochs!r}; it is a number above 0.')
 
 
 @dataclasses.dataclass(frozen=True)
+@checked
 class Study:
   """Recipes that are trained, evaluated and compared together.
 
@@ -63,17 +53,15 @@ class Study:
     note: what the report says at its top.
   """
 
-  name: str
-  recipes: Mapping[str, Recipe]
-  baseline: str | None = None
-  validation: tuple[str, ...] = ()
+  name: Name
+  recipes: Annotated[Mapping[Name, Recipe], NotEmpty()]
+  baseline: Name | None = None
+  validation: tuple[Name, ...] = ()
   prompts: tuple[str, ...] = ()
-  sample_tokens: int = 48
+  sample_tokens: Annotated[int, From(1), 'tokens'] = 48
   note: str = ''
 
   def __post_init__(self):
-    if not self.recipes:
-      raise UserError('Study.recipes is empty; a study has at least one recipe.')
     if self.baseline is None:
       object.__setattr__(self, 'baseline', next(iter(self.recipes)))
     if self.baseline not in self.recipes:

@@ -3,26 +3,27 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from fractions import Fraction
+from typing import Annotated, Literal
 
-from codemix.data.mixture import Spec, exact
+from codemix.checked import From, NotEmpty, Seed, UpTo, checked
+from codemix.data.mixture import Exact, Spec
 from codemix.data.mixture_forms import additive_tokens, competitive
-from codemix.errors import UserError, nearest
+from codemix.errors import UserError
 from codemix.studies.recipe import Recipe
 
-MODES = ('competitive', 'additive')
 
-
+@checked
 def sweep(
   recipe: Recipe,
   language: Spec,
   code: Spec,
-  shares: Sequence[float],
-  seeds: Sequence[int] = (0,),
-  mode: str = 'competitive',
+  shares: Annotated[Sequence[Annotated[Exact, UpTo(1)]], NotEmpty()],
+  seeds: Annotated[Sequence[Seed], NotEmpty()] = (0,),
+  mode: Literal['competitive', 'additive'] = 'competitive',
   controls: bool = True,
-  stage: int = 0,
+  stage: Annotated[int, From(0)] = 0,
 ) -> dict[str, Recipe]:
   """Recipes that differ in the share of code of one stage, and in the seed.
 
@@ -48,14 +49,12 @@ def sweep(
     UserError: an empty or doubled list, an unknown mode, no such stage, or a
       share that is no fraction (below 1 for 'additive').
   """
-  points = _distinct(shares, 'shares', lambda share: exact(share, 'sweep.shares'))
-  seeds = _distinct(seeds, 'seeds', int)
-  if mode not in MODES:
-    raise UserError(f"sweep.mode is {mode!r}; it is 'competitive' or 'additive'.{nearest(str(mode), MODES)}")
-  if not 0 <= stage < len(recipe.stages):
+  _require_distinct(shares, 'shares')
+  _require_distinct(seeds, 'seeds')
+  if stage >= len(recipe.stages):
     raise UserError(f'sweep.stage is {stage!r}; the recipe has {len(recipe.stages)} stages, counted from 0.')
   cells: dict[str, Recipe] = {}
-  for share in points:
+  for share in shares:
     tokens = recipe.stages[stage].tokens
     total = additive_tokens(tokens, share) if mode == 'additive' else tokens
     label = f'{_percent(share)}% code' + (' added' if mode == 'additive' else '')
@@ -76,13 +75,9 @@ def sweep(
   return cells
 
 
-def _distinct(values: Sequence, field: str, read) -> list:
-  if isinstance(values, (str, Mapping)) or not values:
-    raise UserError(f'sweep.{field} is {values!r}; it is a list of numbers.')
-  numbers = [read(value) for value in values]
+def _require_distinct(numbers: Sequence, field: str) -> None:
   if len(set(numbers)) < len(numbers):
-    raise UserError(f'sweep.{field} has a number twice: {list(values)}.')
-  return numbers
+    raise UserError(f'sweep.{field} has a number twice: {", ".join(map(str, numbers))}.')
 
 
 def _percent(share: Fraction) -> str:

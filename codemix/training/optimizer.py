@@ -10,21 +10,22 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Annotated, Any, Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import optax
 
-from codemix.errors import UserError, nearest
+from codemix.checked import Above, Below, From, checked
+from codemix.errors import UserError
 
 Tree = Any
 
-MOMENTS_DTYPES = ('float32', 'bfloat16')
 SLOWEST_IN_BFLOAT16 = 0.99  # decay of a moment
 
 
 @dataclasses.dataclass(frozen=True)
+@checked
 class Optimizer:
   """Which optimizer, and its constants.
 
@@ -42,22 +43,18 @@ class Optimizer:
       updates; an update itself is float32. Half the memory, and other numbers.
 
   Raises:
-    UserError: a name that is none, or moments that bfloat16 cannot keep.
+    UserError: a value out of range, or moments that bfloat16 cannot keep.
   """
 
-  name: str = 'adamw'
-  b1: float = 0.9
-  b2: float = 0.95
-  eps: float = 1e-8
-  weight_decay: float = 0.1
-  clip_norm: float = 1.0
-  moments_dtype: str = 'float32'
+  name: Literal['adamw', 'lion', 'adafactor'] = 'adamw'
+  b1: Annotated[float, From(0), Below(1)] = 0.9
+  b2: Annotated[float, From(0), Below(1)] = 0.95
+  eps: Annotated[float, Above(0)] = 1e-8
+  weight_decay: Annotated[float, From(0)] = 0.1
+  clip_norm: Annotated[float, From(0)] = 1.0
+  moments_dtype: Literal['float32', 'bfloat16'] = 'float32'
 
   def __post_init__(self):
-    for field, choices in (('name', _DIRECTIONS), ('moments_dtype', MOMENTS_DTYPES)):
-      value = getattr(self, field)
-      if value not in choices:
-        raise UserError(f"Optimizer.{field} is '{value}'; it is one of {', '.join(choices)}.{nearest(str(value), choices)}")
     if self.moments_dtype == 'bfloat16':
       self._check_kept_in_bfloat16()
 

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import Annotated, Literal
 
 from jax.sharding import Mesh
 
-from codemix.errors import UserError, nearest
+from codemix.checked import Above, From, Path, checked
 from codemix.parallel.mesh import MeshConfig
 from codemix.parallel.sharding import ShardingRules
 from codemix.training.placement import Placement
 
-ON_DAMAGED = ('previous', 'stop')
-
 
 @dataclasses.dataclass(frozen=True)
+@checked
 class Runtime:
   """The machine's side of a run.
 
@@ -39,17 +39,17 @@ class Runtime:
     tensorboard: whether to mirror the metrics for TensorBoard.
   """
 
-  output: str = 'runs'
+  output: Path = 'runs'
   mesh: MeshConfig = MeshConfig()
   rules: ShardingRules = ShardingRules()
-  microbatches: int = 1
+  microbatches: Annotated[int, From(1), 'portions'] = 1
   offload_optimizer: bool = False
-  save_every: int = 1000
-  keep: int | None = 2
-  on_damaged: str = 'previous'
-  prefetch: int = 4
-  peak_tflops: float | None = None
-  compilation_cache: str | None = None
+  save_every: Annotated[int, From(1), 'steps'] = 1000
+  keep: Annotated[int, From(1), 'checkpoints'] | None = 2
+  on_damaged: Literal['previous', 'stop'] = 'previous'
+  prefetch: Annotated[int, From(1), 'batches'] = 4
+  peak_tflops: Annotated[float, Above(0)] | None = None
+  compilation_cache: Path | None = None
   tensorboard: bool = True
 
   def placement(self, mesh: Mesh) -> Placement:
@@ -59,15 +59,3 @@ class Runtime:
   def rows_at_once(self, batch: int) -> int:
     """Rows of a portion of a batch, which is a whole number of them."""
     return batch // self.microbatches
-
-  def __post_init__(self):
-    if self.on_damaged not in ON_DAMAGED:
-      raise UserError(
-        f"Runtime.on_damaged is {self.on_damaged!r}; it is one of {', '.join(ON_DAMAGED)}.{nearest(self.on_damaged, ON_DAMAGED)}"
-      )
-    if isinstance(self.microbatches, bool) or not isinstance(self.microbatches, int) or self.microbatches < 1:
-      raise UserError(f'Runtime.microbatches is {self.microbatches!r}; it is a whole number of portions, at least 1.')
-    if self.save_every < 1:
-      raise UserError(f'Runtime.save_every is {self.save_every}; it is a whole number of steps, at least 1.')
-    if self.keep is not None and self.keep < 1:
-      raise UserError(f'Runtime.keep is {self.keep}; it is a number of checkpoints, at least 1, or None for all.')

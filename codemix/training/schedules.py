@@ -11,13 +11,19 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from typing import Annotated
 
 import numpy as np
 
+from codemix.checked import Above, Below, From, Share, Tokens, checked
 from codemix.errors import UserError
+
+Rate = Annotated[float, From(0)]
+Steps = Annotated[int, From(0), 'steps']
 
 
 @dataclasses.dataclass(frozen=True)
+@checked
 class WarmupCosine:
   """Linear warm-up to `peak`, then a cosine to `floor` at the end of the stage.
 
@@ -31,11 +37,11 @@ class WarmupCosine:
       stages after this one; None for the stage's own.
   """
 
-  peak: float
-  warmup_steps: int | None = None
-  warmup_fraction: float | None = None
-  floor: float = 0.0
-  horizon: float | None = None
+  peak: Annotated[float, Above(0)]
+  warmup_steps: Steps | None = None
+  warmup_fraction: Annotated[float, From(0), Below(1)] | None = None
+  floor: Rate = 0.0
+  horizon: Tokens | None = None
 
   def curve(self, steps: int, start: float | None) -> np.ndarray:
     warmup = _warmup(self, steps)
@@ -44,6 +50,7 @@ class WarmupCosine:
 
 
 @dataclasses.dataclass(frozen=True)
+@checked
 class LinearTo:
   """A straight line from the current rate, or from `start`, to an absolute `floor`.
 
@@ -55,9 +62,9 @@ class LinearTo:
     horizon: as of `WarmupCosine`.
   """
 
-  floor: float = 1e-6
-  start: float | None = None
-  horizon: float | None = None
+  floor: Rate = 1e-6
+  start: Rate | None = None
+  horizon: Tokens | None = None
 
   def curve(self, steps: int, start: float | None) -> np.ndarray:
     first = self.start if self.start is not None else start
@@ -70,6 +77,7 @@ class LinearTo:
 
 
 @dataclasses.dataclass(frozen=True)
+@checked
 class Constant:
   """One rate throughout, after an optional linear warm-up.
 
@@ -79,9 +87,9 @@ class Constant:
     horizon: as of `WarmupCosine`.
   """
 
-  rate: float | None = None
-  warmup_steps: int = 0
-  horizon: float | None = None
+  rate: Rate | None = None
+  warmup_steps: Steps = 0
+  horizon: Tokens | None = None
 
   def curve(self, steps: int, start: float | None) -> np.ndarray:
     rate = self.rate if self.rate is not None else start
@@ -93,6 +101,7 @@ class Constant:
 
 
 @dataclasses.dataclass(frozen=True)
+@checked
 class WarmupStableDecay:
   """Warm-up, a plateau at `peak`, and a linear decay to `floor` over the last part.
 
@@ -104,12 +113,12 @@ class WarmupStableDecay:
     horizon: as of `WarmupCosine`.
   """
 
-  peak: float
-  warmup_steps: int | None = None
-  warmup_fraction: float | None = None
-  decay_fraction: float = 0.1
-  floor: float = 0.0
-  horizon: float | None = None
+  peak: Annotated[float, Above(0)]
+  warmup_steps: Steps | None = None
+  warmup_fraction: Annotated[float, From(0), Below(1)] | None = None
+  decay_fraction: Share = 0.1
+  floor: Rate = 0.0
+  horizon: Tokens | None = None
 
   def curve(self, steps: int, start: float | None) -> np.ndarray:
     warmup = _warmup(self, steps)

@@ -5,9 +5,11 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Annotated, Literal
 
 import numpy as np
 
+from codemix.checked import From, Name, Tokens, checked
 from codemix.data.ledger import Draw, Reading
 from codemix.data.mixture import Mixture, Spec
 from codemix.data.mixture_schedule import MixtureSchedule, schedule_of
@@ -19,8 +21,11 @@ from codemix.training.schedules import Schedule
 
 KEPT, RESET = 'continue', 'restart'
 
+TakenOver = Literal[KEPT, RESET]
+
 
 @dataclasses.dataclass(frozen=True)
+@checked
 class Handoff:
   """What a stage takes over from the one before it; each is 'continue' or 'restart'.
 
@@ -36,21 +41,14 @@ class Handoff:
       stage's curve); 'restart' begins the stage's schedule from its own start.
   """
 
-  weights: str = KEPT
-  optimizer: str = KEPT
-  step: str = KEPT
-  rate: str = KEPT
-
-  def __post_init__(self):
-    for field in dataclasses.fields(self):
-      value = getattr(self, field.name)
-      if value not in (KEPT, RESET):
-        raise UserError(
-          f"Handoff.{field.name} is {value!r}; it is '{KEPT}' or '{RESET}'.{nearest(str(value), (KEPT, RESET))}"
-        )
+  weights: TakenOver = KEPT
+  optimizer: TakenOver = KEPT
+  step: TakenOver = KEPT
+  rate: TakenOver = KEPT
 
 
 @dataclasses.dataclass(frozen=True)
+@checked
 class Stage:
   """One stage: so many tokens of a mixture, on a schedule.
 
@@ -67,21 +65,17 @@ class Stage:
       the last stage left it.
   """
 
-  name: str
-  tokens: float
+  name: Name
+  tokens: Tokens
   mixture: Spec | MixtureSchedule
-  batch: int
+  batch: Annotated[int, From(1), 'rows']
   schedule: Schedule | None = None
   handoff: Handoff = Handoff()
-  rewind: tuple[str, ...] = ()
+  rewind: tuple[Name, ...] = ()
 
   def __post_init__(self):
-    if not self.name or any(not (c.isalnum() or c in '_.') for c in self.name):
+    if any(not (c.isalnum() or c in '_.') for c in self.name):
       raise UserError(f'Stage.name is {self.name!r}; it names a folder, so write letters, digits, _ and dots.')
-    if not (isinstance(self.batch, int) and self.batch > 0):
-      raise UserError(f"stage '{self.name}': Stage.batch is {self.batch!r}; it is a whole number of rows.")
-    if not self.tokens > 0:
-      raise UserError(f"stage '{self.name}': Stage.tokens is {self.tokens!r}; a stage trains on some tokens.")
     self.mixtures()
 
   def mixtures(self) -> MixtureSchedule:

@@ -7,7 +7,7 @@ import dataclasses
 import jax
 import pytest
 
-from codemix.models.config import CHOICES, ModelConfig
+from codemix.models.config import REMAT, ModelConfig
 from codemix.parallel.mesh import MeshConfig
 from codemix.parallel.sharding import ShardingRules
 from codemix.planner.alternatives import smallest_change, smallest_of
@@ -35,9 +35,9 @@ def _bindings(attempts):
   return found and found.change.bindings
 
 
-@pytest.mark.parametrize('enough', CHOICES['remat'][1:])
+@pytest.mark.parametrize('enough', REMAT[1:])
 def test_no_more_is_recomputed_than_must_be(enough):
-  policies = CHOICES['remat']
+  policies = REMAT
   attempts = _search(lambda c: 1 if policies.index(c.step.model.remat) >= policies.index(enough) else 2)
   assert _bindings(attempts) == (f"ModelConfig.remat = '{enough}'",)
 

@@ -13,7 +13,7 @@ import pytest
 from jax.sharding import Mesh
 
 from codemix.errors import UserError
-from codemix.models.config import CHOICES, ModelConfig
+from codemix.models.config import REMAT, ModelConfig
 from codemix.parallel.host_memory import require_host_memory
 from codemix.parallel.mesh import AXES, MeshConfig, factorizations, make_mesh
 from codemix.parallel.sharding import BATCH_AXES, ShardingRules, batch_sharding
@@ -169,7 +169,7 @@ def test_a_batch_that_cannot_be_cut_further_is_cut_into_rows():
 @pytest.mark.parametrize(
   'change',
   [
-    *({'remat': name} for name in CHOICES['remat'] if name != 'none'),
+    *({'remat': name} for name in REMAT if name != 'none'),
     {'scan': False},
     {'scan': False, 'remat': 'block'},
     {'loss_chunk': 1},

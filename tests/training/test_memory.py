@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from codemix.errors import UserError
-from codemix.models.config import CHOICES, ModelConfig
+from codemix.models.config import REMAT, ModelConfig
 from codemix.parallel import host_memory
 from codemix.training.optimizer import Optimizer
 from codemix.training.placement import Placement
@@ -39,7 +39,7 @@ def temporaries(model: ModelConfig = MODEL, **options) -> int:
 
 
 def test_policies_are_listed_from_the_most_memory_to_the_least():
-  sizes = [temporaries(dataclasses.replace(MODEL, remat=name)) for name in CHOICES['remat']]
+  sizes = [temporaries(dataclasses.replace(MODEL, remat=name)) for name in REMAT]
   assert sizes == sorted(sizes, reverse=True)
   assert len(set(sizes)) == len(sizes)
 

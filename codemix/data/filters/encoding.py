@@ -6,13 +6,14 @@ import dataclasses
 import re
 from typing import TYPE_CHECKING
 
-from codemix.errors import UserError
+from codemix.checked import Share, checked
 
 if TYPE_CHECKING:
   from codemix.data.sources.record import Record
 
 
 @dataclasses.dataclass(frozen=True)
+@checked
 class Encoding:
   """Drops texts with NUL, and those with too much of what no person types.
 
@@ -24,16 +25,11 @@ class Encoding:
   """
 
   nul: bool = False
-  max_replaced: float = 0.001
-  max_unprintable: float = 0.001
+  max_replaced: Share = 0.001
+  max_unprintable: Share = 0.001
 
   # But for tab, line feed, vertical tab, form feed, carriage return and next line.
   _control = re.compile('[\x00-\x08\x0e-\x1f\x7f-\x84\x86-\x9f]+')
-
-  def __post_init__(self):
-    for field in ('max_replaced', 'max_unprintable'):
-      if not 0 <= getattr(self, field) <= 1:
-        raise UserError(f'Encoding.{field} is {getattr(self, field)!r}; it is a fraction from 0 to 1.')
 
   @property
   def name(self) -> str:

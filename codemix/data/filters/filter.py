@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
+
+from codemix.checked import checked
 
 if TYPE_CHECKING:
   from codemix.data.sources.record import Record
 
 
+@runtime_checkable
 class Filter(Protocol):
   """Keeps a record or says why not; plain data, so that it can be hashed and sent to workers.
 
@@ -28,6 +31,7 @@ class Filter(Protocol):
 
 
 @dataclasses.dataclass(frozen=True)
+@checked
 class ExactDuplicates:
   """Keeps the first of the records whose texts are the same, byte for byte.
 

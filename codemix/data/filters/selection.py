@@ -5,8 +5,9 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Sequence
 from pathlib import PurePosixPath
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
+from codemix.checked import From, Name, NotEmpty, checked
 from codemix.data import languages
 from codemix.errors import UserError
 
@@ -14,19 +15,8 @@ if TYPE_CHECKING:
   from codemix.data.sources.record import Record
 
 
-def _names(filter: object, field: str) -> None:
-  """Makes a field a tuple of names.
-
-  Raises:
-    UserError: it is something else; a lone string would be read letter by letter.
-  """
-  value = getattr(filter, field)
-  if not isinstance(value, (list, tuple)) or not all(isinstance(name, str) and name for name in value):
-    raise UserError(f"{type(filter).__name__}.{field} is {value!r}; it is a list of names, such as ['{value or 'name'}'].")
-  object.__setattr__(filter, field, tuple(value))
-
-
 @dataclasses.dataclass(frozen=True)
+@checked
 class Sets:
   """Keeps some sets of a corpus, or drops some, by `Record.source`: spelled as the corpus does.
 
@@ -37,12 +27,10 @@ class Sets:
     drop: all but these.
   """
 
-  keep: Sequence[str] = ()
-  drop: Sequence[str] = ()
+  keep: Sequence[Name] = ()
+  drop: Sequence[Name] = ()
 
   def __post_init__(self):
-    _names(self, 'keep')
-    _names(self, 'drop')
     if bool(self.keep) == bool(self.drop):
       raise UserError('Sets wants names in either keep or drop, and not in both.')
 
@@ -57,6 +45,7 @@ class Sets:
 
 
 @dataclasses.dataclass(frozen=True)
+@checked
 class Languages:
   """Keeps records of some languages.
 
@@ -66,14 +55,11 @@ class Languages:
       path.
   """
 
-  keep: Sequence[str]
+  keep: Annotated[Sequence[Name], NotEmpty()]
   # Which name means which language decides what is kept, so that a cache's identity has it too.
   names: str = dataclasses.field(init=False, repr=False, default=languages.DIGEST)
 
   def __post_init__(self):
-    _names(self, 'keep')
-    if not self.keep:
-      raise UserError('Languages.keep is empty; name the languages that are kept.')
     object.__setattr__(self, 'keep', tuple(map(languages.canonical, self.keep)))
 
   @property
@@ -88,6 +74,7 @@ class Languages:
 
 
 @dataclasses.dataclass(frozen=True)
+@checked
 class Extensions:
   """Keeps records by the end of their file's name.
 
@@ -96,12 +83,7 @@ class Extensions:
       in whatever case; `Record.id` is the path.
   """
 
-  keep: Sequence[str]
-
-  def __post_init__(self):
-    _names(self, 'keep')
-    if not self.keep:
-      raise UserError("Extensions.keep is empty; name the endings that are kept, such as ['.py'].")
+  keep: Annotated[Sequence[Name], NotEmpty()]
 
   @property
   def name(self) -> str:
@@ -116,6 +98,7 @@ class Extensions:
 
 
 @dataclasses.dataclass(frozen=True)
+@checked
 class Size:
   """Keeps texts of a size.
 
@@ -124,15 +107,12 @@ class Size:
       bound.
   """
 
-  min_bytes: int = 1
-  max_bytes: int | None = None
+  min_bytes: Annotated[int, From(0), 'bytes'] = 1
+  max_bytes: Annotated[int, From(0), 'bytes'] | None = None
 
   def __post_init__(self):
-    most = self.max_bytes
-    if not (isinstance(self.min_bytes, int) and (most is None or isinstance(most, int))):
-      raise UserError(f'Size.min_bytes and max_bytes are {self.min_bytes!r} and {most!r}; they are whole numbers.')
-    if self.min_bytes < 0 or (most is not None and most < self.min_bytes):
-      raise UserError(f'Size: no text has from {self.min_bytes:,} to {most:,} bytes.' if most is not None else 'Size.min_bytes is below 0.')
+    if self.max_bytes is not None and self.max_bytes < self.min_bytes:
+      raise UserError(f'Size: no text has from {self.min_bytes:,} to {self.max_bytes:,} bytes.')
 
   @property
   def name(self) -> str:

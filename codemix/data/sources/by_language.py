@@ -5,15 +5,17 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Sequence
 
-from codemix.data.languages import language_table, source_name
+from codemix.checked import Name, checked
+from codemix.data.languages import Table, language_table, source_name
 from codemix.data.sources.corpus import Corpus
 from codemix.errors import UserError
 
 PLACE = '{language}'
 
 
+@checked
 def corpora_by_language(
-  corpus: Corpus, table: str, source: str = PLACE, without: Sequence[str] = ()
+  corpus: Corpus, table: Table, source: Name = PLACE, without: Sequence[Name] = ()
 ) -> dict[str, Corpus]:
   """The same corpus for each language of one of the study's tables.
 

@@ -5,17 +5,19 @@ from __future__ import annotations
 import dataclasses
 import difflib
 from collections.abc import Mapping, Sequence
+from typing import Annotated, Literal
 
+from codemix.checked import From, Name, checked
 from codemix.data.sources.fields import FieldError, label, string
 from codemix.data.sources.reading import Layout
 from codemix.data.sources.record import BadRecord, Record
-from codemix.errors import UserError
 
 # Beyond so many changed lines a smallest difference takes minutes, and says no more than the two files.
 _MAX_COMPARED_LINES = 4000
 
 
 @dataclasses.dataclass(frozen=True)
+@checked
 class Commit(Layout):
   """A message and a change as one document. The defaults are the fields of CommitPack and of the commits of The Stack.
 
@@ -30,20 +32,16 @@ class Commit(Layout):
     source, language, id: fields, as in `Text`.
   """
 
-  message: str = 'message'
+  message: Name = 'message'
   old: str = 'old_contents'
   new: str = 'new_contents'
   diff: str = ''
-  form: str = 'diff'
+  form: Literal['diff', 'files'] = 'diff'
   path: str = 'new_file'
-  context: int = 3
+  context: Annotated[int, From(0), 'lines'] = 3
   source: str | None = None
   language: str | None = None
   id: str | None = 'commit'
-
-  def __post_init__(self):
-    if self.form not in ('diff', 'files'):
-      raise UserError(f"Commit.form is '{self.form}': it is 'diff' or 'files'")
 
   def record(self, place: str, row: Mapping) -> Record | BadRecord:
     try:

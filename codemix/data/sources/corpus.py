@@ -9,7 +9,9 @@ import os.path
 import posixpath
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Annotated
 
+from codemix.checked import Name, NotEmpty, Path, Share, Usually, checked
 from codemix.data.filters import Filter
 from codemix.data.sources.fields import MISSING_FIELD
 from codemix.data.sources.identity import described
@@ -22,8 +24,11 @@ from codemix.errors import UserError, nearest
 _CHECKED_ROWS = 100  # in which a field must be seen once
 HELD_OUT = 'validation'
 
+Pattern = Annotated[Path, NotEmpty()]
+
 
 @dataclasses.dataclass(frozen=True)
+@checked
 class Corpus:
   """One source as it is distributed.
 
@@ -43,22 +48,17 @@ class Corpus:
     name: the `source` of records to which the layout gives none.
   """
 
-  files: Mapping[str, str | Sequence[str]]
+  files: Annotated[Mapping[Name, Pattern | Annotated[Sequence[Pattern], NotEmpty()]], NotEmpty(), Usually('train')]
   reader: Reader = JsonLines()
   layout: Layout = Text()
   filters: tuple[Filter, ...] = ()
-  root: str = ''
-  validation_share: float = 0.0
+  root: Path = ''
+  validation_share: Share = 0.0
   count_dropped_tokens: bool = True
-  max_bad_share: float = 0.01
+  max_bad_share: Share = 0.01
   name: str = ''
 
   def __post_init__(self):
-    if not self.files:
-      raise UserError(f"corpus '{self.name}' names no files: give Corpus.files, such as {{'train': '*.jsonl'}}")
-    for field in ('validation_share', 'max_bad_share'):
-      if not 0 <= getattr(self, field) <= 1:
-        raise UserError(f"Corpus.{field} of '{self.name}' is {getattr(self, field)}: it is a share, between 0 and 1")
     if self._holds_out and 'train' not in self.files:
       raise UserError(
         f"Corpus.validation_share of '{self.name}' sets documents of the split 'train' apart, and there is none"

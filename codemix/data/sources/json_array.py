@@ -7,7 +7,9 @@ import dataclasses
 import io
 import json
 from collections.abc import Iterator, Mapping
+from typing import Annotated
 
+from codemix.checked import From, checked
 from codemix.data.sources.reading import Piece, Reader
 from codemix.data.sources.record import BadRecord
 from codemix.data.sources.storage import BLOCK_BYTES, DAMAGE, open_raw
@@ -16,6 +18,7 @@ _SPACE = ' \t\r\n'
 
 
 @dataclasses.dataclass(frozen=True)
+@checked
 class JsonArray(Reader):
   """A whole `.json`, `.json.gz` or `.json.zst`, read element by element rather than at once.
 
@@ -27,7 +30,7 @@ class JsonArray(Reader):
     max_record_bytes: an element longer than this counts as broken.
   """
 
-  max_record_bytes: int = 64 * 2**20
+  max_record_bytes: Annotated[int, From(1), 'bytes'] = 64 * 2**20
 
   def rows(self, piece: Piece) -> Iterator[tuple[str, Mapping] | BadRecord]:
     number = 0

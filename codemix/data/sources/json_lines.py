@@ -7,13 +7,16 @@ import functools
 import io
 import json
 from collections.abc import Iterator, Mapping, Sequence
+from typing import Annotated
 
+from codemix.checked import From, checked
 from codemix.data.sources.reading import Piece, Reader
 from codemix.data.sources.record import BadRecord
 from codemix.data.sources.storage import BLOCK_BYTES, DAMAGE, is_compressed, open_raw, size, stamp
 
 
 @dataclasses.dataclass(frozen=True)
+@checked
 class JsonLines(Reader):
   """JSON lines, plain, gzip or zstd. Blank lines are skipped, broken ones set aside.
 
@@ -22,8 +25,8 @@ class JsonLines(Reader):
     piece_bytes: plain files are divided, at line ends, into parts of about this size.
   """
 
-  max_line_bytes: int = 64 * 2**20
-  piece_bytes: int = 64 * 2**20
+  max_line_bytes: Annotated[int, From(1), 'bytes'] = 64 * 2**20
+  piece_bytes: Annotated[int, From(1), 'bytes'] = 64 * 2**20
 
   def pieces(self, urls: Sequence[str]) -> list[Piece]:
     return [piece for url in urls for piece in self._pieces(url)]

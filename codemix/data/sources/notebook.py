@@ -6,12 +6,14 @@ import dataclasses
 import json
 from collections.abc import Iterator, Mapping
 
+from codemix.checked import checked
 from codemix.data.sources.fields import FieldError, label, string, value
 from codemix.data.sources.reading import Layout
 from codemix.data.sources.record import BadRecord, Record
 
 
 @dataclasses.dataclass(frozen=True)
+@checked
 class Notebook(Layout):
   """The cells of an `.ipynb`: markdown as it stands, code between ``` with its language.
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterator, Mapping, Sequence
+from typing import Annotated
 
+from codemix.checked import From, Name, checked
 from codemix.data.sources.reading import Piece, Reader
 from codemix.data.sources.record import BadRecord
 from codemix.data.sources.storage import open_seekable
@@ -14,6 +16,7 @@ _BATCH_ROWS = 64  # rows as Python objects at a time; a document may have megaby
 
 
 @dataclasses.dataclass(frozen=True)
+@checked
 class Parquet(Reader):
   """Rows of parquet files.
 
@@ -23,8 +26,8 @@ class Parquet(Reader):
     piece_bytes: row groups are taken together to about this size (as they are in memory).
   """
 
-  columns: tuple[str, ...] = ()
-  piece_bytes: int = 256 * 2**20
+  columns: tuple[Name, ...] = ()
+  piece_bytes: Annotated[int, From(1), 'bytes'] = 256 * 2**20
 
   def pieces(self, urls: Sequence[str]) -> list[Piece]:
     return [piece for url in urls for piece in self._pieces(url)]

@@ -9,8 +9,10 @@ import sqlite3
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Annotated
 from xml.etree import ElementTree
 
+from codemix.checked import From, checked
 from codemix.data.sources.reading import Piece, Reader
 from codemix.data.sources.record import BadRecord
 from codemix.data.sources.storage import BLOCK_BYTES, DAMAGE, open_raw
@@ -20,6 +22,7 @@ _QUESTION, _ANSWER = '1', '2'  # PostTypeId; the others are wiki pages of tags, 
 
 
 @dataclasses.dataclass(frozen=True)
+@checked
 class PostsXml(Reader):
   """Questions in order of their number, each with its answers, best score first.
 
@@ -37,7 +40,7 @@ class PostsXml(Reader):
   """
 
   site: str = ''
-  max_post_bytes: int = 16 * 2**20
+  max_post_bytes: Annotated[int, From(1), 'bytes'] = 16 * 2**20
 
   def rows(self, piece: Piece) -> Iterator[tuple[str, Mapping] | BadRecord]:
     """Raises UserError where there is no room for the temporary database."""

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
+from typing import Annotated
 
+from codemix.checked import From, Name, checked
 from codemix.data.sources.fields import FieldError, has, label, string, value
 from codemix.data.sources.html_text import html_to_text
 from codemix.data.sources.reading import Layout
@@ -12,6 +14,7 @@ from codemix.data.sources.record import BadRecord, Record
 
 
 @dataclasses.dataclass(frozen=True)
+@checked
 class Question(Layout):
   """'Q: title, body' and 'A: ...' for each answer, in the order of the row; as `PostsXml` gives them.
 
@@ -29,12 +32,12 @@ class Question(Layout):
   """
 
   title: str = 'title'
-  body: str = 'body'
-  answers: str = 'answers'
-  answer: str = 'body'
+  body: Name = 'body'
+  answers: Name = 'answers'
+  answer: Name = 'body'
   html: bool = True
-  min_answers: int = 0
-  max_answers: int | None = None
+  min_answers: Annotated[int, From(0)] = 0
+  max_answers: Annotated[int, From(0)] | None = None
   min_score: int | None = None
   source: str | None = 'site'
   id: str | None = None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from codemix.data.sources.record import BadRecord, Record
 from codemix.data.sources.storage import digest_of, expand, is_folder
@@ -27,6 +27,7 @@ class Piece:
   line: int = 1
 
 
+@runtime_checkable
 class Reader(Protocol):
   """Files -> rows. Readers are frozen dataclasses: their fields are part of a cache's identity.
 
@@ -58,6 +59,7 @@ class Reader(Protocol):
     return (row for piece in pieces for row in self.rows(piece))
 
 
+@runtime_checkable
 class Layout(Protocol):
   """A row -> a document. Layouts are frozen dataclasses, as readers are."""
 

@@ -7,6 +7,7 @@ import re
 import string as strings
 from collections.abc import Mapping
 
+from codemix.checked import Name, checked
 from codemix.data.sources.fields import FieldError, has, label, string, value
 from codemix.data.sources.reading import Layout
 from codemix.data.sources.record import BadRecord, Record
@@ -16,6 +17,7 @@ _OPTIONAL = re.compile(r'\[\[(.*?)\]\]', re.DOTALL)
 
 
 @dataclasses.dataclass(frozen=True)
+@checked
 class Template(Layout):
   r"""A document made of several fields, such as 'Question: {question}\nAnswer: {answer}'.
 
@@ -32,7 +34,7 @@ class Template(Layout):
     UserError: the template has no field, or its braces are not closed.
   """
 
-  template: str
+  template: Name
   language: str = ''
   source: str | None = None
   id: str | None = None

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
+from typing import Literal
 
+from codemix.checked import Name, checked
 from codemix.data.sources.fields import FieldError, label, string
 from codemix.data.sources.reading import Layout
 from codemix.data.sources.record import BadRecord, Record
 
 
 @dataclasses.dataclass(frozen=True)
+@checked
 class Text(Layout):
   """A document in one field of a row. Fields are named by dotted path ('meta.redpajama_set_name').
 
@@ -26,11 +29,11 @@ class Text(Layout):
       {'language': 'en'}.
   """
 
-  field: str = 'text'
+  field: Name = 'text'
   source: str | None = None
   language: str | None = None
   id: str | None = None
-  constants: Mapping[str, str] = dataclasses.field(default_factory=dict)
+  constants: Mapping[Literal['source', 'language'], str] = dataclasses.field(default_factory=dict)
 
   def record(self, place: str, row: Mapping) -> Record | BadRecord:
     try:

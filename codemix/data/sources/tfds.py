@@ -6,6 +6,7 @@ import dataclasses
 import functools
 from collections.abc import Iterator, Mapping, Sequence
 
+from codemix.checked import Path, checked
 from codemix.data.quiet import silent_import
 from codemix.data.sources.reading import Piece, Reader
 from codemix.data.sources.record import BadRecord
@@ -16,6 +17,7 @@ _SCHEME = 'tfds:'
 
 
 @dataclasses.dataclass(frozen=True)
+@checked
 class Tfds(Reader):
   """Examples of datasets that TFDS has prepared; nothing is downloaded.
 
@@ -27,7 +29,7 @@ class Tfds(Reader):
       `Corpus.root`.
   """
 
-  data_dir: str = ''
+  data_dir: Path = ''
 
   def find(self, patterns: str | Sequence[str], root: str, split: str) -> list[str]:
     """The files of the splits. Raises UserError where there is no such dataset or split."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterator, Mapping
 
+from codemix.checked import checked
 from codemix.data.quiet import silent_import
 from codemix.data.sources.reading import Piece, Reader
 from codemix.data.sources.record import BadRecord
@@ -12,6 +13,7 @@ from codemix.errors import UserError
 
 
 @dataclasses.dataclass(frozen=True)
+@checked
 class TFRecords(Reader):
   """Examples by feature: one value as itself, several as a list; gzip by the ending `.gz`.
 

@@ -6,12 +6,14 @@ import dataclasses
 import re
 from collections.abc import Mapping
 
+from codemix.checked import Name, checked
 from codemix.data.sources.fields import FieldError, has, is_blank, label, string, value
 from codemix.data.sources.reading import Layout
 from codemix.data.sources.record import BadRecord, Record
 
 
 @dataclasses.dataclass(frozen=True)
+@checked
 class Verified(Layout):
   """A problem with its solution as the text, and with its tests as `Record.program`.
 
@@ -29,7 +31,7 @@ class Verified(Layout):
   """
 
   prompt: str = 'prompt'
-  solution: str = 'canonical_solution'
+  solution: Name = 'canonical_solution'
   test: str = 'test'
   entry_point: str = 'entry_point'
   source: str | None = None
@@ -57,6 +59,7 @@ class Verified(Layout):
 
 
 @dataclasses.dataclass(frozen=True)
+@checked
 class Puzzle(Layout):
   """Python Programming Puzzles: `sat`, which says what is asked for, and `sol`, which finds it.
 

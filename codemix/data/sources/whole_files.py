@@ -10,7 +10,9 @@ import posixpath
 import subprocess
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Annotated
 
+from codemix.checked import From, Name, NotEmpty, checked
 from codemix.data.languages import language_of
 from codemix.data.sources.reading import Piece, Reader
 from codemix.data.sources.record import BadRecord
@@ -30,6 +32,7 @@ _BINARY_PROBE = 8000  # bytes in which a NUL byte means "binary", as git decides
 
 
 @dataclasses.dataclass(frozen=True)
+@checked
 class WholeFiles(Reader):
   """The files below the folders that `Corpus.files` names, or those files themselves.
 
@@ -45,11 +48,11 @@ class WholeFiles(Reader):
     piece_files: files that are read together.
   """
 
-  include: tuple[str, ...] = ('*',)
-  exclude: tuple[str, ...] = ()
+  include: Annotated[tuple[Name, ...], NotEmpty()] = ('*',)
+  exclude: tuple[Name, ...] = ()
   tracked_only: bool = True
-  max_file_bytes: int = 64 * 2**20
-  piece_files: int = 1000
+  max_file_bytes: Annotated[int, From(1), 'bytes'] = 64 * 2**20
+  piece_files: Annotated[int, From(1), 'files'] = 1000
 
   def find(self, patterns: str | Sequence[str], root: str, split: str) -> list[str]:
     self._listed_again()
