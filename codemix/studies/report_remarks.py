@@ -68,6 +68,7 @@ def notes(
   return [
     *_few_seeds(study, arm_rows),
     *_few_documents(measures, arm_rows),
+    *_single_documents(measures),
     *_other_models(study),
     *_other_optimizers(study),
     *_other_budgets(study, rows),
@@ -111,6 +112,13 @@ def _few_documents(measures: Mapping[str, Measure], arm_rows: Sequence[Row]) -> 
     f'Fewer than {statistics.FEW_DOCUMENTS} effective documents ({"; ".join(lines)}): a few documents decide the '
     'figures, by their length or by how unlike the others they are. Such intervals, marked †, may be too narrow.'
   ]
+
+
+def _single_documents(measures: Mapping[str, Measure]) -> list[str]:
+  alone = list(dict.fromkeys(source for m in measures.values() for source, count in zip(m.sources, m.counts, strict=False) if count == 1))
+  if not alone:
+    return []
+  return [f'A single validation document of {", ".join(alone)}: there is no interval for it, nor for sources together with it.']
 
 
 def _other_models(study: StudyResults) -> list[str]:

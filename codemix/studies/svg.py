@@ -11,6 +11,7 @@ import dataclasses
 import io
 import math
 import re
+import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from html import escape
 from typing import TYPE_CHECKING
@@ -58,7 +59,9 @@ def drawing() -> Iterator[None]:
   """The look of the report's figures, inside the block only. Make and save figures within it."""
   import matplotlib
 
-  with matplotlib.rc_context(_SETTINGS | {'svg.hashsalt': 'codemix'}):
+  with matplotlib.rc_context(_SETTINGS | {'svg.hashsalt': 'codemix'}), warnings.catch_warnings():
+    # A name in a script that the font lacks: the page shows it with the reader's fonts.
+    warnings.filterwarnings('ignore', message='Glyph .* missing from font')
     yield
 
 

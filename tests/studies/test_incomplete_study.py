@@ -95,6 +95,13 @@ def test_few_documents_are_said(tmp_path):
   assert re.search(r'text: \d+ of 12; code: \d+ of 12', notes[0])
 
 
+def test_a_source_of_one_document_has_figures_no_interval_and_a_word(tmp_path):
+  folder = write_fake_study(tmp_path / 's', {'a': [FakeStage('s', {'text': 1.0}, 4)]}, documents=1)
+  content = report_content.gather(read_study(folder))
+  assert not content.rows[0].bits['text'].has_interval
+  assert any('A single validation document of text, code' in note for note in content.notes)
+
+
 # What is refused.
 
 

@@ -260,3 +260,10 @@ def test_the_report_of_another_study_is_kept_with_a_word(finished_study, tmp_pat
   assert (kept / 'report.html').read_bytes() == page
   assert {path.name for path in kept.iterdir()} == {'report.html', 'report.md', 'results.csv', 'study.json'}
   assert not (folder / 'report.html').exists()
+
+
+def test_a_name_in_a_script_that_the_font_lacks_makes_no_noise(tmp_path, recwarn):
+  name = '基线 🚀'
+  folder = write_fake_study(tmp_path / 's', {name: [FakeStage('s', {'text': 1.0}, 4)]})
+  assert Page(write_report(folder).read_text()).words.count(name) > 5
+  assert not [warning for warning in recwarn if 'Glyph' in str(warning.message)]
