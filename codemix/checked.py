@@ -21,6 +21,7 @@ from __future__ import annotations
 
 import collections.abc
 import dataclasses
+import fractions
 import functools
 import inspect
 import math
@@ -29,7 +30,7 @@ import os
 import re
 import types
 import typing
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Annotated, Any, Literal, TypeVar
 
 from codemix.errors import UserError, nearest
@@ -85,7 +86,7 @@ class ReadBy:
   """Read by a function of the value and of what to call it in an error; it raises UserError."""
 
   function: Callable[[Any, str], Any]
-  words: str
+  such_as: str
 
 
 class NotEmpty:
@@ -105,9 +106,9 @@ class AnyPath:
 
 Share = Annotated[float, From(0), UpTo(1)]
 Path = Annotated[str, AnyPath()]
-Name = Annotated[str, NotEmpty()]
+Name = Annotated[str, NotEmpty(), 'name']
 Tokens = Annotated[int, From(1), 'tokens']
-# JAX's keys are made of the lower 32 bits, and NumPy's would differ where those are equal.
+# JAX makes its keys of the lower 32 bits: seeds that are equal in them begin with the same weights.
 Seed = Annotated[int, From(0), UpTo(2**32 - 1)]
 
 
@@ -169,14 +170,29 @@ def argument_kinds(function: Callable) -> dict[str, Kind]:
   return {name: kind_of(hints[name]) for name in inspect.signature(function).parameters}
 
 
+def kinds_of(definition: Any) -> dict[str, Kind]:
+  """What each field of a checked class, or each argument of a checked function, may be."""
+  return field_kinds(definition) if isinstance(definition, type) else argument_kinds(inspect.unwrap(definition))
+
+
+def within(kind: Kind) -> Iterator[Kind]:
+  """A kind, and those of the values that it holds."""
+  yield kind
+  inner = getattr(kind, 'kinds', ()) or getattr(kind, 'each', ()) or getattr(kind, 'value', ())
+  for each in inner if isinstance(inner, tuple) else (inner,):
+    yield from within(each)
+
+
 class Kind:
   """What a value may be.
 
   Attributes:
     words: for a person: 'a whole number of rows, at least 1'.
+    many: the same for several: 'whole numbers of rows, each at least 1'.
   """
 
   words: str
+  many: str
 
   def takes(self, value: Any) -> bool:
     """Whether the value is of this kind, whatever may be wrong in it."""
@@ -214,8 +230,15 @@ class Number(Kind):
 
   @property
   def words(self) -> str:
-    kind = 'a whole number' if self.whole else 'a number'
-    return kind + (f' of {self.unit}' if self.unit else '') + _range(self.bounds, bool(self.unit))
+    return f'a {self._noun}{_of(self.unit)}{_range(self.bounds)}'
+
+  @property
+  def many(self) -> str:
+    return f'{self._noun}s{_of(self.unit)}{_range(self.bounds)}'
+
+  @property
+  def _noun(self) -> str:
+    return 'whole number' if self.whole else 'number'
 
   def takes(self, value: Any) -> bool:
     return isinstance(value, numbers.Real) and not isinstance(value, bool)
@@ -236,7 +259,7 @@ class Number(Kind):
 
 @dataclasses.dataclass(frozen=True)
 class Flag(Kind):
-  words = 'True or False'
+  words = many = 'True or False'
 
   def takes(self, value: Any) -> bool:
     return isinstance(value, bool) or type(value).__name__ in ('bool_', 'bool') and hasattr(value, 'dtype')
@@ -251,11 +274,15 @@ class Text(Kind):
 
   path: bool = False
   some: bool = False
+  unit: str = ''  # what it is: 'name'
 
   @property
   def words(self) -> str:
-    kind = 'a path' if self.path else 'text'
-    return f'{kind}, and not empty' if self.some else kind
+    return f'a {self.unit}' if self.unit else f'{"a path" if self.path else "text"}{", and not empty" if self.some else ""}'
+
+  @property
+  def many(self) -> str:
+    return f'{self.unit or ("path" if self.path else "text")}s'
 
   def takes(self, value: Any) -> bool:
     return isinstance(value, str) or (self.path and isinstance(value, os.PathLike))
@@ -275,7 +302,7 @@ class Text(Kind):
 
 @dataclasses.dataclass(frozen=True)
 class Nothing(Kind):
-  words = 'None'
+  words = many = 'None'
 
   def takes(self, value: Any) -> bool:
     return value is None
@@ -290,6 +317,10 @@ class Choice(Kind):
   @property
   def words(self) -> str:
     return f'{"one of " if len(self.choices) > 1 else ""}{", ".join(map(str, self.choices))}'
+
+  @property
+  def many(self) -> str:
+    return f'names among {", ".join(map(str, self.choices))}'
 
   def takes(self, value: Any) -> bool:
     return isinstance(value, str) or (Number(whole=True).takes(value) and value in self.choices)
@@ -311,6 +342,11 @@ class Instance(Kind):
     name = self.cls.__name__
     return f'{"an" if name[0] in "AEIOU" else "a"} {name}'
 
+  @property
+  def many(self) -> str:
+    name = self.cls.__name__
+    return name if name.endswith('s') else f'{name}s'
+
   def takes(self, value: Any) -> bool:
     return isinstance(value, self.cls) and not isinstance(value, type)
 
@@ -325,12 +361,17 @@ class Items(Kind):
 
   each: Kind | tuple[Kind, ...]
   some: bool = False
+  unit: str = ''  # what stands at each place: '(where, mixture)'
 
   @property
   def words(self) -> str:
     if isinstance(self.each, tuple):
-      return f'a list of {len(self.each)} values'
-    return f'a list, not empty, each of it {self.each.words}' if self.some else f'a list, each of it {self.each.words}'
+      return f'a pair {self.unit}'.rstrip() if len(self.each) == 2 else f'a list of {len(self.each)} values'
+    return f'a list of {self.each.many}{", at least one" if self.some else ""}'
+
+  @property
+  def many(self) -> str:
+    return f'pairs {self.unit}'.rstrip() if isinstance(self.each, tuple) else 'lists'
 
   def takes(self, value: Any) -> bool:
     return isinstance(_listed(value), collections.abc.Sequence) and not isinstance(value, str | bytes)
@@ -360,8 +401,12 @@ class Table(Kind):
 
   @property
   def words(self) -> str:
-    of = '' if isinstance(self.value, Anything) else f', whose values are each {self.value.words}'
-    return f'a dictionary{", not empty" if self.some else ""}{of}'
+    of = '' if isinstance(self.value, Anything) else f' of {self.value.many}'
+    return f'a dictionary{of}{", with at least one entry" if self.some else ""}'
+
+  @property
+  def many(self) -> str:
+    return 'dictionaries'
 
   def takes(self, value: Any) -> bool:
     return isinstance(value, Mapping)
@@ -385,9 +430,16 @@ class Either(Kind):
 
   @property
   def words(self) -> str:
-    # None is said last, as the exception that it is.
-    ordered = sorted(self.kinds, key=lambda kind: isinstance(kind, Nothing))
-    return ', or '.join(kind.words for kind in ordered)
+    return ', or '.join(kind.words for kind in self._ordered)
+
+  @property
+  def many(self) -> str:
+    return ' or '.join(kind.many for kind in self._ordered)
+
+  @property
+  def _ordered(self) -> list[Kind]:
+    """None is said last, as the exception that it is."""
+    return sorted(self.kinds, key=lambda kind: isinstance(kind, Nothing))
 
   def takes(self, value: Any) -> bool:
     return any(kind.takes(value) for kind in self.kinds)
@@ -405,7 +457,7 @@ class Either(Kind):
 
 @dataclasses.dataclass(frozen=True)
 class Anything(Kind):
-  words = 'anything'
+  words = many = 'anything'
 
   def takes(self, value: Any) -> bool:
     return True
@@ -420,7 +472,11 @@ class Read(Kind):
 
   @property
   def words(self) -> str:
-    return self.how.words + _range(self.bounds, False)
+    return f'a number{_range(self.bounds)}, such as {self.how.such_as}'
+
+  @property
+  def many(self) -> str:
+    return f'numbers{_range(self.bounds)}, such as {self.how.such_as}'
 
   def takes(self, value: Any) -> bool:
     return True
@@ -473,7 +529,7 @@ def kind_of(annotation: Any) -> Kind:
 def _annotated(kind: Kind, remarks: tuple) -> Kind:
   for remark in remarks:
     if isinstance(remark, ReadBy):
-      kind = Read(remark)
+      kind = Read(remark, kind.bounds)
     elif isinstance(remark, str):
       kind = dataclasses.replace(kind, unit=remark)
     elif isinstance(remark, AnyPath):
@@ -495,6 +551,8 @@ def shown(value: Any) -> str:
     return f'the function {value.__name__}'
   if isinstance(value, numbers.Real) and hasattr(value, 'dtype'):  # NumPy's would be np.float64(0.5)
     value = value.item()
+  if isinstance(value, fractions.Fraction):
+    return str(value)
   try:
     text = repr(value)
   except ValueError:  # a whole number of more digits than Python prints
@@ -541,23 +599,33 @@ def _listed(value: Any) -> Any:
   return value.tolist() if hasattr(value, 'tolist') and getattr(value, 'ndim', 0) else value
 
 
-def _range(bounds: tuple, behind_unit: bool) -> str:
-  low = next((bound for bound in bounds if isinstance(bound, From | Above)), None)
-  high = next((bound for bound in bounds if isinstance(bound, UpTo | Below)), None)
-  comma = ',' if behind_unit else ''
-  begin = {From: lambda b: f'from {_figure(b.least)}', Above: lambda b: f'above {_figure(b.bound)}'}
-  if low is None and high is None:
-    return ''
-  if high is None:
-    return f', at least {_figure(low.least)}' if isinstance(low, From) else f'{comma} above {_figure(low.bound)}'
-  end = f'at most {_figure(high.most)}' if isinstance(high, UpTo) else f'below {_figure(high.bound)}'
-  if low is None:
-    return f'{comma} {end}'
-  if isinstance(low, Above):
-    return f'{comma} {begin[Above](low)} and {end}'
-  return f'{comma} {begin[From](low)} ' + (
-    f'to {_figure(high.most)}' if isinstance(high, UpTo) else f'up to, and not including, {_figure(high.bound)}'
-  )
+def _of(unit: str) -> str:
+  return f' of {unit}' if unit else ''
+
+
+def _range(bounds: tuple[From | Above | UpTo | Below, ...]) -> str:
+  """' from 0 to 1', ', at least 1', ' above 0'."""
+  low = next((bound for bound in reversed(bounds) if isinstance(bound, From | Above)), None)
+  high = next((bound for bound in reversed(bounds) if isinstance(bound, UpTo | Below)), None)
+  match low, high:
+    case None, None:
+      return ''
+    case From(least), None:
+      return f', at least {_figure(least)}'
+    case From(least), UpTo(most):
+      return f' from {_figure(least)} to {_figure(most)}'
+    case From(least), Below(bound):
+      return f' from {_figure(least)} up to, and not including, {_figure(bound)}'
+    case Above(bound), None:
+      return f' above {_figure(bound)}'
+    case Above(bound), UpTo(most):
+      return f' above {_figure(bound)} and at most {_figure(most)}'
+    case Above(bound), Below(end):
+      return f' above {_figure(bound)} and below {_figure(end)}'
+    case _, UpTo(most):
+      return f', at most {_figure(most)}'
+    case _:
+      return f' below {_figure(high.bound)}'
 
 
 def _figure(number: float) -> str:

@@ -104,7 +104,7 @@ def _run(argv: list[str]) -> int:
   _quiet()
   command = importlib.import_module(f'codemix.commands.{verb}')
   about, example = VERBS[verb]
-  parser = _Parser(
+  parser = Parser(
     prog=f'codemix {verb}',
     description=f'{about[0].upper()}{about[1:]}.',
     epilog=f'example:\n  {example}',
@@ -113,30 +113,87 @@ def _run(argv: list[str]) -> int:
   )
   command.add_arguments(parser)
   try:
-    arguments, unknown = parser.parse_known_args(rest)
+    arguments = parser.parse_args(rest)
   except SystemExit:  # it has shown its help
     return 0
-  arguments.gin_bindings = [_binding(parser, word) for word in unknown]
   return command.run(arguments) or 0
 
 
-class _Parser(argparse.ArgumentParser):
-  """Says a mistake in one line, without the usage above it."""
+class Parser(argparse.ArgumentParser):
+  """Takes gin bindings beside its own flags, and says a mistake in one line, without the usage above it.
+
+  Bindings are taken out first: argparse would read one with a blank in its value as a file's name.
+  """
+
+  def parse_args(self, args: Sequence[str], namespace: argparse.Namespace | None = None) -> argparse.Namespace:
+    """The arguments, with `gin_bindings`: 'Stage.batch=8' of --gin.Stage.batch=8, in their order.
+
+    Raises:
+      UserError: a word that is none of them.
+    """
+    words, bindings = _without_bindings(args)
+    arguments, unknown = self.parse_known_args(words, namespace)
+    folders = [word for action in self._get_positional_actions() if action.nargs == '*' for word in getattr(arguments, action.dest)]
+    if strays := [*unknown, *filter(_is_gin_file, folders)]:
+      self.error(_instead_of(strays[0], [option for action in self._actions for option in action.option_strings]))
+    if bindings and '--gin_file' not in self._option_string_actions:
+      self.error(f'--gin.{bindings[0].partition("=")[0]}: this verb reads no gin')
+    arguments.gin_bindings = bindings
+    return arguments
 
   def error(self, message: str) -> NoReturn:
     stop = '' if message.endswith(('.', '?')) else '.'
     raise UserError(f'{message}{stop} `{self.prog} --help` shows the flags.')
 
 
-def _binding(parser: argparse.ArgumentParser, word: str) -> str:
-  """'--gin.Stage.batch=8' -> 'Stage.batch=8'; anything else is a mistyped flag."""
-  if word.startswith('--gin.') and '=' in word:
-    return word.removeprefix('--gin.')
-  flag = word.split('=')[0]
-  known = [option for action in parser._actions for option in action.option_strings]
-  if flag.startswith('--gin.'):
-    parser.error(f'{flag} lacks a value: write {flag}=VALUE')
-  parser.error(f"there is no argument '{flag}'.{nearest(flag, known)}")
+def _without_bindings(words: Sequence[str]) -> tuple[list[str], list[str]]:
+  """The words that are no gin bindings, and the bindings: --gin.NAME=VALUE, or --gin.NAME VALUE.
+
+  T5X writes them so; gin's own flag, --gin_bindings='NAME = VALUE', means the same.
+  """
+  others, bindings = [], []
+  waiting = iter(words)
+  for word in waiting:
+    if word == '--':
+      return [*others, word, *waiting], bindings
+    flag, given, value = word.partition('=')
+    if flag == '--gin_bindings':
+      name, given, value = (value if given else next(waiting, '')).partition('=')
+    elif flag.startswith('--gin.'):
+      name = flag.removeprefix('--gin.')
+      if not given:
+        value = next(waiting, '')
+        given = '=' if not value.startswith('--') else ''
+    else:
+      others.append(word)
+      continue
+    if not name.strip() or not given or not value.strip():
+      raise UserError(f'{flag} lacks a value: write --gin.{name.strip() or "NAME"}=VALUE.')
+    bindings.append(f'{name}={value}')
+  return others, bindings
+
+
+def _is_gin_file(word: str) -> bool:
+  return word.endswith('.gin')
+
+
+def _instead_of(word: str, known: Sequence[str]) -> str:
+  """What to write instead of a word that is no argument."""
+  flag, given, value = word.partition('=')
+  if not word.startswith('-'):
+    if _is_gin_file(word):
+      return f"'{word}' stands alone: write --gin_file={word}"
+    if given and '.' in flag:
+      return f"'{word}' stands alone: write --gin.{flag.removeprefix('gin.')}={value}"
+    return f"there is no argument '{word}'.{nearest(word, known)}"
+  name = flag.lstrip('-')
+  if f'--{name}' in known or name.startswith('gin.'):
+    return f"'{word}' has one dash: write -{word}"
+  from codemix import config
+
+  if bindings := config.bindings_of(name):  # --seed=1 is --gin.Recipe.seed=1
+    return f"there is no argument '{flag}'. Write --gin.{bindings[0]}={value or 'VALUE'} to bind that of gin"
+  return f"there is no argument '{flag}'.{nearest(f'--{name}', known)}"
 
 
 def _quiet() -> None:

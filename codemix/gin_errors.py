@@ -8,51 +8,100 @@ from collections.abc import Callable, Iterable
 
 import gin
 from codemix.errors import UserError, nearest
+from codemix.gin_places import (
+  MACRO,
+  PLACES,
+  Key,
+  Place,
+  found_at,
+  last_name,
+  references_of,
+  spelled,
+  value_of,
+)
+
+_CALL = re.compile(r"\n  In call to configurable '([^']+)' \(.*?\)(?: in scope '([^']+)')?(?=\n|$)")
 
 
-def user_error(error: Exception, flag: str | None = None) -> UserError:
-  """What to tell the user of an error that came out of gin.
-
-  Args:
-    error: raised by gin, or by a constructor that gin called.
-    flag: the command-line binding that was being read, if it was one.
-  """
+def explanation(error: Exception) -> str:
+  """What is wrong, in one line, without its place."""
   text = str(error)
   if isinstance(error, UserError):
     # gin appends where the call stood; the message itself is the first line.
-    return UserError(text.split('\n')[0])
-  where = f'--gin.{flag}: ' if flag else _place(text)
+    return text.split('\n')[0]
   for pattern, explain in _EXPLANATIONS:
     if found := re.search(pattern, text):
-      return UserError(where + explain(*found.groups()))
-  return UserError(f'{where}{type(error).__name__}: {text.split(chr(10))[0]}')
+      return explain(*found.groups())
+  return f'{type(error).__name__}: {text.split(chr(10))[0]}'
 
 
-def _place(text: str) -> str:
-  if found := re.search(r'In file "([^"]+)", line (\d+)', text):
-    return f'{found[1]}, line {found[2]}: '
-  if found := re.search(r"\(([^()]*\.gin), line (\d+)\)", text):
-    return f'{found[1]}, line {found[2]}: '
+def build_error(error: Exception) -> UserError:
+  """What to tell the user of an error of a constructor that gin called, with the place of the binding that it names."""
+  if isinstance(error, RecursionError):
+    return UserError(f'bindings refer to each other in a circle: {" -> ".join(_circle())}.')
+  text, calls = str(error), [(name, scope) for name, scope in _CALL.findall(str(error))]
+  told = explanation(error)
+  where = _place_of_lacking(text) or _place_of_named(told, calls)
+  return UserError(f'{where}: {told}' if where else told)
+
+
+def _place_of_named(told: str, calls: list[tuple[str, str]]) -> str:
+  """Of the binding that the message names first, in the call that it came from."""
+  for name, parameter in re.findall(r'\b(\w+)\.(\w+)', told):
+    for called, scope in calls:
+      if called == name and (found := found_at(scope, gin.config._REGISTRY.get_match(name).selector, parameter)):
+        return _described(*found)
   return ''
 
 
+def _described(key: Key, place: Place) -> str:
+  """The place, and the binding where the message itself would not name it."""
+  value = value_of(key)
+  if isinstance(value, gin.config.ConfigurableReference) and value.selector == MACRO:
+    macro = ('/'.join(value.scopes), MACRO, 'value')
+    if macro in PLACES:
+      name = f'%{macro[0]} ' if PLACES[macro].file else ''
+      return f'{PLACES[macro]} ({name}for {spelled(key)})'
+  return f'{place} ({spelled(key)})' if key[0] and place.file else str(place)
+
+
+def _place_of_lacking(text: str) -> str:
+  """Of the binding that refers to a macro without a value."""
+  if not (found := re.search(r"^macro\(\) missing.*?in scope '([^']+)'", text, re.DOTALL)):
+    return ''
+  for key, place in PLACES.items():
+    if (found[1], MACRO) in references_of(value_of(key)):
+      return str(place)
+  return ''
+
+
+def _circle() -> list[str]:
+  """The names of bindings that refer to each other in a circle."""
+
+  def search(node: tuple[str, str], path: list[tuple[str, str]]) -> list[tuple[str, str]]:
+    if node in path:
+      return [*path[path.index(node) :], node]
+    for key in PLACES:
+      if key[1] == node[1] and f'{node[0]}/'.startswith(f'{key[0]}/' if key[0] else ''):
+        for scope, selector in references_of(value_of(key)):
+          if found := search((scope or node[0], selector), [*path, node]):
+            return found
+    return []
+
+  circle = next(filter(None, (search(key[:2], []) for key in PLACES)), [])
+  return [f'%{scope}' if selector == MACRO else f'@{scope}/{last_name(selector)}()'.replace('@/', '@') for scope, selector in circle]
+
+
 def _unknown_configurable(selector: str) -> str:
-  name = selector.rsplit('.', 1)[-1]
-  return f"gin knows no '{name}'.{nearest(name, registered_names())}"
+  name = last_name(selector)
+  asked = selector.rpartition('/')[2] if name in registered_names() else name
+  return f"gin knows no '{asked}'.{nearest(name, registered_names())}"
 
 
 def _unknown_parameter(selector: str, parameter: str) -> str:
   known = _parameters(selector)
   name = selector.rsplit('.', 1)[-1]
   return f"{name} has no parameter '{parameter}'.{nearest(parameter, known)}"
-
-
-def _unparsed(token: str) -> str:
-  return f"the value does not parse at '{token}'; write a string in quotes, as in 'text'."
-
-
-def _missing_file(name: str) -> str:
-  return f"the gin file '{name}' is not found."
 
 
 def _unbound_macro(name: str) -> str:
@@ -72,8 +121,6 @@ def _lacking(call: str, names: str, rest: str) -> str:
 _EXPLANATIONS: tuple[tuple[str, Callable[..., str]], ...] = (
   (r"No configurable matching (?:reference )?'@?([\w./]+)", _unknown_configurable),
   (r"Configurable '([^']+)' doesn't have a parameter named '([^']+)'", _unknown_parameter),
-  (r"Failed to parse token '([^']*)'", _unparsed),
-  (r'Unable to open file: (.+?)\. Searched', _missing_file),
   (r"No bindings specified for '(\w+)/gin\.macro'", _unbound_macro),
   (r"^([\w.]+)\(\) missing \d+ required [\w -]*arguments?: (.+)\n((?s:.*))", _lacking),
 )

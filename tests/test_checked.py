@@ -64,12 +64,6 @@ CONFIGURABLES = {
 }
 
 
-def kinds_of(configurable) -> dict[str, checked.Kind]:
-  if isinstance(configurable, type):
-    return checked.field_kinds(configurable)
-  return checked.argument_kinds(inspect.unwrap(configurable))
-
-
 def fields() -> Iterator[tuple[str, str]]:
   for name, configurable in CONFIGURABLES.items():
     for field in inspect.signature(configurable).parameters:
@@ -135,7 +129,7 @@ def test_every_field_refuses_what_it_is_not_and_names_itself(name, field):
   configurable = CONFIGURABLES[name]
   needed = NEEDED.get(name, {})
   configurable(**needed)  # which is right as it is
-  kind = kinds_of(configurable)[field]
+  kind = checked.kinds_of(configurable)[field]
   assert not isinstance(kind, checked.Anything), f'{name}.{field} may be anything'
   values = wrong(kind)
   assert len(values) > 3
@@ -169,13 +163,13 @@ def probe(
     ('rows', 0, 'probe.rows is 0; it is a whole number of rows, at least 1.'),
     ('rows', True, 'probe.rows is True; it is a whole number of rows, at least 1.'),
     ('rows', 2.5, 'probe.rows is 2.5; it is a whole number of rows, at least 1.'),
-    ('names', 'wiki', "probe.names is 'wiki'; it is a list, each of it text, and not empty. Write ('wiki',), with the comma, for a list of one."),
-    ('names', ('a', 1), 'probe.names[1] is 1; it is text, and not empty.'),
+    ('names', 'wiki', "probe.names is 'wiki'; it is a list of names. Write ('wiki',), with the comma, for a list of one."),
+    ('names', ('a', 1), 'probe.names[1] is 1; it is a name.'),
     ('way', 'liner', "probe.way is 'liner'; it is one of linear, step, or None. Did you mean 'linear'?"),
-    ('table', 0.5, "probe.table is 0.5; it is a dictionary, whose values are each a number, or None. Write {'train': 0.5}."),
+    ('table', 0.5, "probe.table is 0.5; it is a dictionary of numbers, or None. Write {'train': 0.5}."),
     ('table', {'a': 'b'}, "probe.table['a'] is 'b'; it is a number."),
     ('parts', (1, 0), 'probe.parts[1] is 0; it is a number above 0.'),
-    ('parts', (), 'probe.parts is (); it is a list, not empty, each of it a number above 0.'),
+    ('parts', (), 'probe.parts is (); it is a list of numbers above 0, at least one.'),
     ('reader', JsonLines, 'probe.reader is the class JsonLines; it is a JsonLines, or None. In gin write @JsonLines() with the brackets, in Python JsonLines().'),
     ('reader', '@JsonLines()', "probe.reader is '@JsonLines()'; it is a JsonLines, or None. In gin write @JsonLines() without quotes."),
   ],

@@ -88,7 +88,7 @@ def every_command() -> Iterator[Command]:
 
 
 def parser_of(verb: str) -> argparse.ArgumentParser:
-  parser = cli._Parser(prog=f'codemix {verb}', allow_abbrev=False)
+  parser = cli.Parser(prog=f'codemix {verb}', allow_abbrev=False)
   importlib.import_module(f'codemix.commands.{verb}').add_arguments(parser)
   return parser
 
@@ -158,8 +158,7 @@ def test_every_command_line_is_one_that_codemix_takes(command, files_of_the_docs
   # A name in capitals stands for a file of the reader's.
   rest = [word for word in rest if not re.fullmatch(r'--gin_file=[A-Z_]+\.gin', word)]
   parser = parser_of(verb)
-  arguments, unknown = parser.parse_known_args(rest)
-  arguments.gin_bindings = [cli._binding(parser, word) for word in unknown]
+  arguments = parser.parse_args(rest)
   # Files, names, values, and that each binding has an effect.
   if verb == 'bench':
     benchmark = importlib.import_module(f'codemix.benchmarks.{arguments.what}')

@@ -161,7 +161,7 @@ def test_every_source_that_a_named_mixture_draws_is_a_corpus_of_the_study():
   for kind in (*KINDS_OF_CODE, 'cooldown_math_instruct'):
     drawn |= set(mixture_of('COOLDOWN', f'mixtures/{kind}.gin').drawn())
   assert drawn == corpora.keys()
-  assert len(corpora) == 2 + 25 + 10 + 5
+  assert len(corpora) == 2 + 25 + 10 + 6
 
 
 def test_starcoderdata_has_fewer_languages_in_the_same_ratio():
@@ -221,10 +221,14 @@ def distributed(tmp_path) -> Path:
   row = {**code_row('x', ''), 'content': json.dumps({'cells': cells, 'metadata': {}, 'nbformat': 4})}
   write_parquet(tmp_path / 'the-stack-dedup' / 'data' / 'jupyter-notebook' / 'data-0.parquet', [row])
   change = {'commit': 'c0', 'message': 'Make it wet', 'old_contents': 'dry\n', 'new_contents': 'wet\n'}
-  write_lines(tmp_path / 'commitpackft' / 'data' / 'python' / 'data.jsonl', [change | {'lang': 'Python', 'repos': 'a/b', 'new_file': 'rain.py'}])
+  write_lines(tmp_path / 'commitpack' / 'data' / 'python' / 'data.jsonl', [change | {'lang': 'Python', 'repos': 'a/b', 'new_file': 'rain.py'}])
   problem = {'task_id': 'p/0', 'prompt': 'def f():\n', 'canonical_solution': '  return 1\n', 'language': 'python', 'entry_point': 'f'}
   write_lines(tmp_path / 'verified_code' / 'all.jsonl', [problem | {'test': 'assert f() == 1\n'}])
   write_parquet(tmp_path / 'open-web-math' / 'data' / 'train-0.parquet', [{'text': '1 + 1 = 2', 'url': 'http://a', 'date': ''}])
+  write_parquet(tmp_path / 'OpenOrca' / '1M-GPT4-Augmented.parquet', [
+    {'id': 'flan.1', 'system_prompt': '', 'question': 'Is rain wet?', 'response': 'Yes.'},
+    {'id': 'cot.2', 'system_prompt': 'Be brief.', 'question': 'Is rain dry?', 'response': 'No.'},
+  ])
   write_lines(tmp_path / 'databricks-dolly-15k' / 'dolly.jsonl', [{'instruction': 'Say wet', 'context': '', 'response': 'Wet', 'category': 'x'}])
   return tmp_path
 
@@ -274,9 +278,10 @@ def test_every_source_reads_what_is_distributed(distributed):
       ('SLIMPAJAMA_ROOT', 'SlimPajama-627B'),
       ('STACK_ROOT', 'the-stack-dedup'),
       ('NOTEBOOKS_ROOT', 'the-stack-dedup'),
-      ('COMMITS_ROOT', 'commitpackft'),
+      ('COMMITS_ROOT', 'commitpack'),
       ('SYNTHETIC_ROOT', 'verified_code'),
       ('MATH_ROOT', 'open-web-math'),
+      ('ORCA_ROOT', 'OpenOrca'),
       ('DOLLY_ROOT', 'databricks-dolly-15k'),
     )
   ])
@@ -301,6 +306,9 @@ def test_every_source_reads_what_is_distributed(distributed):
   [problem] = records['synthetic']
   assert problem.text == 'def f():\n  return 1\n' and 'assert f() == 1' in problem.program
   assert [record.text for record in records['open_web_math']] == ['1 + 1 = 2']
+  assert [(record.id, record.text) for record in records['open_orca']] == [
+    ('flan.1', 'Is rain wet?\n\nYes.'), ('cot.2', 'Be brief.\n\nIs rain dry?\n\nNo.')
+  ]
   assert [record.text for record in records['dolly']] == ['Say wet\n\nWet']
 
 

@@ -17,7 +17,7 @@ from codemix.models.config import ModelConfig
 
 FOLDER = config.gin_directory()
 MODELS = sorted(path.stem for path in (FOLDER / 'models').glob('*.gin') if not path.stem.endswith('_block'))
-SCALES = sorted(path.stem for path in (FOLDER / 'scales').glob('*.gin'))
+SCALES = sorted(path.stem for path in (FOLDER / 'scales').glob('*.gin') if '_and_' not in path.stem)
 
 
 def model_of(*names: str) -> ModelConfig:
@@ -76,12 +76,11 @@ def test_a_recipe_takes_its_model_stages_and_rates_from_a_scale(name):
 
 
 def described(capsys, *words: str) -> list[dict]:
-  parser = cli._Parser(prog='codemix inspect')
+  parser = cli.Parser(prog='codemix inspect')
   from codemix.commands import inspect
 
   inspect.add_arguments(parser)
-  arguments, bindings = parser.parse_known_args([*words, '--format=json'])
-  arguments.gin_bindings = [cli._binding(parser, word) for word in bindings]
+  arguments = parser.parse_args([*words, '--format=json'])
   show_models(arguments)
   return json.loads(capsys.readouterr().out)
 

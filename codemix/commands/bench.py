@@ -61,7 +61,7 @@ def given_model(arguments: argparse.Namespace) -> dict[str, object]:
     raise UserError(f"{flag}: 'bench {arguments.what}' measures no model of yours; 'bench step' does.")
   parse_gin(arguments)
   model = config.build('ModelConfig')
-  config.check_used(arguments.gin_bindings)
+  config.check_used()
   return {'model': model}
 
 

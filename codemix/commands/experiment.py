@@ -90,7 +90,8 @@ def set_up_jax(runtime: Runtime) -> None:
 def parse_gin(arguments: argparse.Namespace) -> None:
   """Reads the gin files and flags, so that what they configure can be built; in place of what was read before."""
   search_paths = [path for path in arguments.gin_search_paths.split(',') if path]
-  config.parse(arguments.gin_file, arguments.gin_bindings, search_paths)
+  for warning in config.parse(arguments.gin_file, arguments.gin_bindings, search_paths):
+    show_line(f'warning: {warning}')
 
 
 def load_experiment(arguments: argparse.Namespace, also: Sequence[str] = ()) -> Experiment:
@@ -117,7 +118,9 @@ def load_experiment(arguments: argparse.Namespace, also: Sequence[str] = ()) -> 
     command=shlex.join(['codemix', *sys.argv[1:]]),
     also={name: config.build(name) for name in also},
   )
-  config.check_used(arguments.gin_bindings)
+  config.check_used()
+  for warning in config.shadowed():
+    show_line(f'warning: {warning}')
   return experiment
 
 
@@ -129,4 +132,5 @@ def _study(files: list[str]) -> Study:
       f'neither Study.recipes nor Recipe.stages is bound by {", ".join(files) or "the flags"}; name a file of gin/recipes or gin/studies.'
     )
   name = Path(files[0]).stem if files else 'recipe'
-  return config.build('Study', name=name, recipes={name: config.build('Recipe')})
+  given = {} if config.is_bound('Study', 'name') else {'name': name}
+  return config.build('Study', recipes={name: config.build('Recipe')}, **given)

@@ -177,7 +177,8 @@ def _times(experiment: Experiment, plan: StudyPlan, arguments: argparse.Namespac
 def _check_ledgers(experiment: Experiment, plan: StudyPlan) -> list[dict]:
   from codemix.data import ledger
   from codemix.files import read_json
-  from codemix.training.stage import is_done, namesake, stage_folder
+  from codemix.training.stage import is_done, stage_folder
+  from codemix.training.stage_changes import namesake
 
   checked, hashes = [], {}
   for stage_plan in plan.stages():
@@ -194,7 +195,8 @@ def _check_ledgers(experiment: Experiment, plan: StudyPlan) -> list[dict]:
       for d in stage_plan.draws
     }
     parent = hashes.get(stage_plan.parent.hash) if stage_plan.parent else None
-    expected = ledger.entry(written['stage'], stage_plan.draws, realised, parent)
+    draws = ledger.with_shares_of(stage_plan.draws, written['planned'])
+    expected = ledger.entry(written['stage'], draws, realised, parent)
     hashes[stage_plan.hash] = written['hash']
     if written != json.loads(json.dumps(expected)):
       raise UserError(f'{folder}/ledger.json is not what its recipe comes to; it was changed, or the data were.')

@@ -53,5 +53,5 @@ def recipes_of(arguments: argparse.Namespace) -> tuple[list[Recipe], Runtime]:
   if not config.is_bound('Recipe', 'length'):
     given['length'] = LENGTH
   recipe = config.build('Recipe', **given)
-  config.check_used(arguments.gin_bindings)
+  config.check_used()
   return [recipe], runtime

@@ -16,7 +16,7 @@ from codemix.data.token_store import TokenStore
 from codemix.data.tokenizer import Tokenizer
 from codemix.errors import UserError
 
-Pattern = Annotated[Path, NotEmpty()]
+Pattern = Annotated[Path, NotEmpty(), 'pattern']
 
 PARTS = ('question', 'answer', 'context')
 

@@ -148,8 +148,10 @@ def language_shares(table: Table, source: Name = '{language}', without: Sequence
     without: languages that are left out.
 
   Raises:
-    UserError: there is no such table, or it has no such language.
+    UserError: there is no such table, it has no such language, or '{language}' is not in `source`.
   """
+  if '{language}' not in source:
+    raise UserError(f"language_shares.source is '{source}', the same for every language; put {{language}} into it.")
   return {
     source_name(source, language): share for language, share in language_table(table, without).items()
   }

@@ -250,6 +250,20 @@ def compare(planned: Sequence[Draw], realised: Mapping[str, Mapping[str, int]], 
         )
 
 
+def with_shares_of(draws: Sequence[Draw], planned: Sequence[Mapping]) -> list[Draw]:
+  """The draws as another recipe asked for them that comes to the same rows: 0.333 and 1/3 may be one stage.
+
+  Args:
+    planned: of an entry. A share that does not come to the rows of its draw is passed over.
+  """
+  asked = {draw['source']: draw['share'] for draw in planned}
+  total = sum(draw.rows for draw in draws)
+  same = lambda draw: abs(asked.get(draw.source, draw.share) * total - draw.rows) <= 1
+  return [
+    dataclasses.replace(draw, share=asked.get(draw.source, draw.share)) if same(draw) else draw for draw in draws
+  ]
+
+
 def entry(
   stage: str, planned: Sequence[Draw], realised: Mapping[str, Mapping[str, int]], parent_hash: str | None
 ) -> dict:

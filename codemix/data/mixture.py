@@ -16,17 +16,20 @@ A source of weight 0 is never drawn; it is named so that it is evaluated.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Mapping
+import re
+from collections.abc import Iterator, Mapping, Sequence
 from fractions import Fraction
 from typing import Annotated
 
-from codemix.checked import ReadBy
+from codemix.checked import From, ReadBy, shown
 from codemix.data.row_schedule import apportion
 from codemix.errors import UserError, nearest
 
 # Token shares that follow from measured tokens per document are whole multiples of this: far less
 # than a row of any stage, and short enough to read and to hash.
 FINEST_SHARE = Fraction(1, 10**12)
+
+_FAR = re.compile(r'e[+-]?\d{4}', re.IGNORECASE)  # an exponent that only a slip of the hand has; a number of so many digits takes hours
 
 
 @dataclasses.dataclass(frozen=True)
@@ -173,25 +176,49 @@ def _parse_level(spec: object, where: str) -> tuple[Mixture, ...]:
   if isinstance(spec, Mixture):
     return spec.parts or (dataclasses.replace(spec, weight=Fraction(1)),)
   parts = parse_parts(spec, where)
-  for part in parts:
-    if part.weight > 1:
-      raise UserError(
-        f"{where}: the weight of '{part.name}' is {float(part.weight):g}; a fraction of the loss tokens lies from 0 to 1."
-      )
   total = sum(part.weight for part in parts)
   if total != 1:
-    scaled = ', '.join(f"'{p.name}': {float(p.weight / total):.6g}" for p in parts) if total else ''
+    listed = ', '.join(f'{part.name}={_spelled(part.weight)}' for part in parts)
+    suggested = ', '.join(f"'{part.name}': {_spelled(weight)}" for part, weight in zip(parts, _to_one(parts), strict=True))
     raise UserError(
-      f'{where}: the weights {", ".join(f"{p.name}={float(p.weight):g}" for p in parts)} sum to '
-      f'{float(total):g}, not 1; they are fractions of the loss tokens.'
-      + (f' In the same ratio: {{{scaled}}}.' if scaled else '')
+      f'{where}: the weights {listed} sum to {_sum(total)}; they are fractions of the loss tokens.'
+      + (f' In the same ratio: {{{suggested}}}.' if total else '')
     )
   return parts
+
+
+def _to_one(parts: Sequence[Mixture]) -> list[Fraction]:
+  """Weights in the ratio of the parts', to six digits, that sum to exactly one; as short as they can be."""
+  total = sum(part.weight for part in parts) or Fraction(1)
+  weights = [part.weight / total for part in parts]
+  for most in (10, 100, 1000):
+    near = [weight.limit_denominator(most) for weight in weights]
+    if sum(near) == 1 and all(abs(short - weight) <= weight / 10**6 for short, weight in zip(near, weights, strict=True)):
+      return near
+  least = min((weight for weight in weights if weight), default=Fraction(1))
+  units = 10 ** (6 + len(str(int(1 / least))))
+  shared = apportion(dict(enumerate(weights)), units)
+  return [Fraction(shared[index], units) for index in range(len(weights))]
+
+
+def _spelled(weight: Fraction) -> str:
+  """A weight as a mixture may have it: a decimal where that is exact, else '1/6'."""
+  decimal = repr(float(weight)) if weight.denominator != 1 else str(weight)
+  return decimal if Fraction(decimal) == weight else f"'{weight}'"
+
+
+def _sum(total: Fraction) -> str:
+  rounded = f'{float(total):.6g}'
+  if rounded != '1':
+    return f'{rounded}, not 1'
+  return f'{float(abs(total - 1)):.2g} {"more" if total > 1 else "less"} than 1'
 
 
 def _parse_part(name: object, value: object, where: str) -> Mixture:
   if not isinstance(name, str) or not name:
     raise UserError(f'{where}: {name!r} is not the name of a source or group.')
+  if name[0] in '%@':
+    raise UserError(f"{where}: '{name}' is in quotes, which makes it a name: in gin write {name} without quotes.")
   if isinstance(value, (tuple, list)):
     if len(value) != 2:
       raise UserError(f"{where}: '{name}' wants (weight, parts), not {value!r}.")
@@ -209,13 +236,17 @@ def exact(value: object, what: str) -> Fraction:
   try:
     if isinstance(value, bool):
       raise ValueError
-    # repr of a float is its shortest decimal: 0.1 becomes 1/10, not 0x1.999...p-4.
-    number = value if isinstance(value, Fraction) else Fraction(str(value))
-  except (ValueError, ZeroDivisionError):
-    raise UserError(f"{what} is {value!r}; write a number from 0 to 1, such as 0.25 or '1/3'.") from None
+    # A float as text is its shortest decimal: 0.1 becomes 1/10, not 0x1.999...p-4.
+    text = str(value)
+    if _FAR.search(text):
+      raise ValueError
+    number = value if isinstance(value, Fraction) else Fraction(text)
+    float(number)
+  except (ValueError, ZeroDivisionError, OverflowError):
+    raise UserError(f"{what} is {shown(value)}; write a number from 0 to 1, such as 0.25 or '1/3'.") from None
   if number < 0:
-    raise UserError(f'{what} is {value!r}; a fraction of the loss tokens lies from 0 to 1.')
+    raise UserError(f'{what} is {shown(value)}; a fraction of the loss tokens lies from 0 to 1.')
   return number
 
 
-Exact = Annotated[Fraction, ReadBy(exact, "a number from 0, such as 0.25 or '1/3'")]
+Exact = Annotated[float, From(0), ReadBy(exact, "0.25 or '1/3'")]  # it becomes a Fraction

@@ -46,7 +46,7 @@ class MixtureSchedule:
       knot's number.
   """
 
-  knots: Annotated[Sequence[tuple[object, object]], NotEmpty()]
+  knots: Annotated[Sequence[Annotated[tuple[object, object], '(where, mixture)']], NotEmpty()]
   interpolation: Literal['step', 'linear'] = 'step'
   unit: Literal['fraction', 'tokens'] = 'fraction'
 
@@ -173,9 +173,7 @@ def schedule_of(spec: Spec | MixtureSchedule, where: str) -> MixtureSchedule:
   return MixtureSchedule(((0.0, parse_mixture(spec, where)),))
 
 
-def _knot(number: int, knot: object) -> tuple[Fraction, Mixture]:
-  if not isinstance(knot, (tuple, list)) or len(knot) != 2:
-    raise UserError(f'MixtureSchedule: knot {number} wants (where, mixture), not {knot!r}.')
+def _knot(number: int, knot: tuple[object, object]) -> tuple[Fraction, Mixture]:
   at, spec = knot
   place = exact(at, f'MixtureSchedule: the place of knot {number}')
   if isinstance(spec, Mixture):

@@ -15,6 +15,8 @@ from codemix.errors import UserError
 # What the backward pass recomputes, from least to most.
 REMAT = ('none', 'dots', 'attention', 'context', 'block')
 
+ATTENTION = ('auto', 'xla', 'blockwise', 'splash', 'pallas', 'cudnn')
+
 Size = Annotated[int, From(1)]
 
 
@@ -27,7 +29,9 @@ EXECUTION = ('remat', 'scan', 'loss_chunk', 'attention')
 @dataclasses.dataclass(frozen=True)
 @checked
 class ModelConfig:
-  """A decoder-only Transformer; the defaults are the public Cohere (Command-R) architecture.
+  """A decoder-only Transformer; the defaults are the block of the public Cohere (Command-R) architecture.
+
+  Of the numbers beside it Command-R has others: a `logit_scale` of 0.0625 and a `rope_theta` of its own.
 
   Attributes:
     vocab_size: rows of the embedding table, special tokens included.
@@ -81,7 +85,7 @@ class ModelConfig:
   dtype: Literal['bfloat16', 'float32'] = 'bfloat16'
   remat: Literal[REMAT] = 'none'
   scan: bool = True
-  attention: Literal['auto', 'xla', 'blockwise', 'splash', 'pallas', 'cudnn'] = 'auto'
+  attention: Literal[ATTENTION] = 'auto'
   loss_chunk: Annotated[int, From(1), 'positions'] | None = None
   z_loss: Annotated[float, From(0)] = 0.0
 
@@ -101,8 +105,9 @@ class ModelConfig:
     return self.heads if self.kv_heads is None else self.kv_heads
 
   def identity(self) -> dict[str, object]:
-    """What decides the model's numbers, as plain data: all but `EXECUTION`."""
-    return {k: v for k, v in dataclasses.asdict(self).items() if k not in EXECUTION}
+    """What decides the model's numbers, as plain data: all but `EXECUTION`, with as many key/value heads as there are."""
+    written = {k: v for k, v in dataclasses.asdict(self).items() if k not in EXECUTION}
+    return {**written, 'kv_heads': self.key_value_heads}
 
   def parameter_count(self) -> dict[str, int]:
     """Parameters by part: embedding, attention, ffn, norm, head (0 where tied), and total."""

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+from fractions import Fraction
 
+from codemix.errors import UserError
 from codemix.planner.programs import EVALUATE, TRAIN, Step
 from codemix.studies.planning import scored_names
 from codemix.studies.recipe import Recipe, Study
 from codemix.training.runtime import Runtime
-from codemix.training.stage import Stage
+from codemix.training.stage import Stage, rates_of
 from codemix.training.train_state import state_bytes
 
 
@@ -54,17 +56,26 @@ def planned_stages(study: Study) -> list[PlannedStage]:
   """Each distinct stage once, recipe by recipe.
 
   Raises:
-    UserError: a stage that is shorter than a step.
+    UserError: a stage that is shorter than a step, or whose schedule makes no curve.
   """
   planned: dict[str, PlannedStage] = {}
   for name, recipe in study.recipes.items():
-    lineage, path = repr((recipe.model.identity(), recipe.optimizer, recipe.length, recipe.seed)), ()
+    of_recipe = (recipe.model.identity(), recipe.optimizer.identity(), recipe.length, recipe.seed)
+    lineage, path, rates = repr(of_recipe), (), None
     for stage in recipe.stages:
-      # A stage's name and the grouping of its mixture do not change what is trained.
-      lineage += repr((stage.describe(), stage.mixtures().describe(stage.tokens)))
+      steps = stage.steps(recipe.length)
+      try:
+        rates = rates_of(stage, steps, rates)
+      except UserError as error:
+        raise UserError(f"recipe '{name}', stage '{stage.name}': {error}") from None
+      # Near enough to the stage's identity, which knows the sources: here all documents have one length.
+      handoff = (stage.handoff.weights, stage.handoff.optimizer, stage.handoff.step) if path else ()
+      drawn = stage.mixtures().drawn()
+      mixture = stage.mixtures().resolve(dict.fromkeys(drawn, Fraction(1))).describe(stage.tokens)
+      lineage += repr((steps, stage.batch, rates.described, handoff, sorted(stage.rewind), mixture))
       path += (stage.name,)
       if lineage not in planned:
-        planned[lineage] = PlannedStage(path, [], recipe, stage, stage.steps(recipe.length))
+        planned[lineage] = PlannedStage(path, [], recipe, stage, steps)
       planned[lineage].recipes.append(name)
   return list(planned.values())
 

@@ -22,7 +22,8 @@ from codemix.studies import formatting
 from codemix.studies.model_summary import describe_model, show_model
 from codemix.studies.planning import StudyPlan
 from codemix.training.placement import Placement
-from codemix.training.stage import StagePlan, is_done, namesake
+from codemix.training.stage import StagePlan, is_done
+from codemix.training.stage_changes import namesake
 
 # Of the matmul rate measured just before; what small decoders reach on CPUs and large ones on
 # accelerators. It only shapes the time foretold.

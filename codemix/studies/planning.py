@@ -7,25 +7,19 @@ import itertools
 from collections.abc import Mapping, Sequence
 from fractions import Fraction
 
-import numpy as np
-
 from codemix.data import ledger, stream
 from codemix.data.mixture_schedule import MixtureSchedule
 from codemix.data.row_schedule import steady
 from codemix.data.row_targets import Segment
 from codemix.data.rows import Source
-from codemix.data.settings import Data, tokenizer_identity
+from codemix.data.settings import Data
 from codemix.data.stream import StreamedSource
 from codemix.data.tokenizer import Tokenizer
 from codemix.errors import UserError
 from codemix.models.config import ModelConfig
 from codemix.studies.recipe import Recipe, Study
-from codemix.training.stage import Stage, StagePlan, curve_of, readings_at_start
-
-# Raised when a change of codemix changes the numbers that a plan comes to: old results then stay
-# beside new ones instead of being taken for them.
-NUMERICS = 1
-
+from codemix.studies.stage_identity import earlier_hash, stage_identity
+from codemix.training.stage import Rates, Stage, StagePlan, rates_of, readings_at_start
 
 Sources = Mapping[str, Source] | Mapping[str, StreamedSource]
 
@@ -129,10 +123,12 @@ def _plan_recipe(
   name: str, recipe: Recipe, sources: Sources, tokenizer: Tokenizer, planned: dict[str, StagePlan]
 ) -> list[StagePlan]:
   plans: list[StagePlan] = []
+  # Not of the stage planned: recipes that share a stage may go on along different curves.
+  rates: Rates | None = None
   for stage in recipe.stages:
     where = f"recipe '{name}', stage '{stage.name}'"
     parent = plans[-1] if plans else None
-    plan = _plan_stage(stage, parent, recipe, sources, tokenizer, where)
+    plan, rates = _plan_stage(stage, parent, rates, recipe, sources, tokenizer, where)
     plans.append(planned.setdefault(plan.hash, plan))
   return plans
 
@@ -140,15 +136,20 @@ def _plan_recipe(
 def _plan_stage(
   stage: Stage,
   parent: StagePlan | None,
+  before: Rates | None,
   recipe: Recipe,
   sources: Sources,
   tokenizer: Tokenizer,
   where: str,
-) -> StagePlan:
+) -> tuple[StagePlan, Rates]:
   drawn = {name: sources[name] for name in stage.mixtures().drawn()}
   prepared = {name: source for name, source in drawn.items() if isinstance(source, Source)}
   ledger.check_sources(prepared, where)
   steps = stage.steps(recipe.length)
+  try:
+    rates = rates_of(stage, steps, before)
+  except UserError as error:
+    raise UserError(f'{where}: {error}') from None
   mixtures = stage.mixtures().resolve(
     {name: Fraction(source.store.tokens, source.store.documents) for name, source in prepared.items()}
   )
@@ -156,41 +157,41 @@ def _plan_stage(
   shares = {name: mean[name] for name in drawn}
   segments = _segments(mixtures, shares, stage.tokens, steps * stage.batch)
   draws = _plan_draws(drawn, shares, segments, readings_at_start(stage, parent), recipe, where)
-  curve = curve_of(stage, steps, parent, recipe.length)
-  try:
-    rates = curve.rates(steps)
-  except UserError as error:
-    raise UserError(f'{where}: {error}') from None
-  if not (np.isfinite(rates) & (rates >= 0)).all():
-    raise UserError(f'{where}: its rates go from {rates.min()} to {rates.max()}; a rate is a finite number of at least 0. Change Stage.schedule.')
-  description = {**stage.describe(), 'mixture': mixtures.describe(stage.tokens)}
-  if parent is None:
-    del description['handoff']  # nothing is handed to a first stage
   keeps_step = parent is not None and stage.handoff.step == 'continue'
-  return StagePlan(
+  first_step = parent.last_step if keeps_step else 0
+  digests = {name: source.digest for name, source in drawn.items()}
+  plan = StagePlan(
     stage=stage,
     parent=parent,
-    identity={
-      'parent': parent.hash if parent else None,
-      'stage': description,
-      'length': recipe.length,
-      'model': recipe.model.identity(),
-      'optimizer': dataclasses.asdict(recipe.optimizer),
-      'seed': recipe.seed,
-      'tokenizer': tokenizer_identity(tokenizer),
-      'sources': {name: source.digest for name, source in drawn.items()},
-      'numerics': NUMERICS,
-    },
+    identity=stage_identity(
+      stage,
+      parent,
+      recipe,
+      steps=steps,
+      first_step=first_step,
+      rates=rates,
+      segments=segments,
+      digests=digests,
+      tokenizer=tokenizer,
+    ),
+    earlier_hash=earlier_hash(
+      stage,
+      parent,
+      recipe,
+      mixture=mixtures.describe(stage.tokens),
+      digests=digests,
+      tokenizer=tokenizer,
+    ),
     steps=steps,
-    first_step=parent.last_step if keeps_step else 0,
+    first_step=first_step,
     length=recipe.length,
     seed=recipe.seed,
     mixtures=mixtures,
     draws=tuple(draws),
     segments=segments,
-    rates=rates,
-    curve=curve,
+    rates=rates.values,
   )
+  return plan, rates
 
 
 def _plan_draws(

@@ -52,7 +52,7 @@ def sweep(
   _require_distinct(shares, 'shares')
   _require_distinct(seeds, 'seeds')
   if stage >= len(recipe.stages):
-    raise UserError(f'sweep.stage is {stage!r}; the recipe has {len(recipe.stages)} stages, counted from 0.')
+    raise UserError(f'sweep.stage is {stage!r}; the recipe has {len(recipe.stages)} stage{"s"[: len(recipe.stages) != 1]}, counted from 0.')
   cells: dict[str, Recipe] = {}
   for share in shares:
     tokens = recipe.stages[stage].tokens

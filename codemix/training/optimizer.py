@@ -72,6 +72,10 @@ class Optimizer:
           f"set Optimizer.{field} to {SLOWEST_IN_BFLOAT16} or less, or moments_dtype to 'float32'."
         )
 
+  def identity(self) -> dict[str, object]:
+    """What decides the updates, as plain data: without the constants that this optimizer does not use."""
+    return {k: v for k, v in dataclasses.asdict(self).items() if k not in _UNUSED[self.name]}
+
 
 class StepState(NamedTuple):
   """Optimizer state of `scale_by_rate`: int32 [], updates made."""
@@ -146,3 +150,5 @@ _DIRECTIONS: dict[str, Callable[[Optimizer], optax.GradientTransformation]] = {
   'lion': lambda o: optax.scale_by_lion(o.b1, o.b2),
   'adafactor': lambda o: optax.chain(optax.scale_by_factored_rms(), optax.clip_by_block_rms(1.0)),
 }
+
+_UNUSED = {'adamw': (), 'lion': ('eps',), 'adafactor': ('b1', 'b2', 'eps')}

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from jax.sharding import Mesh
 
-from codemix.checked import Above, From, Path, checked
+from codemix.checked import Above, From, NotEmpty, Path, checked
 from codemix.parallel.mesh import MeshConfig
 from codemix.parallel.sharding import ShardingRules
 from codemix.training.placement import Placement
@@ -39,7 +39,7 @@ class Runtime:
     tensorboard: whether to mirror the metrics for TensorBoard.
   """
 
-  output: Path = 'runs'
+  output: Annotated[Path, NotEmpty()] = 'runs'
   mesh: MeshConfig = MeshConfig()
   rules: ShardingRules = ShardingRules()
   microbatches: Annotated[int, From(1), 'portions'] = 1

@@ -1,40 +1,91 @@
 """Learning-rate schedules: a stage's whole curve is computed before its first step.
 
 The curves are Optax's (a test holds them to it), in NumPy: float64, rounded
-once, so the same on every host, and nothing is compiled for each length of a
-stage. What is ours is how a stage's curve meets the one before it: `start` is
-the rate at which the previous stage ended, given where the hand-off says that
-the rate goes on.
+once, and nothing is compiled for each length of a stage. As in Optax, T5X and
+MaxText a decay comes to its `floor` one step behind its last, which is the
+first step of whatever follows; only `LinearTo` ends a stage at its floor. What
+is ours is how a stage's curve meets the one before it: `start` is the rate at
+which the previous stage ended, given where the hand-off says that the rate
+goes on.
 """
 
 from __future__ import annotations
 
 import dataclasses
-import math
+from collections.abc import Sequence
+from fractions import Fraction
 from typing import Annotated
 
 import numpy as np
 
 from codemix.checked import Above, Below, From, Share, Tokens, checked
 from codemix.errors import UserError
+from codemix.training.curves import Curve, Piece
 
 Rate = Annotated[float, From(0)]
 Steps = Annotated[int, From(0), 'steps']
 
 
+class _Schedule:
+  """What all schedules have in common."""
+
+  horizon: float | None
+
+  def pieces(self, steps: Fraction, start: float | None) -> Sequence[Piece]:
+    """The form of the curve.
+
+    Args:
+      steps: its length, in steps of the stage that begins it; not whole where
+        its tokens are not.
+      start: the rate before it, where the hand-off says that the rate goes on.
+
+    Raises:
+      UserError: that makes no curve.
+    """
+    raise NotImplementedError
+
+  def lay_out(
+    self, tokens: Fraction, tokens_per_step: Fraction, start: float | None, portable: bool = True
+  ) -> Curve:
+    """The curve over so many tokens.
+
+    Args:
+      tokens_per_step: of the stage that begins it.
+      start: as of `pieces`.
+      portable: whether `start` is the same number on every machine.
+
+    Raises:
+      UserError: as `pieces`.
+    """
+    pieces = self.pieces(tokens / tokens_per_step, start)
+    return Curve(
+      type(self).__name__,
+      tuple(piece for piece in pieces if piece.steps),
+      tokens,
+      tokens_per_step,
+      current=None if portable else start,
+    )
+
+  def curve(self, steps: int, start: float | None) -> np.ndarray:
+    """float32 [steps]: the rates of a stage alone on its curve; the rest as of `pieces`."""
+    whole = Fraction(steps)
+    return self.lay_out(whole, Fraction(1), start).rates(whole, steps)
+
+
 @dataclasses.dataclass(frozen=True)
 @checked
-class WarmupCosine:
+class WarmupCosine(_Schedule):
   """Linear warm-up to `peak`, then a cosine to `floor` at the end of the stage.
 
   Attributes:
     peak: highest rate.
-    warmup_steps: steps of the warm-up; the study used 1325 for 200B tokens.
-    warmup_fraction: the same as a fraction of the curve's steps (1325 / 47684
-      = 0.0278); one of the two is given.
-    floor: last rate.
+    warmup_steps: steps of the warm-up, of the stage that begins the curve; the
+      paper used 1325.
+    warmup_fraction: the same as a fraction of the curve's steps, rounded (1325
+      of 47684 is 0.02779); one of the two is given.
+    floor: rate of the step behind the last; at most `peak`.
     horizon: tokens over which the curve is laid, where it goes on into the
-      stages after this one; None for the stage's own.
+      stages after this one: the sum of theirs; None for the stage's own.
   """
 
   peak: Annotated[float, Above(0)]
@@ -43,22 +94,25 @@ class WarmupCosine:
   floor: Rate = 0.0
   horizon: Tokens | None = None
 
-  def curve(self, steps: int, start: float | None) -> np.ndarray:
+  def pieces(self, steps: Fraction, start: float | None) -> Sequence[Piece]:
     warmup = _warmup(self, steps)
-    wave = _cosine(self.peak, self.floor, steps - warmup)
-    return _joined(_line(start or 0.0, self.peak, warmup), wave)
+    _check_floor(self, self.peak, 'its peak')
+    return (
+      Piece('line', start or 0.0, self.peak, Fraction(warmup)),
+      Piece('cosine', self.peak, self.floor, steps - warmup),
+    )
 
 
 @dataclasses.dataclass(frozen=True)
 @checked
-class LinearTo:
+class LinearTo(_Schedule):
   """A straight line from the current rate, or from `start`, to an absolute `floor`.
 
-  The study's cooldown: linear to 1e-6.
+  The paper's cooldown: linear to 1e-6.
 
   Attributes:
-    floor: last rate.
-    start: first rate; None for the rate at which the stage before ended.
+    floor: rate of the last step; at most the rate from which it starts.
+    start: rate before the first step; None for that at which the stage before ended.
     horizon: as of `WarmupCosine`.
   """
 
@@ -66,24 +120,25 @@ class LinearTo:
   start: Rate | None = None
   horizon: Tokens | None = None
 
-  def curve(self, steps: int, start: float | None) -> np.ndarray:
+  def pieces(self, steps: Fraction, start: float | None) -> Sequence[Piece]:
     first = self.start if self.start is not None else start
     if first is None:
       raise UserError(
         "LinearTo starts from the current rate, and this stage has none: set LinearTo.start, or Handoff.rate = 'continue'."
       )
+    _check_floor(self, first, 'the rate from which it starts')
     # The line passes through the rate before it, so the first step is already on the way down.
-    return _joined(_line(self.floor, first, steps)[::-1])
+    return (Piece('to', first, self.floor, steps),)
 
 
 @dataclasses.dataclass(frozen=True)
 @checked
-class Constant:
+class Constant(_Schedule):
   """One rate throughout, after an optional linear warm-up.
 
   Attributes:
     rate: None for the rate at which the stage before ended.
-    warmup_steps: steps of the warm-up.
+    warmup_steps: steps of the warm-up, fewer than the curve's.
     horizon: as of `WarmupCosine`.
   """
 
@@ -91,25 +146,26 @@ class Constant:
   warmup_steps: Steps = 0
   horizon: Tokens | None = None
 
-  def curve(self, steps: int, start: float | None) -> np.ndarray:
+  def pieces(self, steps: Fraction, start: float | None) -> Sequence[Piece]:
     rate = self.rate if self.rate is not None else start
     if rate is None:
       raise UserError(
         "Constant keeps the current rate, and this stage has none: set Constant.rate, or Handoff.rate = 'continue'."
       )
-    return _joined(_line(start or 0.0, rate, self.warmup_steps), np.full(steps, rate))[:steps]
+    warmup = _checked_warmup(self, self.warmup_steps, steps)
+    return Piece('line', start or 0.0, rate, Fraction(warmup)), Piece('hold', rate, rate, steps - warmup)
 
 
 @dataclasses.dataclass(frozen=True)
 @checked
-class WarmupStableDecay:
+class WarmupStableDecay(_Schedule):
   """Warm-up, a plateau at `peak`, and a linear decay to `floor` over the last part.
 
   Attributes:
     peak: the plateau's rate.
     warmup_steps, warmup_fraction: as of `WarmupCosine`.
-    decay_fraction: the last part, as a fraction of the curve's steps.
-    floor: last rate.
+    decay_fraction: the last part, as a fraction of the curve's steps: a step at least, or 0.
+    floor: rate of the step behind the last; at most `peak`.
     horizon: as of `WarmupCosine`.
   """
 
@@ -120,49 +176,54 @@ class WarmupStableDecay:
   floor: Rate = 0.0
   horizon: Tokens | None = None
 
-  def curve(self, steps: int, start: float | None) -> np.ndarray:
+  def pieces(self, steps: Fraction, start: float | None) -> Sequence[Piece]:
     warmup = _warmup(self, steps)
+    _check_floor(self, self.peak, 'its peak')
     decay = round(self.decay_fraction * steps)
     if not 0 <= decay <= steps - warmup:
       raise UserError(
-        f'WarmupStableDecay.decay_fraction is {self.decay_fraction}, {decay} of {steps} steps, of which {warmup} are warm-up. '
+        f'WarmupStableDecay.decay_fraction is {self.decay_fraction}, {decay} of {_number(steps)} steps, of which {warmup} are warm-up. '
         'Make the two fit one after the other.'
       )
-    return _joined(
-      _line(start or 0.0, self.peak, warmup),
-      np.full(steps - warmup - decay, self.peak),
-      _line(self.peak, self.floor, decay),
+    if self.decay_fraction and not decay:
+      raise UserError(
+        f'WarmupStableDecay.decay_fraction is {self.decay_fraction}, less than half a step of {_number(steps)}. '
+        'Give the stage more tokens, raise it, or write 0 for no decay.'
+      )
+    return (
+      Piece('line', start or 0.0, self.peak, Fraction(warmup)),
+      Piece('hold', self.peak, self.peak, steps - warmup - decay),
+      Piece('line', self.peak, self.floor, Fraction(decay)),
     )
 
 
 Schedule = WarmupCosine | LinearTo | Constant | WarmupStableDecay
 
 
-def _warmup(schedule: WarmupCosine | WarmupStableDecay, steps: int) -> int:
+def _warmup(schedule: WarmupCosine | WarmupStableDecay, steps: Fraction) -> int:
   if (schedule.warmup_steps is None) == (schedule.warmup_fraction is None):
     raise UserError(
       f'{type(schedule).__name__} wants one of warmup_steps and warmup_fraction, and has '
-      f'{"neither" if schedule.warmup_steps is None else "both"}.'
+      + ('neither.' if schedule.warmup_steps is None else 'both. Set the other one to None.')
     )
   warmup = schedule.warmup_steps
-  if warmup is None:
-    warmup = round(schedule.warmup_fraction * steps)
+  return _checked_warmup(schedule, round(schedule.warmup_fraction * steps) if warmup is None else warmup, steps)
+
+
+def _checked_warmup(schedule: Schedule, warmup: int, steps: Fraction) -> int:
   if not 0 <= warmup < steps:
     raise UserError(
-      f'{type(schedule).__name__} warms up for {warmup} steps, and its curve has {steps}. Shorten the warm-up, or give the stage more tokens.'
+      f'{type(schedule).__name__} warms up for {warmup} steps, and its curve has {_number(steps)}. Shorten the warm-up, or give the stage more tokens.'
     )
   return warmup
 
 
-def _line(first: float, last: float, steps: int) -> np.ndarray:
-  """float64 [steps]: a straight line from `first`, which comes to `last` one step later."""
-  return last + (float(first) - last) * (1 - np.arange(steps) / steps)
+def _check_floor(schedule: WarmupCosine | WarmupStableDecay | LinearTo, first: float, name: str) -> None:
+  if schedule.floor > first:
+    raise UserError(
+      f'{type(schedule).__name__}.floor is {schedule.floor:g}, above {name}, which is {first:g}. Lower the floor: a decay goes down.'
+    )
 
 
-def _cosine(first: float, last: float, steps: int) -> np.ndarray:
-  """The same along half a cosine wave."""
-  return last + (float(first) - last) * (1 + np.cos(math.pi * np.arange(steps) / steps)) / 2
-
-
-def _joined(*parts: np.ndarray) -> np.ndarray:
-  return np.concatenate(parts).astype(np.float32)
+def _number(steps: Fraction) -> str:
+  return f'{float(steps):,.10g}'

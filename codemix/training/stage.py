@@ -3,23 +3,25 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable
+from fractions import Fraction
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, NamedTuple
 
 import numpy as np
 
-from codemix.checked import From, Name, Tokens, checked
+from codemix.checked import From, Name, Tokens, checked, shown
 from codemix.data.ledger import Draw, Reading
 from codemix.data.mixture import Mixture, Spec
 from codemix.data.mixture_schedule import MixtureSchedule, schedule_of
 from codemix.data.row_targets import Segment
 from codemix.errors import UserError, nearest
-from codemix.files import read_json
-from codemix.identity import differences, digest
+from codemix.identity import digest
+from codemix.training.curves import Curve, depends_on_a_cosine
 from codemix.training.schedules import Schedule
 
 KEPT, RESET = 'continue', 'restart'
+
+MOST_STEPS = 10**8  # of a stage, whose curve is in memory: years, at any rate at which steps are made
 
 TakenOver = Literal[KEPT, RESET]
 
@@ -74,13 +76,13 @@ class Stage:
   rewind: tuple[Name, ...] = ()
 
   def __post_init__(self):
-    if any(not (c.isalnum() or c in '_.') for c in self.name):
-      raise UserError(f'Stage.name is {self.name!r}; it names a folder, so write letters, digits, _ and dots.')
+    if any(not (c.isalnum() or c in '_.') for c in self.name) or len(self.name.encode()) > 200:
+      raise UserError(f'Stage.name is {shown(self.name)}; it names a folder, so write at most 200 letters, digits, _ and dots.')
     self.mixtures()
 
   def mixtures(self) -> MixtureSchedule:
     """The parsed mixture, of a single knot where it does not change along the stage."""
-    return schedule_of(self.mixture, f"the mixture of stage '{self.name}'")
+    return schedule_of(self.mixture, f"Stage.mixture of stage '{self.name}'")
 
   def steps(self, length: int) -> int:
     """Steps of `batch` rows of `length` tokens nearest to the budget (halves up).
@@ -89,43 +91,44 @@ class Stage:
       UserError: less than half a step.
     """
     steps = int(self.tokens / (self.batch * length) + 0.5)
+    if steps > MOST_STEPS:
+      raise UserError(
+        f"stage '{self.name}': {self.tokens:.6g} tokens are {steps:.6g} steps of {self.batch} x {length:,} tokens; more than {MOST_STEPS:,} are not planned. Set Stage.tokens lower, or Stage.batch higher."
+      )
     if not steps:
       raise UserError(
         f"stage '{self.name}': {self.tokens:,.0f} tokens are less than one step of {self.batch} x {length:,} = {self.batch * length:,} tokens."
       )
     return steps
 
-  def describe(self) -> dict:
-    """All that decides what the stage trains, its name and mixture left out, as plain data."""
+  @property
+  def budget(self) -> Fraction:
+    """`tokens`, exactly."""
+    return Fraction(self.tokens)
+
+  def written(self) -> dict:
+    """What the user wrote, name and mixture left out, as plain data."""
     schedule = self.schedule and {'kind': type(self.schedule).__name__, **dataclasses.asdict(self.schedule)}
     return {
       'tokens': self.tokens,
-      'batch': self.batch,
       'schedule': schedule,
       'handoff': dataclasses.asdict(self.handoff),
       'rewind': sorted(self.rewind),
     }
 
 
-@dataclasses.dataclass(frozen=True)
-class Curve:
-  """A schedule laid out over one stage, or over several that share it.
+class Rates(NamedTuple):
+  """The learning rate of a stage.
 
   Attributes:
-    schedule: its form.
-    steps: steps over which it is laid out.
-    used: steps of it before the stage.
-    start: the rate before it, where the hand-off says that the rate goes on.
+    values: float32 [steps].
+    described: what they are, as plain data (`Curve.describe`).
+    rest: the curve that a stage without a schedule goes on along.
   """
 
-  schedule: Schedule
-  steps: int
-  used: int
-  start: float | None
-
-  def rates(self, steps: int) -> np.ndarray:
-    """float32 [steps]: the stage's part of the curve."""
-    return self.schedule.curve(self.steps, self.start)[self.used : self.used + steps]
+  values: np.ndarray
+  described: list
+  rest: Curve
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -136,6 +139,7 @@ class StagePlan:
     stage: as written.
     parent: the plan of the stage before, or None.
     identity: everything that leads to the result; the parent by its hash.
+    earlier_hash: its hash before the identity was resolved, or None.
     steps: steps of the stage.
     first_step: the run's step count when the stage begins.
     length: tokens of a row.
@@ -144,12 +148,12 @@ class StagePlan:
     draws: what each source gives.
     segments: how the sources' shares go along the stage.
     rates: float32 [steps], the learning rate of each step.
-    curve: the curve of which `rates` is a part.
   """
 
   stage: Stage
   parent: StagePlan | None
   identity: dict
+  earlier_hash: str | None
   steps: int
   first_step: int
   length: int
@@ -158,7 +162,6 @@ class StagePlan:
   draws: tuple[Draw, ...]
   segments: tuple[Segment, ...]
   rates: np.ndarray
-  curve: Curve
 
   @property
   def hash(self) -> str:
@@ -202,34 +205,13 @@ def stage_folder(output: str | Path, plan: StagePlan) -> Path:
   """Where a stage's result lies: found by its hash, so that a renamed stage finds its result."""
   stages = Path(output) / 'stages'
   found = sorted(stages.glob(f'*-{plan.hash[:12]}'))
+  if not found and plan.earlier_hash:
+    found = [done.parent for done in sorted(stages.glob(f'*-{plan.earlier_hash[:12]}/done.json'))]
   return found[0] if found else stages / plan.folder_name
 
 
 def is_done(output: str | Path, plan: StagePlan) -> bool:
   return (stage_folder(output, plan) / 'done.json').exists()
-
-
-def namesake(output: str | Path, plan: StagePlan, study: Iterable[StagePlan]) -> str | None:
-  """What sets a stage that is yet to be trained apart from a finished one of its name, in words.
-
-  Args:
-    study: the stages that are meant to be there beside it, which do not count.
-
-  Returns:
-    None where there is no other; else the folder whose identity is nearest,
-    and what differs.
-  """
-  expected = {stage_folder(output, stage_plan).name for stage_plan in study}
-  compared = []
-  for done in sorted(Path(output).glob(f'stages/{plan.stage.name}-*/done.json')):
-    if done.parent.name not in expected:
-      found = read_json(done.parent / 'stage.json')['identity']
-      different = list(differences({**plan.identity, 'parent': ''}, {**found, 'parent': ''}))
-      compared.append((different or ['the stage before it is another'], done.parent.name))
-  if not compared:
-    return None
-  different, folder = min(compared, key=lambda item: len(item[0]))
-  return f'{folder} differs: ' + '; '.join(different[:3]) + ('; ...' if len(different) > 3 else '')
 
 
 def readings_at_start(stage: Stage, parent: StagePlan | None) -> dict[str, Reading]:
@@ -242,29 +224,51 @@ def readings_at_start(stage: Stage, parent: StagePlan | None) -> dict[str, Readi
   return readings | {source: readings[source].rewound() for source in stage.rewind}
 
 
-def curve_of(stage: Stage, steps: int, parent: StagePlan | None, length: int) -> Curve:
-  """The curve that a stage runs along: its own, or what is left of the last stage's.
+def rewound(stage: Stage, parent: StagePlan | None) -> list[str]:
+  """The sources that the stage really sets back: those of `rewind` that have been read since they were last."""
+  readings = parent.readings_after() if parent else {}
+  return sorted({source for source in stage.rewind if readings[source].cursor})
+
+
+def rates_of(stage: Stage, steps: int, before: Rates | None) -> Rates:
+  """The rates along a stage's own schedule, or along what is left of the curve of the stage before.
+
+  Args:
+    steps: of the stage.
+    before: of the stage before; None for a first stage.
 
   Raises:
-    UserError: there is no curve, or it is too short.
+    UserError: there is no curve, it is too short, or it has values that are no rates.
   """
-  goes_on = parent is not None and stage.handoff.rate == KEPT
+  curve = _curve_of(stage, steps, before)
+  values = curve.rates(stage.budget, steps)
+  if not (np.isfinite(values) & (values >= 0)).all():
+    raise UserError(
+      f'its rates go from {values.min()} to {values.max()}; a rate is a finite number of at least 0. Change {curve.schedule}.'
+    )
+  return Rates(values, curve.describe(stage.budget, steps), curve.after(stage.budget))
+
+
+def _curve_of(stage: Stage, steps: int, before: Rates | None) -> Curve:
+  goes_on = before is not None and stage.handoff.rate == KEPT
+  tokens_per_step = stage.budget / steps
   if stage.schedule is not None:
-    horizon = stage.schedule.horizon
-    laid_out = steps if horizon is None else int(horizon / (stage.batch * length) + 0.5)
-    if laid_out < steps:
+    horizon = stage.budget if stage.schedule.horizon is None else Fraction(stage.schedule.horizon)
+    if horizon + tokens_per_step / 2 < stage.budget:
       raise UserError(
-        f"stage '{stage.name}': {type(stage.schedule).__name__}.horizon is {horizon:,.0f} tokens, less than the stage's own {stage.tokens:,.0f}."
+        f'{type(stage.schedule).__name__}.horizon is {stage.schedule.horizon:,.0f} tokens, less than the {stage.tokens:,.0f} of the stage that begins it.'
       )
-    return Curve(stage.schedule, laid_out, 0, float(parent.rates[-1]) if goes_on else None)
+    start = float(before.values[-1]) if goes_on else None
+    portable = not (goes_on and depends_on_a_cosine(before.described))
+    return stage.schedule.lay_out(horizon, tokens_per_step, start, portable)
   if not goes_on:
     raise UserError(
-      f"stage '{stage.name}' has no schedule. Set Stage.schedule; only a stage whose Handoff.rate is '{KEPT}' goes on along the last curve."
+      f"it has no schedule. Set Stage.schedule; only a stage whose Handoff.rate is '{KEPT}' goes on along the last curve."
     )
-  curve = dataclasses.replace(parent.curve, used=parent.curve.used + parent.steps)
-  if curve.used + steps > curve.steps:
+  # The tokens of stages, as they are written, may miss their sum by a rounding.
+  if before.rest.left + tokens_per_step / 2 < stage.budget:
     raise UserError(
-      f"stage '{stage.name}' goes on along the curve of '{parent.stage.name}', which has {curve.steps - curve.used:,} steps left "
-      f'of the {steps:,} wanted. Set {type(curve.schedule).__name__}.horizon to the tokens of all the stages that share it.'
+      f"it goes on along the curve of the stage before, which has {max(float(before.rest.left), 0):,.0f} tokens left of the {stage.tokens:,.0f} "
+      f'wanted. Set {before.rest.schedule}.horizon to the tokens of all the stages that share it.'
     )
-  return curve
+  return before.rest

@@ -11,6 +11,7 @@ from codemix.files import read_json, write_json, write_text
 from codemix.identity import differences
 from codemix.models.config import ModelConfig
 from codemix.training.stage import StagePlan
+from codemix.training.stage_changes import as_written
 from codemix.training.stage_log import Realised
 
 
@@ -47,7 +48,13 @@ def write_plan(folder: Path, plan: StagePlan, model: ModelConfig) -> None:
   parent = plan.parent.hash if plan.parent else None
   write_json(
     written,
-    {'name': plan.stage.name, 'hash': plan.hash, 'parent': parent, 'identity': plan.identity},
+    {
+      'name': plan.stage.name,
+      'hash': plan.hash,
+      'parent': parent,
+      'identity': plan.identity,
+      'written': as_written(plan),
+    },
   )
 
 

@@ -67,7 +67,7 @@ def test_workers_of_a_gin_file_write_the_same(place, capfd):
   ('flag', 'says'),
   [
     ('--gin.Data.workers=0', 'it is a whole number of processes'),
-    ("--gin.Data.sources={'text': 'text.jsonl', 'code': 'x'}", 'which is no corpus'),
+    ("--gin.Data.sources={'text': 'text.jsonl', 'code': 'x'}", "Data.sources['text'] is 'text.jsonl'; it is a Corpus."),
     ("--gin.text/Corpus.files={'train': 'prat-*.jsonl', 'validation': 'part-2.jsonl'}", "no file matches"),
     ("--gin.code/Corpus.files={'test': 'part-*.jsonl'}", "has no split 'train', only test"),
     ("--gin.Text.field='txt'", "no record has the field 'txt'"),

@@ -1,5 +1,8 @@
+import ast
+import re
 from fractions import Fraction
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -65,3 +68,43 @@ def test_weights_that_make_no_sense_are_refused_with_the_mend(spec, says):
     parse_mixture(spec)
   assert says in str(refused.value)
   assert '\n' not in str(refused.value)
+
+
+def pasted(refusal: str) -> dict:
+  """The mixture that a message suggests, as whoever pastes it into a gin file has it."""
+  return ast.literal_eval(refusal.partition('In the same ratio: ')[2].removesuffix('.'))
+
+
+def test_six_sixths_as_floats_are_told_as_fractions():
+  with pytest.raises(UserError) as refused:
+    parse_mixture(dict.fromkeys('abcdef', 1 / 6))
+  assert 'sum to 4e-17 less than 1' in str(refused.value)
+  assert pasted(str(refused.value)) == dict.fromkeys('abcdef', '1/6')
+
+
+@given(st.dictionaries(st.sampled_from('abcdefghij'), st.floats(1e-6, 1e6) | st.integers(1, 100), min_size=1))
+def test_the_weights_that_a_message_suggests_are_accepted_when_pasted(weights):
+  try:
+    parse_mixture(weights)
+  except UserError as refused:
+    said = str(refused)
+    assert not re.search(r'sum to 1(\.0*)?, not 1', said)
+    shares = parse_mixture(pasted(said)).shares()
+    total = sum(map(exact_of, weights.values()))
+    assert all(shares[name] == pytest.approx(float(exact_of(weight) / total), rel=1e-4) for name, weight in weights.items())
+
+
+def exact_of(weight: float) -> Fraction:
+  return Fraction(str(weight))
+
+
+@pytest.mark.parametrize('weight', ['25%', '1e99999999', 10**400, '0x1', 'half', None, True, float('nan'), float('inf'), [1], b'1', ''])
+def test_a_weight_that_is_not_a_number_is_refused_at_once(weight):
+  with pytest.raises(UserError) as refused:
+    parse_mixture({'a': weight})
+  assert "the weight of 'a' is " in str(refused.value) or 'wants (weight, parts)' in str(refused.value)
+
+
+@pytest.mark.parametrize('kind', [np.float64, np.float32, Fraction, str])
+def test_a_weight_of_any_kind_of_number_is_the_decimal_that_it_shows(kind):
+  assert parse_mixture({'a': kind('0.25'), 'b': kind('0.75')}).shares() == {'a': Fraction(1, 4), 'b': Fraction(3, 4)}

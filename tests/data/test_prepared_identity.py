@@ -152,7 +152,7 @@ def test_two_sources_of_one_name_are_refused(raw):
   ('wrong', 'says'),
   [
     ({'shards': 0}, 'Data.shards is 0'),
-    ({'workers': 0}, 'Processes.count is 0'),
+    ({'workers': 0}, 'Data.workers is 0'),
     ({'workers': 'beam'}, "Data.workers is 'beam'"),
   ],
 )

@@ -70,7 +70,7 @@ def test_what_cannot_be_sent_is_said_before_a_process_is_started():
     Processes(2).map(lambda item: item, ITEMS)
 
 
-@pytest.mark.parametrize('count', [0, -1, 2.0, '2'])
+@pytest.mark.parametrize('count', [0, -1, 2.5, '2'])
 def test_a_senseless_count_is_refused(count):
   with pytest.raises(UserError, match='Processes.count'):
     Processes(count)

@@ -11,7 +11,7 @@ import pytest
 from codemix.errors import UserError
 from codemix.models import attention
 from codemix.models.attention import IMPLEMENTATIONS, VERIFIED, attend
-from codemix.models.config import CHOICES
+from codemix.models.config import ATTENTION
 from codemix.parallel.mesh import MeshConfig, make_mesh
 from codemix.parallel.sharding import ShardingRules
 
@@ -135,7 +135,7 @@ def test_nothing_passes_from_a_document_to_another(name):
 
 
 def test_a_model_can_ask_for_what_there_is():
-  assert set(CHOICES['attention']) == {'auto', *IMPLEMENTATIONS}
+  assert set(ATTENTION) == {'auto', *IMPLEMENTATIONS}
 
 
 @pytest.mark.parametrize('name', ['xla', 'blockwise'])

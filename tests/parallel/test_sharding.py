@@ -63,8 +63,8 @@ def test_an_axis_without_a_rule_is_named():
     ({'embed': 'fdsp'}, "ShardingRules.embed is 'fdsp'.*Did you mean 'fsdp'"),
     ({'vocab': ('tensor', 'sequenz')}, "ShardingRules.vocab.*Did you mean 'sequence'"),
     ({'ffn': ('tensor', 'tensor')}, 'ShardingRules.ffn .* once'),
-    ({'embed': 5}, 'ShardingRules.embed is 5: give an axis of the mesh'),
-    ({'heads': True}, 'ShardingRules.heads is True: give an axis'),
+    ({'embed': 5}, 'ShardingRules.embed is 5; it is one of replica, data'),
+    ({'heads': True}, 'ShardingRules.heads is True; it is one of replica, data'),
   ],
 )
 def test_a_rule_for_no_axis_is_named_with_the_nearest(rules, message):

@@ -69,9 +69,8 @@ def test_a_source_of_share_zero_is_neither_opened_nor_drawn(data):
   assert [draw.source for draw in stage.draws] == ['text']
 
 
-@pytest.mark.parametrize('rate', [float('nan'), float('inf'), -1e-3])
-def test_a_rate_that_is_no_rate_is_refused(rate, data):
-  said = refused(data, tiny_study.stage('a', MIXED, 4, schedule=codemix.Constant(rate)))
+def test_a_rate_that_float32_cannot_hold_is_refused(data):
+  said = refused(data, tiny_study.stage('a', MIXED, 4, schedule=codemix.Constant(1e39)))
   assert "stage 'a': its rates go from" in said
 
 
@@ -90,10 +89,10 @@ def test_recipes_of_different_row_lengths_are_two_studies(data):
 
 
 def test_what_is_left_of_the_budget_is_told(data):
-  stage = dataclasses.replace(tiny_study.stage('a', MIXED, 4), tokens=4.4 * 256)
+  stage = dataclasses.replace(tiny_study.stage('a', MIXED, 4), tokens=1126)
   [planned] = plan(data, stage).stages()
   assert (planned.steps, planned.tokens) == (4, 1024)
-  assert planned.remainder_tokens == pytest.approx(0.4 * 256)
+  assert planned.remainder_tokens == 102
 
 
 def test_the_hash_of_a_stage_covers_all_before_it(data):

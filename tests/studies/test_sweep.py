@@ -76,7 +76,7 @@ def test_controls_can_be_left_out_and_another_stage_varied():
   assert list(recipes) == ['25% code added']
   first, varied = recipes['25% code added'].stages
   assert first == RECIPE.stages[0]
-  assert (varied.name, varied.tokens, varied.schedule) == ('added_25', 10e9 / 0.75, RECIPE.stages[1].schedule)
+  assert (varied.name, varied.tokens, varied.schedule) == ('added_25', round(10e9 / 0.75), RECIPE.stages[1].schedule)
 
 
 def test_a_sweep_is_the_recipes_of_a_study():
@@ -92,10 +92,10 @@ def test_a_sweep_is_the_recipes_of_a_study():
     ({'shares': ()}, 'sweep.shares is ()'),
     ({'shares': (0.5, '1/2')}, 'sweep.shares has a number twice'),
     ({'shares': (0.5,), 'seeds': (1, 1)}, 'sweep.seeds has a number twice'),
-    ({'shares': (0.5,), 'seeds': '12'}, 'it is a list of numbers'),
-    ({'shares': (1.5,)}, 'competitive.share is'),
+    ({'shares': (0.5,), 'seeds': '12'}, 'it is a list of whole numbers'),
+    ({'shares': (1.5,)}, 'sweep.shares[0] is 1.5'),
     ({'shares': ('half',)}, 'write a number'),
-    ({'shares': (1.0,), 'mode': 'additive'}, 'is less than all of it'),
+    ({'shares': (1.0,), 'mode': 'additive'}, 'additive_tokens.share is 1'),
     ({'shares': (0.5,), 'mode': 'addditive'}, "Did you mean 'additive'?"),
     ({'shares': (0.5,), 'stage': 2}, 'the recipe has 2 stages, counted from 0'),
   ],

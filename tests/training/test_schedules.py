@@ -9,15 +9,17 @@ import jax
 import numpy as np
 import optax
 import pytest
+from hypothesis import given, reject, settings
+from hypothesis import strategies as st
 
 from codemix.errors import UserError
 from codemix.training.schedules import Constant, LinearTo, WarmupCosine, WarmupStableDecay
-from codemix.training.stage import Handoff, Stage, curve_of
+from codemix.training.stage import Handoff, Rates, Stage, rates_of
 
 STEPS = 100
 
 
-def test_the_cosine_warms_up_in_a_straight_line_and_ends_at_its_floor():
+def test_the_cosine_warms_up_in_a_straight_line_and_comes_to_its_floor_one_step_behind_its_end():
   rates = WarmupCosine(peak=1.0, warmup_steps=10, floor=0.1).curve(STEPS, None)
   np.testing.assert_allclose(rates[:10], np.arange(10) / 10, atol=1e-6)
   steps = np.arange(10, STEPS)
@@ -87,7 +89,11 @@ def test_a_warm_up_begins_where_the_last_stage_ended():
     (WarmupCosine(1.0, warmup_steps=1, warmup_fraction=0.1), 'both'),
     (WarmupCosine(1.0, warmup_steps=STEPS), 'Shorten the warm-up'),
     (WarmupStableDecay(1.0, warmup_steps=60, decay_fraction=0.5), 'fit one after the other'),
-    (WarmupStableDecay(1.0, warmup_steps=6, decay_fraction=-0.5), 'fit one after the other'),
+    (WarmupStableDecay(1.0, warmup_steps=6, decay_fraction=0.004), 'less than half a step of 100'),
+    (WarmupStableDecay(1.0, warmup_steps=6, floor=2.0), 'floor is 2, above its peak'),
+    (WarmupCosine(1.0, warmup_steps=6, floor=2.0), 'floor is 2, above its peak'),
+    (LinearTo(1e-3, start=1e-6), 'floor is 0.001, above the rate from which it starts'),
+    (Constant(1.0, warmup_steps=STEPS), 'Constant warms up for 100 steps'),
   ],
 )
 def test_a_schedule_that_makes_no_curve_is_refused(schedule, says):
@@ -96,45 +102,115 @@ def test_a_schedule_that_makes_no_curve_is_refused(schedule, says):
   assert says in str(refused.value)
 
 
-class _Plan:
-  """What `curve_of` reads of the stage before."""
-
-  def __init__(self, stage, steps, parent):
-    self.stage, self.steps = stage, steps
-    self.curve = curve_of(stage, steps, parent, length=1)
-    self.rates = self.curve.rates(steps)
+def _stage(tokens: int, schedule=None, batch: int = 1, **handoff) -> Stage:
+  return Stage('s', tokens, {'x': 1.0}, batch=batch, schedule=schedule, handoff=Handoff(**handoff))
 
 
-def _stage(steps: int, schedule=None, **handoff) -> Stage:
-  return Stage('s', steps, {'x': 1.0}, batch=1, schedule=schedule, handoff=Handoff(**handoff))
+def _rates(*stages: Stage) -> list[Rates]:
+  """Of stages that follow each other, in rows of one token."""
+  found: list[Rates] = []
+  for stage in stages:
+    found.append(rates_of(stage, stage.steps(1), found[-1] if found else None))
+  return found
 
 
-@pytest.mark.parametrize(
-  'schedule',
-  [
-    WarmupCosine(peak=1.0, warmup_steps=5, floor=0.1),
-    WarmupStableDecay(peak=1.0, warmup_fraction=0.05, decay_fraction=0.3),
-    LinearTo(1e-6, start=1.0),
-    Constant(1.0, warmup_steps=50),
-  ],
-  ids=lambda schedule: type(schedule).__name__,
-)
+SHARED = [
+  WarmupCosine(peak=1.0, warmup_steps=5, floor=0.1),
+  WarmupStableDecay(peak=1.0, warmup_fraction=0.05, decay_fraction=0.3),
+  LinearTo(1e-6, start=1.0),
+  Constant(1.0, warmup_steps=50),
+]
+
+
+@pytest.mark.parametrize('schedule', SHARED, ids=lambda schedule: type(schedule).__name__)
 def test_one_curve_over_three_stages_is_the_curve_of_one_long_stage(schedule):
-  first = _Plan(_stage(40, dataclasses.replace(schedule, horizon=STEPS)), 40, None)
-  second = _Plan(_stage(35), 35, first)
-  third = _Plan(_stage(25), 25, second)
+  parts = _rates(_stage(40, dataclasses.replace(schedule, horizon=STEPS)), _stage(35), _stage(25))
   whole = schedule.curve(STEPS, None)
-  assert np.concatenate([first.rates, second.rates, third.rates]).tolist() == whole.tolist()
+  assert np.concatenate([part.values for part in parts]).tolist() == whole.tolist()
+
+
+@pytest.mark.parametrize('schedule', SHARED, ids=lambda schedule: type(schedule).__name__)
+def test_the_rate_is_a_function_of_the_tokens_whatever_the_batch(schedule):
+  whole = dataclasses.replace(schedule, horizon=4000)
+  small = _rates(_stage(2000, whole, batch=10), _stage(2000, batch=10))
+  for batch in (5, 20, 40):
+    _, second = _rates(_stage(2000, whole, batch=10), _stage(2000, batch=batch))
+    # LinearTo comes to its rates with the ends of steps, the others stand at their beginnings.
+    at = np.arange(len(second.values)) * batch / 10
+    if isinstance(schedule, LinearTo):
+      expected = np.interp(at + batch / 10, np.arange(201), np.append(small[0].values[-1:], small[1].values))
+    else:
+      expected = np.interp(at, np.arange(201), np.append(small[1].values, getattr(schedule, 'floor', 1.0)))
+    np.testing.assert_allclose(second.values, expected, rtol=2e-3, atol=1e-6)
+
+
+@settings(deadline=None)
+@given(
+  tokens=st.lists(st.integers(20, 50_000), min_size=1, max_size=4),
+  batches=st.lists(st.integers(1, 40), min_size=4, max_size=4),
+  schedule=st.sampled_from([dataclasses.replace(schedule, **{
+    key: value for key, value in (('warmup_steps', 0), ('warmup_fraction', None), ('decay_fraction', 0.9))
+    if hasattr(schedule, key)
+  }) for schedule in SHARED]),
+)
+def test_stages_whose_tokens_sum_to_the_horizon_use_it_up(tokens, batches, schedule):
+  batches = [min(batch, int(budget)) for batch, budget in zip(batches, tokens, strict=False)]
+  schedule = dataclasses.replace(schedule, horizon=sum(tokens))
+  first, *others = [_stage(budget, batch=batch) for budget, batch in zip(tokens, batches, strict=True)]
+  parts = _rates(dataclasses.replace(first, schedule=schedule), *others)
+  for part, budget, batch in zip(parts, tokens, batches, strict=True):
+    assert len(part.values) == int(budget / batch + 0.5)
+  assert parts[-1].rest.left == 0
+  assert (np.diff(np.concatenate([part.values for part in parts])) <= 0).all()
+  if isinstance(schedule, LinearTo):
+    assert parts[-1].values[-1] == np.float32(1e-6)
+
+
+@settings(deadline=None)
+@given(
+  steps=st.integers(2, 3000), extra=st.integers(-31, 31), batch=st.integers(1, 64), schedule=st.sampled_from(SHARED)
+)
+def test_a_stage_alone_on_its_curve_has_the_rates_of_its_steps_whatever_its_tokens_round_to(steps, extra, batch, schedule):
+  stage = _stage(steps * batch + min(max(extra, (1 - batch) // 2 + 1), (batch - 1) // 2), schedule, batch)
+  try:
+    expected = schedule.curve(steps, None)
+  except UserError:
+    reject()
+  [found] = _rates(stage)
+  assert found.values.tolist() == expected.tolist()
+
+
+def test_two_stages_of_200b_and_one_cosine_over_both_fit_at_the_papers_scale():
+  # 47,684 steps each, where 400B tokens are 95,367 steps.
+  schedule = WarmupCosine(6e-4, warmup_steps=1325, floor=6e-5, horizon=400e9)
+  batch = 512 * 8192
+  first, second = _rates(_stage(200e9, schedule, batch), _stage(200e9, None, batch))
+  assert len(first.values) == len(second.values) == 47_684
+  assert first.values.argmax() == 1325
+  assert second.values[0] < first.values[-1]
+  assert second.values[-1] == pytest.approx(6e-5, rel=1e-6)
+
+
+@pytest.mark.parametrize('missing', [0, 4, -4])
+def test_a_horizon_may_miss_the_sum_of_its_stages_by_less_than_half_a_step(missing):
+  schedule = WarmupCosine(peak=1.0, warmup_steps=5, floor=0.1, horizon=800 + missing)
+  _, second = _rates(_stage(400, schedule, batch=10), _stage(400, batch=10))
+  assert 0.1 <= second.values[-1] < 0.102
 
 
 def test_a_curve_that_is_used_up_is_refused():
-  first = _Plan(_stage(40, WarmupCosine(peak=1.0, warmup_steps=5)), 40, None)
-  with pytest.raises(UserError, match='0 steps left of the 10 wanted'):
-    _Plan(_stage(10), 10, first)
+  with pytest.raises(UserError, match='0 tokens left of the 10 wanted. Set WarmupCosine.horizon'):
+    _rates(_stage(40, WarmupCosine(peak=1.0, warmup_steps=5)), _stage(10))
+
+
+def test_a_horizon_shorter_than_its_stage_is_refused():
+  with pytest.raises(UserError, match='horizon is 30 tokens, less than the 40 of the stage'):
+    _rates(_stage(40, WarmupCosine(peak=1.0, warmup_steps=5, horizon=30)))
 
 
 def test_a_restarted_rate_begins_at_the_schedules_own_start():
-  first = _Plan(_stage(40, WarmupCosine(peak=1.0, warmup_steps=5, floor=0.5)), 40, None)
+  first = _stage(40, WarmupCosine(peak=1.0, warmup_steps=5, floor=0.5))
   schedule = WarmupCosine(peak=1.0, warmup_steps=5)
-  assert _Plan(_stage(10, schedule, rate='restart'), 10, first).rates[0] == 0
-  assert _Plan(_stage(10, schedule, rate='continue'), 10, first).rates[0] == first.rates[-1]
+  assert _rates(first, _stage(10, schedule, rate='restart'))[1].values[0] == 0
+  before, after = _rates(first, _stage(10, schedule, rate='continue'))
+  assert after.values[0] == before.values[-1]

@@ -24,7 +24,7 @@ from codemix.errors import UserError, nearest
 _CHECKED_ROWS = 100  # in which a field must be seen once
 HELD_OUT = 'validation'
 
-Pattern = Annotated[Path, NotEmpty()]
+Pattern = Annotated[Path, NotEmpty(), 'pattern']
 
 
 @dataclasses.dataclass(frozen=True)

@@ -6,8 +6,9 @@ import dataclasses
 import re
 import string as strings
 from collections.abc import Mapping
+from typing import Annotated
 
-from codemix.checked import Name, checked
+from codemix.checked import NotEmpty, checked
 from codemix.data.sources.fields import FieldError, has, label, string, value
 from codemix.data.sources.reading import Layout
 from codemix.data.sources.record import BadRecord, Record
@@ -34,7 +35,7 @@ class Template(Layout):
     UserError: the template has no field, or its braces are not closed.
   """
 
-  template: Name
+  template: Annotated[str, NotEmpty()]
   language: str = ''
   source: str | None = None
   id: str | None = None

@@ -118,9 +118,9 @@ def test_a_corpus_without_a_single_record_is_refused(tmp_path):
 @pytest.mark.parametrize(
   ('options', 'message'),
   [
-    ({'files': {}}, 'names no files'),
-    ({'files': {'train': 'a'}, 'validation_share': 1.5}, 'between 0 and 1'),
-    ({'files': {'train': 'a'}, 'max_bad_share': -1}, 'between 0 and 1'),
+    ({'files': {}}, 'at least one entry'),
+    ({'files': {'train': 'a'}, 'validation_share': 1.5}, 'from 0 to 1'),
+    ({'files': {'train': 'a'}, 'max_bad_share': -1}, 'from 0 to 1'),
     ({'files': {'test': 'a'}, 'validation_share': 0.1}, "'train'"),
   ],
 )

@@ -163,7 +163,7 @@ def test_a_commit_is_its_message_and_its_diff():
 
 
 def test_an_unknown_form_is_refused():
-  with pytest.raises(UserError, match="'diff' or 'files'"):
+  with pytest.raises(UserError, match='it is one of diff, files'):
     Commit(form='patch')
 
 

@@ -1,0 +1,135 @@
+"""The identity of a stage: what decides its numbers, resolved, however it was written.
+
+Two ways to write one plan have one hash: a warm-up in steps or as a fraction,
+budgets that come to the same steps, groups of a mixture that only name their
+parts, constants that an optimizer does not use. What a user reads beside it
+(`Stage.written`) is kept in stage.json and not hashed.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from fractions import Fraction
+
+from codemix.data.row_targets import Segment
+from codemix.data.settings import tokenizer_identity
+from codemix.data.tokenizer import Tokenizer
+from codemix.identity import digest
+from codemix.studies.recipe import Recipe
+from codemix.training.stage import Rates, Stage, StagePlan, rewound
+
+# Raised when a change of codemix changes the numbers that a plan comes to, or how plans are described here: old
+# results then stay beside new ones instead of being taken for them.
+NUMERICS = 2
+
+
+def stage_identity(
+  stage: Stage,
+  parent: StagePlan | None,
+  recipe: Recipe,
+  *,
+  steps: int,
+  first_step: int,
+  rates: Rates,
+  segments: Sequence[Segment],
+  digests: Mapping[str, str],
+  tokenizer: Tokenizer,
+) -> dict:
+  """What is hashed.
+
+  Args:
+    first_step: the run's step count when the stage begins.
+    segments: how the shares of its sources go along its rows.
+    digests: of each source that is drawn, in the order of the mixture.
+  """
+  return {
+    'parent': parent.hash if parent else None,
+    'steps': steps,
+    'first_step': first_step,
+    'batch': stage.batch,
+    'length': recipe.length,
+    'rates': rates.described,
+    'rows': describe_rows(list(digests), segments),
+    'rewound': rewound(stage, parent),
+    # Nothing is handed to a first stage. How the rate goes on stands in `rates`, the step in `first_step`.
+    'handoff': {'weights': stage.handoff.weights, 'optimizer': stage.handoff.optimizer} if parent else None,
+    'model': recipe.model.identity(),
+    'optimizer': recipe.optimizer.identity(),
+    'seed': recipe.seed,
+    'tokenizer': tokenizer_identity(tokenizer),
+    'sources': dict(digests),
+    'numerics': NUMERICS,
+  }
+
+
+def earlier_hash(
+  stage: Stage,
+  parent: StagePlan | None,
+  recipe: Recipe,
+  *,
+  mixture: list,
+  digests: Mapping[str, str],
+  tokenizer: Tokenizer,
+) -> str | None:
+  """The hash that `NUMERICS` 1 gave to the same stage, by which its finished result is found.
+
+  It stood for how a plan was written. None where that came to other numbers
+  than today: a curve that is laid out over several stages.
+
+  Args:
+    mixture: `MixtureSchedule.describe`.
+  """
+  if (parent and not parent.earlier_hash) or not stage.schedule or stage.schedule.horizon is not None:
+    return None
+  written = {**stage.written(), 'batch': stage.batch, 'mixture': mixture}
+  if parent is None:
+    del written['handoff']
+  return digest(
+    {
+      'parent': parent.earlier_hash if parent else None,
+      'stage': written,
+      'length': recipe.length,
+      'model': {**recipe.model.identity(), 'kv_heads': recipe.model.kv_heads},
+      'optimizer': dataclasses.asdict(recipe.optimizer),
+      'seed': recipe.seed,
+      'tokenizer': tokenizer_identity(tokenizer),
+      'sources': dict(digests),
+      'numerics': 1,
+    }
+  )
+
+
+def describe_rows(sources: Sequence[str], segments: Sequence[Segment]) -> list:
+  """Which rows are drawn, as plain data.
+
+  Returns:
+    [[source, rows], ...] where each source gives whole rows at a share that
+    does not change; else [[rows, [[source, share, share at the end], ...]], ...]
+    for each part of the stage.
+  """
+  merged = _merged(segments)
+  only = merged[0]
+  counts = [share * only.rows for share in only.begin]
+  if len(merged) == 1 and only.begin == only.end and all(count.denominator == 1 for count in counts):
+    return [[source, int(count)] for source, count in zip(sources, counts, strict=True)]
+  return [
+    [part.rows, [[s, str(a), str(b)] for s, a, b in zip(sources, part.begin, part.end, strict=True)]]
+    for part in merged
+  ]
+
+
+def _merged(segments: Sequence[Segment]) -> list[Segment]:
+  """The same with neighbours on one straight line as one."""
+  merged: list[Segment] = []
+  for segment in segments:
+    last = merged[-1] if merged else None
+    if last and last.end == segment.begin and _slopes(last) == _slopes(segment):
+      segment = Segment(last.rows + segment.rows, last.begin, segment.end)
+      merged.pop()
+    merged.append(segment)
+  return merged
+
+
+def _slopes(segment: Segment) -> list[Fraction]:
+  return [(end - begin) / segment.rows for begin, end in zip(segment.begin, segment.end, strict=True)]

@@ -1,0 +1,142 @@
+"""What sets a stage apart from a finished one of its name, in the words of what the user wrote."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from fractions import Fraction
+from pathlib import Path
+
+from codemix.data.mixture import Mixture
+from codemix.errors import UserError
+from codemix.files import read_json
+from codemix.training.stage import StagePlan, stage_folder
+
+SHOWN = 4  # changes in a line
+
+
+def as_written(plan: StagePlan) -> dict:
+  """What stage.json keeps beside the identity, so that a change can be told: not hashed."""
+  return {**plan.stage.written(), 'mixture': _shares(plan.mixture())}
+
+
+def namesake(output: str | Path, plan: StagePlan, study: Iterable[StagePlan]) -> str | None:
+  """Why a stage is yet to be trained although one of its name is finished, in a sentence.
+
+  Args:
+    study: the stages that are meant to be there beside it, which do not count.
+
+  Returns:
+    None where there is no other; else the folder that is nearest, and what changed.
+  """
+  expected = {stage_folder(output, stage_plan).name for stage_plan in study}
+  compared = []
+  for done in sorted(Path(output).glob(f'stages/{plan.stage.name}-*/done.json')):
+    if done.parent.name not in expected:
+      try:
+        compared.append((changes(plan, read_json(done.parent / 'stage.json')), done.parent.name))
+      except (UserError, AttributeError, KeyError, TypeError, ValueError):  # damaged: `codemix verify` says so
+        continue
+  if not compared:
+    return None
+  changed, folder = min(compared, key=lambda item: len(item[0]))
+  more = f', and {len(changed) - SHOWN} more' if len(changed) > SHOWN else ''
+  return f'{folder} was trained with {", ".join(changed[:SHOWN])}{more}; it stays, and this stage is trained under a new name.'
+
+
+def changes(plan: StagePlan, record: Mapping) -> list[str]:
+  """What differs between a plan and the stage.json of another, each as 'NAME = THEN (now NOW)'."""
+  now, then, written = plan.identity, record['identity'], record.get('written')
+  version = then['numerics']
+  if version == 1:
+    then, written = _of_version_1(then, plan)
+  found = [*_changes(now, then, as_written(plan), written)]
+  if found or version == now['numerics']:
+    return found
+  if version == 1:
+    return ['an earlier codemix, which found a stage by how it was written']
+  return [f'version {version} of the numbers that codemix computes (now {now["numerics"]})']
+
+
+def _changes(now: Mapping, then: Mapping, written: Mapping, before: Mapping) -> Iterator[str]:
+  if now['steps'] != then['steps'] or now['batch'] != then['batch'] or now['length'] != then['length']:
+    yield from _different('tokens', before['tokens'], written['tokens'])
+  for name, key in (('batch', 'batch'), ('Recipe.length', 'length'), ('Recipe.seed', 'seed')):
+    yield from _different(name, then[key], now[key])
+  if now['rates'] != then['rates']:
+    yield from _different_schedule(before['schedule'], written['schedule'])
+  if now['rows'] != then['rows']:
+    for source in dict.fromkeys((*before['mixture'], *written['mixture'])):
+      then_share, now_share = (_percent(each, source) for each in (before, written))
+      if then_share != now_share:
+        yield f"'{source}' at {then_share} (now {now_share})"
+    if set(before['mixture']) == set(written['mixture']) and list(before['mixture']) != list(written['mixture']):
+      yield f'its sources in the order {", ".join(before["mixture"])}'
+  for field in ('weights', 'optimizer'):
+    yield from _different(f'Handoff.{field}', *((each or {}).get(field) for each in (then['handoff'], now['handoff'])))
+  if now['first_step'] != then['first_step']:
+    yield f'its first step at {then["first_step"]:,} of the run (now {now["first_step"]:,})'
+  yield from _different('rewind', then['rewound'], now['rewound'])
+  for group, name in (('model', 'ModelConfig'), ('optimizer', 'Optimizer')):
+    for field in dict.fromkeys((*then[group], *now[group])):
+      yield from _different(f'{name}.{field}', then[group].get(field), now[group].get(field))
+  if now['tokenizer'] != then['tokenizer']:
+    yield f'another tokenizer ({then["tokenizer"]["digest"][:8]}, now {now["tokenizer"]["digest"][:8]})'
+  for source, digest in now['sources'].items():
+    if then['sources'].get(source, digest) != digest:
+      yield f"other documents in '{source}' (data {then['sources'][source][:8]}, now {digest[:8]})"
+  if now['parent'] != then['parent']:
+    yield 'another stage before it'
+
+
+def _of_version_1(then: Mapping, plan: StagePlan) -> tuple[dict, dict]:
+  """The identity of a stage.json that holds a plan as it was written, in today's form as far as it is known."""
+  stage, now = then['stage'], plan.identity
+  same_parent = plan.parent and then['parent'] == plan.parent.earlier_hash
+  handoff = stage.get('handoff')
+  written = {
+    **{key: stage[key] for key in ('tokens', 'schedule', 'rewind')},
+    'mixture': {name: share for name, share in stage['mixture'] if share != '0'},
+  }
+  model = {**then['model'], 'kv_heads': then['model']['kv_heads'] or then['model']['heads']}
+  resolved = {
+    'parent': now['parent'] if same_parent else then['parent'],
+    **{key: then[key] for key in ('length', 'seed', 'tokenizer', 'sources')},
+    'steps': round(stage['tokens'] / (stage['batch'] * then['length'])),
+    'first_step': now['first_step'],
+    'batch': stage['batch'],
+    'rates': None,
+    'rows': None,
+    'rewound': now['rewound'],
+    'handoff': handoff and {field: handoff[field] for field in ('weights', 'optimizer')},
+    'model': model,
+    'optimizer': {field: then['optimizer'].get(field, value) for field, value in now['optimizer'].items()},
+  }
+  return resolved, written
+
+
+def _different_schedule(then: Mapping | None, now: Mapping | None) -> Iterator[str]:
+  then, now = then or {'kind': None}, now or {'kind': None}
+  if then['kind'] != now['kind']:
+    yield from _different('schedule', then['kind'], now['kind'])
+    return
+  for field in now:
+    yield from _different(f'{now["kind"]}.{field}', then.get(field), now[field])
+
+
+def _different(name: str, then: object, now: object) -> Iterator[str]:
+  if then != now:
+    yield f'{name} = {_shown(then)} (now {_shown(now)})'
+
+
+def _shown(value: object) -> str:
+  if isinstance(value, (int, float)) and not isinstance(value, bool):
+    return f'{value:,.0f}' if float(value).is_integer() else f'{value:g}'
+  return str(value)
+
+
+def _shares(mixture: Mixture) -> dict[str, str]:
+  return {source: str(share) for source, share in mixture.shares().items() if share}
+
+
+def _percent(written: Mapping, source: str) -> str:
+  return f'{float(100 * Fraction(written["mixture"].get(source, "0"))):.6g}%'

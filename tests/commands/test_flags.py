@@ -1,0 +1,97 @@
+"""The words of a command line: every --gin binding is one, in every verb, and a slip says what to write."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from codemix import cli
+from codemix.errors import UserError
+
+
+def parser_of(verb: str) -> cli.Parser:
+  parser = cli.Parser(prog=f'codemix {verb}', allow_abbrev=False)
+  importlib.import_module(f'codemix.commands.{verb}').add_arguments(parser)
+  return parser
+
+
+WITH_GIN = [verb for verb in cli.VERBS if '--gin_file' in parser_of(verb)._option_string_actions]
+# What some verbs cannot do without.
+NEEDED = {'plan': ('--topology=v5e:4',), 'tokenizer': ('train',), 'bench': ('step',)}
+
+
+def parsed(verb: str, *words: str) -> argparse.Namespace:
+  return parser_of(verb).parse_args([*NEEDED.get(verb, ()), *words])
+
+
+@pytest.mark.parametrize('verb', WITH_GIN)
+@given(value=st.text(min_size=1).filter(str.strip))
+def test_a_binding_is_a_binding_whatever_is_in_it(verb, value):
+  assert parsed(verb, f'--gin.TEXT={value}').gin_bindings == [f'TEXT={value}']
+
+
+@pytest.mark.parametrize('verb', WITH_GIN)
+@pytest.mark.parametrize(
+  ('words', 'bindings'),
+  [
+    (["--gin.X={'a': (0.7, %T)}"], ["X={'a': (0.7, %T)}"]),
+    (['--gin.Recipe.seed', '1'], ['Recipe.seed=1']),
+    (['--gin.Recipe.seed', '-1'], ['Recipe.seed=-1']),
+    (['--gin_bindings=Recipe.seed = 1'], ['Recipe.seed = 1']),
+    (['--gin_bindings', 'Recipe.seed = 1', '--gin.Stage.batch=2'], ['Recipe.seed = 1', 'Stage.batch=2']),
+  ],
+)
+def test_a_binding_may_be_written_as_users_of_t5x_and_gin_do(verb, words, bindings):
+  assert parsed(verb, *words, '--gin_file', 'a.gin', '--gin_file=b.gin').gin_bindings == bindings
+  assert parsed(verb, '--gin_file', 'a.gin', *words, '--gin_file=b.gin').gin_file == ['a.gin', 'b.gin']
+
+
+@pytest.mark.parametrize(('verb', 'words'), [('report', ()), ('generate', ('--stage=a', '--prompt=b'))])
+def test_a_verb_that_reads_no_gin_refuses_a_binding(verb, words):
+  with pytest.raises(UserError, match='--gin.Recipe.seed: this verb reads no gin'):
+    parsed(verb, *words, '--gin.Recipe.seed=1')
+
+
+def test_folders_beside_bindings_are_folders():
+  assert parsed('verify', 'a', "--gin.X=b c", 'd').cache == ['a', 'd']
+
+
+@pytest.mark.parametrize('verb', ['train', 'inspect', 'verify', 'study', 'prepare'])
+@pytest.mark.parametrize(
+  ('words', 'says'),
+  [
+    (['mine.gin'], 'write --gin_file=mine.gin'),
+    (['--gin_file=a.gin', 'mine.gin'], 'write --gin_file=mine.gin'),
+    (['-gin_file=mine.gin'], 'has one dash: write --gin_file=mine.gin'),
+    (['-gin.Stage.batch=8'], 'has one dash: write --gin.Stage.batch=8'),
+    (['--gin-file=a.gin'], "Did you mean '--gin_file'?"),
+    (['--gin_fil=a.gin'], "Did you mean '--gin_file'?"),
+    (['--gin_file'], 'expected one argument'),
+    (['--gin.Recipe.seed'], '--gin.Recipe.seed lacks a value: write --gin.Recipe.seed=VALUE'),
+    (['--gin.Recipe.seed='], 'lacks a value'),
+    (['--gin.Recipe.seed', '--gin_file=a.gin'], 'lacks a value'),
+    (['--gin.=1'], 'lacks a value: write --gin.NAME=VALUE'),
+    (['--gin_bindings'], 'lacks a value'),
+    (['--seed=1'], 'Write --gin.Recipe.seed=1'),
+    (['--Stage.batch=8'], 'Write --gin.Stage.batch=8'),
+    (['--save_every', '10'], 'Write --gin.Runtime.save_every=VALUE'),
+  ],
+)
+def test_a_slip_says_what_to_write(verb, words, says):
+  with pytest.raises(UserError) as refused:
+    parsed(verb, *words)
+  assert says in str(refused.value) and '\n' not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+  ('word', 'says'),
+  [('Stage.batch=8', 'write --gin.Stage.batch=8'), ('gin.Stage.batch=8', 'write --gin.Stage.batch=8'), ('--output=x', '--gin.Runtime.output=x')],
+)
+def test_a_binding_without_its_dashes_is_told(word, says):
+  with pytest.raises(UserError) as refused:
+    parsed('train', word)
+  assert says in str(refused.value)
