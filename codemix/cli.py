@@ -71,6 +71,11 @@ def main(argv: Sequence[str] | None = None) -> int:
   except BrokenPipeError:  # the reader of our output, such as `head`, has seen enough
     drop_output()
     return 141
+  except PermissionError as error:
+    if not error.filename:
+      raise
+    print(f'{speaker}: {error.filename} cannot be read or written: {error.strerror}. Change its permissions.', file=sys.stderr)
+    return 2
   except OSError as error:
     if not stdout_is_full(error):
       raise

@@ -176,9 +176,9 @@ def _times(experiment: Experiment, plan: StudyPlan, arguments: argparse.Namespac
 
 def _check_ledgers(experiment: Experiment, plan: StudyPlan) -> list[dict]:
   from codemix.data import ledger
-  from codemix.files import read_json
   from codemix.training.stage import is_done, stage_folder
   from codemix.training.stage_changes import namesake
+  from codemix.training.stage_record import read_ledger
 
   checked, hashes = [], {}
   for stage_plan in plan.stages():
@@ -187,7 +187,7 @@ def _check_ledgers(experiment: Experiment, plan: StudyPlan) -> list[dict]:
       other = namesake(experiment.runtime.output, stage_plan, plan.stages())
       checked.append({'stage': folder.name, 'ledger': 'not finished' + (f'; {other}' if other else '')})
       continue
-    written = read_json(folder / 'ledger.json')
+    written = read_ledger(folder)
     counted = {counts['source']: counts for counts in written['realised']}
     realised = {
       # What a streamed source holds was not planned.

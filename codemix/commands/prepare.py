@@ -15,6 +15,7 @@ from codemix.commands.experiment import (
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
   add_gin_arguments(parser)
+  parser.add_argument('--again', action='store_true', help='write each token store anew, also where it is there: for what codemix cannot see, such as a file that a function of yours reads')
   add_format_argument(parser)
 
 
@@ -24,7 +25,7 @@ def run(arguments: argparse.Namespace) -> None:
   from codemix.studies import preparation_table
   from codemix.studies.preparation import prepare_study
 
-  stores = prepare_study(experiment.study, experiment.data, show_line)
+  stores = prepare_study(experiment.study, experiment.data, show_line, arguments.again)
   if arguments.format == 'json':
     described = {f'{name} {split}': preparation_table.describe(store) for (name, split), store in stores.items()}
     print(json.dumps(described, indent=1))

@@ -11,6 +11,7 @@ Accounts are plain data, kept in each shard's file and summed in the manifest:
     kept         amount in the store
     languages    {language: amount} of what is kept
     sources      {set or repository: amount} of what is kept
+    read         what of the files was read and lost, of whichever split: `bad_share.BadShare.summary`
 
 An amount is {'documents', 'bytes', 'tokens'}; bytes are those of the text in
 UTF-8, tokens have the EOS of each document, also where a filter dropped it.
@@ -21,6 +22,8 @@ such an amount is part.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+
+from codemix.data.sources.bad_share import merged
 
 Amount = dict[str, int | None]
 
@@ -98,8 +101,12 @@ def filter_accounts(names: Sequence[str], dropped: Sequence[dict[str, Amount]], 
 def total(parts: Iterable[dict]) -> dict:
   """The sum of the shards' accounts."""
   result: dict = {}
+  read = []
   for part in parts:
-    result = plus(result, part)
+    read += [part['read']] if 'read' in part else []
+    result = plus(result, {name: value for name, value in part.items() if name != 'read'})
+  if read:
+    result['read'] = merged(read).summary()
   return {**result, **{names: _largest(result[names]) for names in ('languages', 'sources') if names in result}}
 
 

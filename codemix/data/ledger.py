@@ -175,12 +175,17 @@ def check_sources(sources: Mapping[str, Source], where: str) -> None:
 def check_epochs(draws: Sequence[Draw], max_epochs: float, where: str) -> None:
   """Raises UserError where a source would be repeated more often than allowed."""
   for draw in draws:
-    if draw.epochs_cumulative > max_epochs:
-      allowed = int(max_epochs * draw.source_rows) - (draw.rows_cumulative - draw.rows)
-      raise UserError(
-        f"{where} draws {draw.rows:,} rows of '{draw.source}', which makes {draw.epochs_cumulative:.2f} epochs over the run; "
-        f'Recipe.max_epochs is {max_epochs:g}, which leaves {max(allowed, 0):,} rows. Lower its share or the tokens, add data, or raise Recipe.max_epochs.'
-      )
+    require_epochs(draw.source, draw.rows, draw.rows_cumulative, draw.source_rows, max_epochs, where)
+
+
+def require_epochs(source: str, rows: int, rows_cumulative: int, size: int, max_epochs: float, where: str) -> None:
+  """Raises UserError where `rows` more rows of a source of `size` rows make more epochs than allowed."""
+  if rows_cumulative > max_epochs * size:
+    allowed = int(max_epochs * size) - (rows_cumulative - rows)
+    raise UserError(
+      f"{where} draws {rows:,} rows of '{source}', which makes {rows_cumulative / size:.2f} epochs over the run; "
+      f'Recipe.max_epochs is {max_epochs:g}, which leaves {max(allowed, 0):,} rows. Lower its share or the tokens, add data, or raise Recipe.max_epochs.'
+    )
 
 
 class StageRows:

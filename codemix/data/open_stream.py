@@ -9,15 +9,18 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
-from codemix.data.prepare_corpus import check_corpus, documents
+from codemix.data.filters import is_corpus_wide
+from codemix.data.function_identity import Described
+from codemix.data.prepare_corpus import check_corpus
 from codemix.data.quiet import silent_import
 from codemix.data.settings import Data, tokenizer_identity
 from codemix.data.sources import storage
 from codemix.data.sources.corpus import Corpus
-from codemix.data.stream import StreamedSource
-from codemix.data.tokenize_shard import is_corpus_wide
+from codemix.data.sources.documents import documents
+from codemix.data.stream import EpochSize, StreamedSource
 from codemix.data.tokenizer import Tokenizer
 from codemix.errors import UserError
+from codemix.identity import digest
 
 SPLIT = 'train'
 BATCH_DOCUMENTS = 64  # tokenized at a time, while those before them are trained on
@@ -41,11 +44,12 @@ def open_stream(name: str, data: Data, tokenizer: Tokenizer, length: int, max_ep
   else:
     identity, read = _seqio_task(name, data, tokenizer)
   whole = {'streamed': identity, 'tokenizer': tokenizer_identity(tokenizer)}
-  return StreamedSource(name, read, whole, length, tokenizer.bos_id, max_epochs)
+  size = EpochSize(data.root / 'streams' / f'{digest(whole)[:12]}-{length}.json')
+  return StreamedSource(name, read, whole, length, tokenizer.bos_id, max_epochs, size)
 
 
 def _check(name: str, corpus: Corpus) -> None:
-  check_corpus(name, corpus, SPLIT)
+  check_corpus(name, corpus, SPLIT, share=True)
   wide = [filter.name for filter in corpus.filters if is_corpus_wide(filter)]
   if wide:
     raise UserError(
@@ -77,9 +81,6 @@ def _seqio_task(name: str, data: Data, tokenizer: Tokenizer):
     from codemix.data import seqio_tasks
   seqio_tasks.import_tasks(data)
   task = seqio_tasks.find_task(name, SPLIT, data.corpora)
-  identity = {
-    'task': name,
-    'preprocessors': [seqio_tasks.describe_function(step) for step in task.preprocessors],
-    'source': seqio_tasks.source_identity(task.source, SPLIT),
-  }
+  by_size = Described(fingerprint=lambda path: path.stat().st_size)
+  identity = {'task': name, **seqio_tasks.task_identity(task, SPLIT, by_size)}
   return identity, functools.partial(seqio_tasks.stream, task, SPLIT, tokenizer)

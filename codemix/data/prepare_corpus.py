@@ -4,53 +4,62 @@ from __future__ import annotations
 
 import shutil
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from codemix.data import deduplicate, raw_files, token_store
 from codemix.data.deduplicate import CopyWithoutRepeats, FindRepeats
-from codemix.data.quarantine import check_bad_share, first_of
+from codemix.data.filters import is_corpus_wide
 from codemix.data.settings import Data, tokenizer_identity
-from codemix.data.shard_writer import parts_in, shard_file
+from codemix.data.shard_writer import DRAFTS, parts_in, shard_file
 from codemix.data.shards import Shard, deal
 from codemix.data.sources import storage
+from codemix.data.sources.bad_share import merged
 from codemix.data.sources.corpus import Corpus
 from codemix.data.sources.reading import Piece
-from codemix.data.sources.record import Record
 from codemix.data.token_store import TokenStore
-from codemix.data.tokenize_shard import TokenizeShard, is_corpus_wide
+from codemix.data.tokenize_shard import TokenizeShard
 from codemix.data.tokenizer import Tokenizer
 from codemix.data.watch import progress_file, watching
 from codemix.data.workers import Workers
 from codemix.errors import UserError
-from codemix.files import locked, read_json
+from codemix.files import locked
 from codemix.identity import digest
 
 Say = Callable[[str], None]
 
 FOLDER_PIECE_BYTES = 2**22  # what is taken for the size of a piece of a folder
 LONG_TO_DIGEST_BYTES = 2**33  # some seconds
-DRAFTS = 'drafts'  # folder of shards from which duplicates are not yet dropped
 
 
-def check_corpus(name: str, corpus: Corpus, split: str) -> None:
+def check_corpus(name: str, corpus: Corpus, split: str, share: bool = False) -> None:
   """Finds what would end `prepare`, before anything is read for hours.
 
+  Args:
+    name: of the corpus.
+    corpus: what is looked at.
+    split: its name.
+    share: `Corpus.max_bad_share` is held against the first records too: where what is broken is
+      not counted before anything is trained on.
+
   Raises:
-    UserError: no such split or files, no record has the layout's fields, or a
-      filter stands where it cannot work.
+    UserError: no such split or files, no record has the layout's fields, too much is
+      broken, or a filter stands where it cannot work.
   """
   early = [filter.name for filter in corpus.filters[:-1] if is_corpus_wide(filter)]
   if early:
     raise UserError(f"corpus '{name}': the filter '{early[0]}' looks at the whole corpus; put it last in Corpus.filters.")
-  corpus.check(split)
+  corpus.check(split, share)
 
 
-def prepare_corpus(name: str, split: str, data: Data, tokenizer: Tokenizer, progress: Say) -> TokenStore:
+def prepare_corpus(
+  name: str, split: str, data: Data, tokenizer: Tokenizer, progress: Say, again: bool = False
+) -> TokenStore:
   """Writes one split of a corpus of `Data.sources` into a token store, or finds it already written.
 
   The store's folder is named by a hash of all that decides its tokens, so an
-  edited file, filter or tokenizer makes a new store beside the old.
+  edited file, filter or tokenizer makes a new store beside the old. With `again`
+  it is written anew in its place.
 
   Raises:
     UserError: something of the corpus is wrong, or too many of its records are.
@@ -64,6 +73,8 @@ def prepare_corpus(name: str, split: str, data: Data, tokenizer: Tokenizer, prog
   # Absolute: workers may run in another folder.
   folder = data.root.absolute() / 'stores' / f'{name}-{split}-{digest(identity)[:12]}'
   with locked(folder, f'preparing {name}'):
+    if again:
+      token_store.clear(folder)
     _tidy(folder)
     if not (folder / 'manifest.json').exists():
       _write(folder, identity, corpus, split, data, tokenizer, progress)
@@ -99,8 +110,9 @@ def _write(folder: Path, identity: dict, corpus: Corpus, split: str, data: Data,
     f'prepare: {identity["task"]} {split}, {sum(sum(shard.size) for shard in shards) / 1e6:,.1f} MB of raw files'
     + (f', {there} of {len(shards)} shards are there' if there else '')
   )
-  step = TokenizeShard(written, folder, corpus, split, tokenizer, drafts=deduplicated)
-  with watching(f'{identity["task"]} {split}', written, {shard.name: sum(shard.size) for shard in shards}, progress):
+  sizes = {shard.name: sum(shard.size) for shard in shards}
+  step = TokenizeShard(written, folder, corpus, split, tokenizer, drafts=deduplicated, sizes=sizes)
+  with watching(f'{identity["task"]} {split}', written, sizes, progress):
     workers.map(step, shards, folder=folder)
   _check_all(corpus, written, folder, names)
   if deduplicated:
@@ -134,19 +146,18 @@ def _drop_duplicates(folder: Path, names: tuple[str, ...], filter: str, dtype: s
 
 
 def _check_all(corpus: Corpus, written: Path, folder: Path, names: Sequence[str]) -> None:
-  """The share of broken records over all shards; those of one shard were too few to tell."""
-  shards = [read_json(shard_file(written, name)) for name in names]
-  bad = sum(sum(shard['accounts']['bad'].values()) for shard in shards)
-  records = sum(shard['accounts']['records'] for shard in shards)
-  files = [folder / shard['quarantine']['file'] for shard in shards if 'quarantine' in shard]
-  check_bad_share(corpus, bad, records, first_of(files), folder / 'bad-*.jsonl', enough=0)
+  """The share of broken records over all shards."""
+  accounts = [token_store.read_shard(written, name)['accounts'] for name in names]
+  read = merged(said['read'] for said in accounts)
+  read.check(corpus, whole=True, listed=str(folder / 'bad-*.jsonl'))
 
 
 def _nothing_left(corpus: Corpus, split: str, store: TokenStore) -> str:
   said = store.manifest['accounts']
   dropped = [f'{line["name"]}: {sum(a["documents"] for a in line["dropped"].values()):,} dropped' for line in said['filters']]
+  passed_over = ''.join(f', {count:,} {reason}' for reason, count in said['passed_over'].items())
   return (
-    f"corpus '{corpus.name}' has no document in its split '{split}': {said['records']:,} records were read, {said['empty']:,} without text; "
+    f"corpus '{corpus.name}' has no document in its split '{split}': {said['records']:,} records were read, {said['empty']:,} without text{passed_over}; "
     f'{"; ".join(dropped) or "it has no filters"}. Mend Corpus.files, Corpus.layout or Corpus.filters.'
   )
 
@@ -160,12 +171,3 @@ def _tidy(folder: Path) -> None:
       path.unlink(missing_ok=True)
     for path in place.glob('beam-*'):
       shutil.rmtree(path, ignore_errors=True)
-
-
-def documents(corpus: Corpus, split: str) -> Iterator[Record]:
-  """The records that pass every filter, in order; only duplicates, which no record is by itself, are among them."""
-  filters = [filter for filter in corpus.filters if not is_corpus_wide(filter)]
-  for piece in corpus.pieces(split):
-    for record in corpus.records(piece, split):
-      if isinstance(record, Record) and record.text and all(f.reason(record) is None for f in filters):
-        yield record

@@ -1,15 +1,12 @@
 """SeqIO tasks as sources: found in the registry, read through tf.data, written into token stores.
 
-This and `vocabularies`, `tasks` and `sources.task` are where a run needs SeqIO
+This and `task_documents`, `vocabularies`, `tasks` and `sources.task` are where a run needs SeqIO
 and TensorFlow; whoever has the stores can train without either.
 """
 
 from __future__ import annotations
 
-import dataclasses
-import functools
 import importlib
-import inspect
 import itertools
 import os
 import sys
@@ -22,17 +19,24 @@ import tensorflow as tf
 
 from codemix.data import accounts, raw_files, token_store
 from codemix.data.accounts import Accounts
+from codemix.data.function_identity import Described
 from codemix.data.settings import Data, tokenizer_identity
 from codemix.data.shard_writer import parts_in, writing_shard
 from codemix.data.sources.task import CorpusDataSource
+from codemix.data.task_documents import (
+  FEATURE,
+  VERSION,
+  check_feature,
+  task_documents,
+  task_examples,
+)
 from codemix.data.token_store import TokenStore
 from codemix.data.tokenizer import Tokenizer
-from codemix.data.vocabularies import TokenizerVocabulary
 from codemix.errors import UserError, nearest
 from codemix.files import locked
 from codemix.identity import digest, file_digest
 
-FEATURE = 'targets'
+WHOLE = seqio.ShardInfo(0, 1)
 WRITE_DOCUMENTS = 1024  # handed to a shard's writer at a time
 
 Progress = Callable[[str], None]
@@ -76,10 +80,7 @@ def find_task(name: str, split: str, sources: Collection[str] = ()) -> seqio.Tas
       'Add the corpus to Data.sources, or the module that registers the task to Data.task_modules.'
     )
   task = seqio.TaskRegistry.get(name)
-  if FEATURE not in task.output_features:
-    raise UserError(
-      f"the SeqIO task '{name}' has no output feature '{FEATURE}' (it has {', '.join(task.output_features)}); a decoder is trained on '{FEATURE}'."
-    )
+  check_feature(task)
   if split not in task.splits:
     raise UserError(f"the SeqIO task '{name}' has no split '{split}'; it has {', '.join(task.splits)}.")
   return task
@@ -88,7 +89,7 @@ def find_task(name: str, split: str, sources: Collection[str] = ()) -> seqio.Tas
 def sample(name: str, size: int) -> Iterator[bytes]:
   """The first `size` bytes of a task's train split, as whole documents before tokenization."""
   task = find_task(name, 'train')
-  for document in _dataset(task, 'train', seqio.ShardInfo(0, 1)).as_numpy_iterator():
+  for document in task_examples(task, 'train', WHOLE):
     text = document.get(f'{FEATURE}_pretokenized')
     if text is None:
       raise UserError(
@@ -100,11 +101,15 @@ def sample(name: str, size: int) -> Iterator[bytes]:
       return
 
 
-def prepare_task(name: str, split: str, data: Data, tokenizer: Tokenizer, progress: Progress) -> TokenStore:
+def prepare_task(
+  name: str, split: str, data: Data, tokenizer: Tokenizer, progress: Progress, again: bool = False
+) -> TokenStore:
   """Writes one split of one task into a token store, or finds it already written.
 
-  The store's folder is named by a hash of all that decides its tokens, so an
-  edited source, preprocessor or tokenizer makes a new store beside the old.
+  The store's folder is named by a hash of what decides its tokens, so an edited
+  source, preprocessor or tokenizer makes a new store beside the old. What of it
+  cannot be known is said where the store is found written; `again` writes it
+  anew in its place.
 
   Raises:
     UserError: no such task or split.
@@ -112,14 +117,22 @@ def prepare_task(name: str, split: str, data: Data, tokenizer: Tokenizer, progre
   import_tasks(data)
   task = find_task(name, split)
   identity = store_identity(task, split, tokenizer, data.shards)
+  described = Described()
+  task_identity(task, split, described)
   folder = data.root / 'stores' / f'{name}-{split}-{digest(identity)[:12]}'
   with locked(folder, f'preparing {name}'):
+    if again:
+      token_store.clear(folder)
     for part in parts_in(folder):
       part.unlink(missing_ok=True)  # of a process that was killed
-    if not (folder / 'manifest.json').exists():
-      _write_store(folder, _with_tokenizer(task, tokenizer), split, tokenizer, identity, data, progress)
+    if (folder / 'manifest.json').exists():
+      if unseen := _not_known(task, described):
+        progress(f"prepare: {name} {split} was prepared before, and nobody can tell whether it has changed: {unseen}. `codemix prepare --again` prepares it again.")
+    else:
+      _write_store(folder, task, split, tokenizer, identity, data, progress)
     store = token_store.open_store(folder, tokenizer=tokenizer)
-    raw_files.remember(folder, {path: file_digest(path) for path in _files(task.source, split) if os.path.isfile(path)})
+    files = {path: file_digest(path) for path in _files(task.source, split) if os.path.isfile(path)}
+    raw_files.remember(folder, {**files, **{os.path.abspath(path): known for path, known in described.files.items()}})
     data.point_to(store, name, split, tokenizer)
   return store
 
@@ -132,26 +145,31 @@ def _write_store(
   progress(f'prepare: {task.name} {split}' + (f', {there} of {data.shards} shards are there' if there else ''))
   for index, name in enumerate(names):
     if not token_store.shard_is_complete(folder, name):
-      dataset = _dataset(task, split, seqio.ShardInfo(index, data.shards))
-      documents = (_document(example, tokenizer) for example in dataset.as_numpy_iterator())
+      documents = task_documents(task, split, tokenizer, seqio.ShardInfo(index, data.shards))
       _write_shard(folder, name, documents, tokenizer)
   store = token_store.write_manifest(folder, identity, names, token_store.token_dtype(tokenizer.vocab_size), tokenizer)
   if not store.documents:
     (folder / 'manifest.json').unlink()
-    raise UserError(f"the SeqIO task '{task.name}' gave no document in its split '{split}'.")
+    raise UserError(
+      f"the SeqIO task '{task.name}' gave no document with text in its split '{split}' ({store.manifest['accounts']['empty']:,} are empty)."
+    )
 
 
 def _write_shard(folder: Path, name: str, documents: Iterator[tuple[np.ndarray, bytes]], tokenizer: Tokenizer) -> None:
   booked, golden = Accounts(()), None
   with writing_shard(folder, name, token_store.token_dtype(tokenizer.vocab_size)) as shard:
     while block := list(itertools.islice(documents, WRITE_DOCUMENTS)):
-      streams, texts = zip(*block, strict=True)
+      booked.records += len(block)
+      written = [(ids, text) for ids, text in block if len(ids) > 1]  # others are EOS alone
+      booked.empty += len(block) - len(written)
+      if not written:
+        continue
+      streams, texts = zip(*written, strict=True)
       sizes = np.array([len(text) for text in texts], np.int64)
       shard.add(streams, sizes[:, None])
       golden = golden or _golden(streams[0], texts[0], tokenizer)
-      booked.records += len(block)
       booked.with_nul += sum(b'\0' in text for text in texts)
-      booked.keep('', '', accounts.amount(len(block), sizes.sum(), sum(map(len, streams))))
+      booked.keep('', '', accounts.amount(len(written), sizes.sum(), sum(map(len, streams))))
     shard.finish(golden=golden, accounts=booked.summary())
 
 
@@ -163,54 +181,50 @@ def _golden(ids: np.ndarray, text: bytes, tokenizer: Tokenizer) -> dict:
   return token_store.golden(ids, beginning, tokenizer.encode(beginning))
 
 
-def _with_tokenizer(task: seqio.Task, tokenizer: Tokenizer) -> seqio.Task:
-  """The task with the run's tokenizer in place of its own vocabulary."""
-  feature = dataclasses.replace(
-    task.output_features[FEATURE], vocabulary=TokenizerVocabulary(tokenizer)
-  )
-  return task.replace(output_features={**task.output_features, FEATURE: feature})
-
-
-def _dataset(task: seqio.Task, split: str, shard: seqio.ShardInfo):
-  """The task's documents in their own order: untrimmed, unshuffled, once."""
-  return task.get_dataset(
-    sequence_length=None, split=split, shuffle=False, num_epochs=1, use_cached=False, shard_info=shard
-  )
-
-
-def _document(example: dict, tokenizer: Tokenizer) -> tuple[np.ndarray, bytes]:
-  """(ids that end with EOS, what they were before tokenization)."""
-  ids = example[FEATURE]
-  text = example.get(f'{FEATURE}_pretokenized')
-  if not isinstance(text, bytes):
-    text = tokenizer.decode_bytes(ids.tolist())
-  if not len(ids) or ids[-1] != tokenizer.eos_id:
-    ids = np.append(ids, tokenizer.eos_id)
-  return ids, text
-
-
 def stream(task: seqio.Task, split: str, tokenizer: Tokenizer) -> Iterator[np.ndarray]:
-  """One epoch of a task: the ids of each document, with EOS."""
+  """One epoch of a task: the ids of each document that has text, with EOS.
+
+  Raises:
+    UserError: the task's ids are not those of the tokenizer, or it cannot be read.
+  """
   tf.config.set_visible_devices([], 'GPU')  # JAX's, in the same process
-  dataset = _dataset(_with_tokenizer(task, tokenizer), split, seqio.ShardInfo(0, 1))
-  for example in dataset.prefetch(tf.data.AUTOTUNE).as_numpy_iterator():
-    yield _document(example, tokenizer)[0]
+  return (ids for ids, _ in task_documents(task, split, tokenizer, WHOLE) if len(ids) > 1)
 
 
 def store_identity(task: seqio.Task, split: str, tokenizer: Tokenizer, shards: int) -> dict:
-  """All that decides the tokens of a prepared split, as plain data."""
+  """All that decides the tokens of a prepared split, as far as it can be known, as plain data."""
   return {
     'format': token_store.FORMAT,
     'task': task.name,
     'split': split,
     'tokenizer': tokenizer_identity(tokenizer),
-    'preprocessors': [describe_function(step) for step in task.preprocessors],
-    'source': source_identity(task.source, split),
+    **task_identity(task, split),
     'shards': shards,
   }
 
 
-def source_identity(source: seqio.DataSource, split: str) -> dict:
+def task_identity(task: seqio.Task, split: str, described: Described | None = None) -> dict:
+  """What a task is made of: its preprocessors with the values that they read, and its source.
+
+  'files' are local files that a function names, 'unknown' the values of which nobody can tell
+  whether they are what they were. A function that is a source may read more than both.
+
+  Args:
+    task: what is described.
+    split: which is read.
+    described: what the functions' files are known by.
+  """
+  described = described or Described()
+  made_of = {
+    'documents': VERSION,
+    'preprocessors': [described.function(step) for step in task.preprocessors],
+    'source': source_identity(task.source, split, described),
+  }
+  files = {os.path.basename(path): known for path, known in described.files.items()}
+  return {**made_of, **({'files': files} if files else {}), **({'unknown': described.unknown} if described.unknown else {})}
+
+
+def source_identity(source: seqio.DataSource, split: str, described: Described) -> dict:
   """What a SeqIO source holds: digests of its files, or its own description."""
   if isinstance(source, CorpusDataSource):
     return source.corpus.identity(split)
@@ -219,7 +233,7 @@ def source_identity(source: seqio.DataSource, split: str) -> dict:
     slices = tfds.tfds_splits or {}
     return {'tfds': tfds.builder.info.full_name, 'split': repr(slices.get(split, split))}
   if isinstance(source, seqio.FunctionDataSource):
-    return {'function': describe_function(source._dataset_fn)}
+    return {'function': described.function(source._dataset_fn)}
   return {'files': {os.path.basename(path): file_digest(path) for path in _files(source, split)}}
 
 
@@ -232,25 +246,10 @@ def _files(source: seqio.DataSource, split: str) -> list[str]:
   return sorted(source.list_shards(split))
 
 
-def describe_function(step: Callable) -> dict:
-  """A function's name, bound arguments and source text: an edit of any changes the identity."""
-  if isinstance(step, functools.partial):
-    arguments = {**{str(i): v for i, v in enumerate(step.args)}, **step.keywords}
-    return {**describe_function(step.func), 'arguments': _describe_values(arguments)}
-  function = step if inspect.isroutine(step) else type(step)
-  try:
-    source = digest(inspect.getsource(inspect.unwrap(function)))
-  except (OSError, TypeError):
-    source = 'built in'
-  description = {'name': f'{function.__module__}.{function.__qualname__}', 'source': source}
-  if function is not step:
-    description['fields'] = _describe_values(vars(step))
-  return description
-
-
-def _describe_values(values: dict) -> dict:
-  # The repr of a function holds its address, which no two processes share.
-  return {
-    name: describe_function(value) if callable(value) else repr(value)
-    for name, value in sorted(values.items())
-  }
+def _not_known(task: seqio.Task, described: Described) -> str:
+  """What of a task may have changed unseen, in words; '' where nothing can."""
+  named = [f'the value {value}' for value in described.unknown]
+  if isinstance(task.source, seqio.FunctionDataSource):
+    files = ', '.join(sorted(map(os.path.basename, described.files)))
+    named.append('what its function reads' + (f' beside {files}' if files else ''))
+  return ' and '.join(named)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import concurrent.futures
 import dataclasses
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TypeVar
 
@@ -14,10 +14,11 @@ import numpy as np
 from codemix.data import accounts, token_store
 from codemix.data.accounts import Accounts
 from codemix.data.deduplicate import DigestWriter
-from codemix.data.filters import Filter
-from codemix.data.quarantine import Quarantine, check_bad_share
-from codemix.data.shard_writer import ShardWriter, writing_shard
+from codemix.data.filters import Filter, is_corpus_wide
+from codemix.data.quarantine import Quarantine
+from codemix.data.shard_writer import ShardWriter, shard_file, writing_shard
 from codemix.data.shards import Shard
+from codemix.data.sources.bad_share import BadShare, merged
 from codemix.data.sources.corpus import Corpus
 from codemix.data.sources.record import BadRecord, Record
 from codemix.data.tokenizer import Tokenizer
@@ -28,8 +29,8 @@ from codemix.files import writing
 BATCH_CHARACTERS = 2**20
 BATCH_DOCUMENTS = 4096
 JUDGED_TOGETHER = 64  # documents, by a filter that can judge several
-ENOUGH_RECORDS = 1000  # of a shard, before its share of bad ones says anything
 REPORT_S = 1.0
+SURELY = 2  # times as many records as are expected of a corpus, so that an error is not said too early
 
 Item = TypeVar('Item')
 
@@ -44,6 +45,7 @@ class TokenizeShard:
     corpus, split, tokenizer: what is written.
     drafts: whether duplicates are dropped later: the shard then holds, beside
       each document, what the accounts need, and its digest.
+    sizes: of all shards by name, as `Shard.size`.
   """
 
   folder: Path
@@ -52,6 +54,7 @@ class TokenizeShard:
   split: str
   tokenizer: Tokenizer
   drafts: bool
+  sizes: Mapping[str, int]
 
   def __call__(self, shard: Shard) -> None:
     if any(token_store.shard_is_complete(folder, shard.name) for folder in (self.finished, self.folder)):
@@ -71,6 +74,7 @@ class _ShardInWork:
     self.step, self.shard, self.writer, self.dtype = step, shard, writer, dtype
     self.filters = [f for f in step.corpus.filters if not is_corpus_wide(f)]
     self.accounts = Accounts([filter.name for filter in self.filters])
+    self.read = BadShare()
     self.languages, self.sources = _Names(), _Names()
     self.golden: dict | None = None
     self.quarantine = Quarantine(step.finished, shard.name)
@@ -98,7 +102,7 @@ class _ShardInWork:
   def _records(self) -> Iterator[Record]:
     """The documents of the shard; what is none of them is booked."""
     for piece, size in zip(self.shard.pieces, self.shard.size, strict=True):
-      for item in self.step.corpus.records(piece, self.step.split):
+      for item in self.step.corpus.records(piece, self.step.split, self.read):
         self.accounts.records += 1
         if isinstance(item, BadRecord):
           self._set_aside(item)
@@ -153,17 +157,32 @@ class _ShardInWork:
     return token_store.golden(ids, beginning, self.step.tokenizer.encode(beginning))
 
   def _finish(self) -> None:
-    quarantine, said = self.quarantine.finish(), self.accounts
-    check_bad_share(
-      self.step.corpus, said.bad_records, said.records, self.quarantine.first, self.quarantine.path, ENOUGH_RECORDS
-    )
-    about: dict = {'golden': self.golden, 'accounts': said.summary()}
+    quarantine = self.quarantine.finish()
+    self._check_bad_share()
+    about: dict = {'golden': self.golden, 'accounts': {**self.accounts.summary(), 'read': self.read.summary()}}
     if quarantine:
       about['quarantine'] = quarantine
     if self.digests:
       self.digests.finish()
       about['names'] = {'languages': self.languages.names, 'sources': self.sources.names}
     self.writer.finish(**about)
+
+
+  def _check_bad_share(self) -> None:
+    """Ends `prepare` before all shards are written, where what is broken so far is too much of the whole corpus.
+
+    Whether that is so is judged once more when all are: the division into shards decides only when
+    it is said. What files lost of which nobody knows how long they were waits until then.
+    """
+    corpus, sizes = self.step.corpus, self.step.sizes
+    if self.read.bad <= corpus.max_bad_share * self.read.records:
+      return
+    names = [self.shard.name, *(name for name in sizes if shard_file(self.step.folder, name).exists())]
+    others = [token_store.read_shard(self.step.folder, name)['accounts'] for name in names[1:]]
+    read = merged([self.read.summary(), *(accounts['read'] for accounts in others)])
+    whole = SURELY * read.records * sum(sizes.values()) / max(sum(sizes[name] for name in names), 1)
+    if read.bad > corpus.max_bad_share * max(whole, read.records):
+      raise read.error(corpus, len(names) == len(sizes), str(self.quarantine.path))
 
 
 class Reporter:
@@ -203,11 +222,6 @@ class _Names:
     if name not in self._numbers and len(self._numbers) >= accounts.MOST_NAMES:
       name = accounts.OTHERS
     return self._numbers.setdefault(name, len(self._numbers))
-
-
-def is_corpus_wide(filter: object) -> bool:
-  """Whether a filter compares all documents of the corpus, and so comes after all shards."""
-  return getattr(filter, 'corpus_wide', False)
 
 
 def _judged(records: Iterable[Record], filters: Sequence[Filter]) -> Iterator[tuple[Record, int, str]]:

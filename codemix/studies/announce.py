@@ -16,6 +16,7 @@ from rich.table import Table
 from rich.tree import Tree
 
 from codemix.console import Console
+from codemix.data.function_identity import has_functions
 from codemix.data.mixture import Mixture
 from codemix.data.stream import StreamedSource
 from codemix.studies import formatting
@@ -54,8 +55,17 @@ def show_plan(plan: StudyPlan, placement: Placement, output: str, stream: TextIO
   if any(isinstance(source, StreamedSource) for source in plan.sources.values()):
     console.print(
       '[yellow]streamed[/yellow]: nothing is prepared. Each source is read in its own order, the same in every epoch; how large it is,'
-      '\n  and so its epochs and unique tokens, is not known; a resume, and each process, reads it again from its beginning.\n'
+      '\n  and so its epochs and unique tokens, is not known; a resume, and each process, reads it again from its beginning.'
+      '\n  Recipe.max_epochs holds from when the end of a source was once read; a run that never comes there cannot tell.\n'
     )
+  if plan.tokenizer.changes:
+    console.print(f'[yellow]the tokenizer changes text[/yellow] (Data.allow_lossy_tokenizer): {escape("; ".join(plan.tokenizer.changes))}\n')
+  for name, source in plan.sources.items():
+    if not isinstance(source, StreamedSource) and has_functions(source.store.manifest['identity']):
+      console.print(
+        f'[yellow]{escape(name)}[/yellow]: a SeqIO task, as it was when it was prepared. `codemix prepare` looks whether its functions, their values or files were edited since;'
+        '\n  what only their code knows nobody sees: `codemix prepare --again` prepares it again.\n'
+      )
   for root in (p for p in plan.stages() if p.parent is None):
     console.print(_stage_tree(plan, root))
   recipes = plan.study.recipes.values()

@@ -11,11 +11,12 @@ from jax.sharding import Mesh
 from codemix.checkpoints import Checkpoints
 from codemix.data.tokenizer import Tokenizer, load_tokenizer
 from codemix.errors import UserError
-from codemix.files import read_json, write_bytes
+from codemix.files import write_bytes
 from codemix.identity import differences, digest
 from codemix.models.config import ModelConfig
 from codemix.training.optimizer import Optimizer
 from codemix.training.placement import Placement
+from codemix.training.stage_record import read_done, read_stage
 from codemix.training.train_state import Tree, abstract_state
 
 
@@ -60,12 +61,12 @@ def open_stage(folder: Path) -> FinishedStage:
   """
   if not (folder / 'stage.json').exists():
     raise UserError(f'{folder} is no stage: it has no stage.json. Stages lie in OUTPUT/stages/.')
-  stage = read_json(folder / 'stage.json')
+  stage = read_stage(folder)
   if not (folder / 'done.json').exists():
     raise UserError(f'{folder} is not finished; run the command that trains it again.')
   if stage['hash'] != digest(stage['identity']):
     raise UserError(f'{folder}/stage.json was changed: its hash is not that of its identity. Restore it.')
-  return FinishedStage(folder, stage['identity'], read_json(folder / 'done.json'), _tokenizer(folder, stage))
+  return FinishedStage(folder, stage['identity'], read_done(folder), _tokenizer(folder, stage))
 
 
 def keep_tokenizer(output: Path, tokenizer: Tokenizer, path: Path) -> None:
@@ -79,7 +80,8 @@ def _tokenizer(folder: Path, stage: dict) -> Tokenizer:
   if expected['kind'] == 'bytes':
     return load_tokenizer('bytes')
   suffix = {'bpe': '.json', 'sentencepiece': '.model'}[expected['kind']]
-  tokenizer = load_tokenizer(_kept(folder.parent.parent, expected['digest'], suffix))
+  # What it changes was allowed when the stage was trained.
+  tokenizer = load_tokenizer(_kept(folder.parent.parent, expected['digest'], suffix), lossy=True)
   if different := list(differences(expected['digest'], tokenizer.digest, 'tokenizer')):
     raise UserError(f'{folder} was trained with another tokenizer: {different[0]}.')
   return tokenizer

@@ -203,7 +203,7 @@ def _plan_draws(
   where: str,
 ) -> list[ledger.Draw]:
   if isinstance(next(iter(drawn.values())), StreamedSource):
-    return stream.plan_draws(drawn, shares, segments, readings)
+    return stream.plan_draws(drawn, shares, segments, readings, where)
   draws = ledger.plan_draws(drawn, shares, segments, readings, recipe.seed)
   ledger.check_epochs(draws, recipe.max_epochs, where)
   return draws

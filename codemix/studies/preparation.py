@@ -23,11 +23,11 @@ def splits_read(study: Study, data: Data) -> list[tuple[str, str]]:
 
 
 def prepare_study(
-  study: Study, data: Data, progress: Callable[[str], None]
+  study: Study, data: Data, progress: Callable[[str], None], again: bool = False
 ) -> dict[tuple[str, str], TokenStore]:
   """Trains the tokenizer if there is none, and writes each token store that is missing.
 
-  Imports SeqIO and TensorFlow where a source is no corpus of `Data.sources`.
+  With `again` each of them is written anew, also where it is there. Imports SeqIO and TensorFlow where a source is no corpus of `Data.sources`.
 
   Raises:
     UserError: a source that does not exist, or a tokenizer that cannot be had.
@@ -38,7 +38,9 @@ def prepare_study(
   for task, split in splits:  # all of them, before the first is tokenized for hours
     check_source(task, split, data)
   tokenizer = train_tokenizer(data, progress)
-  return {(task, split): prepare(task, split, data, tokenizer, progress) for task, split in splits}
+  if tokenizer.changes:
+    progress(f'tokenizer: {data.tokenizer_path} changes text, as Data.allow_lossy_tokenizer lets it: {"; ".join(tokenizer.changes)}')
+  return {(task, split): prepare(task, split, data, tokenizer, progress, again) for task, split in splits}
 
 
 def missing(study: Study, data: Data) -> list[tuple[str, str]]:

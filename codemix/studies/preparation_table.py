@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import TextIO
 
 from rich.markup import escape
 from rich.table import Table
 
 from codemix.console import Console
+from codemix.data.sources.bad_share import merged
 from codemix.data.token_store import TokenStore
 from codemix.studies import formatting
 
 MOST_ROWS = 12  # languages or sets shown of a store
+MOST_DAMAGED = 5  # files shown of a store
 
 
 def describe(store: TokenStore) -> dict:
@@ -44,6 +46,8 @@ def show(stores: Mapping[tuple[str, str], TokenStore], stream: TextIO | None = N
 
 
 def _show_accounts(console: Console, accounts: dict) -> None:
+  for line in _damaged(accounts):
+    console.print(f'  [yellow]{escape(line)}[/yellow]', soft_wrap=True)
   if aside := _set_aside(accounts):
     console.print(f'  [yellow]{accounts["records"]:,} records read: {escape(aside)}[/yellow]')
   if accounts['filters']:
@@ -51,6 +55,21 @@ def _show_accounts(console: Console, accounts: dict) -> None:
   for kind, header in (('languages', 'language'), ('sources', 'set')):
     if len(accounts[kind]) > 1:
       console.print(_parts(header, accounts[kind]))
+
+
+def _damaged(accounts: dict) -> Iterator[str]:
+  """Each file that lost records, where it is damaged, and about how many."""
+  if 'read' not in accounts:
+    return
+  read = merged([accounts['read']])
+  for bad in read.damaged[:MOST_DAMAGED]:
+    lost = read.lost_of(bad)
+    cost = f'about {lost:,} records are lost' if lost > 1 else 'a record is lost at most'
+    yield f'{bad.place}: {bad.reason} ({bad.detail}): {cost}'
+  if len(read.damaged) > MOST_DAMAGED:
+    yield f'and {len(read.damaged) - MOST_DAMAGED} more of that kind, listed in bad-*.jsonl'
+  if read.damaged:
+    yield f'in all about {read.broken:,} of {read.total:,} records are broken or lost ({formatting.percent(read.broken / read.total)})'
 
 
 def _set_aside(accounts: dict) -> str:

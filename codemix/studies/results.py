@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from codemix.errors import UserError, nearest
-from codemix.files import read_json
+from codemix.files import read_json, require_form
 from codemix.identity import digest
 from codemix.models.config import EXECUTION
 from codemix.training.time_account import Times, read_times
@@ -150,6 +150,7 @@ def read_study(study_dir: Path | str) -> StudyResults:
   if not path.is_file():
     raise UserError(f'{folder} is no study: it has no study.json; give the --output of `codemix study`')
   record = read_json(path)
+  require_form(record, {key: form for key, form in _STUDY.items() if key in record}, path)
   names = _stage_names(record, path)
   stages = {
     name: _read_stage(folder / 'stages' / name) for name in dict.fromkeys(n for of in names.values() for n in of)
@@ -220,34 +221,49 @@ def _under_code(node: Mapping[str, Any], within: bool = False) -> Iterator[str]:
     yield from _under_code(part, within)
 
 
+_STUDY = {'name': str, 'note': str, 'baseline': str | None, 'savings': {...: int}, 'model': dict, 'provenance': dict}
+_PLAN = {'steps': int, 'sources': [{'source': str, 'share': float, 'loss_tokens': int}]}
+_EVALUATION = {'sources': {...: {'documents': int, 'tokens': int, 'bytes': int, 'nats': float, 'bits_per_byte': float}}}
+
+
 def _read_stage(folder: Path) -> StageResults:
   import pandas as pd
 
-  record = _read_if_there(folder / 'stage.json') or {}
-  evaluation = _read_if_there(folder / 'evaluation.json')
+  record = _read_if_there(folder / 'stage.json', {'name': str, 'identity': dict}) or {}
+  plan = _read_if_there(folder / 'plan.json', _PLAN)
+  if plan and 'mixture' in plan:
+    _require_tree(plan['mixture'], folder / 'plan.json')
+  evaluation = _read_if_there(folder / 'evaluation.json', _EVALUATION)
   rates = folder / 'rate.csv'
   return StageResults(
     folder=folder.name,
     name=record.get('name') or folder.name.rpartition('-')[0] or folder.name,
     identity=record.get('identity', {}),
-    plan=_read_if_there(folder / 'plan.json'),
+    plan=plan,
     rates=pd.read_csv(rates) if rates.is_file() else pd.DataFrame(columns=['step', 'rate']),
     metrics=_read_lines(folder / 'metrics.jsonl'),
     timing=_read_lines(folder / 'timing.jsonl'),
     times=read_times(folder),
-    ledger=_read_if_there(folder / 'ledger.json'),
+    ledger=_read_if_there(folder / 'ledger.json', {'hash': str, 'parent_hash': str | None}),
     evaluation=evaluation,
     documents={
       source: _read_documents(folder / 'evaluation' / f'{source}.npz', score)
       for source, score in (evaluation or {'sources': {}})['sources'].items()
       if (folder / 'evaluation' / f'{source}.npz').is_file()
     },
-    samples=_read_if_there(folder / 'samples.json') or [],
+    samples=_read_if_there(folder / 'samples.json', [{'prompt': str, 'method': str, 'text': str}]) or [],
   )
 
 
-def _read_if_there(path: Path) -> Any:
-  return read_json(path) if path.is_file() else None
+def _require_tree(node: Any, path: Path) -> None:
+  require_form(node, {'name': str}, path)
+  require_form(node.get('parts', []), list, path)
+  for part in node.get('parts', ()):
+    _require_tree(part, path)
+
+
+def _read_if_there(path: Path, form: object = dict) -> Any:
+  return read_json(path, form) if path.is_file() else None
 
 
 def _read_lines(path: Path) -> pd.DataFrame:

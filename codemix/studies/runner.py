@@ -30,6 +30,7 @@ from codemix.training.loop import BARRIER_TIMEOUT_S, Trainer, final_params, trai
 from codemix.training.preemption import stopping_at_once
 from codemix.training.runtime import Runtime
 from codemix.training.stage import StagePlan, is_done, stage_folder
+from codemix.training.stage_record import read_done
 from codemix.training.time_account import TimeAccount
 from codemix.training.train_state import state_bytes
 
@@ -93,6 +94,9 @@ def evaluate_finished(study: Study, data: Data, runtime: Runtime) -> dict[str, d
   return results
 
 
+_EVALUATION = {'identity': dict, 'sources': {...: {'bits_per_byte': float}}}
+
+
 def evaluate_stage(
   plan: StudyPlan, stage_plan: StagePlan, trainer: Trainer, validation: dict[str, TokenStore]
 ) -> dict:
@@ -102,10 +106,10 @@ def evaluate_stage(
     What `evaluation.json` holds.
   """
   folder = trainer.folder(stage_plan)
-  done = read_json(folder / 'done.json')
+  done = read_done(folder)
   wanted = _evaluation_identity(plan.study, done, validation)
   path = folder / 'evaluation.json'
-  if path.exists() and (found := read_json(path)).get('identity') == wanted:
+  if path.exists() and (found := read_json(path, _EVALUATION, 'Delete it to score the stage again.'))['identity'] == wanted:
     return found
   with TimeAccount(None if jax.process_index() else folder, 'evaluation'):
     params = final_params(trainer, stage_plan)

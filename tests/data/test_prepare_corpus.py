@@ -165,11 +165,10 @@ def test_too_many_broken_records_end_prepare_with_the_first_few(raw, tmp_path):
   assert len(list(tmp_path.glob('stores/*/manifest.json'))) == 1
 
 
-def test_a_shard_with_far_too_many_broken_records_ends_prepare_at_once(raw, tmp_path, monkeypatch):
-  monkeypatch.setattr(tokenize_shard, 'ENOUGH_RECORDS', 6)
+def test_a_shard_with_far_too_many_broken_records_ends_prepare_at_once(raw, tmp_path):
   write_lines(raw, [['fine', *BROKEN], TEXTS])
-  with pytest.raises(UserError, match='5 of 6 records are broken'):
-    prepared(data(tmp_path, corpus(raw), shards=2))
+  with pytest.raises(UserError, match='5 of 6 records read so far are broken'):
+    prepared(data(tmp_path, corpus(raw, max_bad_share=0.001), shards=2))
   [aside] = tmp_path.glob('stores/*/bad-*')
   assert len(aside.read_text().splitlines()) == 5
   assert not list(tmp_path.glob('stores/*/shard-*.json'))

@@ -1,5 +1,6 @@
 """A streamed source gives what a prepared one would, in the order of its documents."""
 
+import dataclasses
 import itertools
 from fractions import Fraction
 
@@ -12,7 +13,7 @@ from codemix.data import stream
 from codemix.data.ledger import Reading
 from codemix.data.row_schedule import steady
 from codemix.data.rows import Source
-from codemix.data.stream import StreamedRows, StreamedSource
+from codemix.data.stream import EpochSize, StreamedRows, StreamedSource
 from codemix.errors import UserError
 from tests.data.stores import BOS, make_store
 
@@ -50,7 +51,7 @@ def test_a_resumed_stage_reads_what_an_uninterrupted_one_reads(tmp_path):
   }
   shares = {'short': Fraction(2, 3), 'long': Fraction(1, 3)}
   segments = steady(shares, 8 * 9)
-  draws = stream.plan_draws(sources, shares, segments, {'long': Reading().after(7)})
+  draws = stream.plan_draws(sources, shares, segments, {'long': Reading().after(7)}, 'stage')
   assert [draw.rows for draw in draws] == [48, 24]
   assert [draw.documents for draw in draws] == [None, None]
   rows = StreamedRows(sources, draws, segments)
@@ -73,6 +74,35 @@ def test_a_source_read_oftener_than_allowed_stops_the_run(tmp_path):
   assert len(list(itertools.islice(streamed(store, max_epochs=2.0).rows(0), 8))) == 8
   with pytest.raises(UserError, match="'x' has 4 rows and would be read more than 2 times"):
     list(itertools.islice(streamed(store, max_epochs=2.0).rows(0), 9))
+
+
+def test_what_was_drawn_before_a_rewind_counts_as_for_a_prepared_source(tmp_path):
+  source = streamed(make_store(tmp_path, [16] * 4), max_epochs=2.0)
+  segments = steady({'x': Fraction(1)}, 4)
+  readings = {'x': Reading().after(4).rewound()}
+  rows = StreamedRows({'x': source}, stream.plan_draws({'x': source}, {'x': Fraction(1)}, segments, readings, 'second'), segments)
+  assert len(list(rows.batches(1, range(4), np.arange(1)))) == 4
+  third = {'x': readings['x'].after(4).rewound()}
+  source.size.found(4)  # whoever reads on finds the end: the plan is refused, as that of a prepared source
+  with pytest.raises(UserError, match="third draws 4 rows of 'x', which makes 3.00 epochs over the run; Recipe.max_epochs is 2"):
+    stream.plan_draws({'x': source}, {'x': Fraction(1)}, segments, third, 'third')
+
+
+def test_a_rewound_source_whose_size_was_not_known_stops_the_run_when_it_is(tmp_path):
+  source = streamed(make_store(tmp_path, [16] * 4), max_epochs=2.0)
+  segments = steady({'x': Fraction(1)}, 6)
+  draws = stream.plan_draws({'x': source}, {'x': Fraction(1)}, segments, {'x': Reading().after(3).rewound()}, 'second')
+  with pytest.raises(UserError, match="'x' has 4 rows and would be read more than 2 times .*with 3 rows drawn before it was rewound"):
+    list(StreamedRows({'x': source}, draws, segments).batches(1, range(6), np.arange(1)))
+
+
+def test_the_size_of_a_source_is_known_to_later_runs(tmp_path):
+  store = make_store(tmp_path / 'store', [16] * 4)
+  keep = lambda: dataclasses.replace(streamed(store, max_epochs=1.0), size=EpochSize(tmp_path / 'size.json'))
+  with pytest.raises(UserError, match='read more than 1 times'):
+    list(itertools.islice(keep().rows(0), 5))
+  with pytest.raises(UserError, match='makes 1.25 epochs'):
+    stream.plan_draws({'x': keep()}, {'x': Fraction(1)}, steady({'x': Fraction(1)}, 5), {}, 'first')
 
 
 def test_a_source_without_a_row_is_refused(tmp_path):

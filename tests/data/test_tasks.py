@@ -233,7 +233,7 @@ def test_a_missing_field_is_named_with_the_nearest_one(register, tmp_path):
 
 def test_documents_without_text_and_blank_lines_are_left_out(register, tmp_path):
   path = tmp_path / 'a.jsonl'
-  path.write_text('{"text": "one"}\n\n{"text": ""}\n  \n{"text": "two"}\n')
+  path.write_text('{"text": "one"}\n\n{"text": ""}\n  \n{"text": null}\n{"text": "two"}\n')
   assert texts(examples(register('mine', {'train': str(path)}))) == ['one', 'two']
 
 
@@ -243,12 +243,12 @@ def test_a_few_damaged_lines_of_many_are_left_out(register, tmp_path):
   assert texts(examples(register('mine', {'train': str(path)}))) == ['good'] * 150 + ['last']
 
 
-@pytest.mark.parametrize('line', ['{"text": "cut', '["text"]', '{"text": null}', '{}'])
+@pytest.mark.parametrize('line', ['{"text": "cut', '["text"]', '{"text": 3}', '{}'])
 def test_too_many_damaged_lines_are_named_by_file_and_number(register, tmp_path, line):
   path = tmp_path / 'a.jsonl'
   path.write_text('{"text": "good"}\n' * 4 + line + '\n' + '{"text": "good"}\n')
   task = register('mine', {'train': str(path)})
-  with pytest.raises(tf.errors.OpError, match='a.jsonl:5 '):
+  with pytest.raises(tf.errors.OpError, match='a.jsonl:5: '):
     examples(task)
 
 
@@ -257,3 +257,85 @@ def test_a_damaged_archive_is_named(register, tmp_path):
   task = register('mine', {'train': str(tmp_path / '*.gz')})
   with pytest.raises(UserError, match=r'no record can be read.*a.jsonl.gz: damaged file'):
     examples(task)
+
+
+# What a store of a task was made from.
+
+
+@pytest.fixture
+def function_task(tmp_path):
+  """Registers a task anew: `make(read, step)` with a function that reads and one that is applied."""
+  name = 'of_functions'
+
+  def make(read, step):
+    if name in seqio.TaskRegistry.names():
+      seqio.TaskRegistry.remove(name)
+    feature = seqio.Feature(TokenizerVocabulary(BYTES))
+    return seqio.TaskRegistry.add(
+      name,
+      source=seqio.FunctionDataSource(read, splits=('train',)),
+      preprocessors=[step, seqio.preprocessors.tokenize],
+      output_features={'targets': feature},
+    )
+
+  yield make
+  if name in seqio.TaskRegistry.names():
+    seqio.TaskRegistry.remove(name)
+
+
+def _task_store(tmp_path, again=False):
+  from codemix.data.prepare import prepare
+  from codemix.data.settings import Data
+
+  said = []
+  data = Data(directory=str(tmp_path / 'data'), tokenizer='bytes', task_modules=(), shards=1)
+  store = prepare('of_functions', 'train', data, BYTES, said.append, again)
+  return BYTES.decode(store.read(0, store.tokens).tolist()), store, said, data
+
+
+def _lines_of(path):
+  def read(split, shuffle_files, seed=None):
+    return tf.data.TextLineDataset(str(path)).map(lambda line: {'targets': line})
+
+  return read
+
+
+def _with_end(end):
+  def step(dataset):
+    return dataset.map(lambda row: {'targets': row['targets'] + end})
+
+  return step
+
+
+def test_an_edited_file_of_a_function_and_a_value_of_a_preprocessor_make_other_stores(function_task, tmp_path):
+  path = tmp_path / 'lines.txt'
+  path.write_text('old\n')
+  function_task(_lines_of(path), _with_end('!'))
+  text, first, _, data = _task_store(tmp_path)
+  assert text == 'old!'
+  path.write_text('new, longer\n')
+  with pytest.raises(UserError, match="lines.txt was edited after 'of_functions' was prepared"):
+    data.open_store('of_functions', 'train', BYTES)
+  assert _task_store(tmp_path)[0] == 'new, longer!'
+  function_task(_lines_of(path), _with_end('?'))
+  text, last, _, _ = _task_store(tmp_path)
+  assert text == 'new, longer?' and last.folder != first.folder
+
+
+def test_what_a_function_reads_unseen_is_said_and_can_be_prepared_again(function_task, tmp_path):
+  hidden = {'folder': tmp_path}
+
+  def read(split, shuffle_files, seed=None):
+    return tf.data.TextLineDataset(str(hidden['folder'] / 'unseen')).map(lambda line: {'targets': line})
+
+  (tmp_path / 'unseen').write_text('old\n')
+  function_task(read, _with_end(''))
+  assert _task_store(tmp_path)[0] == 'old'
+  (tmp_path / 'unseen').write_text('new\n')
+  text, store, [said], _ = _task_store(tmp_path)
+  assert text == 'old'
+  assert 'was prepared before, and nobody can tell whether it has changed: what its function reads' in said
+  assert 'codemix prepare --again' in said
+  text, again, _, data = _task_store(tmp_path, again=True)
+  assert text == 'new' and again.folder == store.folder
+  assert data.open_store('of_functions', 'train', BYTES).digest == again.digest != store.digest

@@ -2,7 +2,7 @@
 
 from codemix.data.filters.appendix import GeneratedBy, HexLiterals, MaxFloats, TopLevelDomainLists
 from codemix.data.filters.encoding import Encoding
-from codemix.data.filters.filter import ExactDuplicates, Filter
+from codemix.data.filters.filter import ExactDuplicates, Filter, is_corpus_wide
 from codemix.data.filters.selection import Extensions, Languages, Sets, Size
 
 __all__ = [
@@ -17,4 +17,5 @@ __all__ = [
   'Sets',
   'Size',
   'TopLevelDomainLists',
+  'is_corpus_wide',
 ]

@@ -30,6 +30,11 @@ class Filter(Protocol):
     """None to keep the record; else a short label, of a few different ones, by which drops are counted."""
 
 
+def is_corpus_wide(filter: object) -> bool:
+  """Whether a filter compares all documents of the corpus, and so comes after all shards."""
+  return getattr(filter, 'corpus_wide', False)
+
+
 @dataclasses.dataclass(frozen=True)
 @checked
 class ExactDuplicates:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import itertools
+import json
 import os.path
 import posixpath
 import re
@@ -13,13 +14,16 @@ from typing import Annotated
 
 from codemix.checked import Name, NotEmpty, Path, Share, Usually, checked
 from codemix.data.filters import Filter
+from codemix.data.sources.bad_share import BadShare
 from codemix.data.sources.fields import MISSING_FIELD
 from codemix.data.sources.identity import described
 from codemix.data.sources.json_lines import JsonLines
+from codemix.data.sources.local_files import printable
 from codemix.data.sources.reading import Layout, Piece, Reader
 from codemix.data.sources.record import BadRecord, Record
 from codemix.data.sources.text import Text
 from codemix.errors import UserError, nearest
+from codemix.identity import differences
 
 _CHECKED_ROWS = 100  # in which a field must be seen once
 HELD_OUT = 'validation'
@@ -84,46 +88,62 @@ class Corpus:
       )
     urls = self.reader.find(self.files[stored], self.root, stored)
     if not urls:
-      raise UserError(f"corpus '{self.name}' finds only folders, no files, at {self.files[stored]!r}")
+      raise UserError(f"corpus '{self.name}' finds no files at {self.files[stored]!r}")
     return urls
 
   def pieces(self, split: str) -> list[Piece]:
     """What is read by itself, in the order of the corpus; the same for the same files."""
     return self.reader.pieces(self.urls(split))
 
-  def records(self, piece: Piece, split: str) -> Iterator[Record | BadRecord]:
+  def records(self, piece: Piece, split: str, read: BadShare | None = None) -> Iterator[Record | BadRecord]:
     """The documents of a piece that belong to `split`, before the filters; never raises for bad data.
 
     Documents without text are among them, for the caller to count. A BadRecord belongs to no text
     and so, where documents are set apart, to 'train'.
+
+    Args:
+      piece: what is read.
+      split: its name.
+      read: counts all that is read, of whichever split.
     """
-    for item in self._read(self.reader.rows(piece)):
+    if read is not None and piece.start == 0:
+      read.files += 1
+    for item in self._read(self._narrowed().rows(piece)):
+      if read is not None:
+        read.add(item)
       if isinstance(item, BadRecord):
         if not (self._holds_out and split == HELD_OUT):
           yield item
       elif not self._holds_out or split == self._side(item.text):
         yield item
 
+  def _narrowed(self) -> Reader:
+    """The reader, for no other fields than the layout looks at."""
+    needed = getattr(self.layout, 'needed_fields', None)
+    fields = needed() if needed else None
+    return self.reader.only(fields) if fields is not None and hasattr(self.reader, 'only') else self.reader
+
   def _read(self, rows: Iterator[tuple[str, Mapping] | BadRecord]) -> Iterator[Record | BadRecord]:
     for row in rows:
       if isinstance(row, BadRecord):
-        yield row
+        yield _encodable_fields(row)
         continue
-      found = self.layout.record(*row)
+      place = printable(row[0])
+      found = self.layout.record(place, row[1])
       for record in found if isinstance(found, list) else [found]:
         if isinstance(record, Record):
-          yield self._completed(record, row[0])
+          yield self._completed(record, place)
         elif record is not None:
-          yield record
+          yield _encodable_fields(record)
 
   def _completed(self, record: Record, place: str) -> Record:
-    """The record with what the layout could not know, and text that UTF-8 can hold."""
+    """The record with what the layout could not know, and strings that UTF-8 can hold."""
     return Record(
-      record.text if record.text.isascii() else _encodable(record.text),
-      record.source or self.name,
-      record.language,
-      record.id or place.removeprefix(self.root).lstrip('/'),
-      record.program,
+      _encodable(record.text),
+      _encodable(record.source or self.name),
+      _encodable(record.language),
+      _encodable(record.id or place.removeprefix(printable(self.root)).lstrip('/')),
+      record.program,  # the language that reads it says what it makes of a lone surrogate
     )
 
   def _side(self, text: str) -> str:
@@ -131,20 +151,31 @@ class Corpus:
     held_out = int.from_bytes(digest[:8], 'big') < self.validation_share * 2**64
     return HELD_OUT if held_out else 'train'
 
-  def check(self, split: str) -> None:
+  def check(self, split: str, share: bool = False) -> None:
     """Finds out from the first rows whether anything can be read at all, before all is read.
+
+    Args:
+      split: its name.
+      share: whether `max_bad_share` is held against them.
 
     Raises:
       UserError: none of them has a field that the layout needs (the nearest name is given); or the
-        whole split is broken.
+        whole split is broken; or more of them than the share.
     """
-    first = list(itertools.islice(self._read(self.reader.sample(self.pieces(split))), _CHECKED_ROWS))
+    first = list(itertools.islice(self._read(self._narrowed().sample(self.pieces(split))), _CHECKED_ROWS))
     broken = [item for item in first if isinstance(item, BadRecord) and not item.expected]
-    if not first or len(broken) < len(first):
-      return
+    if first and len(broken) == len(first):
+      self._refuse(broken)
+    if share:
+      read = BadShare()
+      for item in first:
+        read.add(item)
+      read.check(self, whole=len(first) < _CHECKED_ROWS)
+
+  def _refuse(self, broken: list[BadRecord]) -> None:
     if all(bad.reason.startswith(MISSING_FIELD) for bad in broken):
       raise UserError(self._without_field(broken[0]))
-    if len(first) < _CHECKED_ROWS:
+    if len(broken) < _CHECKED_ROWS:
       told = f'{broken[0].place}: {broken[0].reason} ({broken[0].detail})'
       raise UserError(f"corpus '{self.name}': no record can be read, beginning with {told}")
 
@@ -166,9 +197,20 @@ class Corpus:
       fingerprint: what each file is known by instead of its digest, such as its size.
     """
     urls = self.urls(split)
+    return {'files': self._names_of(urls, fingerprint or self.reader.digest), **self._settings()}
+
+  def changed_since(self, identity: Mapping) -> list[str]:
+    """What of the settings is another than in an earlier `identity`; code of codemix itself is not looked at."""
+    now = json.loads(json.dumps({**self._settings(), 'files': identity.get('files')}))
+    return [told[:200] for told in differences(_without_own_code(identity), _without_own_code(now))]
+
+  def _names_of(self, urls: Sequence[str], fingerprint: Callable[[str], object]) -> dict:
+    """What each file is known by, under its name below the folder that all of them share."""
     shared = os.path.commonprefix([posixpath.dirname(url) + '/' for url in urls]).rfind('/') + 1
+    return {url[shared:]: fingerprint(url) for url in urls}
+
+  def _settings(self) -> dict:
     return {
-      'files': {url[shared:]: (fingerprint or self.reader.digest)(url) for url in urls},
       'reader': described(self.reader),
       'layout': described(self.layout),
       'filters': [described(filter) for filter in self.filters],
@@ -177,10 +219,27 @@ class Corpus:
     }
 
 
+def _without_own_code(part: object) -> object:
+  """An identity without the digests of what codemix's own classes do, which a release may change."""
+  if isinstance(part, Mapping):
+    own = str(part.get('kind', '')).startswith('codemix.')
+    return {key: _without_own_code(value) for key, value in part.items() if not (own and key == 'code')}
+  return [_without_own_code(value) for value in part] if isinstance(part, list) else part
+
+
 def _encodable(text: str) -> str:
   """The text with '?' for each surrogate that stands alone: JSON can spell one, UTF-8 cannot."""
+  if text.isascii():  # told without looking through it
+    return text
   try:
     text.encode()
   except UnicodeEncodeError:
     return text.encode(errors='replace').decode()
   return text
+
+
+def _encodable_fields(bad: BadRecord) -> BadRecord:
+  """A broken record may be named by what is broken in it, and is printed."""
+  return dataclasses.replace(
+    bad, place=printable(bad.place), reason=_encodable(bad.reason), detail=_encodable(bad.detail)
+  )

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
+from numbers import Number
+from uuid import UUID
 
 from codemix.data.sources.record import BadRecord
 
@@ -21,35 +24,47 @@ class FieldError(Exception):
     return BadRecord(place, self.reason, self.detail)
 
 
+def needed(*paths: str, **labels: str | None) -> tuple[str, ...]:
+  """The fields that a layout reads: those of `paths` that are not '', and labels, by their usual names where they are None."""
+  named = [usual if path is None else path for usual, path in labels.items()]
+  return tuple(path for path in (*paths, *named) if path)
+
+
 def has(row: Mapping, path: str) -> bool:
-  return _get(row, path) not in (_MISSING, None)
+  """Whether the field is there, and not null."""
+  found = _get(row, path)
+  return found is not _MISSING and not _is_null(found)
 
 
 def is_blank(row: Mapping, path: str) -> bool:
   """Whether the field is there, and nothing in it."""
   found = _get(row, path)
-  return found is None or (isinstance(found, str | bytes) and not found.strip())
+  return _is_null(found) or (isinstance(found, str | bytes) and not found.strip())
 
 
 def value(row: Mapping, path: str) -> object:
-  """The value at 'meta.redpajama_set_name' or 'title'.
+  """The value at 'meta.redpajama_set_name' or 'title'; None where it is null, or lies in what is null.
+
+  NaN is null: pandas writes it for a value that is missing.
 
   Raises:
-    FieldError: there is none, or it is null.
+    FieldError: there is no such field.
   """
   found = _get(row, path)
-  if found is _MISSING or found is None:
+  if found is _MISSING:
     raise FieldError(f"{MISSING_FIELD}'{path}'", f'its fields are {", ".join(_paths(row)) or "none"}')
-  return found
+  return None if _is_null(found) else found
 
 
 def string(row: Mapping, path: str) -> str:
-  """The string at a path; bytes are taken for UTF-8.
+  """The string at a path; bytes are taken for UTF-8, and null for no text: ''.
 
   Raises:
-    FieldError: there is none, or it is neither.
+    FieldError: there is no such field, or it is something else.
   """
   found = value(row, path)
+  if found is None:
+    return ''
   if isinstance(found, str):
     return found
   if isinstance(found, bytes):
@@ -61,7 +76,7 @@ def string(row: Mapping, path: str) -> str:
 
 
 def label(row: Mapping, path: str | None, usual: str) -> str:
-  """A short field such as a language or an id, numbers included.
+  """A short field such as a language or an id, numbers included; '' where it is null.
 
   Args:
     row: where it is looked for.
@@ -76,7 +91,7 @@ def label(row: Mapping, path: str | None, usual: str) -> str:
   if not path:
     return ''
   found = value(row, path)
-  return str(found) if isinstance(found, int | float) else string(row, path)
+  return str(found) if isinstance(found, Number | UUID) else string(row, path)
 
 
 def _get(row: Mapping, path: str) -> object:
@@ -84,16 +99,24 @@ def _get(row: Mapping, path: str) -> object:
     return row[path]
   found: object = row
   for name in path.split('.'):
+    if _is_null(found):
+      return None
     if not isinstance(found, Mapping):
       return _MISSING
     found = found.get(name, _MISSING)
   return found
 
 
+def _is_null(found: object) -> bool:
+  return found is None or (isinstance(found, float) and math.isnan(found))
+
+
 def _paths(row: Mapping) -> list[str]:
   """The fields of a row and, below dots, of the mappings in it."""
-  return [
+  read = [
     path
     for name, found in sorted(row.items(), key=lambda item: str(item[0]))
     for path in ([f'{name}.{inner}' for inner in found] if isinstance(found, Mapping) else [str(name)])
   ]
+  unread = getattr(row, 'unread', ())
+  return sorted({*read, *unread}) if unread else read

@@ -10,9 +10,11 @@ from collections.abc import Iterator, Mapping
 from typing import Annotated
 
 from codemix.checked import From, checked
+from codemix.data.sources.compression import Damaged
+from codemix.data.sources.damage import EMPTY, damaged, foreign, lost_records
 from codemix.data.sources.reading import Piece, Reader
 from codemix.data.sources.record import BadRecord
-from codemix.data.sources.storage import BLOCK_BYTES, DAMAGE, open_raw
+from codemix.data.sources.storage import BLOCK_BYTES, open_raw
 
 _SPACE = ' \t\r\n'
 
@@ -20,11 +22,11 @@ _SPACE = ' \t\r\n'
 @dataclasses.dataclass(frozen=True)
 @checked
 class JsonArray(Reader):
-  """A whole `.json`, `.json.gz` or `.json.zst`, read element by element rather than at once.
+  """A whole `.json`, plain or compressed, read element by element rather than at once.
 
   Of a list each element is a row; of an object each value, with its name as the field 'key'
   where it has none. What follows a broken element cannot be told apart: the rest of that file is
-  set aside.
+  set aside, and an estimate of its rows is counted as broken.
 
   Attributes:
     max_record_bytes: an element longer than this counts as broken.
@@ -33,21 +35,40 @@ class JsonArray(Reader):
   max_record_bytes: Annotated[int, From(1), 'bytes'] = 64 * 2**20
 
   def rows(self, piece: Piece) -> Iterator[tuple[str, Mapping] | BadRecord]:
+    if other := foreign(piece.url):
+      yield other
+      return
     number = 0
     with open_raw(piece.url) as file:
+      window = _Window(file, self.max_record_bytes)
       try:
-        for number, (key, row) in enumerate(_elements(_Window(file, self.max_record_bytes)), 1):
+        for number, (key, row) in enumerate(_elements(window), 1):
           place = f'{piece.url}:row {number}'
           if not isinstance(row, dict):
             yield BadRecord(place, 'not an object', f'but {type(row).__name__}')
           else:
             yield place, row if key is None else {'key': key, **row}
-      except DAMAGE as error:
-        yield BadRecord(piece.url, 'damaged file', f'after row {number}: {error}')
+      except Damaged as error:
+        yield damaged(piece.url, error, number, f'after row {number:,}', window.closed)
       except UnicodeDecodeError as error:
-        yield BadRecord(piece.url, 'not UTF-8', f'after row {number}: {error.reason}')
+        yield _given_up(piece.url, 'not UTF-8', error.reason, number, window)
       except (ValueError, RecursionError) as error:
-        yield BadRecord(piece.url, 'not JSON', f'after row {number}: {str(error)[:200]}')
+        yield _given_up(piece.url, 'not JSON', str(error)[:200], number, window)
+
+
+def _given_up(url: str, reason: str, detail: str, number: int, window: _Window) -> BadRecord:
+  """The rest of a file behind what is broken, with an estimate of the rows in it."""
+  if window.is_blank():
+    return BadRecord(url, EMPTY, 'there is nothing in it', expected=True)
+  read, left = window.position, window.drain()
+  if not left:
+    lost = 1  # every element is whole
+  elif not window.closed and window.last != window.closing:
+    lost = None  # the file ends too soon
+  else:
+    lost = lost_records(number, left / read)
+  where = f'after row {number:,}, byte {read:,} of its text'
+  return BadRecord(url, reason, f'{where}: {detail}', lost=lost, after=number)
 
 
 def _elements(window: _Window) -> Iterator[tuple[str | None, object]]:
@@ -59,7 +80,7 @@ def _elements(window: _Window) -> Iterator[tuple[str | None, object]]:
   opening = window.take()
   if opening not in ('[', '{'):
     raise ValueError(f'a list or an object was expected, but {opening!r} found')
-  closing = ']' if opening == '[' else '}'
+  window.closing = closing = ']' if opening == '[' else '}'
   while (following := window.peek()) != closing:
     key = None
     if opening == '{':
@@ -70,6 +91,7 @@ def _elements(window: _Window) -> Iterator[tuple[str | None, object]]:
     if following != closing:
       _expect(window, ',')
   window.take()
+  window.closed = True
   if rest := window.peek():
     raise ValueError(f'{rest!r} follows the end; if each line is a record, JsonLines reads it')
 
@@ -91,6 +113,12 @@ class _Window:
     self._file, self._limit = file, limit
     self._decoder = codecs.getincrementaldecoder('utf-8-sig')()
     self._text, self._at, self._ended = '', 0, False
+    self._bytes = 0  # that were read of the file
+    self._error: UnicodeDecodeError | None = None  # that what was read ends with
+    self._undecoded = 0  # bytes from there on
+    self.last = ''  # character of the file that is no white space, as far as it was read
+    self.closing = ''  # what ends the list or object
+    self.closed = False  # whether that was seen
 
   def peek(self) -> str:
     """The next character that is no white space; '' at the end."""
@@ -130,8 +158,61 @@ class _Window:
       # As much again as was in vain: the work stays proportional to the size of the element.
       self._grow(max(waiting, BLOCK_BYTES))
 
+  @property
+  def position(self) -> int:
+    """Bytes of the text before the next character."""
+    return max(self._bytes - self._undecoded - len(self._text[self._at :].encode('utf-8', 'surrogatepass')), 0)
+
+  def is_blank(self) -> bool:
+    """Whether the whole file holds nothing but white space."""
+    return self._ended and not self.last
+
+  def drain(self) -> int:
+    """Bytes of the text from the next character to the end, or to a damage; nothing can be read afterwards."""
+    left, self._text = self._bytes - self.position, ''
+    try:
+      while block := self._file.read1(BLOCK_BYTES):
+        left += len(block)
+        self._note(block)
+    except Damaged:
+      pass
+    return left
+
   def _grow(self, count: int) -> None:
-    block = self._file.read(count)
-    self._ended = len(block) < count
-    self._text = self._text[self._at :] + self._decoder.decode(block, final=self._ended)
+    """Reads `count` bytes more, less at the end.
+
+    Raises:
+      Damaged, UnicodeDecodeError: there is a damage, and all before it was taken.
+    """
+    if self._error:
+      raise self._error
+    blocks, waiting = [], count
+    while waiting > 0:
+      try:
+        block = self._file.read1(min(waiting, BLOCK_BYTES))
+      except Damaged:
+        if not blocks:
+          raise
+        break
+      if not block:
+        self._ended = True
+        break
+      blocks.append(block)
+      waiting -= len(block)
+    data = b''.join(blocks)
+    self._bytes += len(data)
+    self._note(data)
+    try:
+      decoded = self._decoder.decode(data, final=self._ended)
+    except UnicodeDecodeError as error:
+      decoded, self._error = error.object[: error.start].decode('utf-8-sig'), error
+      self._ended = False
+      self._undecoded = len(error.object) - error.start
+      if not decoded:
+        raise
+    self._text = self._text[self._at :] + decoded
     self._at = 0
+
+  def _note(self, data: bytes) -> None:
+    if stripped := data.rstrip():
+      self.last = chr(stripped[-1])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import posixpath
+import re
 import sqlite3
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
@@ -13,11 +14,14 @@ from typing import Annotated
 from xml.etree import ElementTree
 
 from codemix.checked import From, checked
+from codemix.data.sources.compression import Damaged
+from codemix.data.sources.damage import EMPTY, damaged, foreign
 from codemix.data.sources.reading import Piece, Reader
 from codemix.data.sources.record import BadRecord
-from codemix.data.sources.storage import BLOCK_BYTES, DAMAGE, open_raw
+from codemix.data.sources.storage import BLOCK_BYTES, open_raw
 from codemix.errors import UserError
 
+_ROW = re.compile(rb'row[\s/>]')
 _QUESTION, _ANSWER = '1', '2'  # PostTypeId; the others are wiki pages of tags, elections and so on
 
 
@@ -42,6 +46,8 @@ class PostsXml(Reader):
   site: str = ''
   max_post_bytes: Annotated[int, From(1), 'bytes'] = 16 * 2**20
 
+  _elements_version = 2  # what is taken for a post is part of a store's identity
+
   def rows(self, piece: Piece) -> Iterator[tuple[str, Mapping] | BadRecord]:
     """Raises UserError where there is no room for the temporary database."""
     with (
@@ -49,12 +55,17 @@ class PostsXml(Reader):
       contextlib.closing(_database(Path(folder))) as posts,
     ):
       try:
+        damage = None
         for post in _posts(piece.url, self.max_post_bytes):
           if isinstance(post, BadRecord):
             yield post
+          elif isinstance(post, _Damage):
+            damage = post
           else:
             posts.execute('INSERT INTO posts VALUES (?, ?, ?, ?, ?, ?, ?, ?)', post)
         posts.commit()
+        if damage:
+          yield damage.bad(posts.execute('SELECT count(*) FROM posts WHERE NOT answer').fetchone()[0])
         yield from _questions(posts, piece.url, self._site(piece.url))
       except sqlite3.OperationalError as error:
         raise UserError(
@@ -67,6 +78,8 @@ class PostsXml(Reader):
       for post in _posts(piece.url, self.max_post_bytes):
         if isinstance(post, BadRecord):
           yield post
+        elif isinstance(post, _Damage):
+          yield post.bad(0)
         elif not post[1]:
           number, _, score, _, line, title, tags, body = post
           yield _question(piece.url, line, number, self._site(piece.url), title, body, score, tags)
@@ -110,8 +123,31 @@ def _question(url, line, number, site, title, body, score, tags) -> tuple[str, d
   return f'{url}:{line}', {**question, 'answers': []}
 
 
-def _posts(url: str, limit: int) -> Iterator[tuple | BadRecord]:
-  """The questions and answers of a file, in its order, as rows of the table."""
+@dataclasses.dataclass(frozen=True)
+class _Damage:
+  """That a file is damaged: what it costs depends on how many questions were read.
+
+  Attributes:
+    url: the file.
+    error: what is wrong.
+    line: up to which it was read.
+    complete: the list of posts was closed.
+  """
+
+  url: str
+  error: Damaged
+  line: int
+  complete: bool
+
+  def bad(self, questions: int) -> BadRecord:
+    return damaged(self.url, self.error, questions, f'after line {self.line:,}', self.complete)
+
+
+def _posts(url: str, limit: int) -> Iterator[tuple | BadRecord | _Damage]:
+  """The questions and answers of a file, in its order, as rows of the table; last its damage, if it has any."""
+  if other := foreign(url):
+    yield other
+    return
   line = 1
   with open_raw(url) as file:
     try:
@@ -121,8 +157,27 @@ def _posts(url: str, limit: int) -> Iterator[tuple | BadRecord]:
           yield BadRecord(place, 'too long', f'a post of more than {limit} bytes')
         elif (post := _post(place, line, element)) is not None:
           yield post
-    except DAMAGE as error:
-      yield BadRecord(url, 'damaged file', f'after line {line}: {error}')
+    except _Unclosed as unclosed:
+      if not unclosed.anything:
+        yield BadRecord(url, EMPTY, 'there is nothing in it', expected=True)
+      elif unclosed.damage:
+        yield _Damage(url, unclosed.damage, line, unclosed.closed)
+      else:
+        yield _Damage(url, Damaged('</posts> is missing at the end', 'cut'), line, False)
+
+
+class _Unclosed(Exception):
+  """A file of posts does not end as it should.
+
+  Attributes:
+    closed: the list of posts was closed before.
+    damage: of the compressed bytes, if there is any.
+    anything: there is something in the file.
+  """
+
+  def __init__(self, closed: bool, damage: Damaged | None, anything: bool):
+    super().__init__()
+    self.closed, self.damage, self.anything = closed, damage, anything
 
 
 def _post(place: str, line: int, element: bytes) -> tuple | BadRecord | None:
@@ -147,25 +202,41 @@ def _elements(file, limit: int) -> Iterator[tuple[int, bytes | None]]:
   XML has no '<' inside of an attribute, so an element ends before the next one.
 
   Raises:
-    EOFError: the list of posts is not closed.
+    _Unclosed: the list of posts is not closed, or the file is damaged.
   """
-  line, closed = 1, False
-  for text, newlines in _between(file, b'<', limit):
-    if text is None:
-      yield line, None
-    elif text.startswith((b'row ', b'row\t', b'row\n')):
-      yield line, b'<' + text.rstrip()
-    else:
-      closed = closed or text.startswith(b'/posts')
-    line += newlines
-  if not closed:
-    raise EOFError('</posts> is missing at the end')
+  line, closed, anything, damage = 1, False, False, None
+  try:
+    for text, newlines in _between(file, b'<', limit):
+      anything = anything or text is None or bool(text.strip())
+      if text is None:
+        yield line, None
+      elif _ROW.match(text):
+        element = b'<' + text.rstrip()
+        # The end of `<row ...></row>` stands behind the next '<'.
+        yield line, element if element.endswith(b'/>') else element + b'</row>'
+      else:
+        closed = closed or text.startswith(b'/posts')
+      line += newlines
+  except Damaged as error:
+    damage = error
+  if damage or not closed:
+    raise _Unclosed(closed, damage, anything or damage is not None)
 
 
 def _between(file, separator: bytes, limit: int) -> Iterator[tuple[bytes | None, int]]:
-  """(what stands between separators, newlines in it); None for what is longer than `limit`."""
-  waiting, skipped = b'', None
-  while block := file.read1(BLOCK_BYTES):
+  """(what stands between separators, newlines in it); None for what is longer than `limit`.
+
+  Of a damaged file the last of them, which may not be whole, is only given where it ends as an
+  element does.
+  """
+  waiting, skipped, damage = b'', None, None
+  while True:
+    try:
+      block = file.read1(BLOCK_BYTES)
+    except Damaged as error:
+      block, damage = b'', error
+    if not block:
+      break
     *whole, waiting = (waiting + block).split(separator)
     for text in whole:
       fits = skipped is None and len(text) <= limit
@@ -173,4 +244,7 @@ def _between(file, separator: bytes, limit: int) -> Iterator[tuple[bytes | None,
       skipped = None
     if len(waiting) > limit:
       waiting, skipped = b'', (skipped or 0) + waiting.count(b'\n')
-  yield (waiting, 0) if skipped is None else (None, skipped)
+  if damage is None or waiting.rstrip().endswith(b'>'):
+    yield (waiting, 0) if skipped is None else (None, skipped)
+  if damage:
+    raise damage

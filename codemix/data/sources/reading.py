@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Protocol, runtime_checkable
 
 from codemix.data.sources.record import BadRecord, Record
-from codemix.data.sources.storage import digest_of, expand, is_folder
+from codemix.data.sources.storage import digest_of, expand_files
 
 
 @dataclasses.dataclass(frozen=True)
@@ -27,9 +27,26 @@ class Piece:
   line: int = 1
 
 
+class PartialRow(dict):
+  """A row of which some fields were not read, because the layout needs none of them.
+
+  Attributes:
+    unread: their names, for messages.
+  """
+
+  __slots__ = ('unread',)
+
+  def __init__(self, row: Mapping, unread: Sequence[str]):
+    super().__init__(row)
+    self.unread = unread
+
+
 @runtime_checkable
 class Reader(Protocol):
   """Files -> rows. Readers are frozen dataclasses: their fields are part of a cache's identity.
+
+  One whose files have columns may have a method `only(fields)` besides, which gives it for a layout
+  that looks at no others.
 
   What is defined here suits a reader of separate files, and is inherited.
   """
@@ -40,7 +57,7 @@ class Reader(Protocol):
     Raises:
       UserError: there are none.
     """
-    return [url for url in expand(patterns, root) if not is_folder(url)]
+    return expand_files(patterns, root)
 
   def digest(self, url: str) -> str:
     """Changes whenever what is read from `url` does."""
@@ -61,7 +78,11 @@ class Reader(Protocol):
 
 @runtime_checkable
 class Layout(Protocol):
-  """A row -> a document. Layouts are frozen dataclasses, as readers are."""
+  """A row -> a document. Layouts are frozen dataclasses, as readers are.
+
+  One may have a method `needed_fields()` besides: the fields of a row that it looks at, by dotted
+  path, or None for all. Of parquet the other columns are then not decoded.
+  """
 
   def record(self, place: str, row: Mapping) -> Record | BadRecord | list[Record] | None:
     """The document, or the several of them; BadRecord where it is broken; None where there is none by design."""

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 
+DAMAGED = 'damaged file'  # the reason of a file that is read up to where its bytes are wrong or missing
+
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Record:
@@ -34,9 +36,14 @@ class BadRecord:
     detail: what more there is to say, such as the parser's message.
     expected: it is nothing broken, only nothing to train on (an image in a folder of
       files): counted, but not held against `Corpus.max_bad_share`.
+    lost: the records that it costs: of a damaged file an estimate of those that could not be read;
+      None where nobody knows how many there were, because the file ends too soon or is another.
+    after: the records of that file that were read before.
   """
 
   place: str
   reason: str
   detail: str = ''
   expected: bool = False
+  lost: int | None = 1
+  after: int = 0

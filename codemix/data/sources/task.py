@@ -9,25 +9,32 @@ from collections.abc import Iterator, Sequence
 import seqio
 import tensorflow as tf
 
+from codemix.data.filters import is_corpus_wide
+from codemix.data.sources.bad_share import BadShare, merged
 from codemix.data.sources.corpus import Corpus
+from codemix.data.sources.documents import documents
 from codemix.data.sources.reading import Piece
-from codemix.data.sources.record import BadRecord, Record
+from codemix.data.sources.record import Record
 from codemix.data.tokenizer import load_tokenizer
 from codemix.data.vocabularies import TokenizerVocabulary
 from codemix.errors import UserError
 
 FIELDS = ('text', 'source', 'language', 'id')
-_JUDGED_RECORDS = 10_000  # fewer do not tell what share of a corpus is broken, before its end
 
 
 class CorpusDataSource(seqio.DataSource):
   """The documents of a corpus that pass its filters, as scalar strings text, source, language, id.
 
   It shards by piece of the corpus where there are enough of them, else by record.
+
+  Attributes:
+    error: what ended the last reading; TensorFlow makes an error of its own of it.
   """
 
   def __init__(self, corpus: Corpus):
     self._corpus = corpus
+    self.error: UserError | None = None
+    self._read: dict[str, dict[tuple[Piece, ...], dict]] = {}  # of each split, by the pieces of a shard
     super().__init__(corpus.splits())
 
   @property
@@ -55,7 +62,8 @@ class CorpusDataSource(seqio.DataSource):
     Raises:
       UserError: there are no files, or the first rows have no such field as the layout needs.
         More broken records than `Corpus.max_bad_share` end the reading with a
-        tf.errors.OpError that names the first.
+        tf.errors.OpError that names the first. Of several shards each is judged by what it tells of
+        the whole, and the whole when the last of them was read in this process.
     """
     self.corpus.check(split)
     pieces = self.corpus.pieces(split)
@@ -74,58 +82,56 @@ class CorpusDataSource(seqio.DataSource):
     return records if by_piece else records.shard(shard.num_shards, shard.index)
 
   def _examples(self, pieces: Sequence[Piece], split: str) -> Iterator[dict[str, bytes]]:
-    for record in kept(self.corpus, pieces, split):
-      yield {field: getattr(record, field).encode(errors='replace') for field in FIELDS}
+    read = BadShare()
+    try:
+      for record in kept(self.corpus, pieces, split, read):
+        yield {field: getattr(record, field).encode(errors='replace') for field in FIELDS}
+      self._check_whole(pieces, split, read)
+    except UserError as error:
+      self.error = error
+      raise
+
+  def _check_whole(self, pieces: Sequence[Piece], split: str, read: BadShare) -> None:
+    """Holds the whole corpus to its rule where this shard was the last of it."""
+    shards = self._read.setdefault(split, {})
+    shards[tuple(sorted(pieces, key=lambda piece: (piece.url, piece.start)))] = read.summary()
+    every = self.corpus.pieces(split)
+    if len(pieces) == len(every):
+      read.check(self.corpus, whole=True)
+    elif sum(map(len, shards)) == len(every) and set(every) == {piece for shard in shards for piece in shard}:
+      merged(shards.values()).check(self.corpus, whole=True)
 
   def _require_separable(self) -> None:
     for filter in self.corpus.filters:
-      if getattr(filter, 'corpus_wide', False):
+      if is_corpus_wide(filter):
         raise UserError(
           f"'{filter.name}' of corpus '{self.corpus.name}' compares the whole corpus, which no host streams alone: "
           'prepare it with `codemix prepare`, or take the filter away.'
         )
 
 
-def kept(corpus: Corpus, pieces: Sequence[Piece], split: str) -> Iterator[Record]:
+def kept(corpus: Corpus, pieces: Sequence[Piece], split: str, read: BadShare) -> Iterator[Record]:
   """The records that `prepare` would keep of these pieces, in order.
 
   A filter that compares the whole corpus compares these pieces, and holds a key of each record.
 
+  Args:
+    corpus: what is read.
+    pieces: in their order.
+    split: its name.
+    read: counts what is read.
+
   Raises:
-    UserError: more records are broken than the corpus allows.
+    UserError: more records are broken than the corpus allows, as far as this part of it tells.
   """
-  seen, bad, first = 0, 0, None
-  keys: dict[int, set[bytes]] = {}
-  for item in (item for piece in pieces for item in corpus.records(piece, split)):
-    seen += 1
-    if isinstance(item, BadRecord):
-      if not item.expected:
-        bad, first = bad + 1, first or item
-      if seen >= _JUDGED_RECORDS:
-        _require_few(corpus, bad, seen, first)
-    elif item.text and _passes(corpus, item, keys):
-      yield item
-  _require_few(corpus, bad, seen, first)
-
-
-def _passes(corpus: Corpus, record: Record, keys: dict[int, set[bytes]]) -> bool:
-  for index, filter in enumerate(corpus.filters):
-    if getattr(filter, 'corpus_wide', False):
-      key, known = filter.key(record), keys.setdefault(index, set())
-      if key in known:
-        return False
-      known.add(key)
-    elif filter.reason(record) is not None:
-      return False
-  return True
-
-
-def _require_few(corpus: Corpus, bad: int, seen: int, first: BadRecord | None) -> None:
-  if first and bad > corpus.max_bad_share * seen:
-    raise UserError(
-      f"{first.place} {first.reason} {f'({first.detail})' if first.detail else ''}: {bad} of {seen} records of corpus '{corpus.name}' are broken, "
-      f'more than its max_bad_share of {corpus.max_bad_share:g}'
-    )
+  filters = [filter for filter in corpus.filters if is_corpus_wide(filter)]
+  known: list[set[bytes]] = [set() for _ in filters]
+  for record in documents(corpus, split, pieces, read):
+    keys = [filter.key(record) for filter in filters]
+    if not any(key in seen for key, seen in zip(keys, known, strict=True)):
+      yield record
+    for key, seen in zip(keys, known, strict=True):
+      seen.add(key)
 
 
 def register_source(name: str, source: seqio.DataSource) -> seqio.Task:

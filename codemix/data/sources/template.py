@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import Annotated
 
 from codemix.checked import NotEmpty, checked
-from codemix.data.sources.fields import FieldError, has, label, string, value
+from codemix.data.sources.fields import FieldError, has, label, needed, string, value
 from codemix.data.sources.reading import Layout
 from codemix.data.sources.record import BadRecord, Record
 from codemix.errors import UserError
@@ -24,7 +24,7 @@ class Template(Layout):
 
   What stands between [[ and ]] is left out where one of its fields is missing or empty:
   '{instruction}[[\n\nContext: {context}]]\n\n{response}'. A list is written line by line. A row
-  in which another field is empty has nothing to say and is set aside as such.
+  in which another field is empty or null has nothing to say and is set aside as such.
 
   Attributes:
     template: text with fields, by dotted path, in braces; {{ and }} are braces themselves.
@@ -40,6 +40,8 @@ class Template(Layout):
   source: str | None = None
   id: str | None = None
 
+  _fields_version = 2  # what `fields` makes of a value is part of a store's identity
+
   def __post_init__(self):
     try:
       named = [field for part in _OPTIONAL.split(self.template) for field in _fields(part)]
@@ -49,6 +51,10 @@ class Template(Layout):
       ) from None
     if not named or '' in named:
       raise UserError(f"Template.template {self.template!r} must name its fields, such as '{{question}}'")
+
+  def needed_fields(self) -> tuple[str, ...]:
+    named = [field for part in _OPTIONAL.split(self.template) for field in _fields(part)]
+    return needed(*named, source=self.source, id=self.id)
 
   def record(self, place: str, row: Mapping) -> Record | BadRecord:
     # Split at a pattern with one group: what stands between the brackets is every second part.

@@ -7,7 +7,7 @@ import re
 from collections.abc import Mapping
 
 from codemix.checked import Name, checked
-from codemix.data.sources.fields import FieldError, has, is_blank, label, string, value
+from codemix.data.sources.fields import FieldError, has, is_blank, label, needed, string, value
 from codemix.data.sources.reading import Layout
 from codemix.data.sources.record import BadRecord, Record
 
@@ -18,7 +18,7 @@ class Verified(Layout):
   """A problem with its solution as the text, and with its tests as `Record.program`.
 
   The defaults are the fields of MBXP, Multilingual HumanEval and MathQA-Python. A problem without
-  a solution is set aside as such. Code that holds its own checks (the CRUXEval corpus) is
+  a solution is set aside as such, and so is one without tests, where `test` is a field. Code that holds its own checks (the CRUXEval corpus) is
   `Verified(prompt='', solution='text', test='', entry_point='')`.
 
   Attributes:
@@ -38,10 +38,16 @@ class Verified(Layout):
   language: str | None = None
   id: str | None = 'task_id'
 
+  def needed_fields(self) -> tuple[str, ...]:
+    code = (self.prompt, self.solution, self.test, self.entry_point)
+    return needed(*code, source=self.source, language=self.language, id=self.id)
+
   def record(self, place: str, row: Mapping) -> Record | BadRecord:
     try:
       if is_blank(row, self.solution):
         return BadRecord(place, 'no solution', expected=True)
+      if self.test and is_blank(row, self.test):
+        return BadRecord(place, 'no tests', expected=True)
       text = (string(row, self.prompt) if self.prompt else '') + string(row, self.solution)
       language = label(row, self.language, 'language')
       labels = (label(row, self.source, 'source'), language, label(row, self.id, 'id'))
@@ -53,6 +59,8 @@ class Verified(Layout):
     test = string(row, self.test) if self.test else ''
     if language.lower() == 'python' and self.entry_point and re.search(r'^def check\(', test, re.M):
       # Taken before the tests are defined: a few functions under test are called `check` themselves.
+      if is_blank(row, self.entry_point):
+        raise FieldError('no entry point', f"its tests are called with the function in '{self.entry_point}'")
       candidate = f'_candidate = {string(row, self.entry_point)}'
       return f'{text}\n\n{candidate}\n\n{test}\n\ncheck(_candidate)\n'
     return f'{text}\n{test}' if test else text
@@ -72,11 +80,18 @@ class Puzzle(Layout):
 
   source: str = ''
 
+  _fields_version = 2  # what `fields` makes of a value is part of a store's identity
+
+  def needed_fields(self) -> tuple[str, ...]:
+    return ('sat', 'sol_header', 'sol_docstring', 'sol_bodies', 'name')
+
   def record(self, place: str, row: Mapping) -> list[Record] | BadRecord:
     try:
       bodies = value(row, 'sol_bodies')
       if not isinstance(bodies, list) or not bodies:
         return BadRecord(place, 'no solution', expected=True)
+      if is_blank(row, 'sat'):
+        return BadRecord(place, 'no puzzle', expected=True)
       return [self._solved(row, string({'sol_bodies': body}, 'sol_bodies')) for body in bodies]
     except FieldError as error:
       return error.bad(place)

@@ -20,7 +20,7 @@ from tests.data.sources.files import gzip_lines, read, read_good, reasons, write
 
 
 def texts(items):
-  return [item.text for item in items]
+  return [item.text for item in items if isinstance(item, Record)]
 
 
 @given(

@@ -1,5 +1,7 @@
 """Parquet: rows by row group, only the columns asked for, and damage confined to where it is."""
 
+import dataclasses
+import decimal
 import tracemalloc
 
 import fsspec
@@ -9,8 +11,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from codemix.data.sources.bad_share import BadShare
+from codemix.data.sources.corpus import Corpus
 from codemix.data.sources.parquet import Parquet
-from codemix.data.sources.record import BadRecord
+from codemix.data.sources.question import Question
+from codemix.data.sources.record import BadRecord, Record
+from codemix.data.sources.text import Text
 from codemix.errors import UserError
 from tests.data.sources.files import gzip_lines, reasons, rows
 
@@ -28,6 +34,9 @@ def test_the_pieces_give_all_rows_in_order(tmp_path_factory, count, group, piece
   path = tmp_path_factory.mktemp('parquet') / 'a.parquet'
   pq.write_table(table, path, row_group_size=group)
   found = rows(Parquet(piece_bytes=piece_bytes), str(path))
+  if not told:
+    assert reasons(found) == {'a.parquet': 'empty file'}
+    return
   assert [row for _, row in found] == told
   assert [place for place, _ in found] == [f'{path}:row {number}' for number in range(1, count + 1)]
 
@@ -96,3 +105,121 @@ def test_memory_does_not_grow_with_the_number_of_row_groups(tmp_path):
 
   peak(2)
   assert peak(40) < 1.5 * peak(4)
+
+
+# Columns that are needed, and values that Python cannot hold.
+
+
+def far_dates(count=3):
+  """A timestamp beyond the year 9999, which no datetime of Python is."""
+  return pa.array([400_000_000_000] * count, pa.timestamp('s'))
+
+
+def read_corpus(path, layout):
+  corpus = Corpus({'train': str(path)}, Parquet(), layout)
+  corpus.check('train')
+  return [item for piece in corpus.pieces('train') for item in corpus.records(piece, 'train')]
+
+
+def test_a_column_that_the_layout_does_not_need_is_not_decoded(tmp_path):
+  meta = pa.StructArray.from_arrays([pa.array(['a', 'b', 'c']), far_dates()], ['set', 'crawled'])
+  pq.write_table(pa.table({'text': ['one', 'two', 'three'], 'date': far_dates(), 'meta': meta}), tmp_path / 'a.parquet')
+  items = read_corpus(tmp_path / 'a.parquet', Text(source='meta.set'))
+  assert [(item.text, item.source) for item in items] == [('one', 'a'), ('two', 'b'), ('three', 'c')]
+
+
+def test_a_layout_that_does_not_say_what_it_needs_reads_all(tmp_path):
+  @dataclasses.dataclass(frozen=True)
+  class Own:
+    def record(self, place, row):
+      return Record(' '.join(row))
+
+  pq.write_table(pa.table({'text': ['one'], 'other': ['two']}), tmp_path / 'a.parquet')
+  assert [item.text for item in read_corpus(tmp_path / 'a.parquet', Own())] == ['text other']
+
+
+def test_a_value_that_python_cannot_hold_costs_its_row_only(tmp_path):
+  dates = pa.array([0, 400_000_000_000, 0], pa.timestamp('s'))
+  pq.write_table(pa.table({'text': ['one', 'two', 'three'], 'date': dates}), tmp_path / 'a.parquet')
+  found = rows(Parquet(), f'{tmp_path}/a.parquet')
+  assert reasons(found) == {'a.parquet:row 2': 'no value of Python'}
+  assert [row[1]['text'] for row in found if not isinstance(row, BadRecord)] == ['one', 'three']
+
+
+def test_a_field_that_is_missing_is_named_with_the_nearest_of_all_columns(tmp_path):
+  meta = pa.StructArray.from_arrays([pa.array(['a'])], ['set'])
+  pq.write_table(pa.table({'content': ['one'], 'meta': meta}), tmp_path / 'a.parquet')
+  corpus = Corpus({'train': f'{tmp_path}/a.parquet'}, Parquet(), Text('contents'))
+  with pytest.raises(UserError, match="no record has the field 'contents' .*its fields are content, meta.set.* Did you mean 'content'"):
+    corpus.check('train')
+  with pytest.raises(UserError, match="no record has the field 'meta.sets'.* Did you mean 'meta.set'"):
+    Corpus({'train': f'{tmp_path}/a.parquet'}, Parquet(), Text('content', source='meta.sets')).check('train')
+
+
+@pytest.mark.parametrize(
+  'column',
+  [
+    pa.array(['one', 'two'], pa.large_string()),
+    pa.array(['one', 'two'], pa.string_view()),
+    pa.array([b'one', b'two'], pa.binary()),
+    pa.array([b'one', b'two'], pa.large_binary()),
+    pa.array(['one', 'two']).dictionary_encode(),
+  ],
+  ids=lambda column: str(column.type),
+)
+def test_text_is_read_from_each_type_that_holds_it(tmp_path, column):
+  pq.write_table(pa.table({'text': column}), tmp_path / 'a.parquet')
+  assert [item.text for item in read_corpus(tmp_path / 'a.parquet', Text())] == ['one', 'two']
+
+
+@pytest.mark.parametrize(
+  ('column', 'id'),
+  [
+    (pa.array([7]), '7'),
+    (pa.array([decimal.Decimal('7.50')]), '7.50'),
+    (pa.array(['x']).dictionary_encode(), 'x'),
+    (pa.array([b'x' * 16], pa.uuid()), '78787878-7878-7878-7878-787878787878'),
+  ],
+  ids=lambda value: str(getattr(value, 'type', value)),
+)
+def test_an_id_is_read_from_each_type_that_holds_it(tmp_path, column, id):
+  pq.write_table(pa.table({'text': ['one'], 'key': column}), tmp_path / 'a.parquet')
+  assert [item.id for item in read_corpus(tmp_path / 'a.parquet', Text(id='key'))] == [id]
+
+
+def test_lists_of_structs_are_read_whole(tmp_path):
+  answers = pa.array([[{'body': 'yes', 'score': 1}, {'body': 'no', 'score': 0}]])
+  pq.write_table(pa.table({'title': ['t'], 'body': ['why?'], 'answers': answers, 'date': far_dates(1)}), tmp_path / 'a.parquet')
+  [item] = read_corpus(tmp_path / 'a.parquet', Question(html=False, source=None))
+  assert item.text == 'Q: t\n\nwhy?\n\nA: yes\n\nA: no'
+
+
+def test_files_of_other_schemas_empty_groups_and_no_rows_do_not_matter(tmp_path):
+  schema = pa.schema([('text', pa.string()), ('extra', pa.int32())])
+  with pq.ParquetWriter(tmp_path / 'a.parquet', schema) as writer:
+    for texts in ([], ['one'], [], ['two'], []):
+      writer.write_table(pa.table({'text': texts, 'extra': [1] * len(texts)}, schema))
+  pq.write_table(pa.table({'text': pa.array([], pa.string())}), tmp_path / 'b.parquet')
+  pq.write_table(pa.table({'date': far_dates(1), 'text': ['three']}), tmp_path / 'c.parquet')
+  pq.write_table(pa.table({'other': ['x']}), tmp_path / 'd.parquet')
+  items = read_corpus(f'{tmp_path}/*.parquet', Text())
+  assert [item.text for item in items if isinstance(item, Record)] == ['one', 'two', 'three']
+  assert reasons(items) == {'b.parquet': 'empty file', 'd.parquet:row 1': "no field 'text'"}
+
+
+def test_a_broken_row_group_costs_its_rows_and_a_lost_footer_a_file(tmp_path):
+  path = write(tmp_path / 'a.parquet', [{'text': f'{number} ' * 200} for number in range(300)], compression='zstd', write_page_checksum=True)
+  write(tmp_path / 'b.parquet', [{'text': 'b'}] * 300)
+  column = pq.ParquetFile(path).metadata.row_group(1).column(0)
+  begin = column.dictionary_page_offset or column.data_page_offset
+  data = bytearray((tmp_path / 'a.parquet').read_bytes())
+  data[begin : begin + 200] = bytes(200)
+  (tmp_path / 'a.parquet').write_bytes(data)
+  (tmp_path / 'c.parquet').write_bytes((tmp_path / 'b.parquet').read_bytes()[:-9])
+  (tmp_path / 'd.parquet').write_bytes(b'version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 1\n')
+  corpus, share = Corpus({'train': f'{tmp_path}/*.parquet'}, Parquet()), BadShare()
+  items = [item for piece in corpus.pieces('train') for item in corpus.records(piece, 'train', share)]
+  assert sum(isinstance(item, Record) for item in items) == 500
+  assert reasons(items) == {'a.parquet': 'damaged file', 'c.parquet': 'damaged file', 'd.parquet': 'git-LFS pointer'}
+  assert [bad.lost for bad in items if isinstance(bad, BadRecord)] == [100, None, None]
+  assert (share.broken, share.total) == (700, 1200)

@@ -1,0 +1,45 @@
+"""The documents of a corpus as they stream by: the tokenizer's sample, a streamed stage, a SeqIO task."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator, Sequence
+
+from codemix.data.filters import is_corpus_wide
+from codemix.data.sources.bad_share import BadShare
+from codemix.data.sources.corpus import Corpus
+from codemix.data.sources.reading import Piece
+from codemix.data.sources.record import BadRecord, Record
+
+
+def documents(corpus: Corpus, split: str, pieces: Sequence[Piece] | None = None, read: BadShare | None = None) -> Iterator[Record]:
+  """The records that pass every filter, in order; only duplicates, which no record is by itself, are among them.
+
+  Args:
+    corpus: what is read.
+    split: its name.
+    pieces: those that are read; None for all of the split.
+    read: counts what is read, where the caller does not read to the end.
+
+  A damaged file that does not end the reading is named on stderr: here no table of accounts follows.
+
+  Raises:
+    UserError: more of it is broken than `Corpus.max_bad_share`. That is said as soon as enough was
+      read, and at the latest at the end of the split.
+  """
+  filters = [filter for filter in corpus.filters if not is_corpus_wide(filter)]
+  read = BadShare() if read is None else read
+  read.ends_reading_of = corpus
+  told = 0
+  for piece in corpus.pieces(split) if pieces is None else pieces:
+    for record in corpus.records(piece, split, read):
+      if len(read.damaged) > told:
+        told = len(read.damaged)
+        _tell(corpus, read.damaged[-1])
+      if isinstance(record, Record) and record.text and all(f.reason(record) is None for f in filters):
+        yield record
+  read.check(corpus, whole=pieces is None)
+
+
+def _tell(corpus: Corpus, bad: BadRecord) -> None:
+  print(f"corpus '{corpus.name}': {bad.place}: {bad.reason} ({bad.detail}); what could be read of it is used", file=sys.stderr, flush=True)
