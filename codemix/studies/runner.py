@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import io
 import sys
 import time
@@ -17,6 +16,7 @@ from codemix.data.token_store import TokenStore
 from codemix.evaluation.held_out import score_documents
 from codemix.evaluation.sampling import sample
 from codemix.files import read_json, write_bytes, write_json
+from codemix.models.config import ModelConfig
 from codemix.numerics import pinned
 from codemix.parallel.mesh import make_mesh
 from codemix.parallel.processes import barrier
@@ -26,6 +26,8 @@ from codemix.studies.finished import keep_tokenizer
 from codemix.studies.machine import check_machine, check_room
 from codemix.studies.planning import StudyPlan, plan_study, scored_names
 from codemix.studies.recipe import Study
+from codemix.studies.report import keep_former
+from codemix.studies.results import arm_digest
 from codemix.training.loop import BARRIER_TIMEOUT_S, Trainer, final_params, train_stage
 from codemix.training.preemption import stopping_at_once
 from codemix.training.runtime import Runtime
@@ -66,7 +68,10 @@ def run_study(study: Study, data: Data, runtime: Runtime, command: str = '') -> 
   check_room(plan, runtime, checkpoint_bytes)
   if not jax.process_index():
     announce.show_plan(plan, runtime.placement(mesh), runtime.output, sys.stderr)
-    write_json(Path(runtime.output) / 'study.json', _describe(plan, runtime, command))
+    record = _describe(plan, runtime, command)
+    if former := keep_former(runtime.output, record):
+      print(former, file=sys.stderr)
+    write_json(Path(runtime.output) / 'study.json', record)
     keep_tokenizer(Path(runtime.output), plan.tokenizer, data.tokenizer_path)
   planning = time.monotonic() - began
   with stopping_at_once():
@@ -177,7 +182,6 @@ def _trainer(plan: StudyPlan, stage_plan: StagePlan, mesh: Mesh, runtime: Runtim
 
 def _describe(plan: StudyPlan, runtime: Runtime, command: str) -> dict:
   study = plan.study
-  model = next(iter(study.recipes.values())).model
   return {
     'name': study.name,
     'baseline': study.baseline,
@@ -187,10 +191,16 @@ def _describe(plan: StudyPlan, runtime: Runtime, command: str) -> dict:
       name: {
         'description': study.recipes[name].description,
         'stages': [stage_folder(runtime.output, p).name for p in plans],
+        'arm': arm_digest([p.identity for p in plans]),
+        'seed': study.recipes[name].seed,
+        'model': _describe_model(study.recipes[name].model),
       }
       for name, plans in plan.recipes.items()
     },
     'savings': plan.savings(),
-    'model': {**dataclasses.asdict(model), 'parameters': model.parameter_count()['total']},
     'provenance': provenance.collect(plan, command),
   }
+
+
+def _describe_model(model: ModelConfig) -> dict:
+  return {**model.identity(), 'parameters': model.parameter_count()['total']}
