@@ -10,14 +10,17 @@ import importlib
 from typing import Any
 
 _HOME = {
+  'CodemixError': 'codemix.errors',
   'Constant': 'codemix.training.schedules',
   'Data': 'codemix.data.settings',
   'Handoff': 'codemix.training.stage',
   'LinearTo': 'codemix.training.schedules',
   'MeshConfig': 'codemix.parallel.mesh',
   'ModelConfig': 'codemix.models.config',
+  'NonFiniteError': 'codemix.errors',
   'Optimizer': 'codemix.training.optimizer',
   'plan_study': 'codemix.studies.planning',
+  'Preempted': 'codemix.errors',
   'prepare_study': 'codemix.studies.preparation',
   'load_results': 'codemix.studies.comparison',
   'Recipe': 'codemix.studies.recipe',

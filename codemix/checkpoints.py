@@ -4,14 +4,20 @@ A stage's folder holds `checkpoints/<step>/` as Orbax writes them, and beside
 each a `<step>.digest.json` with the size and sha256 of every file in it, which
 is written when the save has been committed. A checkpoint counts from then on:
 one without a digest file was cut off, one that does not match it is damaged.
+Orbax alone reads `checkpoints/<step>/state` as arrays of NumPy.
 """
 
 from __future__ import annotations
 
 import asyncio
+import collections
 import contextlib
+import glob
+import json
+import math
 import re
 import shutil
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -19,15 +25,18 @@ from typing import Any
 import jax
 import numpy as np
 import orbax.checkpoint as ocp
+import tensorstore as ts
 from jax.experimental import multihost_utils
 
 from codemix.errors import UserError
-from codemix.files import read_json, write_json, writing
+from codemix.files import make_folder, read_json, write_json, writing
 from codemix.identity import differences, digest, file_digest
 
 Tree = Any
 
 STATE, POSITION = 'state', 'position'
+ZARRAY = '/.zarray'  # ends the key of what describes an array
+_SEAL = {...: list}  # of each file its size and sha256
 
 
 class Checkpoints:
@@ -42,9 +51,10 @@ class Checkpoints:
   def __init__(self, folder: Path, needed_bytes: int = 0, keep: int | None = None):
     self.folder = Path(folder).absolute()
     self._needed_bytes = needed_bytes
+    self._alias = contextlib.ExitStack()
     with self._writing():
       self._manager = ocp.CheckpointManager(
-        self.folder,
+        self._alias.enter_context(_safe_for_orbax(self.folder)),
         options=ocp.CheckpointManagerOptions(
           max_to_keep=keep,
           cleanup_tmp_directories=True,
@@ -162,11 +172,11 @@ class Checkpoints:
 
   def digest(self, step: int) -> str:
     """One hash of all files of a sealed checkpoint."""
-    return digest(read_json(_digest_file(self.folder, step)))
+    return sealed_digest(self.folder, step)
 
   def close(self) -> None:
     """Waits for what is still being written, and lets go of the folder; raises as `wait`."""
-    with self._writing():
+    with self._writing(), self._alias:
       self._manager.close()
 
   def _restore(self, step: int, **items: Any) -> Any:
@@ -195,17 +205,55 @@ class Checkpoints:
         raise
 
 
+@contextlib.contextmanager
+def _safe_for_orbax(folder: Path) -> Iterator[Path]:
+  """The folder by a name that Orbax takes for a name: through a link, where its own has what is a pattern or URL to it.
+
+  In a folder `run[12]` Orbax would gather the parts of a checkpoint that lie in `run1`, or none.
+  """
+  if not (glob.has_magic(str(folder)) or any(odd in str(folder) for odd in ('\\', ':/')) or not _is_text(folder)):
+    yield folder
+    return
+  make_folder(folder)
+  with tempfile.TemporaryDirectory(prefix='codemix-checkpoints-') as place:
+    link = Path(place) / folder.name
+    link.symlink_to(folder, target_is_directory=True)
+    yield link
+
+
+def _is_text(path: Path) -> bool:
+  try:
+    str(path).encode()
+  except UnicodeEncodeError:
+    return False
+  return True
+
+
+class _ArraysForAnyone(ocp.type_handlers.ArrayHandler):
+  """Writes arrays of devices, and calls them NumPy's: a restore that names no sharding gets them as such.
+
+  As 'jax.Array' only a machine with the devices of the save could restore them without saying where
+  to. A restore of codemix says where to, and does not look at the name.
+  """
+
+  def typestr(self) -> str:
+    return ocp.type_handlers.NumpyHandler().typestr()
+
+
+class _NamedJaxArray:
+  """No value is of this type: its handler reads checkpoints that call their arrays 'jax.Array', as codemix once wrote them."""
+
+
 def _state_handler() -> ocp.PyTreeCheckpointHandler:
   """Writes arrays as they are, and nothing that a restore does not read: a third less work beside the steps."""
-  arrays = ocp.type_handlers.ArrayHandler(
-    enable_write_sharding_file=False,  # restored onto the mesh of the day
-    array_metadata_store=None,
-  )
+  settings = {'enable_write_sharding_file': False, 'array_metadata_store': None}  # restored onto the mesh of the day
   return ocp.PyTreeCheckpointHandler(
     # Trained weights have few bits to spare: zstd takes 7% off them, in a quarter of the time of a save.
     use_compression=False,
     type_handler_registry=ocp.type_handlers.create_type_handler_registry(
-      (jax.Array, arrays), (np.ndarray, ocp.type_handlers.NumpyHandler())
+      (jax.Array, _ArraysForAnyone(**settings)),
+      (np.ndarray, ocp.type_handlers.NumpyHandler()),
+      (_NamedJaxArray, ocp.type_handlers.ArrayHandler(**settings)),
     ),
   )
 
@@ -214,15 +262,42 @@ class _SealedPath(ocp.path.atomicity.AtomicRenameTemporaryPath):
   """Seals a checkpoint when Orbax has committed it, and before it deletes an older one for it."""
 
   async def finalize(self) -> None:
+    # The items inside a checkpoint are committed in the same way.
+    if self.get_final().name == STATE:
+      await asyncio.to_thread(_describe_state, Path(self.get()))
     await super().finalize()
     committed = Path(self.get_final())
-    if committed.name.isdigit():  # the items inside a checkpoint are committed in the same way
+    if committed.name.isdigit():
       await asyncio.to_thread(_seal, committed)
 
 
+def _describe_state(folder: Path) -> None:
+  """Says in the state's own folder what wrote it: Orbax says it one folder above, and warns who opens the state alone."""
+  write_json(folder / '_CHECKPOINT_METADATA', {'item_handlers': ocp.PyTreeCheckpointHandler.typestr()})
+
+
 def _seal(checkpoint: Path) -> None:
+  _require_every_chunk(checkpoint / STATE)
   write_json(_digest_file(checkpoint.parent, int(checkpoint.name)), dict(_file_digests(checkpoint)))
   _drop_stray_seals(checkpoint.parent)
+
+
+def _require_every_chunk(state: Path) -> None:
+  """Each array has all of its chunks; a restore would fill others with zeros.
+
+  Raises:
+    UserError: some are missing, as where a process has written them into another folder.
+  """
+  store = ts.KvStore.open({'driver': 'ocdbt', 'base': state.as_uri()}).result()
+  keys = [key.decode() for key in store.list().result()]
+  found = collections.Counter(name.rpartition('/')[0] for name in keys if not name.endswith(ZARRAY))
+  for name in (key.removesuffix(ZARRAY) for key in keys if key.endswith(ZARRAY)):
+    array = json.loads(store.read(f'{name}{ZARRAY}').result().value)
+    chunks = math.prod(-(-size // chunk) for size, chunk in zip(array['shape'], array['chunks'], strict=True))
+    if found[name] != chunks:
+      raise UserError(
+        f'the checkpoint {state.parent} lacks {chunks - found[name]} of the {chunks} parts of {name}: all processes must write to the same folder.'
+      )
 
 
 def _drop_stray_seals(folder: Path) -> None:
@@ -243,7 +318,7 @@ def damage(folder: Path, step: int) -> str | None:
   if not seal.exists():
     return 'it was not completely written'
   try:
-    expected = read_json(seal)
+    expected = read_json(seal, _SEAL)
   except UserError:
     return f'its digest file {seal.name} cannot be read'
   found = dict(_file_digests(folder / str(step)))
@@ -253,6 +328,11 @@ def damage(folder: Path, step: int) -> str | None:
   name = different[0]
   state = 'is missing' if name not in found else 'was added' if name not in expected else 'has changed'
   return f'its file {name} {state}'
+
+
+def sealed_digest(folder: Path, step: int) -> str:
+  """One hash of all files of a sealed checkpoint, as they were when it was written."""
+  return digest(read_json(_digest_file(folder, step), _SEAL))
 
 
 def _digest_file(folder: Path, step: int) -> Path:

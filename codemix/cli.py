@@ -7,7 +7,7 @@ import importlib
 import os
 import sys
 from collections.abc import Sequence
-from types import TracebackType
+from types import ModuleType, TracebackType
 from typing import NoReturn
 
 from codemix.errors import CodemixError, UserError, nearest
@@ -73,10 +73,16 @@ def main(argv: Sequence[str] | None = None) -> int:
     return exit_code
   except CodemixError as error:
     print(f'{speaker}: {error}', file=sys.stderr)
+    _tell_peers(error.exit_code, str(error))
     return error.exit_code
   except BrokenPipeError:  # the reader of our output, such as `head`, has seen enough
     drop_output()
     return 141
+  except PermissionError as error:
+    if not error.filename:
+      raise
+    print(f'{speaker}: {error.filename} cannot be read or written: {error.strerror}. Change its permissions.', file=sys.stderr)
+    return 2
   except OSError as error:
     if not stdout_is_full(error):
       raise
@@ -85,16 +91,34 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 2
   except KeyboardInterrupt:
     print(f'{speaker}: stopped; the same command goes on from the last checkpoint.', file=sys.stderr)
+    _tell_peers(130, 'Ctrl-C')
     return 130
 
 
 def entry() -> NoReturn:
   """The console script: runs one verb and ends the process with its exit code."""
   keep_stdout_for_results()
-  exit_code = main()
-  if processes := sys.modules.get('codemix.parallel.processes'):
+  try:
+    exit_code = main()
+  except Exception as error:
+    if not (processes := _processes()):
+      raise
+    processes.wait_for_the_cause(error)
+    sys.excepthook(type(error), error, error.__traceback__)
+    _tell_peers(exit_code := 1, f'{type(error).__name__}: {error}'.splitlines()[0])
+  if processes := _processes():
     processes.leave(exit_code)  # where there are several, an ordinary exit would lose the code
   sys.exit(exit_code)
+
+
+def _processes() -> ModuleType | None:
+  """`codemix.parallel.processes` where it was imported: without it there are no other processes."""
+  return sys.modules.get('codemix.parallel.processes')
+
+
+def _tell_peers(exit_code: int, reason: str) -> None:
+  if processes := _processes():
+    processes.say_end(exit_code, reason)
 
 
 def _run(argv: list[str]) -> int:

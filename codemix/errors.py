@@ -34,12 +34,19 @@ class Preempted(CodemixError):
   exit_code = 75  # EX_TEMPFAIL of sysexits.h: "try again later"
 
 
-def nearest(name: str, candidates: Iterable[str], ending: str = '') -> str:
+class PeerEnded(CodemixError):
+  """Another process of the run was killed, or does not answer: the same command in all processes goes on."""
+
+  exit_code = 76  # beside Preempted's: here too relaunching helps, but nothing was saved for it
+
+
+def nearest(name: str, candidates: Iterable[str], ending: str = '', cutoff: float = 0.5) -> str:
   """` Did you mean 'x'?` for the candidate closest to `name`, else an empty string.
 
   Args:
     ending: that all candidates have, such as '.gin': it makes no two of them alike.
+    cutoff: how alike they must be, from 0 to 1 (`difflib.get_close_matches`).
   """
   bare = sorted(candidate.removesuffix(ending) for candidate in candidates)
-  close = difflib.get_close_matches(name.removesuffix(ending), bare, n=1, cutoff=0.5)
+  close = difflib.get_close_matches(name.removesuffix(ending), bare, n=1, cutoff=cutoff)
   return f" Did you mean '{close[0]}{ending}'?" if close else ''

@@ -5,12 +5,17 @@ from __future__ import annotations
 import contextlib
 import errno
 import fcntl
+import functools
 import json
+import multiprocessing
 import os
 import shutil
+import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from types import UnionType
+from typing import IO, Any, get_args
 
 from codemix.errors import UserError
 
@@ -111,11 +116,20 @@ def write_bytes(path: Path, data: bytes) -> None:
     try:
       with open(neighbour, 'wb') as file:
         file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
+        sync(file)
       os.replace(neighbour, path)
     finally:
       neighbour.unlink(missing_ok=True)
+
+
+def sync(file: IO) -> None:
+  """Returns when what was written is on the disk, as far as the file system can tell."""
+  file.flush()
+  try:
+    os.fsync(file.fileno())
+  except OSError as error:
+    if error.errno not in (errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP):
+      raise
 
 
 def write_text(path: Path, text: str) -> None:
@@ -128,23 +142,76 @@ def write_json(path: Path, value: object) -> None:
   write_text(path, json.dumps(value, indent=1, allow_nan=False) + '\n')
 
 
-def read_json(path: Path) -> dict:
-  """Reads a JSON file.
+def read_json(path: Path, form: object = dict, mend: str = 'Restore it.') -> Any:
+  """Reads a JSON file, and checks that it is of the form that its readers count on.
+
+  Args:
+    form: as of `require_form`.
+    mend: what to do where it is not.
 
   Raises:
-    UserError: it is missing or is no JSON.
+    UserError: it is missing, may not be read, is not JSON, or is of another form.
   """
   try:
-    return json.loads(Path(path).read_text(encoding='utf-8'))
+    value = json.loads(Path(path).read_text(encoding='utf-8'))
   except FileNotFoundError:
     raise UserError(f'{path} does not exist.') from None
-  except (json.JSONDecodeError, UnicodeDecodeError) as error:
-    raise UserError(f'{path} is damaged: {error}.') from None
+  except (IsADirectoryError, NotADirectoryError, PermissionError) as error:
+    raise UserError(f'{path} cannot be read: {error.strerror}.') from None
+  except (ValueError, RecursionError) as error:
+    raise UserError(f'{path} is damaged: {error}. {mend}') from None
+  require_form(value, form, path, mend)
+  return value
+
+
+def require_form(value: object, form: object, path: Path, mend: str = 'Restore it.') -> None:
+  """Checks plain data that were read.
+
+  Args:
+    form: a type, or several joined by |; {key: form} for an object that has these keys and may have
+      more, {...: form} for one whose values are all of a form; [form] for a list of such.
+    path: where they come from, for the error.
+    mend: what to do.
+
+  Raises:
+    UserError: naming the first place that is of another form.
+  """
+  if misfit := next(_misfits(value, form, ''), None):
+    raise UserError(f'{path} is damaged: {misfit}. {mend}')
+
+
+def _misfits(value: object, form: object, where: str) -> Iterator[str]:
+  kind = type(form) if isinstance(form, dict | list) else form
+  if not _is_of(value, kind):
+    yield f'{where or "it"} is {_NAMES.get(type(value), "null")}, not {" or ".join(_NAMES[k] for k in get_args(kind) or [kind])}'
+  elif isinstance(form, list):
+    for number, inner in enumerate(value):
+      yield from _misfits(inner, form[0], f'{where}[{number}]')
+  elif isinstance(form, dict):
+    for key, below in form.items():
+      for name in value if key is ... else [key]:
+        at = f'{where}.{name}' if where else str(name)
+        yield from _misfits(value[name], below, at) if name in value else [f'{at} is missing']
+
+
+def _is_of(value: object, kind: type | UnionType) -> bool:
+  if isinstance(value, bool):  # which Python takes for a number
+    return bool in (get_args(kind) or [kind])
+  return isinstance(value, int | float) if kind is float else isinstance(value, kind)
+
+
+_NAMES = {dict: 'an object', list: 'a list', str: 'a string', int: 'a whole number', float: 'a number', bool: 'true or false', type(None): 'null'}
+
+# What `flock` says on file systems that have none: NFS without its lock daemon, some of Lustre, FUSE and 9p.
+_NO_LOCKS = (errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOTSUP, errno.ENOSYS, errno.EINVAL)
 
 
 @contextlib.contextmanager
 def locked(folder: Path, doing: str) -> Iterator[None]:
   """Holds `folder` for this process; the lock goes with the process, however it ends.
+
+  Where the file system has no locks, it warns and goes on: files are whole all the same, and whoever
+  has such a disk alone could run nothing there.
 
   Raises:
     UserError: another live process holds it.
@@ -154,9 +221,14 @@ def locked(folder: Path, doing: str) -> Iterator[None]:
     file = open(folder / '.lock', 'w')  # noqa: SIM115 (held open for as long as the lock)
   with file:
     try:
-      fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-      raise _is_locked(folder, doing) from None
+      held = _is_held(file, fcntl.LOCK_EX)
+    except OSError as error:
+      if error.errno not in _NO_LOCKS:
+        raise
+      held = False
+      warn_once(f'the file system of {folder} has no locks ({error.strerror}): nothing keeps a second process from {doing} there. Start only one')
+    if held:
+      raise _is_locked(folder, doing)
     yield
 
 
@@ -167,14 +239,30 @@ def require_unlocked(folder: Path, doing: str) -> None:
     UserError: another live process holds it.
   """
   with contextlib.suppress(OSError), open(folder / '.lock') as file:
-    try:
-      fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)  # and goes with the file
-    except BlockingIOError:
-      raise _is_locked(folder, doing) from None
+    if _is_held(file, fcntl.LOCK_SH):  # else it is ours, and goes with the file
+      raise _is_locked(folder, doing)
+
+
+def _is_held(file: IO, kind: int) -> bool:
+  """Takes a lock on an open file, unless another process holds one. Raises OSError where there are no locks."""
+  try:
+    fcntl.flock(file, kind | fcntl.LOCK_NB)
+  except OSError as error:
+    if error.errno in (errno.EWOULDBLOCK, errno.EACCES):  # EACCES: on NFS
+      return True
+    raise
+  return False
 
 
 def _is_locked(folder: Path, doing: str) -> UserError:
   return UserError(f'another process is {doing} in {folder}. Wait for it, or choose another folder.')
+
+
+@functools.cache
+def warn_once(message: str) -> None:
+  """Says something to stderr, the first time that it is to be said; the processes that this one starts leave it to this one."""
+  if multiprocessing.parent_process() is None:
+    print(f'warning: {message}', file=sys.stderr, flush=True)
 
 
 def _existing(path: Path) -> Path:

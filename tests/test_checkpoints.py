@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 import contextlib
+import os
+import re
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+import orbax.checkpoint as ocp
 import pytest
+import tensorstore as ts
 
+from codemix import checkpoints as checkpoints_module
 from codemix.checkpoints import Checkpoints, damage
 from codemix.errors import UserError
 
@@ -175,3 +182,88 @@ def test_parameters_can_be_read_without_the_rest(folder):
     with pytest.raises(UserError, match=r'another model: params.scale'):
       checkpoints.restore_params(8, jax.eval_shape(lambda: state(0, width=5)['params']))
 
+
+
+def test_a_save_without_all_parts_of_its_arrays_is_no_checkpoint(folder):
+  step = max(int(path.name) for path in folder.glob('[0-9]*') if path.is_dir())
+  checkpoints_module._require_every_chunk(folder / str(step) / 'state')
+  store = ts.KvStore.open({'driver': 'ocdbt', 'base': (folder / str(step) / 'state').as_uri()}).result()
+  chunk = next(key for key in store.list().result() if not key.endswith(b'.zarray'))
+  store.delete_range(ts.KvStore.KeyRange(chunk, chunk + b'\0')).result()
+  with pytest.raises(UserError, match='all processes must write to the same folder'):
+    checkpoints_module._require_every_chunk(folder / str(step) / 'state')
+
+READ_THE_DOCS = re.search(
+  r'### Without codemix.*?```python\n(.*?)```', (Path(__file__).parents[1] / 'docs/reference/files.md').read_text(), re.DOTALL
+)[1]
+
+
+@pytest.fixture(scope='module')
+def sharded(tmp_path_factory) -> Path:
+  """The state of a checkpoint whose arrays lay on eight devices."""
+  folder = tmp_path_factory.mktemp('sharded') / 'checkpoints'
+  rows = jax.sharding.NamedSharding(jax.make_mesh((8,), ('rows',)), jax.sharding.PartitionSpec('rows'))
+  array = jax.device_put(jnp.arange(32, dtype=jnp.float32).reshape(8, 4), rows)
+  with contextlib.closing(Checkpoints(folder)) as checkpoints:
+    checkpoints.save(150, {'params': {'scale': array}, 'opt_state': (array + 1, jnp.int32(150))}, POSITION)
+    checkpoints.wait()
+  return folder / '150' / 'state'
+
+
+@pytest.mark.parametrize(
+  'instead', ['ocp.PyTreeCheckpointer()', 'ocp.StandardCheckpointer()', 'ocp.Checkpointer(ocp.PyTreeCheckpointHandler())']
+)
+def test_the_lines_of_the_docs_read_a_checkpoint_with_orbax_alone_on_one_device(instead, sharded):
+  lines, count = re.subn(r"(?m)^path = '.*'$", f'path = {str(sharded)!r}', READ_THE_DOCS)
+  assert count == 1
+  lines = lines.replace('ocp.PyTreeCheckpointer()', instead) + (
+    '\nimport sys, jax, numpy as np'
+    "\nassert jax.device_count() == 1 and 'codemix' not in sys.modules"
+    "\nnp.testing.assert_array_equal(state['params']['scale'], np.arange(32, dtype=np.float32).reshape(8, 4))"
+    "\nassert type(state['params']['scale']) is np.ndarray and int(state['opt_state'][1]) == 150"
+  )
+  environment = {**os.environ, 'XLA_FLAGS': '', 'JAX_PLATFORMS': 'cpu'}
+  ran = subprocess.run([sys.executable, '-c', lines], env=environment, cwd=sharded, capture_output=True, text=True, check=False)
+  assert ran.returncode == 0, ran.stderr
+  assert "dict_keys(['scale'])" in ran.stdout
+  assert 'WARNING' not in ran.stderr
+
+
+def test_the_state_by_itself_says_what_wrote_it(sharded):
+  found = ocp.PyTreeCheckpointer().metadata(sharded)
+  assert found.item_handlers.endswith('PyTreeCheckpointHandler')
+  assert found.item_metadata.tree['params']['scale'].shape == (8, 4)
+
+
+def test_checkpoints_that_call_their_arrays_those_of_jax_restore_as_before(sharded, tmp_path):
+  # As codemix wrote them before other programs could read them.
+  folder = shutil.copytree(sharded.parent.parent, tmp_path / 'checkpoints')
+  metadata = folder / '150' / 'state' / '_METADATA'
+  metadata.write_text(metadata.read_text().replace('"np.ndarray"', '"jax.Array"'))
+  (folder / '150' / 'state' / '_CHECKPOINT_METADATA').unlink()
+  columns = jax.sharding.NamedSharding(jax.make_mesh((2,), ('columns',)), jax.sharding.PartitionSpec(None, 'columns'))
+  place = lambda shape, dtype, where: jax.ShapeDtypeStruct(shape, dtype, sharding=where)
+  here = jax.sharding.SingleDeviceSharding(jax.devices()[0])
+  scale = place((8, 4), jnp.float32, columns)
+  for at in (folder, sharded.parent.parent):
+    with contextlib.closing(Checkpoints(at)) as checkpoints:
+      target = {'params': {'scale': scale}, 'opt_state': (scale, place((), jnp.int32, here))}
+      restored = checkpoints.restore_state(150, target)
+      assert restored['params']['scale'].sharding == columns
+      np.testing.assert_array_equal(restored['params']['scale'], np.arange(32).reshape(8, 4))
+      np.testing.assert_array_equal(checkpoints.restore_params(150, target['params'])['scale'], np.arange(32).reshape(8, 4))
+
+
+@pytest.mark.parametrize('name', ['run[12]', 'a*b', 'what?', 'a#b c', '100%', 'back\\slash', 'gs:', 'größer', os.fsdecode(b'caf\xe9')])
+def test_in_a_folder_of_any_name_checkpoints_are_its_own(name, tmp_path):
+  target = jax.eval_shape(lambda: state(0))
+  for number, folder in enumerate(('run1', 'axb', 'whatx', name)):
+    with contextlib.closing(Checkpoints(tmp_path / folder / 'checkpoints')) as checkpoints:
+      checkpoints.save(4, state(number), POSITION)
+      checkpoints.wait()
+  with contextlib.closing(Checkpoints(tmp_path / name / 'checkpoints')) as checkpoints:
+    assert checkpoints.newest('stop', pytest.fail) == 4
+    assert checkpoints.restore_position(4) == POSITION
+    np.testing.assert_array_equal(checkpoints.restore_state(4, target)['params']['scale'], state(3)['params']['scale'])
+    with pytest.raises(UserError, match=re.escape(f'{tmp_path / name}')):
+      checkpoints.require(5, 'x')

@@ -129,3 +129,75 @@ def test_a_lock_goes_with_its_process_however_it_ends(tmp_path):
     holder.stdout.close()
   with files.locked(tmp_path, 'training'):
     pass
+
+
+FORM = {'a': int, 'b': [{'c': str | None}], 'd': {...: float}}
+FITS = {'a': 1, 'b': [{'c': None}, {'c': 'x', 'more': 1}], 'd': {'x': 1, 'y': 0.5}, 'more': []}
+
+
+@pytest.mark.parametrize(
+  ('value', 'says'),
+  [
+    ([], 'it is a list, not an object'),
+    (None, 'it is null, not an object'),
+    (7, 'it is a whole number, not an object'),
+    ('x', 'it is a string, not an object'),
+    ({}, 'a is missing'),
+    ({**FITS, 'a': True}, 'a is true or false, not a whole number'),
+    ({**FITS, 'a': 1.5}, 'a is a number, not a whole number'),
+    ({**FITS, 'b': {}}, 'b is an object, not a list'),
+    ({**FITS, 'b': [{'c': None}, []]}, r'b\[1\] is a list, not an object'),
+    ({**FITS, 'b': [{'c': 3}]}, r'b\[0\].c is a whole number, not a string or null'),
+    ({**FITS, 'd': {'x': 'y'}}, 'd.x is a string, not a number'),
+  ],
+)
+def test_a_file_of_another_form_is_damaged_and_says_where(value, says, tmp_path):
+  path = tmp_path / 'x.json'
+  files.write_json(path, FITS)
+  assert files.read_json(path, FORM) == FITS
+  files.write_json(path, value)
+  with pytest.raises(UserError, match=f'^{path} is damaged: {says}. Restore it.$'):
+    files.read_json(path, FORM)
+
+
+@pytest.mark.parametrize('content', ['[' * 100_000, '9' * 5000, '{"a": 1} x', '\0\0\0'])
+def test_no_content_of_a_file_is_a_traceback(content, tmp_path):
+  (tmp_path / 'x.json').write_text(content)
+  with pytest.raises(UserError, match='x.json is damaged'):
+    files.read_json(tmp_path / 'x.json')
+
+
+def test_a_folder_in_the_place_of_a_file_is_named(tmp_path):
+  with pytest.raises(UserError, match=f'{tmp_path} cannot be read: Is a directory'):
+    files.read_json(tmp_path)
+
+
+@pytest.mark.parametrize('number', [errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS])
+def test_a_file_system_without_locks_is_used_with_a_warning(number, tmp_path, monkeypatch, capfd):
+  def refuse(*arguments):
+    raise OSError(number, os.strerror(number))
+
+  monkeypatch.setattr(files.fcntl, 'flock', refuse)
+  with files.locked(tmp_path, 'training'):
+    files.write_json(tmp_path / 'x.json', {})
+  said = capfd.readouterr().err
+  assert said.count('\n') == 1 and said.startswith(f'warning: the file system of {tmp_path} has no locks')
+
+
+def test_another_error_of_a_lock_stays_what_it_was(tmp_path, monkeypatch):
+  def refuse(*arguments):
+    raise OSError(errno.EIO, 'Input/output error')
+
+  monkeypatch.setattr(files.fcntl, 'flock', refuse)
+  with pytest.raises(OSError, match='Input/output'), files.locked(tmp_path, 'training'):
+    pass
+
+
+@pytest.mark.parametrize('number', [errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP])
+def test_a_file_system_that_cannot_sync_is_written_all_the_same(number, tmp_path, monkeypatch):
+  def refuse(descriptor):
+    raise OSError(number, os.strerror(number))
+
+  monkeypatch.setattr(os, 'fsync', refuse)
+  files.write_json(tmp_path / 'x.json', {'a': 1})
+  assert files.read_json(tmp_path / 'x.json') == {'a': 1}

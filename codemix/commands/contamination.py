@@ -89,8 +89,8 @@ def _evaluation_set(argument: str):
 def _stages(experiment: Experiment, plan) -> list:
   """What each stage of the plan drew; a finished one's ledger must say the same."""
   from codemix.contamination.consumed import StageDraws
-  from codemix.files import read_json
   from codemix.training.stage import is_done, stage_folder
+  from codemix.training.stage_record import read_ledger
 
   output = experiment.runtime.output
   stages = []
@@ -99,7 +99,7 @@ def _stages(experiment: Experiment, plan) -> list:
     draws = {draw.source: (draw.cursor, draw.rows) for draw in stage_plan.draws}
     finished = is_done(output, stage_plan)
     if finished:
-      realised = {entry['source']: entry['rows'] for entry in read_json(folder / 'ledger.json')['realised']}
+      realised = {entry['source']: entry['rows'] for entry in read_ledger(folder)['realised']}
       if realised != {source: rows for source, (_, rows) in draws.items()}:
         raise UserError(f'{folder}/ledger.json is not what its recipe comes to; `codemix inspect --check` says more.')
     lineage = tuple(stage_folder(output, ancestor).name for ancestor in stage_plan.lineage())

@@ -16,7 +16,7 @@ from codemix.commands.experiment import (
   add_gin_arguments,
   load_experiment,
 )
-from codemix.commands.stores import find_stores
+from codemix.commands.written import STORE, find_written
 from codemix.errors import UserError
 from codemix.studies.planning import StudyPlan, plan_study
 from codemix.studies.stage_names import find_stage
@@ -156,7 +156,7 @@ def _stores(arguments: argparse.Namespace) -> Iterator[dict]:
   from codemix.data.store_description import describe, find_tokenizer, first_documents
   from codemix.data.token_store import open_store
 
-  for folder in find_stores(arguments.store):
+  for _, folder in find_written(arguments.store, (STORE,)):
     store = open_store(folder)
     tokenizer = find_tokenizer(store)
     yield {
@@ -201,9 +201,9 @@ def _times(experiment: Experiment, plan: StudyPlan, arguments: argparse.Namespac
 
 def _check_ledgers(experiment: Experiment, plan: StudyPlan) -> list[dict]:
   from codemix.data import ledger
-  from codemix.files import read_json
   from codemix.training.stage import is_done, stage_folder
   from codemix.training.stage_changes import namesake
+  from codemix.training.stage_record import read_ledger
 
   checked, hashes = [], {}
   for stage_plan in plan.stages():
@@ -212,7 +212,7 @@ def _check_ledgers(experiment: Experiment, plan: StudyPlan) -> list[dict]:
       other = namesake(experiment.runtime.output, stage_plan, plan.stages())
       checked.append({'stage': folder.name, 'ledger': 'not finished' + (f'; {other}' if other else '')})
       continue
-    written = read_json(folder / 'ledger.json')
+    written = read_ledger(folder)
     counted = {counts['source']: counts for counts in written['realised']}
     realised = {
       # What a streamed source holds was not planned.

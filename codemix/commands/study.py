@@ -31,6 +31,7 @@ def run(arguments: argparse.Namespace) -> None:
 
   from codemix.parallel.mesh import make_mesh
   from codemix.parallel.processes import barrier
+  from codemix.studies.alike import require_alike
   from codemix.studies.machine import check_machine
   from codemix.studies.preparation import prepare_in_own_process
   from codemix.studies.report import write_report
@@ -39,6 +40,7 @@ def run(arguments: argparse.Namespace) -> None:
   set_up_jax(experiment.runtime)
   # run_study asks again; here it comes before what may be a day of preparing.
   check_machine(experiment.study, experiment.runtime, make_mesh(experiment.runtime.mesh))
+  require_alike(experiment.study, experiment.data, experiment.runtime)
   if not jax.process_index():
     prepare_in_own_process(experiment.study, experiment.data, experiment.gin_arguments)
   barrier('prepared', PREPARE_TIMEOUT_S)

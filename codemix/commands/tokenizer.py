@@ -28,7 +28,7 @@ def run(arguments: argparse.Namespace) -> None:
     with silent_import():
       from codemix.data.prepare import train_tokenizer
 
-    tokenizer = train_tokenizer(data, show_line)
+    tokenizer = train_tokenizer(data, show_line, asked_for=True)
   else:
     tokenizer = data.load_tokenizer()
   described = {
@@ -39,8 +39,10 @@ def run(arguments: argparse.Namespace) -> None:
     'eos_id': tokenizer.eos_id,
     'pad_id': tokenizer.pad_id,
     'sha256': tokenizer.digest,
+    'changes': list(tokenizer.changes),
   }
   if arguments.format == 'json':
     print(json.dumps(described, indent=1))
   else:
+    described['changes'] = '; '.join(tokenizer.changes) or 'nothing in text'
     print('\n'.join(f'{key}: {value}' for key, value in described.items()))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,49 +15,49 @@ from codemix.commands.experiment import (
   load_experiment,
   show_line,
 )
-from codemix.commands.stores import find_stores
+from codemix.commands.written import CORPORA, STAGE, STORE, find_written
 from codemix.data.tokenizer import Tokenizer
 from codemix.errors import UserError
-from codemix.studies.formatting import count
 
 if TYPE_CHECKING:
   from codemix.data.sources.reading import Reader
 
 
-
 @dataclasses.dataclass(frozen=True)
-class Cache:
-  """A token store to verify.
+class Found:
+  """Something to verify.
 
   Attributes:
+    kind: one of `KINDS`.
     folder: where it lies.
-    tokenizer: which must still encode as it did, if it is known.
-    reader: of the corpus, which knows how its raw files are digested.
+    tokenizer: of a token store: must still encode as it did, if it is known.
+    reader: of a token store's corpus, which knows how its raw files are digested.
   """
 
+  kind: str
   folder: Path
   tokenizer: Tokenizer | None = None
   reader: Reader | None = None
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-  parser.add_argument('cache', nargs='*', metavar='CACHE', help='folder of a token store, or of several; else --gin_file says which')
+  parser.add_argument('folder', nargs='*', metavar='FOLDER', help='folder of a token store or a stage, or one with such in it; else --gin_file says which')
   add_gin_arguments(parser)
-  parser.add_argument('--sources', action='store_true', help='re-read the raw files as well')
+  parser.add_argument('--sources', action='store_true', help='re-read the raw files of token stores as well')
   add_format_argument(parser)
 
 
 def run(arguments: argparse.Namespace) -> None:
-  caches = [Cache(folder) for folder in find_stores(arguments.cache)] if arguments.cache else _caches_of_study(arguments)
+  everything = [Found(*one) for one in find_written(arguments.folder)] if arguments.folder else _of_study(arguments)
   checked, wrong = [], []
-  for cache in caches:
+  for found in everything:
     try:
-      checked.append(_verify(cache, arguments.sources))
+      checked.append({'kind': found.kind, 'folder': str(found.folder), **KINDS[found.kind](found, arguments.sources)})
       if arguments.format == 'text':
         print(_line(checked[-1]))
     except UserError as error:
       wrong.append(error)
-      checked.append({'folder': str(cache.folder), 'error': str(error)})
+      checked.append({'kind': found.kind, 'folder': str(found.folder), 'error': str(error)})
   if arguments.format == 'json':
     print(json.dumps(checked, indent=1))
   if len(wrong) == 1:
@@ -65,22 +65,47 @@ def run(arguments: argparse.Namespace) -> None:
   if wrong:
     for error in wrong:
       show_line(f'  {error}')
-    raise UserError(f'{len(wrong)} of {len(caches)} token stores are not as they were prepared; the lines above say why.')
+    raise UserError(f'{len(wrong)} of {len(everything)} {_counted(everything)}; the lines above say why.')
 
 
-def _verify(cache: Cache, sources: bool) -> dict:
+def _counted(everything: Sequence[Found]) -> str:
+  if {found.kind for found in everything} == {STORE}:
+    return 'token stores are not as they were prepared'
+  return 'folders are not as they were written'
+
+
+def _verify_store(cache: Found, sources: bool) -> dict:
   from codemix.data import raw_files
   from codemix.data.verify import verify_whole
 
+  if not (cache.folder / 'manifest.json').exists():
+    return {'shards': len(list(cache.folder.rglob('shard-*.json')))}
   store, size = verify_whole(cache.folder, cache.tokenizer)
   source = store.manifest['identity'].get('task', cache.folder.name)
-  found = {'folder': str(cache.folder), 'source': source, 'documents': store.documents, 'tokens': store.tokens, 'bytes_read': size}
+  found = {'source': source, 'documents': store.documents, 'tokens': store.tokens, 'bytes_read': size}
   if sources:
     found['raw_files'] = raw_files.verify(cache.folder, source, _digest_of(cache))
   return found
 
 
-def _digest_of(cache: Cache) -> Callable[[str], str]:
+def _verify_stage(stage: Found, sources: bool) -> dict:
+  from codemix.studies.verify import verify_stage
+
+  return verify_stage(stage.folder)
+
+
+def _verify_corpora(corpora: Found, sources: bool) -> dict:
+  from codemix.data.corpora.store import verify_corpora
+
+  opened = verify_corpora(corpora.folder)
+  splits = [split for corpus in opened.corpora.values() for split in corpus.splits.values()]
+  return {'documents': sum(split.documents for split in splits), 'bytes_read': sum(split.file_bytes for split in splits)}
+
+
+KINDS = {STORE: _verify_store, STAGE: _verify_stage, CORPORA: _verify_corpora}
+
+
+def _digest_of(cache: Found) -> Callable[[str], str]:
   from codemix.data.sources import storage
 
   def digest(url: str) -> str:
@@ -92,24 +117,31 @@ def _digest_of(cache: Cache) -> Callable[[str], str]:
 
 
 def _line(found: dict) -> str:
-  raw = f'; {count(found["raw_files"], "raw file")} unchanged' if 'raw_files' in found else ''
-  return (
-    f'{found["folder"]}: {count(found["documents"], "document")}, {found["tokens"]:,} tokens, '
-    f'{found["bytes_read"] / 1e6:,.1f} MB re-read and as they were written{raw}'
-  )
+  read = f'{found["bytes_read"] / 1e6:,.1f} MB re-read and as they were written' if 'bytes_read' in found else ''
+  if found['kind'] == STAGE:
+    steps = ', '.join(f'{step:,}' for step in found['checkpoints']) or 'none yet'
+    cut_off = f'; passed over as not wholly written: {", ".join(map(str, found["cut_off"]))}' if found['cut_off'] else ''
+    return f'{found["folder"]}: {"finished" if found["finished"] else "not finished"}, checkpoints at step {steps}, {read}{cut_off}'
+  if not read:
+    return f'{found["folder"]}: not finished, {found["shards"]} of its shards are there; `codemix prepare` goes on with it'
+  raw = f'; {found["raw_files"]:,} raw files unchanged' if 'raw_files' in found else ''
+  tokens = f'{found["tokens"]:,} tokens, ' if 'tokens' in found else ''
+  return f'{found["folder"]}: {found["documents"]:,} documents, {tokens}{read}{raw}'
 
 
-def _caches_of_study(arguments: argparse.Namespace) -> list[Cache]:
-  """The stores that a recipe or study reads."""
+def _of_study(arguments: argparse.Namespace) -> list[Found]:
+  """The stores that a recipe or study reads, and the stages in its output folder."""
   if not arguments.gin_file and not arguments.gin_bindings:
-    raise UserError('name the folder of a token store, or a recipe with --gin_file.')
+    raise UserError('name the folder of a token store, a stage, or one with such in it; or a recipe with --gin_file.')
   experiment = load_experiment(arguments)
 
   from codemix.studies.preparation import splits_read
 
   data = experiment.data
   tokenizer, corpora = data.load_tokenizer(), data.corpora
-  return [
-    Cache(data.store_folder(source, split, tokenizer), tokenizer, corpora[source].reader if source in corpora else None)
+  stores = [
+    Found(STORE, data.store_folder(source, split, tokenizer), tokenizer, corpora[source].reader if source in corpora else None)
     for source, split in splits_read(experiment.study, data)
   ]
+  stages = sorted(path.parent for path in Path(experiment.runtime.output).glob('stages/*/stage.json'))
+  return stores + [Found(STAGE, folder) for folder in stages]

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from codemix.contamination.result import ALL, FORMAT
 from codemix.errors import UserError, nearest
-from codemix.files import read_json
+from codemix.files import read_json, require_form
 
 
 def clean_items(path: Path, set_name: str, stage: str | None = None, below: float | None = None) -> list[str]:
@@ -40,11 +40,21 @@ def _share(item: dict, stage: str | None) -> float:
   return max((s['up to its end'].get(ALL, 0.0) for s in stages), default=0.0)
 
 
+_AGAIN = 'Run `codemix contamination` again.'
+_FORM = {
+  'settings': {'clean': float},
+  'stages': [{'stage': str}],
+  'sets': [{'set': str, 'ids': list}],
+  'items': [{'set': str, 'id': str, 'stages': {...: {'up to its end': {...: float}}}}],
+}
+
+
 def read_result(path: Path) -> dict:
   """Raises UserError where the file is missing, damaged or of another format."""
-  result = read_json(path)
-  if not isinstance(result, dict) or result.get('format') != FORMAT:
+  result = read_json(path, mend=_AGAIN)
+  if result.get('format') != FORMAT:
     raise UserError(f'{path} is not what this `codemix contamination` writes; run it again.')
+  require_form(result, _FORM, path, _AGAIN)
   return result
 
 

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-import csv
 import dataclasses
-import io
-import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Annotated
 
 from codemix.checked import Name, NotEmpty, Path, checked
-from codemix.contamination.layouts import KNOWN, ItemLayout, layout_for, layout_named
-from codemix.data.sources.storage import DAMAGE, digest_of, expand, open_raw
+from codemix.contamination.layouts import (
+  KNOWN,
+  ItemLayout,
+  KnownLayout,
+  layout_for,
+  layout_named,
+)
+from codemix.contamination.records import records_of
+from codemix.data.sources.storage import digest_of, expand_files
 from codemix.data.token_store import TokenStore
 from codemix.data.tokenizer import Tokenizer
 from codemix.errors import UserError
@@ -58,8 +62,8 @@ class EvaluationSet:
 
   Attributes:
     name: what the set is called in the report.
-    files: paths, URLs or glob patterns of `.jsonl`, `.json` (one array), `.csv` or `.tsv` (with `head`), plain,
-      `.gz` or `.zst`.
+    files: paths, URLs or glob patterns of JSON (`.json`, `.jsonl`: lines, an array, or an object that holds one),
+      `.csv`, `.tsv` (with `head`) or `.parquet`; all but parquet also `.gz` or `.zst`.
     layout: which fields make an item: a ItemLayout, the name of a known one, or None to tell by the fields.
     head: whether the first line of a `.tsv` names its columns; they are numbered from '0' where not.
     code: also compare as code; None for what the layout says.
@@ -77,15 +81,24 @@ class EvaluationSet:
 
   def read(self) -> Items:
     """Raises UserError for a file that is missing, damaged or not laid out as said."""
-    files = expand(self.files)
-    rows = [(place, row) for url in files for place, row in _rows(url, self.head)]
-    if not rows:
+    files = expand_files(self.files)
+    records = [(place, row) for url in files for place, row in records_of(url, self.head)]
+    if not records:
       raise UserError(f"the evaluation set '{self.name}' is empty: {', '.join(files)} have no records.")
-    place, first = rows[0]
-    layout = KNOWN[self.layout] if isinstance(self.layout, str) else self.layout or layout_for(first, place)
+    layout = self._layout(*records[0])
+    rows = [(place, row) for place, record in records for row in layout.rows(record)]
+    if layout.id and isinstance(layout, KnownLayout) and all(row.get(layout.id) is None for _, row in rows):
+      layout = dataclasses.replace(layout, id='')  # published without, as PIQA is on the hub
     items = tuple(_item(layout, row, place, number) for number, (place, row) in enumerate(rows))
+    if not any(item.passages for item in items):
+      raise UserError(f"the evaluation set '{self.name}' has no text in {', '.join(layout.paths())} of {', '.join(files)}; set EvaluationSet.layout.")
     code = layout.code if self.code is None else self.code
     return Items(self.name, items, code, {url: digest_of(url) for url in files})
+
+  def _layout(self, place: str, first: Mapping) -> ItemLayout:
+    if isinstance(self.layout, str):
+      return KNOWN[self.layout]
+    return self.layout or layout_for(first, place)
 
 
 def held_out_name(task: str) -> str:
@@ -108,66 +121,6 @@ def _item(layout: ItemLayout, row: Mapping, place: str, number: int) -> Item:
     raise UserError(f"{place} has no field '{layout.id}', which names its item; set ItemLayout.id, or '' to number them.")
   name = str(row[layout.id]) if layout.id else str(number)
   passages = tuple((part, text) for part in PARTS for text in layout.passages(row, part))
-  if not passages:
+  if not passages and not layout.has_any(row):
     raise UserError(f'{place} has none of the fields {", ".join(layout.question)}; set EvaluationSet.layout.')
   return Item(name, passages)
-
-
-def _rows(url: str, head: bool) -> Iterator[tuple[str, Mapping]]:
-  """(place, row) of each record of a file."""
-  plain = url.removesuffix('.gz').removesuffix('.zst')
-  try:
-    with open_raw(url) as file:
-      text = io.TextIOWrapper(file, 'utf-8', newline='')
-      if plain.endswith('.jsonl'):
-        yield from _json_lines(url, text)
-      elif plain.endswith('.json'):
-        yield from _json(url, text.read())
-      elif plain.endswith(('.csv', '.tsv')):
-        yield from _table(url, text, plain.endswith('.csv'), head)
-      else:
-        raise UserError(f"{url}: an evaluation set is a .jsonl, .json, .csv or .tsv file, plain, .gz or .zst.")
-  except (*DAMAGE, UnicodeDecodeError, csv.Error) as error:
-    raise UserError(f'{url} is damaged: {error}.') from None
-
-
-def _json_lines(url: str, lines: io.TextIOBase) -> Iterator[tuple[str, Mapping]]:
-  for number, line in enumerate(lines, 1):
-    if line.strip():
-      yield f'{url}:{number}', _object(f'{url}:{number}', line)
-
-
-def _json(url: str, text: str) -> Iterator[tuple[str, Mapping]]:
-  """One array of records; some sets call a file of JSON lines `.json`."""
-  if not text.lstrip().startswith('['):
-    yield from _json_lines(url, io.StringIO(text))
-    return
-  try:
-    rows = json.loads(text)
-  except json.JSONDecodeError as error:
-    raise UserError(f'{url} is no JSON: {error}.') from None
-  for number, row in enumerate(rows):
-    yield f'{url}:record {number}', _is_object(f'{url}:record {number}', row)
-
-
-def _table(url: str, text: io.TextIOBase, comma: bool, head: bool) -> Iterator[tuple[str, Mapping]]:
-  if comma or head:
-    rows = csv.DictReader(text, delimiter=',' if comma else '\t')
-  else:
-    lines = csv.reader(text, delimiter='\t', quoting=csv.QUOTE_NONE)
-    rows = ({str(column): cell for column, cell in enumerate(cells)} for cells in lines)
-  for number, row in enumerate(rows, 1):
-    yield f'{url}:record {number}', row
-
-
-def _object(place: str, line: str) -> Mapping:
-  try:
-    return _is_object(place, json.loads(line))
-  except json.JSONDecodeError as error:
-    raise UserError(f'{place} is no JSON: {error}.') from None
-
-
-def _is_object(place: str, row: object) -> Mapping:
-  if not isinstance(row, Mapping):
-    raise UserError(f'{place} is no JSON object, but {type(row).__name__}.')
-  return row

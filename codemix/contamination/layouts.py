@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import re
 from collections.abc import Mapping
 from typing import Annotated
@@ -29,6 +30,8 @@ class ItemLayout:
     id: the field that names an item; '' for the line's number, from 0.
     code: also compared as code without its names.
     blank: a mark that stands for what is left out; passages end there.
+    items: where a row holds several items, the dotted path of their list, such as 'paragraphs.qas'; fields
+      are looked for in the item, and then in what it lies in. '' for a row that is an item.
   """
 
   question: Annotated[tuple[Name, ...], NotEmpty()]
@@ -37,6 +40,7 @@ class ItemLayout:
   id: str = ''
   code: bool = False
   blank: str = ''
+  items: str = ''
 
   def parts(self) -> dict[str, tuple[str, ...]]:
     return {'question': self.question, 'answer': self.answer, 'context': self.context}
@@ -46,43 +50,102 @@ class ItemLayout:
     texts = [text for field in self.parts()[part] for text in _texts(row, field)]
     return [piece for text in texts for piece in (text.split(self.blank) if self.blank else [text])]
 
-  def fits(self, row: Mapping) -> bool:
-    """Whether the row has every field that is named."""
+  def rows(self, row: Mapping) -> list[Mapping]:
+    """The items of a row, each with the fields of what it lies in."""
+    rows = [row]
+    for key in self.items.split('.') if self.items else ():
+      rows = [{**outer, **inner} for outer in rows for inner in outer.get(key) or () if isinstance(inner, Mapping)]
+    return rows
+
+  def paths(self) -> list[str]:
+    """Every field that is named."""
     fields = [field for part in self.parts().values() for field in part]
-    return all(_has(row, path) for field in fields for path in (_PLACE.findall(field) or [field]))
+    return [path for field in fields for path in (_PLACE.findall(field) or [field])]
+
+  def has_any(self, row: Mapping) -> bool:
+    """Whether an item has one of the fields, be there anything in it or not."""
+    return any(_has(row, path) for path in self.paths())
+
+
+@dataclasses.dataclass(frozen=True)
+@checked
+class KnownLayout(ItemLayout):
+  """The layout of a published set.
+
+  Attributes:
+    told_by: the fields by which it is known, where answers may be withheld; () for all.
+  """
+
+  told_by: tuple[Name, ...] = ()
+
+  def fits(self, row: Mapping) -> bool:
+    return all(_has(row, path) for path in self.told_by or self.paths())
 
 
 _CHOICES = dict(question=('question.stem',), answer=('question.choices.text',), id='id')
+_STORY = ('InputSentence1', 'InputSentence2', 'InputSentence3', 'InputSentence4')
+_STORY_OF_HUB = ('input_sentence_1', 'input_sentence_2', 'input_sentence_3', 'input_sentence_4')
 
-# The sets of the paper and of its kin; a file is read by the first that fits its fields.
-KNOWN: Mapping[str, ItemLayout] = {
-  'humaneval': ItemLayout(('prompt',), ('canonical_solution',), id='task_id', code=True),  # and MBXP
-  'mbpp': ItemLayout(('text',), ('code',), id='task_id', code=True),
-  'cruxeval': ItemLayout(('code',), ('output',), id='id', code=True),
-  'qasc': ItemLayout(**_CHOICES, context=('fact1', 'fact2')),
-  'arc': ItemLayout(**_CHOICES),  # and OpenBookQA
-  'boolq': ItemLayout(('question',), context=('passage',)),
-  'piqa': ItemLayout(('goal',), ('sol1', 'sol2'), id='id'),
-  'hellaswag': ItemLayout(('ctx',), ('endings',), id='ind'),
-  'winogrande': ItemLayout(('sentence',), ('option1', 'option2'), blank='_'),
-  'copa': ItemLayout(('premise',), ('choice1', 'choice2'), id='idx'),
-  'socialiqa': ItemLayout(('context', 'question'), ('answerA', 'answerB', 'answerC')),
-  'truthfulqa': ItemLayout(('Question',), ('Best Answer', 'Correct Answers', 'Incorrect Answers')),
-  'lambada': ItemLayout(('{context} {continuation}',)),
-  'dolly': ItemLayout(('instruction',), ('response',), context=('context',)),
-  'cogs': ItemLayout(('0',), ('1',)),  # a table without a head: columns by number
-  'gsm8k': ItemLayout(('question',), ('answer',)),  # and NQ-Open
+
+def _in_a_row(fields: tuple[str, ...]) -> str:
+  return ' '.join(f'{{{field}}}' for field in fields)
+
+
+# The sets of the paper and of its kin, as they were released and, where that is another form, as the
+# Hugging Face hub has them; a file is read by the first that fits its fields.
+KNOWN: Mapping[str, KnownLayout] = {
+  'humaneval': KnownLayout(('prompt',), ('canonical_solution',), id='task_id', code=True),  # and MBXP
+  'mbpp': KnownLayout(('text',), ('code',), id='task_id', code=True),
+  'mbpp_sanitized': KnownLayout(('prompt',), ('code',), id='task_id', code=True),
+  'cruxeval': KnownLayout(('code',), ('output',), id='id', code=True),
+  'qasc': KnownLayout(**_CHOICES, context=('fact1', 'fact2')),
+  'qasc_hub': KnownLayout(('question',), ('choices.text',), ('fact1', 'fact2'), 'id'),
+  'arc': KnownLayout(**_CHOICES),  # and OpenBookQA
+  'openbookqa_hub': KnownLayout(('question_stem',), ('choices.text',), id='id'),
+  'arc_hub': KnownLayout(('question',), ('choices.text',), id='id'),
+  # The answers of QuAC and SQuAD are cut out of the passage, which is Wikipedia's.
+  'quac': KnownLayout(
+    ('question',), context=('background', 'context'), id='id', items='paragraphs.qas', told_by=('paragraphs.qas.question',)
+  ),
+  'quac_hub': KnownLayout(('questions',), context=('background', 'context'), id='dialogue_id'),
+  'squad_hub': KnownLayout(('question',), context=('context',), id='id', told_by=('question', 'context', 'answers.answer_start')),
+  'triviaqa': KnownLayout(('Question',), ('Answer.Value', 'Answer.Aliases'), id='QuestionId', told_by=('Question', 'QuestionId')),
+  'triviaqa_hub': KnownLayout(('question',), ('answer.value', 'answer.aliases'), id='question_id', told_by=('question', 'question_id')),
+  'sciq': KnownLayout(
+    ('question',), ('correct_answer', 'distractor1', 'distractor2', 'distractor3'), ('support',), told_by=('question', 'correct_answer', 'distractor1')
+  ),
+  'boolq': KnownLayout(('question',), context=('passage',)),
+  'piqa': KnownLayout(('goal',), ('sol1', 'sol2'), id='id'),
+  'hellaswag': KnownLayout(('ctx',), ('endings',), id='ind'),
+  'winogrande': KnownLayout(('sentence',), ('option1', 'option2'), blank='_'),
+  'copa': KnownLayout(('premise',), ('choice1', 'choice2'), id='idx'),
+  'cb': KnownLayout(('premise', 'hypothesis'), id='idx'),  # and RTE
+  'storycloze': KnownLayout(
+    (_in_a_row(_STORY),), ('RandomFifthSentenceQuiz1', 'RandomFifthSentenceQuiz2'), id='InputStoryid', told_by=_STORY
+  ),
+  'storycloze_hub': KnownLayout((_in_a_row(_STORY_OF_HUB),), ('sentence_quiz1', 'sentence_quiz2'), id='story_id', told_by=_STORY_OF_HUB),
+  'socialiqa': KnownLayout(('context', 'question'), ('answerA', 'answerB', 'answerC')),
+  'truthfulqa': KnownLayout(('Question',), ('Best Answer', 'Correct Answers', 'Incorrect Answers')),
+  'truthfulqa_hub': KnownLayout(('question',), ('best_answer', 'correct_answers', 'incorrect_answers')),
+  'truthfulqa_choices': KnownLayout(('question',), ('mc1_targets.choices', 'mc2_targets.choices')),
+  'mmlu': KnownLayout(('question',), ('choices',)),
+  'race': KnownLayout(('question',), ('options',), ('article',)),
+  'lambada': KnownLayout(('{context} {continuation}',)),
+  'dolly': KnownLayout(('instruction',), ('response',), context=('context',)),
+  'cogs': KnownLayout(('0',), ('1',)),  # a table without a head: columns by number
+  'gsm8k': KnownLayout(('question',), ('answer',)),  # and NQ-Open
+  'text': KnownLayout(('text',)),  # LAMBADA on the hub
 }
 
 
-def layout_named(name: str) -> ItemLayout:
+def layout_named(name: str) -> KnownLayout:
   """Raises UserError for a name that is not known."""
   if name not in KNOWN:
     raise UserError(f"no evaluation set is laid out as '{name}'; known are {', '.join(KNOWN)}.{nearest(name, KNOWN)}")
   return KNOWN[name]
 
 
-def layout_for(row: Mapping, where: str) -> ItemLayout:
+def layout_for(row: Mapping, where: str) -> KnownLayout:
   """The layout of a set by the fields of its first row.
 
   Raises:
@@ -99,7 +162,7 @@ def layout_for(row: Mapping, where: str) -> ItemLayout:
 
 def _has(value: object, path: str) -> bool:
   if isinstance(value, (list, tuple)):
-    return bool(value) and _has(value[0], path)
+    return any(_has(entry, path) for entry in value)
   key, _, rest = path.partition('.')
   return isinstance(value, Mapping) and key in value and (not rest or _has(value[key], rest))
 
@@ -120,4 +183,6 @@ def _values(value: object, path: str) -> list[str]:
   if path:
     key, _, rest = path.partition('.')
     return _values(value[key], rest) if isinstance(value, Mapping) and key in value else []
-  return [] if value is None or isinstance(value, Mapping) else [str(value)]
+  if value is None or isinstance(value, Mapping) or (isinstance(value, float) and math.isnan(value)):
+    return []
+  return [str(value)]

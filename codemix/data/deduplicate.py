@@ -25,11 +25,9 @@ from codemix.data import accounts, token_store
 from codemix.data.shard_writer import (
   NewFile,
   documents_file,
-  shard_file,
   tokens_file,
   writing_shard,
 )
-from codemix.files import read_json
 
 BUCKETS = 1024
 BLOCK = 2**18  # documents sorted at a time: 6 MiB of digests
@@ -174,7 +172,7 @@ class CopyWithoutRepeats:
       (self.drafts / file).unlink(missing_ok=True)
 
   def _copy(self, name: str) -> None:
-    draft = read_json(shard_file(self.drafts, name))
+    draft = token_store.read_shard(self.drafts, name)
     repeats = self._repeats_of(name)
     names, books = draft['names'], {'languages': {}, 'sources': {}}
     dropped, first = accounts.amount(), None

@@ -13,7 +13,7 @@ from codemix.data.quiet import silent_import
 from codemix.data.settings import Data
 from codemix.data.sources.bad_share import BadShare
 from codemix.data.sources.documents import documents
-from codemix.data.token_store import TokenStore
+from codemix.data.token_store import TokenStore, has_seal
 from codemix.data.tokenizer import Tokenizer, train_bpe
 from codemix.errors import UserError
 from codemix.files import locked
@@ -51,28 +51,43 @@ def prepare(
     UserError: no such source or split, or its data are not what they should be.
   """
   check_source(name, split, data)
-  if name in data.corpora:
-    return prepare_corpus.prepare_corpus(name, split, data, tokenizer, progress, again)
-  return _seqio_tasks().prepare_task(name, split, data, tokenizer, progress, again)
+  prepared = prepare_corpus.prepare_corpus if name in data.corpora else _seqio_tasks().prepare_task
+  store = prepared(name, split, data, tokenizer, progress, again)
+  if not has_seal(store):
+    progress(f'{name} {split}: prepared by an older codemix, so its digest depends on Data.shards too; it is used as it is, and what was trained from it stays valid')
+  return store
 
 
-def train_tokenizer(data: Data, progress: Progress) -> Tokenizer:
+def train_tokenizer(data: Data, progress: Progress, asked_for: bool = False) -> Tokenizer:
   """Trains Data.tokenizer on the raw text of Data.train_on, unless it is already there.
 
+  Args:
+    asked_for: by name, with `codemix tokenizer train`; else it is not trained where another has
+      nearly its name, which may be the one that was meant.
+
   Raises:
-    UserError: nothing to train on, or Data.tokenizer is no `.json`.
+    UserError: nothing to train on, Data.tokenizer is not a `.json`, or its name may be a slip.
   """
   if data.tokenizer == 'bytes' or data.tokenizer_path.exists():
     return data.load_tokenizer()
+  suggested = data.suggested_tokenizer()
   if not data.train_on or data.tokenizer_path.suffix != '.json':
     raise UserError(
-      f'the tokenizer {data.tokenizer_path} does not exist and cannot be trained: give Data.train_on the names of '
+      f'the tokenizer {data.tokenizer_path} does not exist and cannot be trained.{suggested} Give Data.train_on the names of '
       'sources, and Data.tokenizer a name that ends in .json.'
+    )
+  if suggested and not asked_for:
+    raise UserError(
+      f'the tokenizer {data.tokenizer_path} does not exist.{suggested} If a new one is wanted, train it by name: '
+      '`codemix tokenizer train` with the same gin files.'
     )
   for name in data.train_on:
     check_source(name, 'train', data)
   with locked(data.root / 'tokenizers', 'training a tokenizer'):
-    progress(f'tokenizer: reading {data.sample_bytes / 1e6:g} MB of each of {", ".join(data.train_on)}')
+    progress(
+      f'tokenizer: {data.tokenizer_path} does not exist; training a new one of {data.vocab_size:,} entries on '
+      f'{data.sample_bytes / 1e6:g} MB of each of {", ".join(data.train_on)}'
+    )
     texts = (text for name in data.train_on for text in _sample(name, data))
     return train_bpe(texts, data.vocab_size, data.tokenizer_path)
 

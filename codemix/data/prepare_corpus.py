@@ -11,7 +11,7 @@ from codemix.data import deduplicate, raw_files, token_store
 from codemix.data.deduplicate import CopyWithoutRepeats, FindRepeats
 from codemix.data.filters import is_corpus_wide
 from codemix.data.settings import Data, tokenizer_identity
-from codemix.data.shard_writer import parts_in, shard_file
+from codemix.data.shard_writer import DRAFTS, parts_in, shard_file
 from codemix.data.shards import Shard, deal
 from codemix.data.sources import storage
 from codemix.data.sources.bad_share import merged
@@ -23,14 +23,13 @@ from codemix.data.tokenizer import Tokenizer
 from codemix.data.watch import progress_file, watching
 from codemix.data.workers import Workers
 from codemix.errors import UserError
-from codemix.files import locked, read_json
+from codemix.files import locked
 from codemix.identity import digest
 
 Say = Callable[[str], None]
 
 FOLDER_PIECE_BYTES = 2**22  # what is taken for the size of a piece of a folder
 LONG_TO_DIGEST_BYTES = 2**33  # some seconds
-DRAFTS = 'drafts'  # folder of shards from which duplicates are not yet dropped
 
 
 def check_corpus(name: str, corpus: Corpus, split: str, share: bool = False) -> None:
@@ -148,7 +147,7 @@ def _drop_duplicates(folder: Path, names: tuple[str, ...], filter: str, dtype: s
 
 def _check_all(corpus: Corpus, written: Path, folder: Path, names: Sequence[str]) -> None:
   """The share of broken records over all shards."""
-  accounts = [read_json(shard_file(written, name))['accounts'] for name in names]
+  accounts = [token_store.read_shard(written, name)['accounts'] for name in names]
   read = merged(said['read'] for said in accounts)
   read.check(corpus, whole=True, listed=str(folder / 'bad-*.jsonl'))
 

@@ -7,6 +7,7 @@ import stat
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+from codemix.data.sources.local_files import printable
 from codemix.errors import UserError
 from codemix.files import read_json, write_json
 from codemix.identity import file_digest
@@ -25,8 +26,15 @@ def remember(folder: Path, digests: Mapping[str, str]) -> None:
   for url, sha256 in digests.items():
     found = _stat(url)
     files[url] = {'sha256': sha256, **({'size': found.st_size, 'mtime_ns': found.st_mtime_ns} if found else {})}
-  if not (folder / FILE).exists() or read_json(folder / FILE) != files:
+  if not _is_written(folder, files):
     write_json(folder / FILE, files)
+
+
+def _is_written(folder: Path, files: dict) -> bool:
+  try:
+    return _remembered(folder) == files
+  except UserError:  # damaged; it is written anew
+    return False
 
 
 def check(folder: Path, name: str) -> None:
@@ -72,13 +80,14 @@ def verify(folder: Path, name: str, digest_of: Callable[[str], str]) -> int:
 
 
 def _remembered(folder: Path) -> dict[str, dict]:
-  return read_json(folder / FILE) if (folder / FILE).exists() else {}
+  form = {...: {'sha256': str}}
+  return read_json(folder / FILE, form, 'Run `codemix prepare`, which writes it anew.') if (folder / FILE).exists() else {}
 
 
 def _edited(name: str, url: str, then: dict, now: os.stat_result | None) -> UserError:
   sizes = f' ({then["size"]:,} bytes then, {now.st_size:,} now)' if now and 'size' in then and now.st_size != then['size'] else ''
   return UserError(
-    f"the raw file {url} was edited after '{name}' was prepared from it{sizes}. "
+    f"the raw file {printable(url)} was edited after '{name}' was prepared from it{sizes}. "
     'Run `codemix prepare` with the same gin files to prepare it anew, or put the file back.'
   )
 

@@ -1,12 +1,11 @@
 """SeqIO tasks as sources: found in the registry, read through tf.data, written into token stores.
 
-This and `vocabularies`, `tasks` and `sources.task` are where a run needs SeqIO
+This and `task_documents`, `vocabularies`, `tasks` and `sources.task` are where a run needs SeqIO
 and TensorFlow; whoever has the stores can train without either.
 """
 
 from __future__ import annotations
 
-import dataclasses
 import importlib
 import itertools
 import os
@@ -24,14 +23,20 @@ from codemix.data.function_identity import Described
 from codemix.data.settings import Data, tokenizer_identity
 from codemix.data.shard_writer import parts_in, writing_shard
 from codemix.data.sources.task import CorpusDataSource
+from codemix.data.task_documents import (
+  FEATURE,
+  VERSION,
+  check_feature,
+  task_documents,
+  task_examples,
+)
 from codemix.data.token_store import TokenStore
 from codemix.data.tokenizer import Tokenizer
-from codemix.data.vocabularies import TokenizerVocabulary
 from codemix.errors import UserError, nearest
 from codemix.files import locked
 from codemix.identity import digest, file_digest
 
-FEATURE = 'targets'
+WHOLE = seqio.ShardInfo(0, 1)
 WRITE_DOCUMENTS = 1024  # handed to a shard's writer at a time
 
 Progress = Callable[[str], None]
@@ -75,10 +80,7 @@ def find_task(name: str, split: str, sources: Collection[str] = ()) -> seqio.Tas
       'Add the corpus to Data.sources, or the module that registers the task to Data.task_modules.'
     )
   task = seqio.TaskRegistry.get(name)
-  if FEATURE not in task.output_features:
-    raise UserError(
-      f"the SeqIO task '{name}' has no output feature '{FEATURE}' (it has {', '.join(task.output_features)}); a decoder is trained on '{FEATURE}'."
-    )
+  check_feature(task)
   if split not in task.splits:
     raise UserError(f"the SeqIO task '{name}' has no split '{split}'; it has {', '.join(task.splits)}.")
   return task
@@ -87,7 +89,7 @@ def find_task(name: str, split: str, sources: Collection[str] = ()) -> seqio.Tas
 def sample(name: str, size: int) -> Iterator[bytes]:
   """The first `size` bytes of a task's train split, as whole documents before tokenization."""
   task = find_task(name, 'train')
-  for document in _examples(task, _dataset(task, 'train', seqio.ShardInfo(0, 1))):
+  for document in task_examples(task, 'train', WHOLE):
     text = document.get(f'{FEATURE}_pretokenized')
     if text is None:
       raise UserError(
@@ -127,7 +129,7 @@ def prepare_task(
       if unseen := _not_known(task, described):
         progress(f"prepare: {name} {split} was prepared before, and nobody can tell whether it has changed: {unseen}. `codemix prepare --again` prepares it again.")
     else:
-      _write_store(folder, _with_tokenizer(task, tokenizer), split, tokenizer, identity, data, progress)
+      _write_store(folder, task, split, tokenizer, identity, data, progress)
     store = token_store.open_store(folder, tokenizer=tokenizer)
     files = {path: file_digest(path) for path in _files(task.source, split) if os.path.isfile(path)}
     raw_files.remember(folder, {**files, **{os.path.abspath(path): known for path, known in described.files.items()}})
@@ -143,26 +145,31 @@ def _write_store(
   progress(f'prepare: {task.name} {split}' + (f', {there} of {data.shards} shards are there' if there else ''))
   for index, name in enumerate(names):
     if not token_store.shard_is_complete(folder, name):
-      dataset = _dataset(task, split, seqio.ShardInfo(index, data.shards))
-      documents = (_document(example, tokenizer) for example in _examples(task, dataset))
+      documents = task_documents(task, split, tokenizer, seqio.ShardInfo(index, data.shards))
       _write_shard(folder, name, documents, tokenizer)
   store = token_store.write_manifest(folder, identity, names, token_store.token_dtype(tokenizer.vocab_size), tokenizer)
   if not store.documents:
     (folder / 'manifest.json').unlink()
-    raise UserError(f"the SeqIO task '{task.name}' gave no document in its split '{split}'.")
+    raise UserError(
+      f"the SeqIO task '{task.name}' gave no document with text in its split '{split}' ({store.manifest['accounts']['empty']:,} are empty)."
+    )
 
 
 def _write_shard(folder: Path, name: str, documents: Iterator[tuple[np.ndarray, bytes]], tokenizer: Tokenizer) -> None:
   booked, golden = Accounts(()), None
   with writing_shard(folder, name, token_store.token_dtype(tokenizer.vocab_size)) as shard:
     while block := list(itertools.islice(documents, WRITE_DOCUMENTS)):
-      streams, texts = zip(*block, strict=True)
+      booked.records += len(block)
+      written = [(ids, text) for ids, text in block if len(ids) > 1]  # others are EOS alone
+      booked.empty += len(block) - len(written)
+      if not written:
+        continue
+      streams, texts = zip(*written, strict=True)
       sizes = np.array([len(text) for text in texts], np.int64)
       shard.add(streams, sizes[:, None])
       golden = golden or _golden(streams[0], texts[0], tokenizer)
-      booked.records += len(block)
       booked.with_nul += sum(b'\0' in text for text in texts)
-      booked.keep('', '', accounts.amount(len(block), sizes.sum(), sum(map(len, streams))))
+      booked.keep('', '', accounts.amount(len(written), sizes.sum(), sum(map(len, streams))))
     shard.finish(golden=golden, accounts=booked.summary())
 
 
@@ -174,48 +181,14 @@ def _golden(ids: np.ndarray, text: bytes, tokenizer: Tokenizer) -> dict:
   return token_store.golden(ids, beginning, tokenizer.encode(beginning))
 
 
-def _with_tokenizer(task: seqio.Task, tokenizer: Tokenizer) -> seqio.Task:
-  """The task with the run's tokenizer in place of its own vocabulary."""
-  feature = dataclasses.replace(
-    task.output_features[FEATURE], vocabulary=TokenizerVocabulary(tokenizer)
-  )
-  return task.replace(output_features={**task.output_features, FEATURE: feature})
-
-
-def _dataset(task: seqio.Task, split: str, shard: seqio.ShardInfo):
-  """The task's documents in their own order: untrimmed, unshuffled, once."""
-  return task.get_dataset(
-    sequence_length=None, split=split, shuffle=False, num_epochs=1, use_cached=False, shard_info=shard
-  )
-
-
-def _examples(task: seqio.Task, dataset) -> Iterator[dict]:
-  """What a task gives. Raises UserError where that is what ended the reading of a corpus."""
-  try:
-    yield from dataset.as_numpy_iterator()
-  except tf.errors.OpError:
-    if error := getattr(task.source, 'error', None):
-      raise error from None
-    raise
-
-
-def _document(example: dict, tokenizer: Tokenizer) -> tuple[np.ndarray, bytes]:
-  """(ids that end with EOS, what they were before tokenization)."""
-  ids = example[FEATURE]
-  text = example.get(f'{FEATURE}_pretokenized')
-  if not isinstance(text, bytes):
-    text = tokenizer.decode_bytes(ids.tolist())
-  if not len(ids) or ids[-1] != tokenizer.eos_id:
-    ids = np.append(ids, tokenizer.eos_id)
-  return ids, text
-
-
 def stream(task: seqio.Task, split: str, tokenizer: Tokenizer) -> Iterator[np.ndarray]:
-  """One epoch of a task: the ids of each document, with EOS."""
+  """One epoch of a task: the ids of each document that has text, with EOS.
+
+  Raises:
+    UserError: the task's ids are not those of the tokenizer, or it cannot be read.
+  """
   tf.config.set_visible_devices([], 'GPU')  # JAX's, in the same process
-  dataset = _dataset(_with_tokenizer(task, tokenizer), split, seqio.ShardInfo(0, 1))
-  for example in _examples(task, dataset.prefetch(tf.data.AUTOTUNE)):
-    yield _document(example, tokenizer)[0]
+  return (ids for ids, _ in task_documents(task, split, tokenizer, WHOLE) if len(ids) > 1)
 
 
 def store_identity(task: seqio.Task, split: str, tokenizer: Tokenizer, shards: int) -> dict:
@@ -243,6 +216,7 @@ def task_identity(task: seqio.Task, split: str, described: Described | None = No
   """
   described = described or Described()
   made_of = {
+    'documents': VERSION,
     'preprocessors': [described.function(step) for step in task.preprocessors],
     'source': source_identity(task.source, split, described),
   }

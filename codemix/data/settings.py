@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import glob
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -15,14 +16,17 @@ from codemix.data.sources.corpus import Corpus
 from codemix.data.token_store import TokenStore, open_store
 from codemix.data.tokenizer import Tokenizer, load_tokenizer
 from codemix.data.workers import InProcess, Processes, Workers
-from codemix.errors import UserError
+from codemix.errors import UserError, nearest
 from codemix.files import read_json, write_text
+
+_TOKENIZER_FILES = ('.json', '.model')
+_TYPO = 0.8  # how alike two names are of which one is probably a slip of the other
 
 
 def default_directory() -> Path:
   """`$CODEMIX_DATA_DIR`, else the user's cache folder."""
   if directory := os.environ.get('CODEMIX_DATA_DIR'):
-    return Path(directory)
+    return Path(directory).expanduser()
   return Path(os.environ.get('XDG_CACHE_HOME') or Path.home() / '.cache') / 'codemix'
 
 
@@ -38,6 +42,8 @@ class Data:
       `.model`; a relative path is looked for in `directory`.
     sources: corpora by the name that mixtures use, or several such mappings.
       A name that is not among them is that of a SeqIO task.
+    allow_lossy_tokenizer: whether the tokenizer may change text: compose accents,
+      drop indentation, and so on. What it changes is part of the data's identity.
     train_on: sources or SeqIO tasks that `codemix tokenizer` trains the tokenizer on.
     vocab_size: entries of a tokenizer that is trained, special ids included.
     sample_bytes: text of each read for training it.
@@ -53,6 +59,7 @@ class Data:
 
   directory: PathText | None = None
   tokenizer: Annotated[PathText, NotEmpty()] = 'bytes'
+  allow_lossy_tokenizer: bool = False
   sources: Mapping[Name, Corpus] | Sequence[Mapping[Name, Corpus]] = ()
   train_on: tuple[Name, ...] = ()
   vocab_size: Annotated[int, From(1), 'entries'] = 8192
@@ -75,13 +82,15 @@ class Data:
     """`sources` as one mapping; a corpus without a name of its own has that of its source.
 
     Raises:
-      UserError: two sources have one name.
+      UserError: two sources have one name, or one has a name that no file can have.
     """
     mappings = [self.sources] if isinstance(self.sources, Mapping) else self.sources
     corpora: dict[str, Corpus] = {}
     for name, corpus in (item for mapping in mappings for item in mapping.items()):
       if name in corpora:
         raise UserError(f"Data.sources has two sources named '{name}'; rename one.")
+      if any(part in ('', '.', '..') for part in name.split('/')) or not name.isprintable():
+        raise UserError(f"Data.sources has a source named {name!r}, by which no file can be named; write it as 'wiki' or 'org/wiki'.")
       corpora[name] = corpus if corpus.name else dataclasses.replace(corpus, name=name)
     return corpora
 
@@ -91,15 +100,36 @@ class Data:
     return Processes(self.workers) if self.workers > 1 else InProcess()
 
   def load_tokenizer(self) -> Tokenizer:
-    """Raises UserError where there is none yet, naming the command that makes it."""
+    """The tokenizer that `tokenizer` names.
+
+    Raises:
+      UserError: there is none yet (with the command that makes it), or it cannot be used.
+    """
     if self.tokenizer == 'bytes':
       return load_tokenizer('bytes')
     if not self.tokenizer_path.exists():
       raise UserError(
-        f'the tokenizer {self.tokenizer_path} does not exist. Train it with `codemix tokenizer` and the same gin '
-        'files, or say where it is: Data.tokenizer names it, CODEMIX_DATA_DIR (or Data.directory) the folder.'
+        f'the tokenizer {self.tokenizer_path} does not exist.{self.suggested_tokenizer()} Train it with `codemix tokenizer train` and '
+        'the same gin files, or say where it is: Data.tokenizer names it, CODEMIX_DATA_DIR (or Data.directory) the folder.'
       )
-    return load_tokenizer(self.tokenizer_path)
+    return load_tokenizer(self.tokenizer_path, self.allow_lossy_tokenizer)
+
+  def suggested_tokenizer(self) -> str:
+    """` Did you mean ...?` for a tokenizer with nearly the name of one that does not exist, else ''."""
+    path = self.tokenizer_path
+    if name := nearest(self.tokenizer, ['bytes'], cutoff=_TYPO):
+      return name
+    here = Path(self.tokenizer)
+    relative = not here.is_absolute()
+    if relative and here.is_file():
+      return f" Did you mean '{here.absolute()}'? A relative path is looked for in {self.root}, not in the working folder."
+    beside = [file.name for file in _entries(path.parent) if file.suffix in _TOKENIZER_FILES and file.is_file()]
+    # By the names alone: a folder that they share would make any two of them alike.
+    if alike := [name for name in beside if nearest(path.name, [name], path.suffix, cutoff=_TYPO)]:
+      return f" Did you mean '{here.with_name(alike[0])}'?"
+    folders = [self.root, *_entries(self.root)] if relative else []
+    found = next((folder / path.name for folder in folders if (folder / path.name).is_file()), None)
+    return f" Did you mean '{found}'?" if found else ''
 
   def pointer(self, task: str, split: str, tokenizer: Tokenizer) -> Path:
     """The file that names the store last prepared for a split with a tokenizer."""
@@ -120,7 +150,7 @@ class Data:
         f"'{task}' ({split}) is not prepared with this tokenizer in {self.root}{self._with_others(task, split, tokenizer)}. "
         'Run `codemix prepare` with the same gin files, or set CODEMIX_DATA_DIR (or Data.directory) to where it is.'
       )
-    return pointer.parent / pointer.read_text(encoding='utf-8').strip()
+    return _pointed_to(pointer)
 
   def open_store(self, task: str, split: str, tokenizer: Tokenizer) -> TokenStore:
     """Opens and checks a prepared store, without SeqIO or TensorFlow.
@@ -143,10 +173,10 @@ class Data:
   def _with_others(self, task: str, split: str, tokenizer: Tokenizer) -> str:
     """Which other tokenizers it is prepared with: this one's file may have been edited."""
     others = []
-    for pointer in sorted((self.root / 'stores').glob(f'{task}-{split}-*.current')):
-      manifest = pointer.parent / pointer.read_text(encoding='utf-8').strip() / 'manifest.json'
+    for pointer in sorted((self.root / 'stores').glob(f'{glob.escape(f"{task}-{split}")}-*.current')):
+      manifest = _pointed_to(pointer) / 'manifest.json'
       if manifest.exists():
-        others.append(read_json(manifest)['identity']['tokenizer'])
+        others.append(read_json(manifest, {'identity': {'tokenizer': {'kind': str, 'digest': str}}})['identity']['tokenizer'])
     if not others:
       return ''
     described = ', '.join(f'{other["kind"]} {other["digest"][:8]}' for other in others)
@@ -157,6 +187,13 @@ class Data:
     write_text(self.pointer(task, split, tokenizer), store.folder.name + '\n')
 
 
+def _pointed_to(pointer: Path) -> Path:
+  name = pointer.read_bytes().decode(errors='replace').strip()
+  if not name or not name.isprintable():
+    raise UserError(f'{pointer} is damaged: it names no store. Run `codemix prepare`, which writes it anew.')
+  return pointer.parent / name
+
+
 def tokenizer_identity(tokenizer: Tokenizer) -> dict:
   """What of a tokenizer decides the ids: its bytes, and where BOS and EOS stand."""
   return {
@@ -165,4 +202,13 @@ def tokenizer_identity(tokenizer: Tokenizer) -> dict:
     'vocab_size': tokenizer.vocab_size,
     'bos': f'input {tokenizer.bos_id} before each document',
     'eos': f'target {tokenizer.eos_id} after each document',
+    **({'changes text': list(tokenizer.changes)} if tokenizer.changes else {}),
   }
+
+
+def _entries(folder: Path) -> list[Path]:
+  """What lies in a folder, sorted; nothing where it cannot be listed."""
+  try:
+    return sorted(folder.iterdir())
+  except OSError:
+    return []

@@ -11,9 +11,10 @@ from pathlib import Path
 
 import numpy as np
 
-from codemix.files import make_folder, write_json, writing
+from codemix.files import make_folder, sync, write_json, writing
 
 COPY_BYTES = 2**22
+DRAFTS = 'drafts'  # folder of shards from which duplicates are not yet dropped
 
 
 class NewFile:
@@ -48,8 +49,7 @@ class NewFile:
   def finish(self) -> str:
     """Puts the file in its place; returns its sha256."""
     with writing(self.path):
-      self._file.flush()
-      os.fsync(self._file.fileno())
+      sync(self._file)
       self._file.close()
       os.replace(self._file.name, self.path)
     return self._hash.hexdigest()

@@ -53,10 +53,12 @@ def _histogram(tokens: np.ndarray) -> list[list[int]]:
 def find_tokenizer(store: TokenStore) -> Tokenizer | None:
   """The tokenizer that a store was made with, if it lies in the data folder that the store lies in."""
   wanted = store.manifest['identity'].get('tokenizer', {}).get('digest')
-  folder = store.folder.absolute().parent.parent / 'tokenizers'
-  for spec in ('bytes', *sorted(path for path in folder.glob('*') if path.suffix in ('.json', '.model'))):
+  # A source's name may have slashes: its stores lie deeper.
+  stores = next((above for above in store.folder.absolute().parents if above.name == 'stores'), store.folder.absolute().parent)
+  files = (stores.parent / 'tokenizers').glob('*')
+  for spec in ('bytes', *sorted(path for path in files if path.suffix in ('.json', '.model'))):
     with contextlib.suppress(UserError):  # another file that lies there
-      tokenizer = load_tokenizer(spec)
+      tokenizer = load_tokenizer(spec, lossy=True)
       if tokenizer.digest == wanted:
         return tokenizer
   return None

@@ -45,7 +45,7 @@ class EpochSize:
   @property
   def rows(self) -> int | None:
     if self._rows is None and self._path and self._path.exists():
-      self._rows = int(read_json(self._path)['rows'])
+      self._rows = read_json(self._path, {'rows': int}, 'Delete it.')['rows']
     return self._rows
 
   def found(self, rows: int) -> None:

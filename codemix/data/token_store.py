@@ -21,6 +21,7 @@ from __future__ import annotations
 import bisect
 import dataclasses
 import functools
+import hashlib
 import io
 import itertools
 import os
@@ -35,7 +36,7 @@ from codemix.data import accounts
 from codemix.data.shard_writer import documents_file, shard_file, tokens_file, writing_shard
 from codemix.data.tokenizer import Tokenizer
 from codemix.errors import UserError
-from codemix.files import read_json, write_json
+from codemix.files import read_json, require_form, write_json
 from codemix.identity import differences, digest, file_digest
 
 FORMAT = 2
@@ -43,6 +44,7 @@ GOLDEN_SHARDS = 8  # their first documents are compared at open
 GOLDEN_TOKENS = 32  # of each
 GOLDEN_CHARACTERS = 200  # of each that are encoded again at open
 WRITE_DOCUMENTS = 1024  # handed to a shard's writer at a time
+READ_BYTES, READ_ROWS = 2**22, 2**20  # at a time, where all is read
 FULL_CHECK_BYTES = 2**30  # a store up to this size is re-read whole at open: about a second
 
 
@@ -74,7 +76,7 @@ class TokenStore:
 
   @property
   def digest(self) -> str:
-    """sha256 over the token and document files: what the tokens are, wherever they lie."""
+    """What the tokens and documents are, wherever they lie and in however many shards (`stream_digest`)."""
     return self.manifest['digest']
 
   @property
@@ -169,6 +171,12 @@ def shard_is_complete(folder: Path, name: str) -> bool:
   return shard_file(folder, name).exists()
 
 
+def read_shard(folder: Path, name: str) -> dict:
+  """The record of a shard that is complete."""
+  path = shard_file(folder, name)
+  return read_json(path, _SHARD, f'Delete {path} and run `codemix prepare` again.')
+
+
 def write_shard(
   folder: Path, name: str, documents: Iterable[tuple[np.ndarray, int]], dtype: np.dtype
 ) -> None:
@@ -206,14 +214,16 @@ def write_manifest(
   folder: Path, identity: dict, names: Sequence[str], dtype: np.dtype, tokenizer: Tokenizer | None = None
 ) -> TokenStore:
   """Completes a store whose shards are all there."""
-  shards = [read_json(shard_file(folder, name)) for name in names]
+  shards = [read_shard(folder, name) for name in names]
   begun = [index for index, shard in enumerate(shards) if shard['documents']]
+  content = stream_digest(folder, names, dtype)
   manifest = {
     'format': FORMAT,
     'identity': identity,
     'dtype': dtype.str,
     **_sums(shards),
-    'digest': _content_digest(shards),
+    'digest': content,
+    'seal': _seal(content, shards),
     'golden': [
       {'shard': index, **shards[index]['golden']} for index in begun[:: -(-len(begun) // GOLDEN_SHARDS) or 1]
     ],
@@ -235,6 +245,16 @@ def clear(folder: Path) -> None:
 
 
 _COUNTS = ('tokens', 'documents', 'bytes')
+_SHARD = {'name': str, **dict.fromkeys(_COUNTS, int), 'sha256': {...: str}}
+_MANIFEST = {
+  'identity': dict,
+  'dtype': str,
+  **dict.fromkeys(_COUNTS, int),
+  'digest': str,
+  'golden': [{'shard': int, 'tokens': list}],
+  'accounts': dict,
+  'shards': [_SHARD],
+}
 _IN_MANIFEST = ('name', *_COUNTS, 'sha256', 'quarantine')
 
 
@@ -242,7 +262,31 @@ def _sums(shards: Sequence[dict]) -> dict[str, int]:
   return {count: sum(shard[count] for shard in shards) for count in _COUNTS}
 
 
-def _content_digest(shards: Sequence[dict]) -> str:
+def stream_digest(folder: Path, names: Sequence[str], dtype: np.dtype) -> str:
+  """One hash of the tokens as one stream and of each document's tokens and bytes; reads all of the shards.
+
+  How many shards hold them does not matter.
+  """
+  tokens, documents = hashlib.sha256(), hashlib.sha256()
+  for name in names:
+    with open(folder / tokens_file(name), 'rb') as file:
+      while block := file.read(READ_BYTES):
+        tokens.update(block)
+    table = np.load(folder / documents_file(name), mmap_mode='r')
+    for begin in range(0, len(table), READ_ROWS):
+      rows = table[max(begin - 1, 0) : begin + READ_ROWS]
+      lengths = np.diff(rows[:, 0], prepend=0)[bool(begin) :]
+      documents.update(np.column_stack([lengths, rows[bool(begin) :, 1]]).astype('<i8').tobytes())
+  return digest({'dtype': dtype.str, 'tokens': tokens.hexdigest(), 'documents': documents.hexdigest()})
+
+
+def _seal(content: str, shards: Sequence[dict]) -> str:
+  """Binds a store's digest to those of its files, so that at open these alone need be looked at."""
+  return digest([content, _files_digest(shards)])
+
+
+def _files_digest(shards: Sequence[dict]) -> str:
+  """What `TokenStore.digest` was of stores that have no seal: it depends on how many shards there are."""
   return digest([shard['sha256'] for shard in shards])
 
 
@@ -262,11 +306,12 @@ def open_store(folder: Path, expected: dict | None = None, tokenizer: Tokenizer 
     UserError: the store is incomplete, damaged, or was made from something else.
   """
   folder = Path(folder)
-  manifest = read_json(folder / 'manifest.json')
+  manifest = read_json(folder / 'manifest.json', mend=_anew(folder))
   if manifest.get('format') != FORMAT:
     raise UserError(
       f'{folder} has token store format {manifest.get("format")}, and this codemix reads {FORMAT}; prepare it again.'
     )
+  require_form(manifest, _MANIFEST, folder / 'manifest.json', _anew(folder))
   found = {key: manifest['identity'].get(key) for key in expected or {}}
   if different := list(differences(expected or {}, found)):
     raise UserError(f'{folder} was prepared from something else: {"; ".join(different)}. Prepare it again.')
@@ -300,10 +345,16 @@ def verify_store(store: TokenStore, progress: Callable[[int], None] = lambda siz
       progress(path.stat().st_size)
 
 
+def has_seal(store: TokenStore) -> bool:
+  """Whether its digest is one of the stream; older stores have one of their files."""
+  return 'seal' in store.manifest
+
+
 def _check_manifest(store: TokenStore) -> None:
   shards = store.manifest['shards']
-  said = {key: store.manifest[key] for key in (*_COUNTS, 'digest')}
-  if different := list(differences({**_sums(shards), 'digest': _content_digest(shards)}, said)):
+  said = {key: store.manifest[key] for key in (*_COUNTS, 'seal' if has_seal(store) else 'digest')}
+  expected = {'seal': _seal(store.digest, shards)} if has_seal(store) else {'digest': _files_digest(shards)}
+  if different := list(differences({**_sums(shards), **expected}, said)):
     raise damaged(store.folder / 'manifest.json', f'it does not agree with itself: {"; ".join(different)}')
 
 
@@ -343,4 +394,8 @@ def _file_sizes(store: TokenStore) -> dict[str, int]:
 
 
 def damaged(path: Path, why: str) -> UserError:
-  return UserError(f'the token store is damaged at {path}: {why}. Delete the folder {path.parent} and prepare it again.')
+  return UserError(f'the token store is damaged at {path}: {why}. {_anew(path.parent)}')
+
+
+def _anew(folder: Path) -> str:
+  return f'Delete the folder {folder} and prepare it again.'

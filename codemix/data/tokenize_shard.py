@@ -23,7 +23,7 @@ from codemix.data.sources.corpus import Corpus
 from codemix.data.sources.record import BadRecord, Record
 from codemix.data.tokenizer import Tokenizer
 from codemix.data.watch import progress_file
-from codemix.files import read_json, writing
+from codemix.files import writing
 
 # Text encoded at a time: enough to keep the tokenizer's threads busy; its memory is about 100 times this.
 BATCH_CHARACTERS = 2**20
@@ -178,7 +178,7 @@ class _ShardInWork:
     if self.read.bad <= corpus.max_bad_share * self.read.records:
       return
     names = [self.shard.name, *(name for name in sizes if shard_file(self.step.folder, name).exists())]
-    others = [read_json(shard_file(self.step.folder, name))['accounts'] for name in names[1:]]
+    others = [token_store.read_shard(self.step.folder, name)['accounts'] for name in names[1:]]
     read = merged([self.read.summary(), *(accounts['read'] for accounts in others)])
     whole = SURELY * read.records * sum(sizes.values()) / max(sum(sizes[name] for name in names), 1)
     if read.bad > corpus.max_bad_share * max(whole, read.records):

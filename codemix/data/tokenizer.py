@@ -24,7 +24,8 @@ from typing import Protocol
 
 import numpy as np
 
-from codemix.data import text_parts
+from codemix.data import text_changes, text_parts
+from codemix.data.sources import local_files
 from codemix.errors import UserError, nearest
 from codemix.files import write_bytes
 
@@ -60,6 +61,7 @@ class Tokenizer(Protocol):
     vocab_size: number of ids, special ids included.
     pad_id, bos_id, eos_id: the special ids; no text encodes to them.
     digest: sha256 of what defines the tokenizer (its file's bytes), 64 hex digits.
+    changes: what it changes in text, by the components of its file; () where it gives all text back.
   """
 
   kind: str
@@ -68,13 +70,14 @@ class Tokenizer(Protocol):
   bos_id: int
   eos_id: int
   digest: str
+  changes: tuple[str, ...] = ()
 
   def encode_batch(self, texts: Sequence[str | bytes]) -> list[list[int]]:
     """The ids of each text, over all cores where the backend can."""
     ...
 
   def decode_bytes(self, ids: Sequence[int]) -> bytes:
-    """The bytes that the ids stand for: exactly those encoded, for 'bpe' and 'bytes'.
+    """The bytes that the ids stand for: those encoded, where the tokenizer `changes` nothing.
 
     Ids that stand for no text are dropped: the special ids, and those beyond the
     vocabulary, which a model has whose embedding table is padded.
@@ -90,16 +93,17 @@ class Tokenizer(Protocol):
     return self.decode_bytes(ids).decode('utf-8', 'replace')
 
 
-def load_tokenizer(spec: str | Path) -> Tokenizer:
+def load_tokenizer(spec: str | Path, lossy: bool = False) -> Tokenizer:
   """Loads a tokenizer.
 
   Args:
     spec: 'bytes', or the path of a `.json` (Hugging Face `tokenizers`, byte-level
       BPE) or a `.model` (SentencePiece).
+    lossy: whether it may change text; what it changes is then in `Tokenizer.changes`.
 
   Raises:
-    UserError: no such file, a damaged one, one that is no tokenizer, or one
-      without the special tokens or that cannot give text back.
+    UserError: no such file, a damaged one, one that is not a tokenizer, or one
+      without the special tokens or that changes text (unless `lossy`).
   """
   if str(spec) == 'bytes':
     return ByteTokenizer()
@@ -108,10 +112,12 @@ def load_tokenizer(spec: str | Path) -> Tokenizer:
   if kind is None:
     raise UserError(
       f"no tokenizer is called '{spec}': write 'bytes', or the path of a tokenizer.json or a "
-      f'SentencePiece .model.{nearest(str(spec), ["bytes"])}'
+      f'SentencePiece .model.{nearest(path.name, ["bytes"])}'
     )
   try:
-    return kind(path.read_bytes(), str(path))
+    if path.exists() and (no_file := local_files.kind(str(path))):  # a named pipe would be waited for
+      raise UserError(f'{path} is {no_file}: give the path of a tokenizer file.')
+    return kind(path.read_bytes(), str(path), lossy)
   except FileNotFoundError:
     raise UserError(
       f"{path} does not exist: train it with `codemix tokenizer`, or use 'bytes'."
@@ -196,37 +202,56 @@ class ByteTokenizer(Tokenizer):
 class _FileTokenizer(Tokenizer):
   """A tokenizer defined by the bytes of a file, which travel with it to other processes."""
 
-  def __init__(self, definition: bytes, name: str):
+  def __init__(self, definition: bytes, name: str, lossy: bool = False):
     """`name` is what error messages call the file."""
     self._definition = definition
     self._name = name
+    self._lossy = lossy
     self.digest = hashlib.sha256(definition).hexdigest()
 
   def __reduce__(self):
     # The backends forget their switches in a pickle, and the file may be on another machine.
-    return type(self), (self._definition, self._name)
+    return type(self), (self._definition, self._name, self._lossy)
+
+  def _set_changes(self, changes: Sequence[str], mend: str) -> None:
+    """Raises UserError where the tokenizer changes text and nobody said that it may."""
+    if changes and not self._lossy:
+      raise UserError(
+        f'{self._name} changes text: {"; ".join(changes)}. A model would be trained on other text than the corpus has. {mend}, '
+        'or set Data.allow_lossy_tokenizer = True to train on the changed text.'
+      )
+    self.changes = tuple(changes)
 
 
 class BpeTokenizer(_FileTokenizer):
   """A byte-level BPE in the `tokenizer.json` format of Hugging Face `tokenizers`.
 
+  Args:
+    definition: the file.
+    name: what error messages call it.
+    lossy: whether its components may change text.
+
   Raises:
-    UserError: the file is damaged, is no byte-level BPE, changes text (a
-      normalizer), or lacks one of SPECIAL_TOKENS.
+    UserError: the file is damaged, is not a byte-level BPE, changes text (unless
+      `lossy`), or lacks one of SPECIAL_TOKENS.
   """
 
   kind = 'bpe'
 
-  def __init__(self, definition: bytes, name: str):
-    super().__init__(definition, name)
+  def __init__(self, definition: bytes, name: str, lossy: bool = False):
+    super().__init__(definition, name, lossy)
     self._backend = _parse_bpe(definition, name)
     vocabulary = self._backend.get_vocab()
+    components = json.loads(definition)
+    if reasons := text_changes.why_not_byte_level(components):
+      raise UserError(f'{name} is not a byte-level BPE: {"; ".join(reasons)}. Use another file, or train one with `codemix tokenizer train`.')
+    self._set_changes(text_changes.of_tokenizer_json(components), 'Take that out of the file, use another')
     added = self._backend.get_added_tokens_decoder()
     special = {token.content: id for id, token in added.items() if token.special}
     if missing := [token for token in SPECIAL_TOKENS if token not in special]:
       raise UserError(
         f'{name} lacks the special tokens {", ".join(missing)}: rename its own to these (in '
-        'added_tokens and in vocab), or train a tokenizer with `codemix tokenizer`.'
+        f'added_tokens and in vocab; it has {", ".join(special) or "none"}), or train a tokenizer with `codemix tokenizer train`.'
       )
     self.pad_id, self.bos_id, self.eos_id = (special[token] for token in SPECIAL_TOKENS)
     self.vocab_size = max(vocabulary.values()) + 1
@@ -240,8 +265,11 @@ class BpeTokenizer(_FileTokenizer):
     self._bytes_of |= {
       id: token.content.encode() for id, token in added.items() if not token.special
     }
-    self._divides = text_parts.may_divide(json.loads(definition), PRE_TOKENIZATION)
-    self._check_gives_text_back()
+    self._divides = text_parts.may_divide(components, PRE_TOKENIZATION)
+    self._check_vocabulary(components['model'], added)
+    self._check_special_tokens_are_text(special)
+    if not self.changes:
+      self._check_gives_text_back()
 
   def encode_batch(self, texts: Sequence[str | bytes]) -> list[list[int]]:
     pieces_of_texts = [_pieces(text) for text in texts]
@@ -273,30 +301,57 @@ class BpeTokenizer(_FileTokenizer):
       ids += next(ids_of_valid)
     return ids
 
+  def _check_vocabulary(self, model: dict, added: dict) -> None:
+    """Raises UserError where an id stands for two entries, or a byte has none."""
+    if lacking := [byte for byte, id in self._byte_ids.items() if id is None]:
+      raise UserError(
+        f'{self._name} is not a byte-level BPE: its vocabulary lacks {len(lacking)} of the {BYTES} bytes, the first 0x{lacking[0]:02x}. '
+        'Use another file, or train one with `codemix tokenizer train`.'
+      )
+    entries: dict[int, str] = {}
+    for token, id in [*model['vocab'].items(), *((token.content, id) for id, token in added.items())]:
+      if entries.setdefault(id, token) != token:
+        raise UserError(f'{self._name} gives the id {id} to two entries, {entries[id]!r} and {token!r}: give each its own.')
+
+  def _check_special_tokens_are_text(self, special: dict[str, int]) -> None:
+    """Raises UserError where merges make a special token of text that spells it."""
+    for token in special:
+      for text in (token, f' {token} ', f'\n{token}\n'):
+        if forged := set(special.values()) & set(self.encode(text)):
+          raise UserError(
+            f'{self._name} makes the special id {forged.pop()} of the text {text!r}, so that a document could end another: take '
+            "the merges that make its token out of the file, or its entry out of the model's vocab."
+          )
+
   def _check_gives_text_back(self) -> None:
-    """One probe finds a missing byte, a normalizer, an added space, and special tokens in text."""
+    """What the components say holds for a text with all bytes and much white space."""
     text = ' x  e\u0301\u212b\n\t\u3000Y' + ''.join(SPECIAL_TOKENS)
     probe = bytes(range(BYTES)) + text.encode()
-    if None in self._byte_ids.values() or self.decode_bytes(self.encode(probe)) != probe:
+    if self.decode_bytes(self.encode(probe)) != probe:
       raise UserError(
-        f'{self._name} does not give text back byte for byte: use a byte-level BPE that has all '
-        f'{BYTES} bytes, no normalizer and no prefix space.'
+        f'{self._name} does not give text back byte for byte, though nothing in it says so: use another file, or '
+        'train one with `codemix tokenizer train`.'
       )
 
 
 class SentencePieceTokenizer(_FileTokenizer):
-  """A SentencePiece `.model`; how much of a text it gives back is up to its normalizer.
+  """A SentencePiece `.model`. U+2581, with which it writes a space, comes back as one.
+
+  Args:
+    definition: the file.
+    name: what error messages call it.
+    lossy: whether it may change other text, as models do that are trained by default.
 
   Raises:
-    UserError: the file is damaged, is no SentencePiece model, or has no id for
-      padding, BOS or EOS.
+    UserError: the file is damaged, is not a SentencePiece model, changes text
+      (unless `lossy`), or has no id for padding, BOS or EOS.
   """
 
   kind = 'sentencepiece'
 
-  def __init__(self, definition: bytes, name: str):
-    super().__init__(definition, name)
-    self._backend = _parse_sentencepiece(definition, name)
+  def __init__(self, definition: bytes, name: str, lossy: bool = False):
+    super().__init__(definition, name, lossy)
+    self._backend, model = _parse_sentencepiece(definition, name)
     self.vocab_size = self._backend.vocab_size()
     self.pad_id, self.bos_id, self.eos_id = ids = (
       self._backend.pad_id(), self._backend.bos_id(), self._backend.eos_id()
@@ -306,6 +361,10 @@ class SentencePieceTokenizer(_FileTokenizer):
         f'{name} has no id for padding, BOS or EOS (it says {ids}): train it with '
         '--pad_id=0 --bos_id=1 --eos_id=2 --unk_id=3.'
       )
+    self._set_changes(
+      text_changes.of_sentencepiece(model),
+      'Train it with --normalization_rule_name=identity --remove_extra_whitespaces=false --byte_fallback=true',
+    )
 
   def encode_batch(self, texts: Sequence[str | bytes]) -> list[list[int]]:
     return self._backend.encode([_as_bytes(text).decode(errors='replace') for text in texts])
@@ -346,7 +405,7 @@ def _byte_alphabet() -> dict[str, int]:
 
 
 def _parse_sentencepiece(definition: bytes, name: str):
-  """The `SentencePieceProcessor` of a whole `.model`."""
+  """The `SentencePieceProcessor` and the `ModelProto` of a whole `.model`."""
   from sentencepiece import SentencePieceProcessor
   from sentencepiece.sentencepiece_model_pb2 import ModelProto
 
@@ -354,10 +413,11 @@ def _parse_sentencepiece(definition: bytes, name: str):
   with contextlib.suppress(RuntimeError):
     backend.LoadFromSerializedProto(definition)
     # The backend also takes a file cut off between two parts; the normalizer is the last needed.
-    if ModelProto.FromString(definition).HasField('normalizer_spec'):
-      return backend
+    model = ModelProto.FromString(definition)
+    if model.HasField('normalizer_spec'):
+      return backend, model
   raise UserError(
-    f'{name} is no SentencePiece model, or a damaged one: copy it or train it again.'
+    f'{name} is not a SentencePiece model, or a damaged one: copy it or train it again.'
   )
 
 
@@ -369,7 +429,7 @@ def _parse_bpe(definition: bytes, name: str):
     backend = Backend.from_buffer(definition)
   except ValueError as error:
     raise UserError(
-      f'{name} is no tokenizer.json of Hugging Face tokenizers, or a damaged one ({error}): '
+      f'{name} is not a tokenizer.json of Hugging Face tokenizers, or a damaged one ({error}): '
       'copy it or train it again.'
     ) from None
   backend.encode_special_tokens = True

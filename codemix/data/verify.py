@@ -8,7 +8,14 @@ from pathlib import Path
 import numpy as np
 
 from codemix.data.shard_writer import documents_file
-from codemix.data.token_store import TokenStore, damaged, open_store, verify_store
+from codemix.data.token_store import (
+  TokenStore,
+  damaged,
+  has_seal,
+  open_store,
+  stream_digest,
+  verify_store,
+)
 from codemix.data.tokenizer import Tokenizer
 from codemix.identity import digest
 
@@ -29,6 +36,9 @@ def verify_whole(folder: Path, tokenizer: Tokenizer | None = None) -> tuple[Toke
     raise damaged(folder / 'manifest.json', 'its identity is not the one that the folder is named by')
   sizes: list[int] = []
   verify_store(store, sizes.append)
+  names = [shard['name'] for shard in store.manifest['shards']]
+  if has_seal(store) and stream_digest(folder, names, np.dtype(store.manifest['dtype'])) != store.digest:
+    raise damaged(folder / 'manifest.json', 'its digest is not that of its tokens')
   for shard in store.manifest['shards']:
     path = folder / documents_file(shard['name'])
     if not _adds_up(np.load(path, mmap_mode='r'), shard):

@@ -23,11 +23,17 @@ class TokenizerVocabulary(seqio.Vocabulary):
   all tokenizers that codemix trains have it there.
 
   Two vocabularies are equal where their tokenizers' digests are.
+
+  Attributes:
+    tokenizer: what it stands for.
+    has_encoded: whether it was asked to encode text, in a graph that was built or outside of one:
+      a task whose vocabulary was not has ids from somewhere else.
   """
 
   def __init__(self, tokenizer: Tokenizer):
     super().__init__()
     self.tokenizer = tokenizer
+    self.has_encoded = False
 
   @property
   def bos_id(self) -> int:
@@ -50,6 +56,7 @@ class TokenizerVocabulary(seqio.Vocabulary):
     return self.tokenizer.vocab_size
 
   def _encode(self, s: str | bytes) -> list[int]:
+    self.has_encoded = True
     return self.tokenizer.encode(s)
 
   def _decode(self, ids: Sequence[int]) -> str:
@@ -57,6 +64,7 @@ class TokenizerVocabulary(seqio.Vocabulary):
 
   def _encode_tf(self, s: tf.Tensor | tf.RaggedTensor) -> tf.Tensor | tf.RaggedTensor:
     """A string scalar to int32 [length]; strings [n, ...] to a ragged int32 [n, ..., (length)]."""
+    self.has_encoded = True
     if isinstance(s, tf.RaggedTensor):
       return s.with_flat_values(self._encode_tf(s.flat_values))
     if s.shape.rank in (None, 0):

@@ -1,53 +1,84 @@
-"""Bits per byte of a model on a set of documents, with bootstrap intervals over the documents.
+"""Bits per byte of a model on a set of documents, with intervals over the documents and over seeds.
 
 Bits per byte does not depend on the tokenizer, so it compares models that cut text differently:
 
   bits per byte = (sum of nats over documents) / (ln 2 * sum of bytes over documents)
 
-It is a ratio of sums, and documents are the unit that was sampled, so whole documents are
-resampled (Efron and Tibshirani, "An Introduction to the Bootstrap", 1993, chapter 13: the
-percentile interval). The interval says how far the figure depends on *which validation documents*
-were drawn. It does not contain the variation between training runs with other seeds.
+It is a ratio of sums, and documents are the unit that was sampled. The interval leaves out one
+document at a time (Efron and Tibshirani, "An Introduction to the Bootstrap", 1993, chapter 11) and
+takes Student's t for the width. Where a few long documents decide, their variance is itself poorly
+known: the degrees of freedom are those of the *effective* number of documents, the smaller of
 
-Two models are compared on the same documents with the same resamples: what makes a document easy
-or hard for both cancels out, and the paired interval is narrower than that of two separate ones.
+  (sum of bytes)^2 / (sum of bytes^2)                  Kish, "Survey Sampling", 1965, section 11.7
+  1 + 2 (sum of u^2)^2 / (sum of u^4 - (sum of u^2)^2 / N)     Satterthwaite, Biometrics 2, 1946
 
-Percentile intervals are somewhat too narrow for few documents (below about 30), and a single
-document has none.
+with u the change of the figure when a document is left out: of N documents with normal u it is N,
+where one document decides it is about 3. `tests/evaluation/coverage.py` measures how often the
+intervals hold the true value.
 
-Shapes: N documents, M models, R resamples.
+Several sources are strata: each has its own number of documents, which another sample would have
+too, so a document is left out of its source, and the rest of that source stands for it.
+
+Two models are compared on the same documents: what makes a document easy or hard for both cancels
+out, and the paired interval is narrower than that of two separate ones.
+
+An interval over documents does not contain the variation between training runs with other seeds.
+`over_seeds` adds it, where there are several.
+
+Shapes: N documents, M models, S seeds.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import math
+from collections.abc import Sequence
 
 import numpy as np
 
 from codemix.errors import UserError
 
-RESAMPLES = 2000
 LEVEL = 0.95
-# Draws held at once: 2**21 counts of eight bytes are 16 MiB, whatever the number of documents.
-DRAWS_IN_MEMORY = 2**21
+# With fewer effective documents than this, intervals may be too narrow: the sample then says little
+# of how the long documents behave that it does not hold.
+FEW_DOCUMENTS = 30
 
 
 @dataclasses.dataclass(frozen=True)
 class Estimate:
-  """A figure and the ends of its interval; the ends are NaN where nothing is known about it."""
+  """A figure and the ends of its interval; the ends are NaN where nothing is known about it.
+
+  Attributes:
+    documents: effective number of documents that the interval rests on; NaN without an interval.
+    seeds: training runs that the figure is the mean of. With one, the interval holds the choice of
+      documents alone; with more, documents and seeds.
+    spread: standard deviation over the seeds; NaN with one.
+  """
 
   value: float
   low: float = math.nan
   high: float = math.nan
+  documents: float = math.nan
+  seeds: int = 1
+  spread: float = math.nan
 
   @property
   def has_interval(self) -> bool:
     return not (math.isnan(self.low) or math.isnan(self.high))
 
+  @property
+  def rests_on_few(self) -> bool:
+    """Whether so few documents decide the interval that it may be too narrow."""
+    return self.documents < FEW_DOCUMENTS
+
   def excludes(self, value: float) -> bool:
     """Whether the interval is known and lies wholly above or wholly below `value`."""
     return self.has_interval and not self.low <= value <= self.high
+
+  @property
+  def is_effect(self) -> bool:
+    """Whether a change is beyond the noise of documents *and* seeds; never so with one seed."""
+    return self.seeds > 1 and self.spread > 0 and self.excludes(0)
 
 
 def bits_per_byte(nats_N: np.ndarray, bytes_N: np.ndarray) -> float:
@@ -65,64 +96,117 @@ def bits_per_byte(nats_N: np.ndarray, bytes_N: np.ndarray) -> float:
   return float(nats_1xN.sum() / (math.log(2) * bytes_N.sum()))
 
 
-def bootstrap_bits_per_byte(
-  nats_MxN: np.ndarray,
-  bytes_N: np.ndarray,
-  resamples: int = RESAMPLES,
-  seed: int = 0,
-) -> np.ndarray:
-  """Bits per byte of M models on each of R resamples of the same N documents.
-
-  Row r holds all models on one and the same resample, so the differences within a row are paired.
-  The resamples depend on (N, resamples, seed) alone.
+def leave_one_out(values_MxN: np.ndarray, counts: Sequence[int]) -> np.ndarray:
+  """Sums over all documents but one, for each one; the rest of its source stands for it.
 
   Args:
-    nats_MxN: nats of each model on each document, float [M, N].
-    bytes_N: size of each document in bytes, int [N].
-    resamples: R.
-    seed: of the resampling.
+    values_MxN: a number of each document, the sources laid end to end.
+    counts: documents of each source; they sum to N.
 
   Returns:
-    float64 [R, M]. A resample that drew only empty documents is NaN.
-
-  Raises:
-    UserError: as `bits_per_byte`.
+    float64 [M, N]; NaN for the only document of a source, which nothing can stand for.
   """
-  nats_MxN, bytes_N = _checked(nats_MxN, bytes_N)
-  sums_RxK = _resampled_sums(np.column_stack([nats_MxN.T, bytes_N]), resamples, seed)
-  bytes_Rx1 = sums_RxK[:, -1:]
-  bits_RxM = sums_RxK[:, :-1] / math.log(2)
-  return np.divide(bits_RxM, bytes_Rx1, out=np.full_like(bits_RxM, np.nan), where=bytes_Rx1 > 0)
+  values_MxN = np.asarray(values_MxN, np.float64)
+  totals_Mx1 = values_MxN.sum(axis=1, keepdims=True)
+  parts = []
+  for source_Mxn in np.split(values_MxN, np.cumsum(counts)[:-1], axis=1):
+    count = source_Mxn.shape[1]
+    gone_Mxn = source_Mxn - source_Mxn.mean(axis=1, keepdims=True) if count else source_Mxn
+    parts.append(totals_Mx1 - gone_Mxn * (count / (count - 1) if count > 1 else math.nan))
+  return np.concatenate(parts, axis=1)
 
 
-def percentile_interval(value: float, resampled_R: np.ndarray, level: float = LEVEL) -> Estimate:
-  """`value` with the central `level` of its resampled values as the interval; NaNs are left out."""
+def jackknife(
+  value: float,
+  left_out_N: np.ndarray,
+  bytes_N: np.ndarray,
+  counts: Sequence[int],
+  level: float = LEVEL,
+) -> Estimate:
+  """`value` with its interval over documents.
+
+  Args:
+    left_out_N: the figure without each document, from sums of `leave_one_out`.
+    bytes_N: sizes of the documents.
+    counts: documents of each source; they sum to N.
+
+  Returns:
+    An interval that is unknown (NaN) where the figure without some document is: a source has one
+    document, or all but one are empty.
+  """
+  from scipy.special import stdtrit
+
   if not 0 < level < 1:
-    raise UserError(f'level = {level} is no share: give one between 0 and 1, such as {LEVEL}')
-  tail = (1 - level) / 2
-  low, high = np.nanquantile(resampled_R, [tail, 1 - tail])
-  return Estimate(float(value), float(low), float(high))
+    raise UserError(f'level = {level} is not a share: give one between 0 and 1, such as {LEVEL}')
+  if not np.isfinite(left_out_N).all():
+    return Estimate(float(value))
+  variance = fourth = uncertain = 0.0
+  for figures_n in np.split(np.asarray(left_out_N, np.float64), np.cumsum(counts)[:-1]):
+    if not (count := len(figures_n)):
+      continue
+    squares_n = (count - 1) / count * (figures_n - figures_n.mean()) ** 2
+    variance += squares_n.sum()
+    fourth += (squares_n**2).sum()
+    uncertain += squares_n.sum() ** 2 / count
+  known = sum(count - 1 for count in counts if count)
+  # Squares that are all alike have no spread to take the freedom from.
+  freedom = 2 * variance**2 / gap if (gap := fourth - uncertain) > 1e-9 * fourth else math.inf
+  sizes_N = np.asarray(bytes_N, np.float64)
+  documents = min(sizes_N.sum() ** 2 / (sizes_N**2).sum(), 1 + freedom, 1 + known)
+  half = float(stdtrit(max(documents - 1, 1.0), (1 + level) / 2) * math.sqrt(variance))
+  return Estimate(float(value), float(value) - half, float(value) + half, float(documents))
+
+
+def over_seeds(figures_S: Sequence[float], mean: Estimate, level: float = LEVEL) -> Estimate:
+  """The mean over training runs that differ in their seeds, with an interval over documents and seeds.
+
+  The seeds' part is Student's t with S - 1 degrees of freedom, so that with two or three seeds it is
+  as wide as so little knowledge makes it. The two parts of each side add as squares (the method of
+  variance estimates recovery: Zou and Donner, Statistics in Medicine 27, 2008).
+
+  Args:
+    figures_S: the figure of each seed.
+    mean: their mean with its interval over documents.
+
+  Returns:
+    With one seed, `mean` itself.
+  """
+  from scipy.special import stdtrit
+
+  seeds = len(figures_S)
+  if seeds < 2:
+    return mean
+  spread = float(np.std(figures_S, ddof=1))
+  of_seeds = float(stdtrit(seeds - 1, (1 + level) / 2)) * spread / math.sqrt(seeds)
+  return dataclasses.replace(
+    mean,
+    low=mean.value - math.hypot(mean.value - mean.low, of_seeds),
+    high=mean.value + math.hypot(mean.high - mean.value, of_seeds),
+    seeds=seeds,
+    spread=spread,
+  )
 
 
 def bits_per_byte_interval(
   nats_N: np.ndarray,
   bytes_N: np.ndarray,
-  resamples: int = RESAMPLES,
-  seed: int = 0,
+  counts: Sequence[int] | None = None,
   level: float = LEVEL,
 ) -> Estimate:
   """Bits per byte of one model with its interval over documents.
 
-  A single document has no spread to resample: its interval is unknown (NaN), not of width zero.
+  A single document has no spread: its interval is unknown (NaN), not of width zero.
+
+  Args:
+    counts: documents of each source, where the documents are those of several laid end to end.
 
   Raises:
     UserError: as `bits_per_byte`.
   """
   value = bits_per_byte(nats_N, bytes_N)
-  if len(bytes_N) < 2:
-    return Estimate(value)
-  resampled_Rx1 = bootstrap_bits_per_byte(np.asarray(nats_N)[None], bytes_N, resamples, seed)
-  return percentile_interval(value, resampled_Rx1[:, 0], level)
+  counts = _checked_counts(counts, bytes_N)
+  nats_out_N, bytes_out_N = leave_one_out(np.stack([nats_N, bytes_N]), counts)
+  return jackknife(value, ratio(nats_out_N, bytes_out_N) / math.log(2), bytes_N, counts, level)
 
 
 def relative_change(
@@ -130,14 +214,16 @@ def relative_change(
   bytes_N: np.ndarray,
   baseline_nats_N: np.ndarray,
   baseline_bytes_N: np.ndarray,
-  resamples: int = RESAMPLES,
-  seed: int = 0,
+  counts: Sequence[int] | None = None,
   level: float = LEVEL,
 ) -> Estimate:
   """Change of bits per byte against a baseline on the same documents, as a fraction of it.
 
-  model / baseline - 1: -0.03 is 3% fewer bits per byte, which is better. The interval is paired:
-  each resample holds the same documents for both.
+  model / baseline - 1: -0.03 is 3% fewer bits per byte, which is better. The interval is paired: a
+  document is left out of both.
+
+  Args:
+    counts: documents of each source, where the documents are those of several laid end to end.
 
   Raises:
     UserError: the documents differ in number, order or size; the baseline is at 0 nats; and as
@@ -148,20 +234,14 @@ def relative_change(
   if base == 0:
     raise UserError('the baseline has 0 nats on these documents: a change relative to it has no size')
   value = bits_per_byte(nats_N, bytes_N) / base - 1
-  if len(bytes_N) < 2:
-    return Estimate(value)
-  resampled_Rx2 = bootstrap_bits_per_byte(
-    np.stack([nats_N, baseline_nats_N]), bytes_N, resamples, seed
-  )
-  return percentile_interval(value, resampled_change(*resampled_Rx2.T), level)
+  counts = _checked_counts(counts, bytes_N)
+  own_N, base_N = leave_one_out(np.stack([nats_N, baseline_nats_N]), counts)
+  return jackknife(value, ratio(own_N, base_N) - 1, bytes_N, counts, level)
 
 
-def resampled_change(resampled_R: np.ndarray, baseline_R: np.ndarray) -> np.ndarray:
-  """model / baseline - 1 on each resample, float [R]; NaN where the baseline drew 0 bits."""
-  ratio_R = np.divide(
-    resampled_R, baseline_R, out=np.full_like(resampled_R, np.nan), where=baseline_R > 0
-  )
-  return ratio_R - 1
+def ratio(above: np.ndarray, below: np.ndarray) -> np.ndarray:
+  """above / below; NaN where `below` is not positive."""
+  return np.divide(above, below, out=np.full(np.shape(above), math.nan), where=np.asarray(below) > 0)
 
 
 def require_same_documents(bytes_N: np.ndarray, baseline_bytes_N: np.ndarray) -> None:
@@ -199,21 +279,8 @@ def _checked(nats_MxN: np.ndarray, bytes_N: np.ndarray) -> tuple[np.ndarray, np.
   return nats_MxN, bytes_N
 
 
-def _resampled_sums(values_NxK: np.ndarray, resamples: int, seed: int) -> np.ndarray:
-  """Sums of each column over R draws of N rows with replacement, float64 [R, K].
-
-  A draw is kept as how often each row occurs in it, which turns all sums into one matrix product.
-  """
-  if resamples < 1:
-    raise UserError(f'resamples = {resamples}: give at least 1, such as {RESAMPLES}')
-  rows = len(values_NxK)
-  generator = np.random.default_rng(seed)
-  at_once = max(1, DRAWS_IN_MEMORY // rows)
-  sums_RxK = np.empty((resamples, values_NxK.shape[1]))
-  for start in range(0, resamples, at_once):
-    chunk = min(at_once, resamples - start)
-    drawn_CxN = generator.integers(rows, size=(chunk, rows))
-    drawn_CxN += np.arange(chunk)[:, None] * rows
-    counts_CxN = np.bincount(drawn_CxN.ravel(), minlength=chunk * rows).reshape(chunk, rows)
-    sums_RxK[start : start + chunk] = counts_CxN.astype(np.float64) @ values_NxK
-  return sums_RxK
+def _checked_counts(counts: Sequence[int] | None, bytes_N: np.ndarray) -> Sequence[int]:
+  counts = [len(bytes_N)] if counts is None else counts
+  if sum(counts) != len(bytes_N):
+    raise UserError(f'the sources have {sum(counts)} documents together, and {len(bytes_N)} were given')
+  return counts

@@ -15,6 +15,7 @@ from jax.sharding import Mesh
 from codemix.errors import UserError
 from codemix.models import attention, decoder, sampling
 from codemix.models.config import ModelConfig
+from codemix.numerics import pinned
 from codemix.parallel.sharding import constrain
 
 ROWS = 8  # prompts that are continued at once
@@ -22,6 +23,7 @@ SHORTEST = 16  # tokens; shorter prompts are padded to this
 NOTHING = -1  # in place of a token after the end
 
 
+@pinned()
 def generate(
   config: ModelConfig,
   params: decoder.Params,

@@ -1,19 +1,20 @@
-"""Starting a run of several processes, and waiting for each other by name and with a limit.
+"""Starting a run of several processes, waiting for each other by name and with a limit, and ending.
 
 JAX's own start-up ends the interpreter when a process is missing, and does not say which. So there
 is a roll call first: process 0 listens on the coordinator's port, the others report to it, and
-only when all are there does it hand the port over to JAX. In the same way process 0 leaves last:
-when it goes, JAX ends whoever is still there, with a stack trace and an exit code of its own.
+only when all are there does it hand the port over to JAX. While the run lasts, `Peers` hears of the
+end of each process, and `open_relay` keeps JAX from aborting the others before it has.
 """
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import logging
 import os
 import re
-import socket
 import sys
+import time
 from typing import NoReturn
 
 import jax
@@ -21,11 +22,18 @@ from jax._src import clusters, distributed  # no public way to a barrier with a 
 
 from codemix.errors import CodemixError, UserError
 from codemix.parallel import roll_call
+from codemix.parallel.peers import Peers
+from codemix.parallel.relay import LOCALHOST, open_relay
 
 LAST_S = 10  # that process 0 waits for the others to leave; one that is stuck would wait for it in turn
+AFTER_AN_ERROR_S = 3  # in which the end of another process, which was its cause, is heard of
+HEARTBEAT_S = 30
+JAX_IS_SLOWER = 10  # its heartbeats' limit in ours: it has no names and no exit code
 
-# Of process 0 to all others, of each of them to process 0; open until the process ends.
-_connections: list[socket.socket] = []
+_WITHOUT_PROXY = 'no_grpc_proxy'  # gRPC reads it in lower case, before no_proxy
+
+_peers: Peers | None = None
+_heartbeat_s = 0.0
 
 
 def initialize(
@@ -33,40 +41,55 @@ def initialize(
   num_processes: int | None = None,
   process_id: int | None = None,
   timeout_s: float = 300,
-  heartbeat_timeout_s: float = 30,
+  heartbeat_timeout_s: float = HEARTBEAT_S,
 ) -> None:
   """Joins this process to the others of a run; call it before anything that starts a device.
 
   What is None is taken from the cluster (SLURM, Cloud TPU, ...), as `jax.distributed` detects it.
-  On CPUs the collectives are Gloo's.
+  On CPUs the collectives are Gloo's. From then on this process ends, with a line that says why,
+  when another one is killed (exit code 76), does not answer (76), or ends with an error (its code).
 
   Args:
     coordinator_address: 'host:port' of process 0, with a port that is free there.
     num_processes: processes of the run.
     process_id: this one's number, from 0.
     timeout_s: seconds to wait for all processes.
-    heartbeat_timeout_s: seconds without a sign of life after which a process counts as dead, and
-      all others end.
+    heartbeat_timeout_s: seconds without a sign of life after which a process counts as lost.
 
   Raises:
     UserError: arguments that are missing or contradict those of another process.
     CodemixError: not all processes came in time; the message names the missing ones.
   """
+  global _peers, _heartbeat_s
+  if _peers:
+    raise UserError('initialize: this process has joined the others before; call it once.')
   host, port, count, index = _resolve(coordinator_address, num_processes, process_id, timeout_s)
   if index == 0:
-    _connections.extend(roll_call.call(port, count, timeout_s))
+    present = roll_call.call(port, count, timeout_s)
   else:
-    _connections.append(roll_call.report(host.strip('[]'), port, count, index, timeout_s))
+    present = roll_call.report(host.strip('[]'), port, count, index, timeout_s)
+  _heartbeat_s = heartbeat_timeout_s
+  _peers = Peers(index, present.connections, present.names, heartbeat_timeout_s)
+  atexit.register(_say_end_at_exit)
+  relay = open_relay('localhost' if index == 0 else host.strip('[]'), port, timeout_s)
+  # gRPC would ask a proxy for the way to this machine.
+  exempt = os.environ.get(_WITHOUT_PROXY) or os.environ.get('no_proxy')
+  os.environ[_WITHOUT_PROXY] = ','.join(filter(None, [exempt, LOCALHOST]))
+  jax.config.update('jax_check_proxy_envs', False)
   jax.config.update('jax_cpu_collectives_implementation', 'gloo')
   jax.distributed.initialize(
-    f'{host}:{port}',
+    f'{LOCALHOST}:{relay}',
     count,
     index,
+    local_device_ids=_local_device_ids(),
+    cluster_detection_method='deactivate',
     initialization_timeout=int(max(timeout_s, 1)),
-    heartbeat_timeout_seconds=int(heartbeat_timeout_s),
+    heartbeat_timeout_seconds=int(heartbeat_timeout_s * JAX_IS_SLOWER),
     # A process that ends with an error must not make the others wait at their exit for long.
-    shutdown_timeout_seconds=int(heartbeat_timeout_s),
+    shutdown_timeout_seconds=int(max(heartbeat_timeout_s, 1)),
+    coordinator_bind_address=os.environ.get('JAX_COORDINATOR_BIND_ADDRESS', f'[::]:{port}'),
   )
+  distributed.global_state.coordinator_address = f'{host}:{port}'  # for whoever asks JAX for it
 
 
 def started_by_cluster() -> bool:
@@ -92,6 +115,28 @@ def barrier(name: str, timeout_s: float) -> None:
     raise CodemixError(_barrier_message(name, timeout_s, str(error))) from error
 
 
+def say_end(exit_code: int, reason: str) -> None:
+  """Tells the other processes, where there are any, that this one is about to end, and why.
+
+  Where it is an error, they end with the same exit code; one that all meet, each tells itself.
+  """
+  if _peers:
+    _peers.say_end(exit_code, reason)
+
+
+def wait_for_the_cause(error: BaseException) -> None:
+  """After an error that may come of another process's end: gives the time to hear of that, which ends this one.
+
+  What waits for a lost process in a collective may fail before its silence is long enough.
+  """
+  if not _peers:
+    return
+  causes: BaseException | None = error
+  while causes and not isinstance(causes, jax.errors.JaxRuntimeError):
+    causes = causes.__cause__ or causes.__context__
+  time.sleep(_heartbeat_s + AFTER_AN_ERROR_S if causes else AFTER_AN_ERROR_S)
+
+
 def leave(exit_code: int) -> NoReturn:
   """Ends this process with its own exit code: process 0 when the others have gone, or `LAST_S` have.
 
@@ -100,13 +145,22 @@ def leave(exit_code: int) -> NoReturn:
   """
   if distributed.global_state.client is None:
     sys.exit(exit_code)
+  say_end(exit_code, 'its log says why')
   logging.shutdown()
-  sys.stdout.flush()
+  with contextlib.suppress(OSError, ValueError):
+    sys.stdout.flush()
   sys.stderr.flush()
-  if distributed.global_state.process_id == 0:
+  if _peers and distributed.global_state.process_id == 0:
     with contextlib.suppress(KeyboardInterrupt):  # a second one; the exit code is that of the first
-      roll_call.wait_for_ends(_connections, LAST_S)
+      _peers.wait_for_ends(LAST_S)
   os._exit(exit_code)
+
+
+def _say_end_at_exit() -> None:
+  """Where Python ends by itself: after an error that nobody handled, or at the end of the program."""
+  error = getattr(sys, 'last_value', None)
+  code = 0 if error is None else getattr(error, 'exit_code', 1)
+  say_end(code, 'its log says why' if error is None else str(error) or type(error).__name__)
 
 
 def _barrier_message(name: str, timeout_s: float, error: str) -> str:
@@ -116,6 +170,17 @@ def _barrier_message(name: str, timeout_s: float, error: str) -> str:
     return f"barrier '{name}': {error.splitlines()[0]}"
   message = f"barrier '{name}': {reached[1]} of {reached[2]} processes came in {timeout_s:g} s"
   return message + (f'; missing: {", ".join(missing[1].split())}' if missing else '')
+
+
+def _local_device_ids() -> list[int] | None:
+  """Under SLURM with several processes a node: one device each, as JAX has it; else all of the machine."""
+  if ids := os.environ.get('JAX_LOCAL_DEVICE_IDS'):
+    return [int(number) for number in ids.split(',')]
+  if not clusters.SlurmCluster.is_env_present():
+    return None
+  # Such as '4(x2),3': as many on each node, in their order.
+  tasks = os.environ.get('SLURM_STEP_TASKS_PER_NODE', '1')
+  return None if tasks.split('(')[0] == '1' else [clusters.SlurmCluster.get_local_process_id()]
 
 
 def _resolve(
@@ -134,8 +199,12 @@ def _resolve(
     if value is None:
       raise UserError(f'initialize: {name} is not given, and no cluster that would tell was found.')
   host, _, port = address.rpartition(':')
-  if not host or not port.isdigit():
-    raise UserError(f"initialize: coordinator_address is '{address}': write it as host:port.")
+  if not host or not port.isdigit() or not 0 < int(port) < 2**16:
+    raise UserError(
+      f"initialize: coordinator_address is '{address}': write it as host:port, with a port from 1 to {2**16 - 1}."
+    )
+  if count < 1:
+    raise UserError(f'initialize: num_processes is {count}: it is at least 1.')
   if not 0 <= index < count:
     raise UserError(
       f'initialize: process_id is {index}: with {count} processes it is 0 to {count - 1}.'

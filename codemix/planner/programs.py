@@ -13,6 +13,7 @@ from jax.sharding import Mesh
 from codemix.errors import UserError
 from codemix.evaluation.held_out import make_evaluate
 from codemix.models.config import ModelConfig
+from codemix.numerics import pinned
 from codemix.parallel.host_memory import PINNED
 from codemix.parallel.sharding import batch_sharding, device_bytes
 from codemix.planner.collectives import Collective, Place, collectives_of
@@ -125,6 +126,7 @@ def state_on_chip(step: Step, mesh: Mesh, runtime: Runtime) -> tuple[int, int]:
   return _on_chip(state.params), _on_chip(state.opt_state) if step.kind == TRAIN else 0
 
 
+@pinned()
 def compile_step(step: Step, mesh: Mesh, runtime: Runtime) -> Compiled:
   """Traces and compiles a step for the devices of a mesh.
 

@@ -62,6 +62,8 @@ def show_plan(
       '\n  and so its epochs and unique tokens, is not known; a resume, and each process, reads it again from its beginning.'
       '\n  Recipe.max_epochs holds from when the end of a source was once read; a run that never comes there cannot tell.\n'
     )
+  if plan.tokenizer.changes:
+    console.print(f'[yellow]the tokenizer changes text[/yellow] (Data.allow_lossy_tokenizer): {escape("; ".join(plan.tokenizer.changes))}\n')
   for name, source in plan.sources.items():
     if not isinstance(source, StreamedSource) and has_functions(source.store.manifest['identity']):
       console.print(

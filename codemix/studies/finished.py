@@ -11,12 +11,13 @@ from jax.sharding import Mesh
 from codemix.checkpoints import Checkpoints
 from codemix.data.tokenizer import Tokenizer, load_tokenizer
 from codemix.errors import UserError
-from codemix.files import read_json, write_bytes
+from codemix.files import write_bytes
 from codemix.identity import differences, digest
 from codemix.models.config import ModelConfig
 from codemix.studies.stage_names import find_stage
 from codemix.training.optimizer import Optimizer
 from codemix.training.placement import Placement
+from codemix.training.stage_record import read_done, read_stage
 from codemix.training.train_state import Tree, abstract_state
 
 
@@ -73,12 +74,12 @@ def open_stage(folder: Path) -> FinishedStage:
   """
   if not (folder / 'stage.json').exists():
     folder = _folder_named(folder)
-  stage = read_json(folder / 'stage.json')
+  stage = read_stage(folder)
   if not (folder / 'done.json').exists():
     raise UserError(f'{folder} is not finished; run the command that trains it again.')
   if stage['hash'] != digest(stage['identity']):
     raise UserError(f'{folder}/stage.json was changed: its hash is not that of its identity. Restore it.')
-  return FinishedStage(folder, stage['identity'], read_json(folder / 'done.json'), _tokenizer(folder, stage))
+  return FinishedStage(folder, stage['identity'], read_done(folder), _tokenizer(folder, stage))
 
 
 def _folder_named(path: Path) -> Path:
@@ -98,7 +99,7 @@ def _folder_named(path: Path) -> Path:
 def _stage_folders(folder: Path) -> list[_Folder]:
   """The stages in an output folder, or in its folder `stages`."""
   written = sorted({*folder.glob('*/stage.json'), *folder.glob('stages/*/stage.json')})
-  return [_Folder(file.parent, (stage := read_json(file))['name'], stage['hash']) for file in written]
+  return [_Folder(file.parent, (stage := read_stage(file.parent))['name'], stage['hash']) for file in written]
 
 
 def keep_tokenizer(output: Path, tokenizer: Tokenizer, path: Path) -> None:
@@ -112,7 +113,8 @@ def _tokenizer(folder: Path, stage: dict) -> Tokenizer:
   if expected['kind'] == 'bytes':
     return load_tokenizer('bytes')
   suffix = {'bpe': '.json', 'sentencepiece': '.model'}[expected['kind']]
-  tokenizer = load_tokenizer(_kept(folder.parent.parent, expected['digest'], suffix))
+  # What it changes was allowed when the stage was trained.
+  tokenizer = load_tokenizer(_kept(folder.parent.parent, expected['digest'], suffix), lossy=True)
   if different := list(differences(expected['digest'], tokenizer.digest, 'tokenizer')):
     raise UserError(f'{folder} was trained with another tokenizer: {different[0]}.')
   return tokenizer

@@ -1,4 +1,4 @@
-"""Colours and dashes of a report's recipes and sources, each under a name that the page redefines.
+"""Colours and dashes of a report's arms and sources, each under a name that the page redefines.
 
 Figures are drawn in the light colours; in the page every one of them becomes a CSS variable, whose
 dark value is lighter. A colour is therefore used for one name only.
@@ -7,7 +7,7 @@ dark value is lighter. A colour is therefore used for one name only.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 
 INK = '#23272d'
 MUTED = '#6c7078'
@@ -49,7 +49,7 @@ DASHES = ('', '5 2', '1.5 2')
 
 @dataclasses.dataclass(frozen=True)
 class Paint:
-  """How one recipe or one source is drawn; `dash` is an SVG dash pattern, empty for a full line."""
+  """How one arm or one source is drawn; `dash` is an SVG dash pattern, empty for a full line."""
 
   variable: str
   light: str
@@ -57,10 +57,10 @@ class Paint:
   dash: str = ''
 
 
-def recipe_paints(recipes: Sequence[str], baseline: str | None) -> dict[str, Paint]:
-  """One paint per recipe; colours come again after eleven, with another dash."""
-  others = _cycle('recipe', [recipe for recipe in recipes if recipe != baseline], RECIPES)
-  return {recipe: others.get(recipe) or Paint('baseline', *BASELINE) for recipe in recipes}
+def arm_paints(arms: Sequence[str], baselines: Container[str]) -> dict[str, Paint]:
+  """One paint per arm; colours come again after eleven, with another dash."""
+  others = _cycle('recipe', [arm for arm in arms if arm not in baselines], RECIPES)
+  return {arm: others.get(arm) or Paint('baseline', *BASELINE) for arm in arms}
 
 
 def source_paints(kinds: Mapping[str, str]) -> dict[str, Paint]:

@@ -41,6 +41,8 @@ def prepare_study(
   splits = splits_read(study, data)
   _check(splits, data)  # all of them, before the first is tokenized for hours
   tokenizer = train_tokenizer(data, progress)
+  if tokenizer.changes:
+    progress(f'tokenizer: {data.tokenizer_path} changes text, as Data.allow_lossy_tokenizer lets it: {"; ".join(tokenizer.changes)}')
   return {(task, split): prepare(task, split, data, tokenizer, progress, again) for task, split in splits}
 
 

@@ -9,6 +9,7 @@ import platform
 import subprocess
 from pathlib import Path
 
+from codemix.numerics import settings_in_force
 from codemix.studies.planning import StudyPlan
 
 PACKAGES = ('jax', 'jaxlib', 'flax', 'optax', 'orbax-checkpoint', 'grain', 'gin-config', 'numpy', 'tokenizers', 'seqio', 'tensorflow')
@@ -24,6 +25,7 @@ def collect(plan: StudyPlan, command: str) -> dict:
     'cpu_count': os.cpu_count(),
     'versions': {name: version for name in ('codemix', *PACKAGES) if (version := _version(name))},
     'git': _git_revision(),
+    'environment': settings_in_force(),
     'seed': sorted({recipe.seed for recipe in plan.study.recipes.values()}),
     'tokenizer_digest': plan.tokenizer.digest,
     'corpora_digest': {name: source.digest for name, source in plan.sources.items()},

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import base64
+import functools
 import math
+import re
 from collections.abc import Sequence
 from importlib import resources
 from typing import Any
+from urllib.parse import quote
 
 from codemix.evaluation import statistics
 from codemix.studies import accounts, formatting, palette, report_content, report_figures
+from codemix.studies.arms import Arm
 from codemix.studies.report_content import Content
 from codemix.studies.stage_tree import Node, flat
+from codemix.studies.svg import Picture
 
 SECTIONS = (
   ('outcome', 'What the mixture did'),
@@ -24,8 +30,10 @@ SECTIONS = (
   ('repeat', 'To repeat it'),
 )
 FORMATS = (
-  'bits', 'percent', 'share', 'signed', 'signed_percent', 'tokens', 'integer', 'ledger', 'power', 'duration', 'known',
+  'bits', 'spread', 'spread_percent', 'percent', 'share', 'signed', 'signed_percent', 'tokens', 'integer', 'ledger', 'power', 'duration', 'known',
 )  # fmt: skip
+# Characters that need no escape in an address between double quotes: escapes make pages large.
+SAFE = " !$()*+,-./:;=?@[]_{}~"
 CHAINS = {
   'start': 'the chain starts here',
   'linked': 'chain whole',
@@ -41,8 +49,10 @@ def render(content: Content) -> str:
   study = content.study
   names = [*study.training_sources, *study.validation_sources]
   sources = palette.source_paints({name: study.kind(name) for name in names})
-  recipes = palette.recipe_paints(list(study.recipes), study.baseline)
-  pictures = report_figures.draw(content, recipes, sources)
+  arms = {arm.name: arm for arm in content.arms}
+  grounds = {name for name, arm in arms.items() if content.rows_of(arm)[-1].is_baseline}
+  paints = palette.arm_paints(list(arms), grounds)
+  pictures = report_figures.draw(content, paints, sources)
   here = resources.files('codemix.studies')
   environment = jinja2.Environment(
     autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined
@@ -51,7 +61,7 @@ def render(content: Content) -> str:
     name: getattr(formatting, name)
     for name in FORMATS
   }
-  environment.filters['first_line'] = _first_line
+  environment.filters |= {'first_line': _first_line, 'breakable': _breakable}
   template = environment.from_string((here / 'report.html.jinja').read_text(encoding='utf-8'))
   nodes = flat(content.tree)
   return template.render(
@@ -59,7 +69,13 @@ def render(content: Content) -> str:
     study=study,
     style=_colours() + (here / 'report.css').read_text(encoding='utf-8'),
     pictures=pictures,
-    recipes=recipes,
+    # A recipe has the colour of its arm; the two may have one name.
+    paints={recipe: paints[name] for name, arm in arms.items() for recipe in arm.recipes} | paints,
+    baseline_arm=next((name for name, arm in arms.items() if study.baseline in arm.recipes), None),
+    seeds={name: _seeds(content, arm) for name, arm in arms.items()},
+    downloads=functools.partial(_downloads, _slug(study.name)),
+    format=formatting,
+    few_documents=statistics.FEW_DOCUMENTS,
     sources=sources,
     shares={name: report_content.shares(study, stage) for name, stage in study.stages.items()},
     widths=_widths(content),
@@ -67,7 +83,6 @@ def render(content: Content) -> str:
     sections=SECTIONS,
     facts=_facts(content),
     code_sources=', '.join(source for source in sources if study.kind(source) == 'code'),
-    resamples=f'{statistics.RESAMPLES:,}',
     nodes=nodes,
     totals=_totals(nodes),
     ledger=_ledger(content),
@@ -77,7 +92,7 @@ def render(content: Content) -> str:
     sharing=report_content.sharing(study),
     samples=report_content.sample_groups(content),
     provenance=report_content.provenance(study),
-    model=report_content.model(study),
+    command=report_content.command(study),
   )
 
 
@@ -99,19 +114,53 @@ def _facts(content: Content) -> list[tuple[str, str]]:
   longest = max((r.tokens_so_far for r in content.rows if formatting.known(r.tokens_so_far)), default=None)
   facts = [
     ('recipes', str(len(study.recipes))),
+    *([('arms', str(len(content.arms)))] if len(content.arms) < len(study.recipes) else []),
     ('stages evaluated', f'{done} of {len(study.stages)}'),
-    ('parameters', formatting.tokens(study.model.get('parameters'))),
+    ('parameters', _parameters(content)),
     ('tokens, longest recipe', formatting.tokens(longest)),
   ]
   date = str(study.provenance.get('date', ''))[:10]
   return facts + ([('date', date)] if date else [])
 
 
+def _parameters(content: Content) -> str:
+  """Of the model, or of the smallest and the largest."""
+  sizes = [recipe.model.get('parameters') for recipe in content.study.recipes.values()]
+  known = sorted({size for size in sizes if size is not None})
+  if not known:
+    return formatting.UNKNOWN
+  return ' to '.join(dict.fromkeys(formatting.tokens(size) for size in (known[0], known[-1])))
+
+
+def _seeds(content: Content, arm: Arm) -> str:
+  """How many seeds stand behind an arm's figures: '3', or '2 of 3' while one is not evaluated."""
+  seeds = len(arm.recipes)
+  row = content.latest(arm)
+  evaluated = max((figure.seeds for figure in row.bits.values()), default=0) if row else 0
+  return str(seeds) if evaluated == seeds else f'{evaluated} of {seeds}'
+
+
+def _downloads(study: str, picture: Picture) -> list[tuple[str, str, str]]:
+  """(kind, name of the file, its address) of what can be kept of a picture; the page itself holds it."""
+  name = f'{study}-{picture.name}'
+  png = base64.b64encode(picture.png).decode()
+  return [
+    ('SVG', f'{name}.svg', f'data:image/svg+xml,{quote(picture.svg, safe=SAFE)}'),
+    ('PNG', f'{name}.png', f'data:image/png;base64,{png}'),
+    ('CSV', f'{name}.csv', f'data:text/csv;charset=utf-8,{quote(picture.csv, safe=SAFE)}'),
+  ]
+
+
+def _slug(name: str) -> str:
+  """What may stand in the name of a file of any system."""
+  return re.sub(r'[^a-z0-9]+', '-', name.lower()).strip('-')[:40] or 'study'
+
+
 def _widths(content: Content) -> dict[str, float]:
-  """Each recipe's planned tokens as a part of the longest recipe's."""
-  totals = {name: 0.0 for name in content.study.recipes}
-  for row in content.rows:
-    totals[row.recipe] += row.tokens if formatting.known(row.tokens) else 0.0
+  """Each arm's planned tokens as a part of the longest one's."""
+  totals = {arm.name: 0.0 for arm in content.arms}
+  for row in content.arm_rows:
+    totals[row.name] += row.tokens if formatting.known(row.tokens) else 0.0
   longest = max(totals.values()) or 1.0
   return {name: total / longest for name, total in totals.items()}
 
@@ -143,3 +192,10 @@ def _ledger(content: Content) -> dict[str, dict[str, dict[str, Any]]]:
 
 def _first_line(text: str) -> str:
   return text.strip().split('\n')[0][:80] or '(empty prompt)'
+
+
+def _breakable(name: str) -> str:
+  """A long_name_of_many_words that a line may be broken in, after each underscore."""
+  from markupsafe import Markup, escape
+
+  return escape(name).replace('_', Markup('_<wbr>'))

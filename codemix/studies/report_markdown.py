@@ -5,11 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 
-from codemix.evaluation import statistics
 from codemix.evaluation.statistics import Estimate
 from codemix.studies import formatting, report_content
 from codemix.studies.comparison import Row
-from codemix.studies.report_content import POOLED, Content
+from codemix.studies.report_content import POOLED, Content, Model
 from codemix.studies.stage_tree import Node, flat
 
 
@@ -26,9 +25,9 @@ def render(content: Content) -> str:
     '## What the recipes are',
     _recipes(content),
     '## After each stage',
-    f'Bits per byte, lower is better, with 95% intervals from {statistics.RESAMPLES:,} resamples of the '
-    'validation documents (not over training seeds). In brackets, the change against the baseline after '
-    'the same number of tokens with its paired interval.',
+    'Bits per byte, lower is better, with 95% intervals: with one seed over the validation documents alone, '
+    'with several over documents and seeds. In brackets, the change against the baseline with the same seed and '
+    'model after the same number of tokens, with its paired interval.',
     _results(content),
     '## Data, planned and realised',
     _shares(content),
@@ -39,8 +38,9 @@ def render(content: Content) -> str:
     '## Samples',
     *(_samples(content) or ['No samples have been written.']),
     '## To repeat it',
-    _fence(study.provenance.get('command') or 'the command was not recorded'),
-    _table(['what', 'value'], [*report_content.provenance(study), *report_content.model(study)]),
+    _fence(report_content.command(study)),
+    _table(['what', 'value'], report_content.provenance(study)),
+    *(part for model in content.models for part in _model(model)),
     '`report.html` has the curves, the plots and the ledger; `results.csv` every number.',
   ]
   return '\n\n'.join(part for part in parts if part) + '\n'
@@ -55,42 +55,66 @@ def _boxes(content: Content) -> list[str]:
 
 
 def _summary(content: Content) -> str:
-  kinds = {kind: name for kind, name in POOLED.items() if content.measures[name].bits}
-  header = ['recipe', 'after', 'tokens', 'code']
+  kinds = {kind: name for kind, name in POOLED.items() if content.measures[name].totals}
+  header = ['arm', 'after', 'tokens', 'code', 'seeds']
   header += [title for kind in kinds for title in (f'on {kind}', 'change')]
   rows = []
-  for recipe in content.study.recipes:
-    row = content.latest(recipe)
-    if row is None:
-      rows.append([recipe, 'not evaluated yet', *[formatting.UNKNOWN] * (len(header) - 2)])
-      continue
-    cells = [cell for name in kinds.values() for cell in (_bits(row, name), _change(row, name))]
-    rows.append([recipe, row.stage.name, *_progress(row), *cells])
+  for model in content.models:
+    if len(content.models) > 1:
+      rows.append([f'of {model.label}', *[''] * (len(header) - 1)])
+    for arm in model.arms:
+      row = content.latest(arm)
+      if row is None:
+        rows.append([arm.name, 'not evaluated yet', *[formatting.UNKNOWN] * (len(header) - 2)])
+        continue
+      figures = [row.bits[name] for name in kinds.values() if name in row.bits]
+      seeds = str(max((figure.seeds for figure in figures), default=0))
+      rows.append([arm.name, row.stage.name, *_progress(row), seeds, *_cells(row, kinds.values())])
+      for label, seed in content.seed_rows(arm, row.position):
+        rows.append([f'{arm.name}, {label}', '', '', '', '', *_cells(seed, kinds.values())])
   return _table(header, rows, numbers=2)
+
+
+def _cells(row: Row, measures: Iterable[str]) -> list[str]:
+  return [cell for name in measures for cell in (_bits(row, name), _change(row, name))]
+
+
+def _model(model: Model) -> list[str]:
+  names = ', '.join(arm.name for arm in model.arms)
+  return [f'The model of {_plain(names)}: {_plain(model.label)}.', _table(['what', 'value'], model.properties)]
 
 
 def _recipes(content: Content) -> str:
   rows = []
-  for recipe in content.study.recipes.values():
-    stages = [
-      f'{row.stage.name} {formatting.tokens(row.tokens)} ({_mixture(content, row)})'
-      for row in content.recipe_rows(recipe.name)
-    ]
-    name = f'{recipe.name} (baseline)' if recipe.name == content.study.baseline else recipe.name
-    rows.append([name, recipe.description, ' → '.join(stages)])
-  return _table(['recipe', 'what', 'stages'], rows)
+  for model in content.models:
+    for arm in model.arms:
+      after = content.rows_of(arm)
+      stages = [
+        f'{row.stage.name} {formatting.tokens(row.tokens)} ({_mixture(content, row)})' for row in after
+      ]
+      name = f'{arm.name} (baseline)' if after[-1].is_baseline else arm.name
+      what = content.study.recipes[arm.recipes[0]].description
+      seeds = [f'seeds: {", ".join(arm.recipes)}'] if len(arm.recipes) > 1 else []
+      size = [model.label] if len(content.models) > 1 else []
+      rows.append([name, '; '.join(part for part in (what, *size, *seeds) if part), ' → '.join(stages)])
+  return _table(['arm', 'what', 'stages'], rows)
 
 
 def _results(content: Content) -> str:
   sources = content.study.validation_sources
   rows = []
-  for row in content.rows:
-    cells = [_bits(row, source) for source in sources]
-    changes = [_change(row, source) for source in sources]
-    both = [f'{cell} [{change}]' if change else cell for cell, change in zip(cells, changes, strict=True)]
-    stage = f'{row.position} {row.stage.name}' + ('' if row.bits else f' ({row.stage.state})')
-    rows.append([row.recipe, stage, *_progress(row), *both])
-  return _table(['recipe', 'after', 'tokens', 'code so far', *sources], rows, numbers=2)
+  for arm in content.arms:
+    for row in content.rows_of(arm):
+      stage = f'{row.position} {row.stage.name}' + ('' if row.bits else f' ({row.stage.state})')
+      rows.append([arm.name, stage, *_progress(row), *_both(row, sources)])
+      for label, seed in content.seed_rows(arm, row.position):
+        rows.append([f'{arm.name}, {label}', stage, '', '', *_both(seed, sources)])
+  return _table(['arm', 'after', 'tokens', 'code so far', *sources], rows, numbers=2)
+
+
+def _both(row: Row, sources: Iterable[str]) -> list[str]:
+  pairs = [(_bits(row, source), _change(row, source)) for source in sources]
+  return [f'{cell} [{change}]' if change else cell for cell, change in pairs]
 
 
 def _shares(content: Content) -> str:
@@ -142,7 +166,10 @@ def _mixture(content: Content, row: Row) -> str:
 
 def _bits(row: Row, measure: str) -> str:
   figure = row.bits.get(measure)
-  return f'{formatting.bits(figure.value)}{_between(figure, formatting.bits)}' if figure else formatting.UNKNOWN
+  if figure is None:
+    return formatting.UNKNOWN
+  spread = f', SD {formatting.spread(figure.spread)}' if figure.seeds > 1 else ''
+  return f'{formatting.bits(figure.value)}{_between(figure, formatting.bits)}{spread}'
 
 
 def _change(row: Row, measure: str) -> str:
@@ -151,11 +178,15 @@ def _change(row: Row, measure: str) -> str:
     return ''
   if row.is_baseline:
     return 'baseline'
-  return f'{formatting.signed_percent(figure.value)}{_between(figure, formatting.signed)}'
+  if row.is_compared_with_itself:
+    return 'same model'
+  spread = f', SD {formatting.spread_percent(figure.spread)} of {figure.seeds} seeds' if figure.seeds > 1 else ''
+  effect = ', beyond noise' if figure.is_effect else ''
+  return f'{formatting.signed_percent(figure.value)}{_between(figure, formatting.signed)}{spread}{effect}'
 
 
 def _between(figure: Estimate, form) -> str:
-  return f' ({form(figure.low)} … {form(figure.high)})' if figure.has_interval else ''
+  return f' ({form(figure.low)} … {form(figure.high)}{" †" if figure.rests_on_few else ""})' if figure.has_interval else ''
 
 
 def _table(header: Sequence[str], rows: Iterable[Sequence[str]], numbers: int | None = None) -> str:

@@ -17,7 +17,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from codemix.errors import UserError, nearest
-from codemix.files import read_json
+from codemix.files import read_json, require_form
+from codemix.identity import digest
+from codemix.models.config import EXECUTION
 from codemix.training.time_account import Times, read_times
 
 if TYPE_CHECKING:
@@ -43,6 +45,7 @@ class StageResults:
 
   folder: str
   name: str
+  identity: Mapping[str, Any]  # empty before the stage is begun
   plan: Mapping[str, Any] | None
   rates: pd.DataFrame  # step, rate: one row per step of the stage
   metrics: pd.DataFrame  # one row per step trained so far
@@ -72,11 +75,26 @@ class StageResults:
 
 @dataclasses.dataclass(frozen=True)
 class RecipeResults:
-  """A recipe, and the folders of its stages."""
+  """A recipe, and the folders of its stages.
+
+  Attributes:
+    stages: names of folders, in the order of training.
+    arm: what it is but for its seed; recipes that differ in their seed alone have the same.
+    seed: None where it is not known.
+    model: its configuration and `parameters`; empty where they are not known.
+  """
 
   name: str
   description: str
-  stages: tuple[str, ...]  # names of folders, in the order of training
+  stages: tuple[str, ...]
+  arm: str
+  seed: int | None
+  model: Mapping[str, Any]
+
+  @property
+  def model_digest(self) -> str:
+    """The same for models of the same numbers, however they are computed."""
+    return digest({k: v for k, v in self.model.items() if k not in (*EXECUTION, 'parameters')})
 
 
 @dataclasses.dataclass(frozen=True)
@@ -90,7 +108,6 @@ class StudyResults:
   recipes: Mapping[str, RecipeResults]
   stages: Mapping[str, StageResults]  # by the name of the folder, in the order of first use
   savings: Mapping[str, int]
-  model: Mapping[str, Any]
   provenance: Mapping[str, Any]
   code_sources: frozenset[str]  # those that stand in a group of code in some mixture
 
@@ -113,6 +130,14 @@ class StudyResults:
     return sorted(sources, key=lambda source: (self.kind(source) != 'text', source))
 
 
+def arm_digest(identities: Sequence[Mapping[str, Any]]) -> str:
+  """What a recipe is but for its seed: of the identities of its stages, in order.
+
+  A stage's parent stands before it in the list; its hash would bring the seed back in.
+  """
+  return digest([{k: v for k, v in identity.items() if k not in ('seed', 'parent')} for identity in identities])
+
+
 def read_study(study_dir: Path | str) -> StudyResults:
   """The study in `study_dir`, as far as it has got.
 
@@ -125,13 +150,18 @@ def read_study(study_dir: Path | str) -> StudyResults:
   if not path.is_file():
     raise UserError(f'{folder} is no study: it has no study.json; give the --output of `codemix study`')
   record = read_json(path)
-  recipes = _read_recipes(record, path)
+  require_form(record, {key: form for key, form in _STUDY.items() if key in record}, path)
+  names = _stage_names(record, path)
+  stages = {
+    name: _read_stage(folder / 'stages' / name) for name in dict.fromkeys(n for of in names.values() for n in of)
+  }
+  recipes = {
+    name: _read_recipe(name, record, [stages[folder] for folder in folders]) for name, folders in names.items()
+  }
   baseline = record.get('baseline')
   if baseline is not None and baseline not in recipes:
     hint = nearest(baseline, recipes)
     raise UserError(f"{path}: the baseline '{baseline}' is none of the recipes.{hint}")
-  names = dict.fromkeys(name for recipe in recipes.values() for name in recipe.stages)
-  stages = {name: _read_stage(folder / 'stages' / name) for name in names}
   trees = [stage.plan['mixture'] for stage in stages.values() if stage.plan and 'mixture' in stage.plan]
   return StudyResults(
     folder=folder,
@@ -141,24 +171,39 @@ def read_study(study_dir: Path | str) -> StudyResults:
     recipes=recipes,
     stages=stages,
     savings=record.get('savings', {}),
-    model=record.get('model', {}),
     provenance=record.get('provenance', {}),
     # The root of a tree is named for its stage, which may be called anything: start below it.
     code_sources=frozenset(s for tree in trees for node in tree.get('parts', ()) for s in _under_code(node)),
   )
 
 
-def _read_recipes(record: Any, path: Path) -> dict[str, RecipeResults]:
+def _stage_names(record: Any, path: Path) -> dict[str, tuple[str, ...]]:
   try:
-    recipes = {
-      name: RecipeResults(name, recipe.get('description', ''), tuple(recipe['stages']))
-      for name, recipe in record['recipes'].items()
-    }
+    names = {name: tuple(recipe['stages']) for name, recipe in record['recipes'].items()}
   except (AttributeError, KeyError, TypeError):
-    recipes = {}
-  if not recipes or not all(recipe.stages for recipe in recipes.values()):
+    names = {}
+  if not names or not all(names.values()):
     raise UserError(f'{path} names no recipes with their stages: it was not written by `codemix study`')
-  return recipes
+  return names
+
+
+def _read_recipe(name: str, record: Mapping[str, Any], stages: Sequence[StageResults]) -> RecipeResults:
+  """A study of an older codemix says of the first recipe's model alone; its stages know the rest."""
+  told = record['recipes'][name]
+  identities = [stage.identity for stage in stages]
+  first = identities[0]
+  begun = all('seed' in identity for identity in identities)
+  model = record.get('model', {})
+  if 'model' in first:
+    model = {**first['model'], **({'parameters': stages[0].plan['parameters']} if stages[0].plan else {})}
+  return RecipeResults(
+    name=name,
+    description=told.get('description', ''),
+    stages=tuple(stage.folder for stage in stages),
+    arm=told.get('arm') or (arm_digest(identities) if begun else f"recipe '{name}'"),
+    seed=told.get('seed', first.get('seed')),
+    model=told.get('model', model),
+  )
 
 
 def _names_code(name: str) -> bool:
@@ -176,33 +221,49 @@ def _under_code(node: Mapping[str, Any], within: bool = False) -> Iterator[str]:
     yield from _under_code(part, within)
 
 
+_STUDY = {'name': str, 'note': str, 'baseline': str | None, 'savings': {...: int}, 'model': dict, 'provenance': dict}
+_PLAN = {'steps': int, 'sources': [{'source': str, 'share': float, 'loss_tokens': int}]}
+_EVALUATION = {'sources': {...: {'documents': int, 'tokens': int, 'bytes': int, 'nats': float, 'bits_per_byte': float}}}
+
+
 def _read_stage(folder: Path) -> StageResults:
   import pandas as pd
 
-  identity = _read_if_there(folder / 'stage.json') or {}
-  evaluation = _read_if_there(folder / 'evaluation.json')
+  record = _read_if_there(folder / 'stage.json', {'name': str, 'identity': dict}) or {}
+  plan = _read_if_there(folder / 'plan.json', _PLAN)
+  if plan and 'mixture' in plan:
+    _require_tree(plan['mixture'], folder / 'plan.json')
+  evaluation = _read_if_there(folder / 'evaluation.json', _EVALUATION)
   rates = folder / 'rate.csv'
   return StageResults(
     folder=folder.name,
-    name=identity.get('name') or folder.name.rpartition('-')[0] or folder.name,
-    plan=_read_if_there(folder / 'plan.json'),
+    name=record.get('name') or folder.name.rpartition('-')[0] or folder.name,
+    identity=record.get('identity', {}),
+    plan=plan,
     rates=pd.read_csv(rates) if rates.is_file() else pd.DataFrame(columns=['step', 'rate']),
     metrics=_read_lines(folder / 'metrics.jsonl'),
     timing=_read_lines(folder / 'timing.jsonl'),
     times=read_times(folder),
-    ledger=_read_if_there(folder / 'ledger.json'),
+    ledger=_read_if_there(folder / 'ledger.json', {'hash': str, 'parent_hash': str | None}),
     evaluation=evaluation,
     documents={
       source: _read_documents(folder / 'evaluation' / f'{source}.npz', score)
       for source, score in (evaluation or {'sources': {}})['sources'].items()
       if (folder / 'evaluation' / f'{source}.npz').is_file()
     },
-    samples=_read_if_there(folder / 'samples.json') or [],
+    samples=_read_if_there(folder / 'samples.json', [{'prompt': str, 'method': str, 'text': str}]) or [],
   )
 
 
-def _read_if_there(path: Path) -> Any:
-  return read_json(path) if path.is_file() else None
+def _require_tree(node: Any, path: Path) -> None:
+  require_form(node, {'name': str}, path)
+  require_form(node.get('parts', []), list, path)
+  for part in node.get('parts', ()):
+    _require_tree(part, path)
+
+
+def _read_if_there(path: Path, form: object = dict) -> Any:
+  return read_json(path, form) if path.is_file() else None
 
 
 def _read_lines(path: Path) -> pd.DataFrame:

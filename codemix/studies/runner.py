@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import sys
 import time
 from pathlib import Path
@@ -13,14 +12,19 @@ from jax.sharding import Mesh
 from codemix.data.settings import Data
 from codemix.errors import UserError
 from codemix.files import write_json
+from codemix.models.config import ModelConfig
+from codemix.numerics import pinned
 from codemix.parallel.mesh import make_mesh
 from codemix.parallel.processes import barrier
 from codemix.studies import announce, provenance
+from codemix.studies.alike import require_alike, require_same_data
 from codemix.studies.finished import keep_tokenizer
-from codemix.studies.machine import check_layouts
+from codemix.studies.machine import check_layouts, check_machine
 from codemix.studies.planning import StudyPlan, scored_names
 from codemix.studies.preflight import check_unlocked, open_study, preflight
 from codemix.studies.recipe import Study
+from codemix.studies.report import keep_former
+from codemix.studies.results import arm_digest
 from codemix.studies.stage_evaluation import evaluate_stage
 from codemix.studies.stage_names import find_stages
 from codemix.training.loop import BARRIER_TIMEOUT_S, Trainer, train_stage
@@ -29,6 +33,7 @@ from codemix.training.runtime import Runtime
 from codemix.training.stage import StagePlan, is_done, stage_folder
 
 
+@pinned()
 def run_study(study: Study, data: Data, runtime: Runtime, command: str = '') -> Path:
   """Trains and evaluates every stage of every recipe, each shared beginning once.
 
@@ -40,15 +45,28 @@ def run_study(study: Study, data: Data, runtime: Runtime, command: str = '') -> 
 
   Returns:
     The output folder, with `study.json`.
+
+  Raises:
+    UserError: something that the user wrote or pointed at is wrong, such as a folder in which another
+      process trains, or processes that were started with different settings.
+    NonFiniteError: a loss or a gradient is not finite; nothing after the last checkpoint is kept.
+    Preempted: SIGTERM came; what was finished is saved, and the same call goes on from there.
+    CodemixError: another failure that codemix expects; all of these are one.
   """
   began = time.monotonic()
   mesh = make_mesh(runtime.mesh)
+  check_machine(study, runtime, mesh)
+  require_alike(study, data, runtime)
   ready = preflight(study, data, runtime, mesh)
   plan, validation = ready.plan, ready.validation
+  require_same_data(plan, {name: held_out.store for name, held_out in validation.items()})
   check_unlocked(plan, runtime)
   if not jax.process_index():
     announce.show_plan(plan, validation, runtime.placement(mesh), runtime.output, sys.stderr)
-    write_json(Path(runtime.output) / 'study.json', _describe(plan, runtime, command))
+    record = _describe(plan, runtime, command)
+    if former := keep_former(runtime.output, record):
+      print(former, file=sys.stderr)
+    write_json(Path(runtime.output) / 'study.json', record)
     keep_tokenizer(Path(runtime.output), plan.tokenizer, data.tokenizer_path)
   planning = time.monotonic() - began
   with stopping_at_once():
@@ -65,6 +83,7 @@ def run_study(study: Study, data: Data, runtime: Runtime, command: str = '') -> 
   return Path(runtime.output)
 
 
+@pinned()
 def evaluate_finished(study: Study, data: Data, runtime: Runtime, wanted: str | None = None) -> dict[str, dict]:
   """Evaluates every stage that is finished, where that was not done already.
 
@@ -101,7 +120,6 @@ def _trainer(plan: StudyPlan, stage_plan: StagePlan, mesh: Mesh, runtime: Runtim
 
 def _describe(plan: StudyPlan, runtime: Runtime, command: str) -> dict:
   study = plan.study
-  model = next(iter(study.recipes.values())).model
   return {
     'name': study.name,
     'baseline': study.baseline,
@@ -111,10 +129,16 @@ def _describe(plan: StudyPlan, runtime: Runtime, command: str) -> dict:
       name: {
         'description': study.recipes[name].description,
         'stages': [stage_folder(runtime.output, p).name for p in plans],
+        'arm': arm_digest([p.identity for p in plans]),
+        'seed': study.recipes[name].seed,
+        'model': _describe_model(study.recipes[name].model),
       }
       for name, plans in plan.recipes.items()
     },
     'savings': plan.savings(),
-    'model': {**dataclasses.asdict(model), 'parameters': model.parameter_count()['total']},
     'provenance': provenance.collect(plan, command),
   }
+
+
+def _describe_model(model: ModelConfig) -> dict:
+  return {**model.identity(), 'parameters': model.parameter_count()['total']}

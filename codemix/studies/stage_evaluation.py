@@ -22,6 +22,7 @@ from codemix.studies.recipe import Study
 from codemix.training.loop import Trainer, final_params
 from codemix.training.progress import scoring_progress
 from codemix.training.stage import StagePlan
+from codemix.training.stage_record import read_done
 from codemix.training.time_account import TimeAccount
 from codemix.training.train_state import Tree
 
@@ -50,6 +51,8 @@ class Known:
     return self.nats[np.searchsorted(self.documents, wanted)]
 
 
+_EVALUATION = {'identity': dict, 'sources': {...: {'documents': int, 'nats': float, 'bits_per_byte': float}}}
+_SAMPLES = [{'prompt': str, 'method': str, 'text': str}]
 NOTHING = Known(np.zeros(0, np.int64), np.zeros(0))
 
 
@@ -68,10 +71,10 @@ def evaluate_stage(
     NonFiniteError: a document's score is not finite.
   """
   folder = trainer.folder(stage_plan)
-  done = read_json(folder / 'done.json')
+  done = read_done(folder)
   wanted = evaluation_identity(plan.study, done, validation)
   path = folder / 'evaluation.json'
-  found = read_json(path) if path.exists() else {}
+  found = read_json(path, _EVALUATION, 'Delete it to score the stage again.') if path.exists() else {}
   if found.get('identity') == wanted:
     return found
   # All of it is read before the processes do anything together, since one of them writes.
@@ -142,7 +145,7 @@ def _known(folder: Path, name: str, held_out: HeldOut, found: Mapping, done: Map
 def _known_samples(folder: Path, found: Mapping, wanted: Mapping) -> list[dict] | None:
   of = lambda identity: {key: identity.get(key) for key in ('checkpoint', 'prompts', 'sample_tokens')}
   path = folder / 'samples.json'
-  return read_json(path) if of(found.get('identity', {})) == of(wanted) and path.exists() else None
+  return read_json(path, _SAMPLES, 'Delete it to sample again.') if of(found.get('identity', {})) == of(wanted) and path.exists() else None
 
 
 def _score(

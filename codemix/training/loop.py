@@ -19,7 +19,7 @@ from codemix.data.ledger import StageRows
 from codemix.data.rows import Source
 from codemix.data.stream import StreamedRows, StreamedSource
 from codemix.errors import Preempted, UserError
-from codemix.files import locked, read_json
+from codemix.files import locked
 from codemix.identity import differences
 from codemix.models.config import ModelConfig
 from codemix.parallel.processes import barrier
@@ -32,7 +32,7 @@ from codemix.training.progress import stage_progress
 from codemix.training.runtime import Runtime
 from codemix.training.stage import Handoff, StagePlan, is_done, stage_folder
 from codemix.training.stage_log import Realised, StageLog
-from codemix.training.stage_record import write_plan, write_result
+from codemix.training.stage_record import read_done, write_plan, write_result
 from codemix.training.time_account import TimeAccount, read_times
 from codemix.training.train_state import (
   TrainState,
@@ -157,7 +157,7 @@ def final_params(trainer: Trainer, plan: StagePlan) -> Tree:
 @contextlib.contextmanager
 def _final_checkpoint(trainer: Trainer, plan: StagePlan) -> Iterator[Checkpoints]:
   folder = trainer.folder(plan)
-  done = read_json(folder / 'done.json')
+  done = read_done(folder)
   with contextlib.closing(Checkpoints(folder / 'checkpoints')) as checkpoints:
     checkpoints.require(plan.last_step, done['checkpoint'])
     yield checkpoints

@@ -23,7 +23,8 @@ from pathlib import Path
 import numpy as np
 
 from codemix.data.ledger import COUNTED
-from codemix.files import make_folder, writing
+from codemix.errors import UserError
+from codemix.files import make_folder, sync, writing
 
 Record = dict[str, float | int]
 RowsOf = dict[str, np.ndarray]  # source -> a mask of its rows in a batch
@@ -50,8 +51,7 @@ class JsonLines:
   def flush(self) -> None:
     """Puts every line on disk, before a checkpoint says that they are there."""
     with writing(self._path):
-      self._file.flush()
-      os.fsync(self._file.fileno())
+      sync(self._file)
 
   def close(self) -> None:
     with writing(self._path), self._file:  # closed also where it cannot be flushed
@@ -63,11 +63,20 @@ def _cut_back(path: Path, after_step: int) -> None:
     return
   keep = 0
   with open(path, 'rb') as file:
-    for line in file:
-      if not line.endswith(b'\n') or json.loads(line)['step'] > after_step:
+    for number, line in enumerate(file, 1):
+      if not line.endswith(b'\n') or _step_of(line, f'{path}:{number}') > after_step:
         break
       keep += len(line)
   os.truncate(path, keep)
+
+
+def _step_of(line: bytes, place: str) -> int:
+  try:
+    return int(json.loads(line)['step'])
+  except (ValueError, TypeError, KeyError, RecursionError):
+    raise UserError(
+      f'{place} is damaged. Restore the file, or delete it to go on without the lines of the steps before.'
+    ) from None
 
 
 def step_record(

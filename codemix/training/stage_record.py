@@ -14,6 +14,25 @@ from codemix.training.stage import StagePlan
 from codemix.training.stage_changes import as_written
 from codemix.training.stage_log import Realised
 
+_MEND = 'Restore it, or delete the folder to train the stage again.'
+
+
+def read_stage(folder: Path) -> dict:
+  """What a stage is: `name`, `hash`, `parent` and `identity`. Raises UserError where it is damaged."""
+  return read_json(folder / 'stage.json', {'name': str, 'hash': str, 'parent': str | None, 'identity': dict}, _MEND)
+
+
+def read_done(folder: Path) -> dict:
+  """With what a stage was done: `step`, and the digests of `checkpoint` and `ledger`. Raises UserError where it is damaged."""
+  return read_json(folder / 'done.json', {'step': int, 'checkpoint': str, 'ledger': str}, _MEND)
+
+
+def read_ledger(folder: Path) -> dict:
+  """The ledger of a finished stage. Raises UserError where it is damaged."""
+  counts = {'source': str, **dict.fromkeys(ledger.COUNTED, int)}
+  form = {'stage': str, 'planned': [{'source': str}], 'realised': [counts], 'hash': str, 'parent_hash': str | None}
+  return read_json(folder / 'ledger.json', form, _MEND)
+
 
 def write_plan(folder: Path, plan: StagePlan, model: ModelConfig) -> None:
   """Writes plan.json, rate.csv and, last, stage.json.
@@ -23,7 +42,7 @@ def write_plan(folder: Path, plan: StagePlan, model: ModelConfig) -> None:
   """
   written = folder / 'stage.json'
   if written.exists() and (
-    different := list(differences(plan.identity, read_json(written).get('identity', {})))
+    different := list(differences(plan.identity, read_stage(folder)['identity']))
   ):
     raise UserError(
       f'{written} is not what this stage was named for: {"; ".join(different[:3])}. Move the folder away.'
@@ -72,7 +91,7 @@ def write_result(
     CodemixError: the ledger does not agree with the plan.
   """
   ledger.compare(plan.draws, realised, f"stage '{plan.stage.name}'")
-  parent_hash = read_json(parent_folder / 'ledger.json')['hash'] if parent_folder else None
+  parent_hash = read_ledger(parent_folder)['hash'] if parent_folder else None
   entry = ledger.entry(plan.stage.name, plan.draws, realised, parent_hash)
   write_json(folder / 'ledger.json', entry)
   write_json(

@@ -125,4 +125,67 @@ def test_verify_without_a_folder_says_what_it_wants(words, capfd):
 
 def test_a_folder_that_holds_no_store_is_named(tmp_path, capfd):
   assert cli.main(['verify', str(tmp_path)]) == 2
-  assert f'{tmp_path} is not a token store' in one_error(capfd)
+  assert f'{tmp_path} holds no token store and no stage, but nothing' in one_error(capfd)
+
+
+def test_stores_of_a_source_whose_name_has_slashes_are_found(place, capfd):
+  recipe = place / 'recipe.gin'
+  recipe.write_text(recipe.read_text().replace("'code'", "'org/repo/code'"))
+  assert run(place, 'prepare') == 0
+  capfd.readouterr()
+  assert cli.main(['verify', str(place / 'data'), '--format=json']) == 0
+  assert {found['source'] for found in json.loads(capfd.readouterr().out)} == {'text', 'org/repo/code'}
+  assert run(place, 'verify') == 0
+  [store] = place.glob('data/stores/org/repo/*/')
+  assert cli.main(['inspect', str(store)]) == 0
+
+
+def test_a_store_that_is_not_finished_is_said_to_be_so(place, capfd):
+  assert run(place, 'prepare') == 0
+  manifest = next(place.glob('data/stores/text-train-*/manifest.json'))
+  manifest.unlink()
+  capfd.readouterr()
+  assert cli.main(['verify', str(place / 'data')]) == 0
+  assert f'{manifest.parent}: not finished, 2 of its shards are there' in capfd.readouterr().out
+
+
+@pytest.mark.parametrize('content', ['[]', '{}', 'null', '{"format": 2', ''])
+def test_a_damaged_manifest_is_one_line(place, capfd, content):
+  assert run(place, 'prepare') == 0
+  manifest = next(place.glob('data/stores/text-train-*/manifest.json'))
+  manifest.write_text(content)
+  for words in (['verify', str(place / 'data')], ['verify', str(manifest.parent)], ['inspect', str(manifest.parent)]):
+    capfd.readouterr()
+    assert cli.main(words) == 2
+    assert str(manifest.parent) in one_error(capfd)
+  assert run(place, 'verify') == 2
+
+
+def test_a_folder_that_is_a_part_of_a_store_or_mistyped_names_the_nearest_thing(place, capfd):
+  assert run(place, 'prepare') == 0
+  store = next(place.glob('data/stores/text-train-*/'))
+  tokens = next(store.glob('tokens-*'))
+  for argument, says in (
+    (tokens, f'is a part of the token store {store}: name that'),
+    (place / 'dat', "does not exist. Did you mean 'data'?"),
+    (place / 'raw', 'holds no token store and no stage, but part-0.jsonl'),
+    (place / 'raw/part-0.jsonl', 'is a file'),
+  ):
+    capfd.readouterr()
+    assert cli.main(['verify', str(argument)]) == 2
+    assert says in one_error(capfd)
+
+
+def test_what_this_user_may_not_read_is_one_line(place, capfd, monkeypatch):
+  assert run(place, 'prepare') == 0
+  capfd.readouterr()
+  read = Path.read_bytes
+
+  def refuse(path):
+    if path.suffix == '.current':
+      raise PermissionError(13, 'Permission denied', str(path))
+    return read(path)
+
+  monkeypatch.setattr(Path, 'read_bytes', refuse)
+  assert run(place, 'verify') == 2
+  assert '.current cannot be read or written: Permission denied' in one_error(capfd)

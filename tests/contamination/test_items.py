@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import codecs
+import csv
 import gzip
+import io
 import json
 
 import pytest
@@ -88,8 +91,11 @@ def test_every_layout_says_what_is_asked():
   ('contents', 'layout', 'says'),
   [
     ('{"x": 1}\n', None, 'set.jsonl:1 has the fields x'),
-    ('{"question": "q", "answer": "a"}\n{"question"\n', None, 'set.jsonl:2 is no JSON'),
-    ('["q"]\n', None, 'set.jsonl:1 is no JSON object, but list'),
+    ('{"question": "q", "answer": "a"}\n{"question"\n', None, 'set.jsonl:2 is not JSON'),
+    ('["q"]\n', None, 'set.jsonl:record 0 is not a JSON object, but str'),
+    ('{"question": "q", "answer": "a"}\n["q"]\n', None, 'set.jsonl:2 is not a JSON object, but list'),
+    ('[{"question": "q"},]\n', None, 'set.jsonl is not JSON'),
+    ('{"question": null, "answer": null}\n', None, "'quiz' has no text in question, answer of"),
     ('', None, 'is empty'),
     ('{"question": "q"}\n{"a": 1}\n', ItemLayout(('question',)), 'set.jsonl:2 has none of the fields question'),
     ('{"question": "q"}\n', ItemLayout(('question',), id='name'), "has no field 'name'"),
@@ -110,3 +116,140 @@ def test_a_damaged_file_and_an_unknown_layout_are_refused(tmp_path):
     EvaluationSet('quiz', 'set.jsonl', 'gsm8')
   with pytest.raises(UserError, match='matches no|no file|does not exist|nothing'):
     EvaluationSet('quiz', str(tmp_path / 'absent.jsonl')).read()
+
+
+# Files as programs write them.
+
+ROWS = [{'question': f'q{i} \u00e9', 'answer': 'a'} for i in range(3)]
+LINES = ''.join(json.dumps(row, ensure_ascii=False) + '\n' for row in ROWS)
+TABLE = 'question,answer\n' + ''.join(f'{row["question"]},{row["answer"]}\n' for row in ROWS)
+TABS = TABLE.replace(',', '\t')
+ARRAY = json.dumps(ROWS, ensure_ascii=False, indent=1)
+
+
+@pytest.mark.parametrize('ends', ['\n', '\r\n', '\r'], ids=['lf', 'crlf', 'cr'])
+@pytest.mark.parametrize('encoding', ['utf-8', 'utf-8-sig', 'utf-16', 'utf-32', 'utf-16 big'])
+@pytest.mark.parametrize(
+  ('name', 'text'),
+  [('a.jsonl', LINES), ('a.json', LINES), ('a.json', ARRAY), ('a.jsonl', ARRAY), ('a.csv', TABLE), ('a.tsv', TABS), ('a.csv.gz', TABLE), ('a.json.gz', ARRAY)],
+)
+def test_marks_of_encodings_and_ends_of_lines_do_not_matter(tmp_path, name, text, encoding, ends):
+  text = text.replace('\n', ends)
+  stored = codecs.BOM_UTF16_BE + text.encode('utf-16-be') if encoding == 'utf-16 big' else text.encode(encoding)
+  (tmp_path / name).write_bytes(gzip.compress(stored) if name.endswith('.gz') else stored)
+  read = EvaluationSet('set', str(tmp_path / name), head=True).read()
+  assert texts(read) == [[row['question'], 'a'] for row in ROWS]
+
+
+def test_parquet_files_are_read(tmp_path):
+  pa, pq = pytest.importorskip('pyarrow'), pytest.importorskip('pyarrow.parquet')
+  pq.write_table(pa.Table.from_pylist([{'question': 'q', 'answer': ['a', 'b']}, {'question': None, 'answer': None}]), tmp_path / 'a.parquet')
+  assert texts(EvaluationSet('set', str(tmp_path / 'a.parquet')).read()) == [['q', 'a', 'b'], []]
+  (tmp_path / 'b.parquet').write_bytes((tmp_path / 'a.parquet').read_bytes()[:-9])
+  with pytest.raises(UserError, match='b.parquet is damaged'):
+    EvaluationSet('set', str(tmp_path / 'b.parquet')).read()
+
+
+def test_a_cell_may_be_as_long_as_it_is(tmp_path):
+  long = 'word ' * 100_000
+  out = io.StringIO()
+  csv.writer(out).writerows([['question', ' answer '], [long, 'a, "b"\nc'], [], ['q', 'a']])
+  (tmp_path / 'a.csv').write_text(out.getvalue())
+  assert texts(EvaluationSet('set', str(tmp_path / 'a.csv')).read()) == [[long, 'a, "b"\nc'], ['q', 'a']]
+
+
+@pytest.mark.parametrize(
+  ('name', 'stored', 'says'),
+  [
+    ('a.csv', TABLE.encode('latin-1'), 'is not UTF-8, nor UTF-16 with its mark'),
+    ('a.jsonl', LINES.encode('utf-16-le'), 'is not JSON|is not UTF-8'),
+    ('a.csv', b'question,answer\nwhy, oh why,a\n', 'record 1 has 3 cells for 2 columns'),
+    ('a.xlsx', b'', 'is a .jsonl, .json, .csv or .tsv file'),
+    ('a.csv', b'question,answer\n', 'is empty'),
+    ('a.json', b'[]', 'is empty'),
+    ('a.json', b'3', 'a.json:1 is not a JSON object, but int'),
+  ],
+)
+def test_a_file_that_is_not_what_its_name_says_is_refused_in_a_line(tmp_path, name, stored, says):
+  (tmp_path / name).write_bytes(stored)
+  with pytest.raises(UserError, match=says) as caught:
+    EvaluationSet('set', str(tmp_path / name)).read()
+  assert '\n' not in str(caught.value)
+
+
+# Sets in the form in which they were released, and in the form of the Hugging Face hub.
+
+TRIVIA = {
+  'Answer': {'Aliases': ['Sunset Blvd', 'Sunset Boulevard'], 'NormalizedAliases': ['sunset blvd'], 'NormalizedValue': 'sunset boulevard', 'Type': 'WikipediaEntity', 'Value': 'Sunset Boulevard'},
+  'EntityPages': [{'DocSource': 'TagMe', 'Filename': 'Andrew_Lloyd_Webber.txt', 'Title': 'Andrew Lloyd Webber'}],
+  'Question': 'Which musical premiered when?', 'QuestionId': 'tc_33', 'QuestionSource': 'http://www.triviacountry.com/', 'SearchResults': [],
+}  # fmt: skip
+TRIVIA_OF_HUB = {
+  'question': 'Which musical?', 'question_id': 'tc_33', 'question_source': 'http://www', 'entity_pages': {'title': []}, 'search_results': {'title': []},
+  'answer': {'aliases': ['Sunset Blvd'], 'normalized_aliases': ['sunset blvd'], 'value': 'Sunset Boulevard', 'type': 'WikipediaEntity'},
+}  # fmt: skip
+SCIQ = {'question': 'Which organism?', 'distractor3': 'viruses', 'distractor1': 'protozoa', 'distractor2': 'gymnosperms', 'correct_answer': 'mesophilic', 'support': 'They grow.'}
+ANSWER = {'text': 'words cut out', 'answer_start': 9}
+QUAC = {
+  'paragraphs': [{
+    'context': 'the passage CANNOTANSWER', 'id': 'C_1_0',
+    'qas': [
+      {'followup': 'y', 'yesno': 'x', 'question': 'What then?', 'answers': [ANSWER], 'id': 'C_1_0_q#0', 'orig_answer': ANSWER},
+      {'followup': 'n', 'yesno': 'y', 'question': 'And now?', 'answers': [ANSWER], 'id': 'C_1_0_q#1', 'orig_answer': ANSWER},
+    ],
+  }],
+  'section_title': 'Life', 'background': 'Who he was', 'title': 'A Man',
+}  # fmt: skip
+SQUAD = {'title': 'A', 'paragraphs': [{'context': 'the passage', 'qas': [{'answers': [ANSWER], 'question': 'Why?', 'id': '56be', 'is_impossible': False}]}]}
+CB = {'premise': 'It was a complex language. It was peeled down.', 'hypothesis': 'the language was peeled down', 'label': 'entailment', 'idx': 0}
+STORY = {
+  'InputStoryid': '138d5bfb', **{f'InputSentence{n}': f'S{n}.' for n in range(1, 5)},
+  'RandomFifthSentenceQuiz1': 'Good.', 'RandomFifthSentenceQuiz2': 'Bad.', 'AnswerRightEnding': '1',
+}  # fmt: skip
+STORY_OF_HUB = {'story_id': '1', **{f'input_sentence_{n}': f'S{n}.' for n in range(1, 5)}, 'sentence_quiz1': 'Good.', 'sentence_quiz2': 'Bad.', 'answer_right_ending': 1}
+CHOICES = {'text': ['one', 'two'], 'label': ['A', 'B']}
+
+RELEASED = {
+  'triviaqa': ('dev.json', {'Data': [TRIVIA], 'Domain': 'Web', 'VerifiedEval': False, 'Version': 1.0}, [('tc_33', 'question:Which musical premiered when?', 'answer:Sunset Boulevard', 'answer:Sunset Blvd', 'answer:Sunset Boulevard')]),
+  'triviaqa without answers': ('test.json', {'Data': [{key: TRIVIA[key] for key in ('Question', 'QuestionId')}], 'Domain': 'Web'}, [('tc_33', 'question:Which musical premiered when?')]),
+  'triviaqa of the hub': ('a.jsonl', [TRIVIA_OF_HUB], [('tc_33', 'question:Which musical?', 'answer:Sunset Boulevard', 'answer:Sunset Blvd')]),
+  'sciq': ('test.json', [SCIQ], [('0', 'question:Which organism?', 'answer:mesophilic', 'answer:protozoa', 'answer:gymnosperms', 'answer:viruses', 'context:They grow.')]),
+  'quac': ('val_v0.2.json', {'data': [QUAC]}, [(f'C_1_0_q#{n}', f'question:{q}', 'context:Who he was', 'context:the passage CANNOTANSWER') for n, q in enumerate(('What then?', 'And now?'))]),
+  'squad': ('dev-v2.0.json', {'version': 'v2.0', 'data': [SQUAD]}, [('56be', 'question:Why?', 'context:the passage')]),
+  'squad of the hub': ('a.jsonl', [{'id': '56be', 'title': 'A', 'context': 'the passage', 'question': 'Why?', 'answers': {'text': ['x'], 'answer_start': [1]}}], [('56be', 'question:Why?', 'context:the passage')]),
+  'quac of the hub': ('a.jsonl', [{'dialogue_id': 'C_1', 'background': 'Who', 'context': 'the passage', 'questions': ['a?', 'b?'], 'answers': {'texts': [['x']]}}], [('C_1', 'question:a?', 'question:b?', 'context:Who', 'context:the passage')]),
+  'cb': ('val.jsonl', [CB], [('0', f'question:{CB["premise"]}', f'question:{CB["hypothesis"]}')]),
+  'cb without labels': ('test.jsonl', [{key: CB[key] for key in ('premise', 'hypothesis', 'idx')}], [('0', f'question:{CB["premise"]}', f'question:{CB["hypothesis"]}')]),
+  'storycloze': ('cloze_test_val__spring2016.csv', [STORY], [('138d5bfb', 'question:S1. S2. S3. S4.', 'answer:Good.', 'answer:Bad.')]),
+  'storycloze without answers': ('cloze_test_test__winter2018.csv', [{key: value for key, value in STORY.items() if key != 'AnswerRightEnding'}], [('138d5bfb', 'question:S1. S2. S3. S4.', 'answer:Good.', 'answer:Bad.')]),
+  'storycloze of the hub': ('a.jsonl', [STORY_OF_HUB], [('1', 'question:S1. S2. S3. S4.', 'answer:Good.', 'answer:Bad.')]),
+  'arc of the hub': ('a.jsonl', [{'id': 'M_1', 'question': 'why?', 'choices': CHOICES, 'answerKey': 'A'}], [('M_1', 'question:why?', 'answer:one', 'answer:two')]),
+  'openbookqa of the hub': ('a.jsonl', [{'id': '7', 'question_stem': 'why?', 'choices': CHOICES, 'answerKey': 'A'}], [('7', 'question:why?', 'answer:one', 'answer:two')]),
+  'piqa of the hub': ('a.jsonl', [{'goal': 'g', 'sol1': 'a', 'sol2': 'b', 'label': 1}], [('0', 'question:g', 'answer:a', 'answer:b')]),
+  'mbpp sanitized': ('a.json', [{'source_file': 'b', 'task_id': 2, 'prompt': 'Write', 'code': 'def', 'test_imports': [], 'test_list': []}], [('2', 'question:Write', 'answer:def')]),
+  'mmlu of the hub': ('a.jsonl', [{'question': 'why?', 'subject': 's', 'choices': ['one', 'two'], 'answer': 1}], [('0', 'question:why?', 'answer:one', 'answer:two')]),
+  'lambada of the hub': ('a.jsonl', [{'text': 'a long story'}], [('0', 'question:a long story')]),
+  'rows of the hub': ('a.json', {'features': [], 'rows': [{'row_idx': 0, 'row': {'question': 'q', 'answer': 'a'}, 'truncated_cells': []}]}, [('0', 'question:q', 'answer:a')]),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize('set', RELEASED)
+def test_sets_are_known_in_the_form_in_which_they_are_released(tmp_path, set):
+  name, released, items = RELEASED[set]
+  if name.endswith('.csv'):
+    out = io.StringIO()
+    writer = csv.DictWriter(out, list(released[0]), lineterminator='\r\n')
+    writer.writeheader()
+    writer.writerows(released)
+    (tmp_path / name).write_bytes(codecs.BOM_UTF8 + out.getvalue().encode())
+  elif name.endswith('.jsonl'):
+    write(tmp_path / name, *released)
+  else:
+    (tmp_path / name).write_text(json.dumps(released, indent=2))
+  read = EvaluationSet('set', str(tmp_path / name)).read()
+  assert [(item.id, *(f'{part}:{text}' for part, text in item.passages)) for item in read.items] == items
+
+
+def test_a_null_in_one_item_is_no_text_of_it(tmp_path):
+  read = EvaluationSet('set', write(tmp_path / 'set.jsonl', {'question': 'q', 'answer': float('nan')}, {'question': None, 'answer': None})).read()
+  assert texts(read) == [['q'], []]

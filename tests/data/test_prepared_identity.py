@@ -10,11 +10,13 @@ from pathlib import Path
 import pytest
 
 from codemix.data import raw_files, settings
-from codemix.data.filters import MaxFloats
+from codemix.data.filters import ExactDuplicates, MaxFloats
+from codemix.data.prepare import prepare
 from codemix.data.tokenizer import ByteTokenizer, load_tokenizer, train_bpe
 from codemix.data.verify import verify_whole
 from codemix.errors import UserError
 from tests.data.raw_corpora import corpus, data, documents, prepared, texts, write_lines
+from tests.data.test_token_store import as_before
 
 FILES = [texts(20, seed=1), texts(20, seed=2), texts(20, seed=3)]
 
@@ -77,6 +79,25 @@ def test_another_filter_layout_split_or_number_of_shards_makes_another_store(raw
     )
   ]
   assert len(set(made)) == len(made)
+
+
+def test_the_number_of_shards_decides_the_files_and_not_what_a_stage_is_known_by(raw, tmp_path):
+  stores = [prepared(data(tmp_path, corpus(raw, filters=filters), shards=shards)) for filters in ((), (ExactDuplicates(),)) for shards in (1, 2, 3)]
+  assert len({store.folder for store in stores}) == 6
+  assert len({store.digest for store in stores[:3]}) == len({store.digest for store in stores[3:]}) == 1
+
+
+def test_a_store_from_before_is_used_as_it_is_and_prepare_says_so(raw, tmp_path):
+  prepare_it = data(tmp_path, corpus(raw))
+  store = prepared(prepare_it)
+  before = as_before(store)
+  times = {path: path.stat().st_mtime_ns for path in store.folder.iterdir() if path.name != '.lock'}
+  said: list[str] = []
+  again = prepare('lines', 'train', prepare_it, prepare_it.load_tokenizer(), said.append)
+  assert again.digest == opened(prepare_it).digest == before
+  assert [line for line in said if 'older codemix' in line] == said
+  assert len(said) == 1
+  assert {path: path.stat().st_mtime_ns for path in times} == times
 
 
 def test_the_same_files_elsewhere_are_the_same_store(raw, tmp_path):
@@ -148,6 +169,18 @@ def test_two_sources_of_one_name_are_refused(raw):
   assert [each.name for each in merged.values()] == ['lines', 'others']
 
 
+@pytest.mark.parametrize('name', ['..', '../x', '/abs', 'a//b', 'a/', '.', 'a/../b', 'a\nb'])
+def test_a_source_whose_files_would_lie_elsewhere_is_refused(name, raw):
+  with pytest.raises(UserError, match='by which no file can be named'):
+    _ = settings.Data(sources={name: corpus(raw)}).corpora
+
+
+def test_a_tokenizer_that_is_no_file_is_refused_and_not_waited_for(raw, tmp_path):
+  os.mkfifo(tmp_path / 'tokenizer.json')
+  with pytest.raises(UserError, match='tokenizer.json is a named pipe'):
+    dataclasses.replace(data(tmp_path, corpus(raw)), tokenizer='tokenizer.json').load_tokenizer()
+
+
 @pytest.mark.parametrize(
   ('wrong', 'says'),
   [
@@ -173,6 +206,64 @@ def test_a_tokenizer_is_trained_on_what_the_filters_leave(raw, tmp_path):
   assert documents(prepared(data(tmp_path, source))) == left
   assert tokenizer.digest == train_bpe(left, 270, tmp_path / 'expected.json').digest
 
+
+def trained(tmp_path, raw, name, **options):
+  settings = dataclasses.replace(
+    data(tmp_path, corpus(raw)), tokenizer=name, train_on=('lines',), vocab_size=261, sample_bytes=10_000
+  )
+  from codemix.data.prepare import train_tokenizer
+
+  said = []
+  return train_tokenizer(settings, said.append, **options), said
+
+
+def test_a_new_tokenizer_is_trained_with_a_word_of_it(raw, tmp_path):
+  _, said = trained(tmp_path, raw, 'tokenizers/tokenizer.json')
+  assert 'tokenizers/tokenizer.json does not exist; training a new one of 261 entries' in said[0] and said[0].endswith('of each of lines')
+  _, said = trained(tmp_path, raw, 'tokenizers/tokenizer.json')
+  assert not said
+  _, said = trained(tmp_path, raw, 'tokenizers/another-8192.json')
+  assert said
+
+
+@pytest.mark.parametrize('name', ['tokenizers/tokenizr.json', 'tokenizers/Tokenizer.json', 'tokenizer/tokenizer.json', 'tokenizer.json'])
+def test_a_slip_in_the_name_of_a_tokenizer_trains_none(raw, tmp_path, name):
+  trained(tmp_path, raw, 'tokenizers/tokenizer.json')
+  with pytest.raises(UserError, match=r"does not exist\. Did you mean '.*tokenizer\.json'\?.*`codemix tokenizer train`"):
+    trained(tmp_path, raw, name)
+  there = {path.name for path in tmp_path.rglob('*.json') if 'okeni' in path.name}
+  assert there == {'tokenizer.json'}
+  assert trained(tmp_path, raw, name, asked_for=True)[1]
+
+
+def test_a_tokenizer_in_the_working_folder_is_not_trained_again_in_the_data_folder(raw, tmp_path, monkeypatch):
+  (tmp_path / 'work').mkdir()
+  monkeypatch.chdir(tmp_path / 'work')
+  Path('mine.json').write_text('{}')
+  with pytest.raises(UserError, match=rf"Did you mean '{tmp_path}/work/mine.json'\? A relative path is looked for in"):
+    trained(tmp_path, raw, 'mine.json')
+
+
+@pytest.mark.parametrize('name', ['byte', 'Bytes'])
+def test_a_slip_in_bytes_is_told(raw, tmp_path, name):
+  for use in (settings.Data(tokenizer=name, directory=str(tmp_path)).load_tokenizer, lambda: trained(tmp_path, raw, name)):
+    with pytest.raises(UserError, match="Did you mean 'bytes'"):
+      use()
+
+
+def test_a_lossy_tokenizer_makes_another_store_and_says_in_it_what_it_changes(raw, tmp_path):
+  lossless, _ = trained(tmp_path, raw, 'tokenizer.json')
+  assert 'changes text' not in settings.tokenizer_identity(lossless)
+  path = next(tmp_path.rglob('tokenizer.json'))
+  definition = json.loads(path.read_text())
+  path.write_text(json.dumps({**definition, 'normalizer': {'type': 'NFC'}}))
+  about = dataclasses.replace(data(tmp_path, corpus(raw)), tokenizer='tokenizer.json')
+  with pytest.raises(UserError, match=r'changes text: the normalizer NFC.*Data\.allow_lossy_tokenizer'):
+    about.load_tokenizer()
+  allowed = dataclasses.replace(about, allow_lossy_tokenizer=True)
+  store = prepared(allowed)
+  assert store.manifest['identity']['tokenizer']['changes text'] == ['the normalizer NFC']
+  assert opened(allowed).digest == store.digest
 
 def test_a_corpus_of_other_settings_is_refused_until_it_is_prepared_again(raw, tmp_path):
   prepared(data(tmp_path, corpus(raw)))

@@ -233,7 +233,7 @@ def test_a_missing_field_is_named_with_the_nearest_one(register, tmp_path):
 
 def test_documents_without_text_and_blank_lines_are_left_out(register, tmp_path):
   path = tmp_path / 'a.jsonl'
-  path.write_text('{"text": "one"}\n\n{"text": ""}\n  \n{"text": "two"}\n')
+  path.write_text('{"text": "one"}\n\n{"text": ""}\n  \n{"text": null}\n{"text": "two"}\n')
   assert texts(examples(register('mine', {'train': str(path)}))) == ['one', 'two']
 
 
@@ -243,7 +243,7 @@ def test_a_few_damaged_lines_of_many_are_left_out(register, tmp_path):
   assert texts(examples(register('mine', {'train': str(path)}))) == ['good'] * 150 + ['last']
 
 
-@pytest.mark.parametrize('line', ['{"text": "cut', '["text"]', '{"text": null}', '{}'])
+@pytest.mark.parametrize('line', ['{"text": "cut', '["text"]', '{"text": 3}', '{}'])
 def test_too_many_damaged_lines_are_named_by_file_and_number(register, tmp_path, line):
   path = tmp_path / 'a.jsonl'
   path.write_text('{"text": "good"}\n' * 4 + line + '\n' + '{"text": "good"}\n')

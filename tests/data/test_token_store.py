@@ -5,7 +5,10 @@ from hypothesis import strategies as st
 
 from codemix.data import token_store
 from codemix.data.token_store import open_store, verify_store
+from codemix.data.verify import verify_whole
 from codemix.errors import UserError
+from codemix.files import write_json
+from codemix.identity import digest
 from tests.data.stores import make_store
 
 lengths = st.lists(st.integers(1, 40), min_size=1, max_size=20)
@@ -85,6 +88,67 @@ def test_a_store_of_another_tokenizer_is_refused_with_what_differs(tmp_path):
   make_store(tmp_path, [30])
   with pytest.raises(UserError, match="task: 'other' expected"):
     open_store(tmp_path, {'task': 'other'})
+
+
+@settings(max_examples=30, deadline=None)
+@given(lengths, st.data())
+def test_the_digest_is_that_of_the_stream_however_it_is_divided(tmp_path_factory, lengths, data):
+  rng = np.random.default_rng(0)
+  documents = [(np.append(rng.integers(3, 50, n - 1), 2), 3 * n) for n in lengths]
+  whole = divided(tmp_path_factory.mktemp('one'), documents, [])
+  cuts = sorted(data.draw(st.lists(st.integers(0, len(lengths)), max_size=4)))
+  parts = divided(tmp_path_factory.mktemp('several'), documents, cuts)
+  assert parts.digest == whole.digest
+  assert parts.read(0, parts.tokens).tolist() == whole.read(0, whole.tokens).tolist()
+  verify_whole(parts.folder)
+
+
+def divided(folder, documents, cuts):
+  names = [token_store.shard_name(index, len(cuts) + 1) for index in range(len(cuts) + 1)]
+  for name, begin, end in zip(names, [0, *cuts], [*cuts, len(documents)], strict=True):
+    token_store.write_shard(folder, name, documents[begin:end], np.dtype('<u2'))
+  return token_store.write_manifest(folder, {'task': 'x', 'split': 'train'}, names, np.dtype('<u2'))
+
+
+def test_the_digest_tells_tokens_boundaries_and_bytes_apart(tmp_path, monkeypatch):
+  documents = [
+    [([3, 4, 2], 5), ([5, 2], 5)],
+    [([3, 4, 2], 5), ([6, 2], 5)],
+    [([3, 4], 5), ([2, 5, 2], 5)],
+    [([3, 4, 2], 6), ([5, 2], 4)],
+    [([5, 2], 5), ([3, 4, 2], 5)],
+  ]
+  digests = [divided(tmp_path / str(n), [(np.array(ids), size) for ids, size in one], [1]).digest for n, one in enumerate(documents)]
+  assert len(set(digests)) == len(documents)
+  monkeypatch.setattr(token_store, 'READ_BYTES', 3)
+  monkeypatch.setattr(token_store, 'READ_ROWS', 1)
+  assert divided(tmp_path / 'blocks', [(np.array(ids), size) for ids, size in documents[0]], []).digest == digests[0]
+
+
+def test_a_digest_that_was_edited_is_found(tmp_path):
+  store = make_store(tmp_path, [30] * 4)
+  write_json(tmp_path / 'manifest.json', {**store.manifest, 'digest': 'f' * 64})
+  with pytest.raises(UserError, match='does not agree with itself: seal'):
+    open_store(tmp_path)
+  shards = store.manifest['shards']
+  write_json(tmp_path / 'manifest.json', {**store.manifest, 'digest': 'f' * 64, 'seal': token_store._seal('f' * 64, shards)})
+  with pytest.raises(UserError, match='its digest is not that of its tokens'):
+    verify_whole(tmp_path)
+
+
+def test_a_store_from_before_is_opened_with_the_digest_that_it_has(tmp_path):
+  store = make_store(tmp_path, [30] * 4)
+  before = as_before(store)
+  assert open_store(tmp_path).digest == before != store.digest
+  verify_whole(tmp_path)
+
+
+def as_before(store) -> str:
+  """Makes the manifest one of the time when the digest was one of the files; returns that."""
+  manifest = {key: value for key, value in store.manifest.items() if key != 'seal'}
+  manifest['digest'] = digest([shard['sha256'] for shard in manifest['shards']])
+  write_json(store.folder / 'manifest.json', manifest)
+  return manifest['digest']
 
 
 def test_a_damaged_manifest_is_an_error_for_people(tmp_path):

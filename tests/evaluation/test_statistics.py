@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.special import stdtrit
 
 from codemix.errors import UserError
 from codemix.evaluation import statistics
+from tests.evaluation.coverage import SIZES, Case, estimates, holds, tables
 
 
 def documents(count: int, seed: int, rate: float = 0.7) -> tuple[np.ndarray, np.ndarray]:
@@ -40,39 +43,37 @@ def test_bits_per_byte_of_a_union_is_the_byte_weighted_mean_of_its_parts(pairs, 
   assert statistics.bits_per_byte(nats, sizes) == pytest.approx(np.average(parts, weights=weights))
 
 
-def test_resamples_equal_a_plain_loop_over_drawn_documents():
+def test_leaving_one_document_out_equals_a_plain_loop_over_the_documents():
   nats, sizes = documents(17, seed=3)
-  generator = np.random.default_rng(5)
-  expected = []
-  for _ in range(20):
-    drawn = generator.integers(17, size=17)
-    expected.append(nats[drawn].sum() / (math.log(2) * sizes[drawn].sum()))
-  found = statistics.bootstrap_bits_per_byte(nats[None], sizes, resamples=20, seed=5)
-  np.testing.assert_allclose(found[:, 0], expected, rtol=1e-12)
+  found = statistics.bits_per_byte_interval(nats, sizes)
+  without = np.array([
+    np.delete(nats, n).sum() / (math.log(2) * np.delete(sizes, n).sum()) for n in range(17)
+  ])  # fmt: skip
+  error = math.sqrt(16 / 17 * ((without - without.mean()) ** 2).sum())
+  assert (found.high - found.low) / 2 / error == pytest.approx(stdtrit(found.documents - 1, 0.975))
 
 
-def test_the_interval_does_not_depend_on_how_much_is_held_in_memory(monkeypatch):
-  nats, sizes = documents(101, seed=0)
-  whole = statistics.bits_per_byte_interval(nats, sizes, resamples=500)
-  monkeypatch.setattr(statistics, 'DRAWS_IN_MEMORY', 7 * 101)
-  chunked = statistics.bits_per_byte_interval(nats, sizes, resamples=500)
-  np.testing.assert_allclose(
-    [chunked.value, chunked.low, chunked.high], [whole.value, whole.low, whole.high], rtol=1e-12
-  )
+def test_equal_documents_with_normal_rates_are_all_effective():
+  generator = np.random.default_rng(0)
+  sizes = np.full(4000, 1000)
+  found = statistics.bits_per_byte_interval(sizes * generator.normal(0.7, 0.05, 4000), sizes)
+  assert found.documents == pytest.approx(4000, rel=0.06)
 
 
-def test_the_same_seed_gives_the_same_interval_and_another_seed_another():
-  nats, sizes = documents(60, seed=1)
-  first = statistics.bits_per_byte_interval(nats, sizes, seed=4)
-  assert first == statistics.bits_per_byte_interval(nats, sizes, seed=4)
-  assert first != statistics.bits_per_byte_interval(nats, sizes, seed=5)
+def test_one_document_that_outweighs_the_rest_leaves_few_effective_documents():
+  nats, sizes = documents(300, seed=0)
+  sizes[7] = 20 * sizes.sum()
+  nats[7] = 0.7 * sizes[7]
+  found = statistics.bits_per_byte_interval(nats, sizes)
+  assert found.documents < 1.2 and found.rests_on_few
 
 
-def test_a_model_in_a_table_of_many_has_the_interval_that_it_has_alone():
-  nats, sizes = documents(80, seed=2)
-  together = statistics.bootstrap_bits_per_byte(np.stack([nats * 2, nats, nats + 1]), sizes)
-  alone = statistics.bootstrap_bits_per_byte(nats[None], sizes)
-  np.testing.assert_allclose(together[:, 1], alone[:, 0], rtol=1e-12)
+def test_a_document_that_is_unlike_the_others_leaves_few_effective_documents_whatever_its_size():
+  sizes = np.full(300, 1000)
+  nats = sizes * np.random.default_rng(0).normal(0.7, 0.01, 300)
+  assert not statistics.bits_per_byte_interval(nats, sizes).rests_on_few
+  nats[7] *= 20
+  assert statistics.bits_per_byte_interval(nats, sizes).rests_on_few
 
 
 def coverage(intervals: list[statistics.Estimate], truth: float) -> float:
@@ -81,16 +82,15 @@ def coverage(intervals: list[statistics.Estimate], truth: float) -> float:
 
 def test_95_percent_intervals_hold_the_true_rate_about_95_times_in_100():
   intervals = [
-    statistics.bits_per_byte_interval(*documents(150, seed=trial), resamples=400, seed=trial)
-    for trial in range(500)
+    statistics.bits_per_byte_interval(*documents(150, seed=trial)) for trial in range(500)
   ]
-  # 500 trials of 95% spread by one point; the percentile interval is a point or two too narrow.
-  assert 0.91 <= coverage(intervals, 0.7 / math.log(2)) <= 0.975
+  # 500 trials of 95% spread by one point.
+  assert 0.925 <= coverage(intervals, 0.7 / math.log(2)) <= 0.975
 
 
 def test_half_intervals_hold_the_true_rate_about_half_of_the_time():
   intervals = [
-    statistics.bits_per_byte_interval(*documents(150, seed=trial), resamples=400, level=0.5)
+    statistics.bits_per_byte_interval(*documents(150, seed=trial), level=0.5)
     for trial in range(500)
   ]
   assert 0.43 <= coverage(intervals, 0.7 / math.log(2)) <= 0.57
@@ -107,8 +107,8 @@ def test_paired_intervals_hold_the_true_change_about_95_times_in_100():
   intervals = []
   for trial in range(400):
     base, better, sizes = paired_trial(trial)
-    intervals.append(statistics.relative_change(better, sizes, base, sizes, resamples=400))
-  assert 0.905 <= coverage(intervals, -0.02) <= 0.98
+    intervals.append(statistics.relative_change(better, sizes, base, sizes))
+  assert 0.925 <= coverage(intervals, -0.02) <= 0.98
 
 
 def test_the_paired_interval_is_far_narrower_than_the_spread_of_either_model():
@@ -121,14 +121,15 @@ def test_the_paired_interval_is_far_narrower_than_the_spread_of_either_model():
 
 def test_a_model_does_not_differ_from_itself():
   nats, sizes = documents(40, seed=8)
-  assert statistics.relative_change(nats, sizes, nats, sizes) == statistics.Estimate(0.0, 0.0, 0.0)
+  change = statistics.relative_change(nats, sizes, nats, sizes)
+  assert (change.value, change.low, change.high) == (0, 0, 0)
 
 
 @settings(deadline=None, max_examples=30)
 @given(st.floats(0.1, 10), st.integers(0, 1000))
 def test_a_uniform_factor_is_a_change_without_spread(factor, seed):
   nats, sizes = documents(25, seed)
-  change = statistics.relative_change(nats * factor, sizes, nats, sizes, resamples=50)
+  change = statistics.relative_change(nats * factor, sizes, nats, sizes)
   np.testing.assert_allclose([change.value, change.low, change.high], factor - 1, atol=1e-9)
 
 
@@ -178,7 +179,104 @@ def test_a_baseline_without_nats_and_settings_without_sense_are_refused():
   nats, sizes = documents(10, seed=0)
   with pytest.raises(UserError, match='0 nats'):
     statistics.relative_change(nats, sizes, np.zeros(10), sizes)
-  with pytest.raises(UserError, match='resamples = 0'):
-    statistics.bits_per_byte_interval(nats, sizes, resamples=0)
+  with pytest.raises(UserError, match='9 documents together, and 10'):
+    statistics.bits_per_byte_interval(nats, sizes, counts=[4, 5])
   with pytest.raises(UserError, match='level = 95'):
     statistics.bits_per_byte_interval(nats, sizes, level=95)
+
+
+# Coverage against known truth: documents of every kind, sources of one kind, seeds.
+
+
+@pytest.mark.parametrize('count', [30, 300])
+@pytest.mark.parametrize('sizes', SIZES)
+def test_intervals_hold_the_truth_where_few_long_documents_decide(sizes, count):
+  case = Case(sizes, count, power=0.0)
+  found = [estimates(sample) for sample in case.samples(400)]
+  # 400 trials of 95% spread by 1.1 points.
+  assert np.mean([holds(bits, case.true_bits) for bits, _ in found]) >= 0.92
+  assert np.mean([holds(change, case.true_change) for _, change in found]) >= 0.92
+
+
+@pytest.mark.parametrize('sizes', ['lognormal, sigma 2', 'Pareto, alpha 1.5'])
+def test_intervals_that_miss_because_long_documents_are_unlike_are_marked(sizes):
+  case = Case(sizes, 100, power=-0.1)
+  changes = [change for _, change in map(estimates, case.samples(400))]
+  silent = [change for change in changes if not holds(change, case.true_change) and not change.rests_on_few]
+  assert np.mean([holds(change, case.true_change) for change in changes]) < 0.9
+  assert len(silent) / len(changes) < 0.1
+
+
+def two_sources(trial: int) -> tuple[np.ndarray, np.ndarray, list[int]]:
+  """100 documents of each of two sources whose levels are far apart: (nats, bytes, counts)."""
+  generator = np.random.default_rng(trial)
+  sizes = np.ceil(generator.gamma(16, 60, 200))
+  rates = np.repeat([0.4, 1.2], 100) * generator.gamma(20, 1 / 20, 200)
+  return sizes * rates, sizes, [100, 100]
+
+
+def test_sources_of_one_kind_are_strata():
+  # The sizes of both have one distribution, so the true rate is the mean of the two.
+  strata, pooled = [], []
+  for trial in range(400):
+    nats, sizes, counts = two_sources(trial)
+    strata.append(statistics.bits_per_byte_interval(nats, sizes, counts))
+    pooled.append(statistics.bits_per_byte_interval(nats, sizes))
+  assert 0.925 <= coverage(strata, 0.8 / math.log(2)) <= 0.975
+  assert coverage(pooled, 0.8 / math.log(2)) > 0.985
+  width = lambda found: np.mean([estimate.high - estimate.low for estimate in found])
+  assert width(pooled) > 1.7 * width(strata)
+
+
+def test_the_strata_of_equal_sizes_are_what_each_source_varies_by():
+  sizes = np.full(200, 1000)
+  nats = np.concatenate([sizes[:100] * 0.4, sizes[100:] * 1.2])
+  assert statistics.bits_per_byte_interval(nats, sizes, [100, 100]).low == pytest.approx(0.8 / math.log(2))
+  assert statistics.bits_per_byte_interval(nats, sizes).low < 0.75 / math.log(2)
+
+
+def test_a_source_of_one_document_leaves_the_interval_unknown():
+  nats, sizes = documents(11, seed=0)
+  found = statistics.bits_per_byte_interval(nats, sizes, [10, 1])
+  assert found.value == statistics.bits_per_byte(nats, sizes) and not found.has_interval
+
+
+def seeds_trial(trial: int, seeds: int, true: float = -0.02) -> statistics.Estimate:
+  """The mean change over seeds: 60 documents whose own changes differ, and seeds that differ by 1%."""
+  base, sizes = documents(60, trial)
+  generator = np.random.default_rng([trial, seeds])
+  of_documents = generator.normal(0, 0.05, 60)
+  own = [base * (1 + true + of_documents + generator.normal(0, 0.01) + generator.normal(0, 0.02, 60)) for _ in range(seeds)]
+  figures = [nats.sum() / base.sum() - 1 for nats in own]
+  return statistics.over_seeds(figures, statistics.relative_change(np.mean(own, axis=0), sizes, base, sizes))
+
+
+@pytest.mark.parametrize('seeds', [2, 3, 5])
+def test_intervals_over_documents_and_seeds_hold_the_true_change_at_least_95_times_in_100(seeds):
+  intervals = [seeds_trial(trial, seeds) for trial in range(600)]
+  assert coverage(intervals, -0.02) >= 0.935
+
+
+@pytest.mark.parametrize('seeds', [2, 3, 5])
+def test_without_an_effect_at_most_one_comparison_in_twenty_is_called_one(seeds):
+  called = [seeds_trial(trial, seeds, true=0.0).is_effect for trial in range(600)]
+  assert np.mean(called) <= 0.065
+
+
+def test_one_seed_is_never_an_effect():
+  base, better, sizes = paired_trial(0)
+  change = statistics.relative_change(better, sizes, base, sizes)
+  assert change.excludes(0) and not statistics.over_seeds([change.value], change).is_effect
+
+
+def test_seeds_that_give_the_very_same_figure_are_no_effect():
+  change = statistics.Estimate(-0.1, -0.11, -0.09)
+  assert not statistics.over_seeds([-0.1, -0.1], change).is_effect
+  assert statistics.over_seeds([-0.1, -0.1001], change).is_effect
+
+
+@pytest.mark.slow
+def test_the_tables_of_the_docs_are_those_that_the_command_prints():
+  method = (Path(__file__).parents[2] / 'docs' / 'method.md').read_text()
+  for table in tables():
+    assert table in method

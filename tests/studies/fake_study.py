@@ -16,6 +16,8 @@ from typing import Any
 
 import numpy as np
 
+from codemix.studies.results import arm_digest
+
 BATCH, LENGTH, DOCUMENT_TOKENS = 8, 256, 180
 # floor and span of the loss in nats per token, bytes per token
 SOURCES = {
@@ -57,6 +59,9 @@ def write_fake_study(
   documents: int = 40,
   evaluated: bool = True,
   seed: int = 0,
+  seeds: Mapping[str, int] | None = None,
+  widths: Mapping[str, int] | None = None,
+  seed_noise: float = 0.004,
 ) -> Path:
   """Writes `<folder>/study.json` and its stages; stages with the same history are one folder.
 
@@ -65,6 +70,10 @@ def write_fake_study(
     sources: the validation sources, names in SOURCES.
     documents: validation documents of each source.
     evaluated: with False, the stages are planned only: no metrics, no evaluation, no samples.
+    seed: of the documents and of all that is invented.
+    seeds: training seeds by recipe; 0 where none is given.
+    widths: of the models by recipe; 256 where none is given. Wider ones are better by a tenth a doubling.
+    seed_noise: standard deviation of the bits per byte over training seeds, as a fraction.
   """
   recipes = recipes or study_recipes()
   seen: dict[str, None] = {}
@@ -72,15 +81,17 @@ def write_fake_study(
   for recipe, stages in recipes.items():
     parents: list[tuple[FakeStage, str]] = []
     chains[recipe] = []
+    of = {'seed': (seeds or {}).get(recipe, 0), 'model': _model((widths or {}).get(recipe, 256))}
     for stage in stages:
       parent = parents[-1][1] if parents else None
-      digest = _digest([parent, dataclasses.asdict(stage)])
+      identity = {'parent': parent, 'stage': {**dataclasses.asdict(stage), 'name': None}, **of}
+      digest = _digest([identity, stage.name])
       name = f'{stage.name}-{digest[:12]}'
       parents.append((stage, digest))
       chains[recipe].append(name)
       if name not in seen:
         seen[name] = None
-        _write_stage(folder / 'stages' / name, parents, sources, documents, evaluated, seed)
+        _write_stage(folder / 'stages' / name, parents, identity, sources, documents, evaluated, seed, seed_noise)
   steps = {name: recipes[r][i].steps for r, names in chains.items() for i, name in enumerate(names)}
   alone = [steps[name] for names in chains.values() for name in names]
   _dump(folder / 'study.json', {
@@ -88,7 +99,12 @@ def write_fake_study(
     'baseline': next(iter(recipes)),
     'note': 'The four recipes of the study with its stage ratios, <small> & quick.',
     'recipes': {
-      recipe: {'description': f'{" then ".join(s.name for s in recipes[recipe])}', 'stages': names}
+      recipe: {
+        'description': f'{" then ".join(s.name for s in recipes[recipe])}', 'stages': names,
+        'arm': arm_digest([json.loads((folder / 'stages' / name / 'stage.json').read_text())['identity'] for name in names]),
+        'seed': (seeds or {}).get(recipe, 0),
+        'model': {**_model((widths or {}).get(recipe, 256)), 'parameters': _parameters((widths or {}).get(recipe, 256))},
+      }
       for recipe, names in chains.items()
     },
     'savings': {
@@ -97,7 +113,6 @@ def write_fake_study(
       'stages_alone': len(alone),
       'stages_trained': len(steps),
     },
-    'model': {'layers': 4, 'width': 256, 'heads': 4, 'vocabulary': 4096, 'parameters': 4_194_304},
     'provenance': {
       'command': 'codemix study --gin_file=studies/smoke.gin --output=runs/smoke',
       'python': '3.11.2', 'platform': 'Linux x86_64', 'cpu_count': 2,
@@ -127,20 +142,28 @@ def edit(path: Path, change: Callable[[Any], object]) -> None:
   path.write_text(json.dumps(value))
 
 
-def _write_stage(folder, parents, sources, documents, evaluated, seed):
+def _model(width: int) -> dict:
+  return {'layers': 4, 'width': width, 'heads': 4, 'vocabulary': 4096}
+
+
+def _parameters(width: int) -> int:
+  return 64 * width**2
+
+
+def _write_stage(folder, parents, identity, sources, documents, evaluated, seed, seed_noise):
   stage, digest = parents[-1]
   parent_digest = parents[-2][1] if len(parents) > 1 else None
   first = sum(s.steps for s, _ in parents[:-1])
   (folder / 'evaluation').mkdir(parents=True)
   _dump(folder / 'stage.json', {
     'name': stage.name, 'hash': digest, 'parent': parent_digest,
-    'identity': dataclasses.asdict(stage),
+    'identity': identity,
   })  # fmt: skip
   accounts = _accounts(parents)
   tokens = sum(account['loss_tokens'] for account in accounts)
   _dump(folder / 'plan.json', {
     'steps': stage.steps, 'batch': BATCH, 'length': LENGTH, 'tokens': tokens, 'remainder_tokens': 17,
-    'parameters': 4_194_304, 'flops_per_token': 6 * 4_194_304, 'first_step': first,
+    'parameters': _parameters(identity['model']['width']), 'flops_per_token': 6 * 4_194_304, 'first_step': first,
     'sources': accounts, 'mixture': _tree(stage),
   })  # fmt: skip
   rates = [_rate(stage, step) for step in range(stage.steps)]
@@ -155,7 +178,7 @@ def _write_stage(folder, parents, sources, documents, evaluated, seed):
     'hash': _digest(['ledger', digest]),
     'parent_hash': _digest(['ledger', parent_digest]) if parent_digest else None,
   })  # fmt: skip
-  _write_evaluation(folder, parents, sources, documents, first + stage.steps, seed)
+  _write_evaluation(folder, parents, identity, sources, documents, first + stage.steps, seed, seed_noise)
   _dump(folder / 'samples.json', [
     {'prompt': 'def add(a, b):\n  ', 'method': 'greedy', 'text': f'return a + b  # {stage.name} & <eos>'},
     {'prompt': 'The river', 'method': 'temperature 0.8', 'text': f' ran on past the {stage.name} mill,\nand on.'},
@@ -248,8 +271,12 @@ def _write_training(folder, parents, first, rates, seed):
     (folder / f'{name}.jsonl').write_text(''.join(json.dumps(r) + '\n' for r in records))
 
 
-def _write_evaluation(folder, parents, sources, documents, step, seed):
+def _write_evaluation(folder, parents, identity, sources, documents, step, seed, seed_noise):
   seen = _seen_before(parents)
+  luck = 0.0
+  if identity['seed']:  # the first seed stays where the loss says
+    luck = seed_noise * float(np.random.default_rng(int(parents[-1][1][:8], 16)).standard_normal())
+  size = 0.9 ** math.log2(identity['model']['width'] / 256)
   scores = {}
   for index, source in enumerate(sources):
     # The documents are the same for every stage; only the model's own noise is not.
@@ -258,7 +285,7 @@ def _write_evaluation(folder, parents, sources, documents, step, seed):
     hardness = shared.gamma(30, 1 / 30, documents)
     own = np.random.default_rng([seed, index, int(parents[-1][1][:8], 16)])
     tokens = np.maximum(1, (sizes / SOURCES[source][2]).astype(np.int64))
-    nats = tokens * _loss(source, seen, 1.0) * hardness * own.gamma(900, 1 / 900, documents)
+    nats = tokens * _loss(source, seen, 1.0) * size * (1 + luck) * hardness * own.gamma(900, 1 / 900, documents)
     np.savez(folder / 'evaluation' / f'{source}.npz', nats=nats, tokens=tokens, bytes=sizes)
     scores[source] = {
       'documents': documents, 'tokens': int(tokens.sum()), 'bytes': int(sizes.sum()),

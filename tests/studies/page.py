@@ -8,7 +8,7 @@ import html.parser
 class Page(html.parser.HTMLParser):
   """Collects tags, attributes and text, and fails on tags that do not nest."""
 
-  VOID = {'meta', 'br', 'link', 'img', 'hr', 'input'}
+  VOID = {'meta', 'br', 'link', 'img', 'hr', 'input', 'wbr'}
 
   def __init__(self, text: str):
     super().__init__()

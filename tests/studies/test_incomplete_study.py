@@ -61,7 +61,7 @@ def test_whatever_files_are_missing_the_rest_is_reported(finished_study, tmp_pat
     for index, name in gone:
       path = folders[index] / name
       shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
-    content = report_content.gather(read_study(copy), resamples=20)
+    content = report_content.gather(read_study(copy))
     report_markdown.render(content)
     unfinished = {stage.folder for stage in content.study.stages.values() if stage.state != 'evaluated'}
     assert {line.split()[0] for line in content.missing} >= unfinished
@@ -76,14 +76,14 @@ def test_a_stage_in_training_is_reported_as_far_as_it_got(changed_study):
     (folder / name).unlink()
   lines = (folder / 'metrics.jsonl').read_text().splitlines(keepends=True)
   (folder / 'metrics.jsonl').write_text(''.join(lines[:7]) + lines[7][:9])
-  content = report_content.gather(read_study(changed_study), resamples=20)
+  content = report_content.gather(read_study(changed_study))
   assert f'{folder.name} has trained 7 of 40 steps (text-only).' in content.missing
 
 
 def test_scores_without_their_documents_have_values_and_no_interval(changed_study):
   folder = named(changed_study, 'more_text')
   shutil.rmtree(folder / 'evaluation')
-  content = report_content.gather(read_study(changed_study), resamples=20)
+  content = report_content.gather(read_study(changed_study))
   (row,) = (row for row in content.rows if row.stage.folder == folder.name)
   assert row.bits['text'].value > 0 and not row.bits['text'].has_interval
   assert any('no intervals' in line for line in content.missing)
@@ -91,7 +91,15 @@ def test_scores_without_their_documents_have_values_and_no_interval(changed_stud
 
 def test_few_documents_are_said(tmp_path):
   folder = write_fake_study(tmp_path / 's', {'a': [FakeStage('s', {'text': 1.0}, 4)]}, documents=12)
-  assert 'text (12), code (12)' in report_content.gather(read_study(folder), resamples=20).notes[0]
+  notes = report_content.gather(read_study(folder)).notes
+  assert re.search(r'text: \d+ of 12; code: \d+ of 12', notes[0])
+
+
+def test_a_source_of_one_document_has_figures_no_interval_and_a_word(tmp_path):
+  folder = write_fake_study(tmp_path / 's', {'a': [FakeStage('s', {'text': 1.0}, 4)]}, documents=1)
+  content = report_content.gather(read_study(folder))
+  assert not content.rows[0].bits['text'].has_interval
+  assert any('A single validation document of text, code' in note for note in content.notes)
 
 
 # What is refused.

@@ -25,7 +25,7 @@ def test_no_two_names_share_a_colour():
 
 
 def test_more_recipes_than_colours_differ_by_their_dashes():
-  paints = palette.recipe_paints([f'r{n}' for n in range(33)], 'r4')
+  paints = palette.arm_paints([f'r{n}' for n in range(33)], {'r4'})
   assert list(paints) == [f'r{n}' for n in range(33)]
   assert len({(paint.variable, paint.dash) for paint in paints.values()}) == 33
 

@@ -11,7 +11,8 @@ import pytest
 
 import codemix
 from codemix.files import read_json
-from codemix.studies import stage_evaluation
+from codemix.studies import runner, stage_evaluation
+from codemix.studies.results import arm_digest
 from codemix.studies.runner import evaluate_finished
 from codemix.training import loop
 from tests import tiny_study
@@ -190,3 +191,36 @@ def test_evaluation_is_not_repeated_unless_something_it_reads_changed(data, toge
   fewer = dataclasses.replace(study, validation=('code',))
   told = evaluate_finished(fewer, data, tiny_study.runtime(output))
   assert {tuple(result['sources']) for result in told.values()} == {('code',)}
+
+
+def test_what_a_study_writes_of_its_recipes_is_what_their_stages_say(data, together):
+  record = read_json(together / 'study.json')
+  for recipe in record['recipes'].values():
+    identities = [read_json(together / 'stages' / name / 'stage.json')['identity'] for name in recipe['stages']]
+    assert recipe['arm'] == arm_digest(identities)
+    assert recipe['seed'] == identities[0]['seed']
+    assert {**identities[0]['model'], 'parameters': recipe['model']['parameters']} == recipe['model']
+
+
+def test_recipes_of_one_plan_and_different_seeds_are_one_arm(data, tmp_path):
+  recipe = RECIPES['to_text']
+  recipes = {'a': recipe, 'b': dataclasses.replace(recipe, seed=7), 'c': dataclasses.replace(recipe, length=16)}
+  arms = []
+  for name, one in recipes.items():
+    plan = codemix.plan_study(tiny_study.study(**{name: one}), data)
+    arms.append(runner._describe(plan, tiny_study.runtime(tmp_path), '')['recipes'][name]['arm'])
+  assert arms[0] == arms[1] != arms[2]
+
+
+def test_another_study_in_the_same_folder_keeps_the_report_that_is_there_and_says_so(data, together, tmp_path, capsys):
+  output = Path(shutil.copytree(together, tmp_path / 'copy'))
+  # The folder's last study may have been another test's; this one is it once more.
+  run(data, output, **RECIPES)
+  codemix.write_report(output)
+  page = (output / 'report.html').read_bytes()
+  capsys.readouterr()
+  run(data, output, **RECIPES)
+  assert 'another study' not in capsys.readouterr().err
+  run(data, output, to_text=RECIPES['to_text'])
+  assert "report of another study, 'tiny' (2 recipes)" in capsys.readouterr().err
+  assert page in [path.read_bytes() for path in output.glob('former/*/report.html')]

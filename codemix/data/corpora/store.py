@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import glob
 import hashlib
 import json
 import os
@@ -15,12 +16,14 @@ from pathlib import Path
 from typing import Any, TypedDict
 
 from codemix.errors import UserError
-from codemix.files import read_json, write_json, writing
+from codemix.files import read_json, require_form, write_json, writing
 from codemix.identity import digest, file_digest
 
 SPLITS = ('train', 'validation')
 _FORMAT = 1
 _MANIFEST = 'manifest.json'
+_SPLIT = {'documents': int, 'text_bytes': int, 'file_bytes': int, 'sha256': str}
+_MANIFEST_FORM = {'versions': dict, 'corpora': {...: {'splits': {...: _SPLIT}, 'dropped': dict}}}
 _ANEW = 'delete its folder of corpora, and they are built anew'
 _ABANDONED_SECONDS = 3600.0  # no build takes this long: its process was killed
 
@@ -152,7 +155,7 @@ def write_corpora(
 
 def _remove_abandoned(directory: Path) -> None:
   """Deletes what killed processes were writing."""
-  for path in directory.parent.glob(f'.{directory.name}.building-*'):
+  for path in directory.parent.glob(f'.{glob.escape(directory.name)}.building-*'):
     with contextlib.suppress(FileNotFoundError):  # another process finished, or deletes it too
       if time.time() - path.stat().st_mtime > _ABANDONED_SECONDS:
         shutil.rmtree(path, ignore_errors=True)
@@ -187,6 +190,7 @@ def open_local_corpora(directory: str | os.PathLike) -> LocalCorpora:
   manifest = read_json(directory / _MANIFEST)
   if manifest.get('format') != _FORMAT:
     raise UserError(f'{directory} is of another version of codemix: {_ANEW}')
+  require_form(manifest, _MANIFEST_FORM, directory / _MANIFEST, 'Delete its folder of corpora, and they are built anew.')
   corpora = {
     name: Corpus(
       name,

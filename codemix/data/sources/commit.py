@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Annotated, Literal
 
 from codemix.checked import From, Name, checked
-from codemix.data.sources.fields import FieldError, label, needed, string
+from codemix.data.sources.fields import FieldError, has, label, needed, string
 from codemix.data.sources.reading import Layout
 from codemix.data.sources.record import BadRecord, Record
 
@@ -23,7 +23,7 @@ class Commit(Layout):
 
   Attributes:
     message: field of the commit message.
-    old, new: fields of the file before and after; missing or empty where it was made or deleted.
+    old, new: fields of the file before and after; null or empty where it was made or deleted.
     diff: field of a diff; where it is given, `old` and `new` are not looked at.
     form: of a commit with `old` and `new`: 'diff' for the message and a unified diff, 'files' for
       the old file, the message and the new file (the order in which StarCoder was shown them).
@@ -62,18 +62,18 @@ class Commit(Layout):
     message = string(row, self.message).strip()
     if self.diff:
       diff = string(row, self.diff)
-      return f'{message}\n\n{diff}' if diff.strip() else None
-    old, new = self._file(row, self.old), self._file(row, self.new)
+      return _paragraphs(message, diff) if diff.strip() else None
+    old, new = string(row, self.old), string(row, self.new)
     if old == new:
       return None
     if self.form == 'files':
-      return '\n\n'.join(part for part in (old.rstrip('\n'), message, new) if part)
-    path = string(row, self.path) if self.path and row.get(self.path) else 'file'
-    return f'{message}\n\n{unified_diff(old, new, path, self.context)}'
+      return _paragraphs(old.rstrip('\n'), message, new)
+    path = string(row, self.path) if self.path and has(row, self.path) else ''
+    return _paragraphs(message, unified_diff(old, new, path or 'file', self.context))
 
-  def _file(self, row: Mapping, field: str) -> str:
-    """A file's contents; there are none before it is made, but the field must be in the row."""
-    return '' if field in row and row[field] is None else string(row, field)
+
+def _paragraphs(*parts: str) -> str:
+  return '\n\n'.join(part for part in parts if part)
 
 
 def unified_diff(old: str, new: str, path: str, context: int = 3) -> str:

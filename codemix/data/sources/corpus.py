@@ -18,6 +18,7 @@ from codemix.data.sources.bad_share import BadShare
 from codemix.data.sources.fields import MISSING_FIELD
 from codemix.data.sources.identity import described
 from codemix.data.sources.json_lines import JsonLines
+from codemix.data.sources.local_files import printable
 from codemix.data.sources.reading import Layout, Piece, Reader
 from codemix.data.sources.record import BadRecord, Record
 from codemix.data.sources.text import Text
@@ -87,7 +88,7 @@ class Corpus:
       )
     urls = self.reader.find(self.files[stored], self.root, stored)
     if not urls:
-      raise UserError(f"corpus '{self.name}' finds only folders, no files, at {self.files[stored]!r}")
+      raise UserError(f"corpus '{self.name}' finds no files at {self.files[stored]!r}")
     return urls
 
   def pieces(self, split: str) -> list[Piece]:
@@ -125,23 +126,24 @@ class Corpus:
   def _read(self, rows: Iterator[tuple[str, Mapping] | BadRecord]) -> Iterator[Record | BadRecord]:
     for row in rows:
       if isinstance(row, BadRecord):
-        yield row
+        yield _encodable_fields(row)
         continue
-      found = self.layout.record(*row)
+      place = printable(row[0])
+      found = self.layout.record(place, row[1])
       for record in found if isinstance(found, list) else [found]:
         if isinstance(record, Record):
-          yield self._completed(record, row[0])
+          yield self._completed(record, place)
         elif record is not None:
-          yield record
+          yield _encodable_fields(record)
 
   def _completed(self, record: Record, place: str) -> Record:
-    """The record with what the layout could not know, and text that UTF-8 can hold."""
+    """The record with what the layout could not know, and strings that UTF-8 can hold."""
     return Record(
-      record.text if record.text.isascii() else _encodable(record.text),
-      record.source or self.name,
-      record.language,
-      record.id or place.removeprefix(self.root).lstrip('/'),
-      record.program,
+      _encodable(record.text),
+      _encodable(record.source or self.name),
+      _encodable(record.language),
+      _encodable(record.id or place.removeprefix(printable(self.root)).lstrip('/')),
+      record.program,  # the language that reads it says what it makes of a lone surrogate
     )
 
   def _side(self, text: str) -> str:
@@ -227,8 +229,17 @@ def _without_own_code(part: object) -> object:
 
 def _encodable(text: str) -> str:
   """The text with '?' for each surrogate that stands alone: JSON can spell one, UTF-8 cannot."""
+  if text.isascii():  # told without looking through it
+    return text
   try:
     text.encode()
   except UnicodeEncodeError:
     return text.encode(errors='replace').decode()
   return text
+
+
+def _encodable_fields(bad: BadRecord) -> BadRecord:
+  """A broken record may be named by what is broken in it, and is printed."""
+  return dataclasses.replace(
+    bad, place=printable(bad.place), reason=_encodable(bad.reason), detail=_encodable(bad.detail)
+  )

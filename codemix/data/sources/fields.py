@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from numbers import Number
 from uuid import UUID
@@ -30,34 +31,40 @@ def needed(*paths: str, **labels: str | None) -> tuple[str, ...]:
 
 
 def has(row: Mapping, path: str) -> bool:
-  return _get(row, path) not in (_MISSING, None)
+  """Whether the field is there, and not null."""
+  found = _get(row, path)
+  return found is not _MISSING and not _is_null(found)
 
 
 def is_blank(row: Mapping, path: str) -> bool:
   """Whether the field is there, and nothing in it."""
   found = _get(row, path)
-  return found is None or (isinstance(found, str | bytes) and not found.strip())
+  return _is_null(found) or (isinstance(found, str | bytes) and not found.strip())
 
 
 def value(row: Mapping, path: str) -> object:
-  """The value at 'meta.redpajama_set_name' or 'title'.
+  """The value at 'meta.redpajama_set_name' or 'title'; None where it is null, or lies in what is null.
+
+  NaN is null: pandas writes it for a value that is missing.
 
   Raises:
-    FieldError: there is none, or it is null.
+    FieldError: there is no such field.
   """
   found = _get(row, path)
-  if found is _MISSING or found is None:
+  if found is _MISSING:
     raise FieldError(f"{MISSING_FIELD}'{path}'", f'its fields are {", ".join(_paths(row)) or "none"}')
-  return found
+  return None if _is_null(found) else found
 
 
 def string(row: Mapping, path: str) -> str:
-  """The string at a path; bytes are taken for UTF-8.
+  """The string at a path; bytes are taken for UTF-8, and null for no text: ''.
 
   Raises:
-    FieldError: there is none, or it is neither.
+    FieldError: there is no such field, or it is something else.
   """
   found = value(row, path)
+  if found is None:
+    return ''
   if isinstance(found, str):
     return found
   if isinstance(found, bytes):
@@ -69,7 +76,7 @@ def string(row: Mapping, path: str) -> str:
 
 
 def label(row: Mapping, path: str | None, usual: str) -> str:
-  """A short field such as a language or an id, numbers included.
+  """A short field such as a language or an id, numbers included; '' where it is null.
 
   Args:
     row: where it is looked for.
@@ -92,10 +99,16 @@ def _get(row: Mapping, path: str) -> object:
     return row[path]
   found: object = row
   for name in path.split('.'):
+    if _is_null(found):
+      return None
     if not isinstance(found, Mapping):
       return _MISSING
     found = found.get(name, _MISSING)
   return found
+
+
+def _is_null(found: object) -> bool:
+  return found is None or (isinstance(found, float) and math.isnan(found))
 
 
 def _paths(row: Mapping) -> list[str]:

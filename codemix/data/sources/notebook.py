@@ -4,12 +4,18 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Iterator, Mapping
+import re
+from collections.abc import Iterator, Mapping, Sequence
 
 from codemix.checked import checked
-from codemix.data.sources.fields import FieldError, label, needed, string, value
+from codemix.data.sources.fields import FieldError, is_blank, label, needed, string, value
+from codemix.data.sources.kernel_languages import language_of_kernel
 from codemix.data.sources.reading import Layout
 from codemix.data.sources.record import BadRecord, Record
+
+_PROSE = ('markdown', 'text', 'html', 'rst', 'plaintext')  # 'text' in format 1; Jupyter reads all as markdown
+_TEXT_OF_CELL = ('source', 'input', 'code', 'text')  # by the formats, from the newest to the oldest
+_LINE_ENDS = ('\n', '\r', '\v', '\f', '\x1c', '\x1d', '\x1e', '\x85', '\u2028', '\u2029')  # of str.splitlines
 
 
 @dataclasses.dataclass(frozen=True)
@@ -18,12 +24,16 @@ class Notebook(Layout):
   """The cells of an `.ipynb`: markdown as it stands, code between ``` with its language.
 
   For files (`WholeFiles(include=('*.ipynb',))`), and for parquet or JSON lines with a column that
-  holds the notebook. Formats 3 and 4 of Jupyter. Raw cells are dropped with the outputs.
+  holds the notebook. Formats 1 to 4 of Jupyter. Raw cells are dropped with the outputs.
+
+  The language is what the notebook says: of a cell in the cell, else in `language_info`, in
+  `kernelspec`, or by the name of its kernel ('ir' is R). Format 4 has no default for it, so a
+  notebook without any of these has none; in the formats 1 to 3 the default is Python.
 
   Attributes:
     field: the notebook, as JSON text or as an object; '' where the row itself is one.
     source, id: fields, as in `Text`.
-    language: of all documents; '' for that of the notebook's kernel, 'python' where it names none.
+    language: of all documents; '' for that of each notebook.
   """
 
   field: str = 'text'
@@ -31,18 +41,23 @@ class Notebook(Layout):
   id: str | None = None
   language: str = ''
 
+  _cells_version = 2  # what is made of a cell and of a kernel's name is part of a store's identity
+
   def needed_fields(self) -> tuple[str, ...] | None:
     return needed(self.field, source=self.source, id=self.id) if self.field else None
 
   def record(self, place: str, row: Mapping) -> Record | BadRecord:
     try:
+      if self.field and is_blank(row, self.field):
+        return BadRecord(place, 'empty notebook', expected=True)
       notebook = self._notebook(row)
-      kernel = _language(notebook)
-      text = '\n\n'.join(_parts(notebook, kernel))
-      if not text:
+      stated = _stated_language(notebook)
+      cells = list(_written(notebook, stated))
+      if not cells:
         return BadRecord(place, 'empty notebook', expected=True)
       source, id = label(row, self.source, 'source'), label(row, self.id, 'id')
-      return Record(text, source, self.language or kernel, id)
+      language = self.language or stated or _only(language for _, language in cells)
+      return Record('\n\n'.join(text for text, _ in cells), source, language, id)
     except FieldError as error:
       return error.bad(place)
 
@@ -50,54 +65,139 @@ class Notebook(Layout):
     found = value(row, self.field) if self.field else row
     if not isinstance(found, Mapping):
       try:
-        found = json.loads(string(row, self.field))
+        found = json.loads(string(row, self.field).removeprefix('\ufeff'))
       except (ValueError, RecursionError) as error:
         raise FieldError('not JSON', str(error)[:200]) from None
     if not isinstance(found, Mapping) or not isinstance(_cells(found), list):
-      raise FieldError('no notebook', 'it has no list of cells')
+      raise FieldError('not a notebook', 'it has no list of cells')
     return found
 
 
 def _cells(notebook: Mapping) -> object:
-  if isinstance(notebook.get('worksheets'), list):  # format 3
-    sheets = [sheet for sheet in notebook['worksheets'] if isinstance(sheet, Mapping)]
-    return [cell for sheet in sheets for cell in sheet.get('cells') or []]
-  return notebook.get('cells')
+  sheets = notebook.get('worksheets')
+  if isinstance(sheets, list):  # formats 2 and 3
+    cells = [sheet.get('cells') for sheet in sheets if isinstance(sheet, Mapping)]
+    return [cell for of_sheet in cells if isinstance(of_sheet, list) for cell in of_sheet]
+  cells = notebook.get('cells')
+  return [] if cells is None and 'nbformat' in notebook else cells
 
 
-def _language(notebook: Mapping) -> str:
-  metadata = notebook.get('metadata')
-  for of, key in (('language_info', 'name'), ('kernelspec', 'language')):
-    inner = metadata.get(of) if isinstance(metadata, Mapping) else None
-    if isinstance(inner, Mapping) and isinstance(inner.get(key), str) and inner[key]:
-      name = inner[key].lower()
-      return 'python' if name == 'ipython' else name
-  return 'python'
+def _stated_language(notebook: Mapping) -> str:
+  """What the notebook says of its language as a whole, in small letters; '' where that is nothing."""
+  metadata = _mapping(notebook, 'metadata')
+  kernel = _kernel(metadata)
+  databricks = _mapping(metadata, 'application/vnd.databricks.v1+notebook')
+  for name in (
+    _mapping(metadata, 'language_info').get('name'),
+    kernel.get('language'),
+    databricks.get('language'),
+    metadata.get('language'),  # format 3
+  ):
+    if named := _named(name):
+      return named
+  names = [kernel[key] for key in ('name', 'display_name') if isinstance(kernel.get(key), str)]
+  return next(filter(None, map(language_of_kernel, names)), '')
 
 
-def _parts(notebook: Mapping, language: str) -> Iterator[str]:
+def _kernel(metadata: Mapping) -> Mapping:
+  return _mapping(metadata, 'kernelspec') or _mapping(metadata, 'kernel_info')
+
+
+def _default_language(notebook: Mapping) -> str:
+  """Python where a notebook of a format before 4 names no kernel: those formats were IPython's."""
+  if _kernel(_mapping(notebook, 'metadata')):
+    return ''
+  number = notebook.get('nbformat')
+  if number is None and 'worksheets' not in notebook:  # format 1 wrote no number; its code cells hold `code`
+    return 'python' if any(isinstance(cell, Mapping) and 'code' in cell for cell in _cells(notebook)) else ''
+  return 'python' if 'worksheets' in notebook or (isinstance(number, int) and number < 4) else ''
+
+
+def _language_of_cell(cell: Mapping, stated: str) -> str:
+  """What a cell says of its own language: in the metadata of .NET and VS Code, and in formats 2 and 3."""
+  metadata = _mapping(cell, 'metadata')
+  polyglot = _mapping(metadata, 'polyglot_notebook').get('kernelName')
+  dotnet = _mapping(metadata, 'dotnet_interactive').get('language')
+  code = _mapping(metadata, 'vscode').get('languageId')
+  if own := next(filter(None, map(_named, (polyglot, dotnet, code))), ''):
+    return own
+  old = _named(cell.get('language'))
+  # IPython wrote 'python' into the cells of all kernels' notebooks.
+  return '' if old == 'python' and stated else old
+
+
+def _named(name: object) -> str:
+  """A language's name in small letters and on one line; Python has it from IPython."""
+  if not isinstance(name, str):
+    return ''
+  name = ' '.join(name.replace('`', '').lower().split())
+  return 'python' if re.fullmatch(r'(i?python)[0-9.]*', name) else name
+
+
+def _mapping(found: Mapping, key: str) -> Mapping:
+  inner = found.get(key)
+  return inner if isinstance(inner, Mapping) else {}
+
+
+def _only(languages: Iterator[str]) -> str:
+  """The one language of all cells that have one; '' where there are several."""
+  distinct = {language for language in languages if language}
+  return distinct.pop() if len(distinct) == 1 else ''
+
+
+def _written(notebook: Mapping, stated: str) -> Iterator[tuple[str, str]]:
+  """(text, language of code) of each cell that has a text."""
+  of_notebook = stated or _default_language(notebook)
   for cell in _cells(notebook):
     if not isinstance(cell, Mapping):
-      raise FieldError('no notebook', 'a cell is no object')
-    kind = cell.get('cell_type')
-    text = _joined(cell.get('source', cell.get('input'))).strip('\n')
-    if not text.strip():
+      raise FieldError('not a notebook', 'a cell is not an object')
+    kind, text = _kind(cell), _text(cell).strip('\n')
+    if not text.strip() or kind == 'raw':
       continue
     if kind == 'code':
-      fence = '```' if '```' not in text else '````'
-      yield f'{fence}{language}\n{text}\n{fence}'
-    elif kind == 'heading':  # format 3
+      language = _language_of_cell(cell, stated) or of_notebook
+      yield fenced(text, language), language
+    elif kind == 'heading':  # formats 2 and 3
       level = cell.get('level')
-      yield f'{"#" * (level if isinstance(level, int) else 1)} {text}'
-    elif kind == 'markdown':
-      yield text
+      hashes = '#' * (min(max(level, 1), 6) if isinstance(level, int) else 1)
+      yield f'{hashes} {" ".join(text.split())}', ''
+    else:
+      yield text, ''
 
 
-def _joined(source: object) -> str:
-  """A cell's text, which is kept as a string or as a list of lines."""
-  if source is None:
-    return ''
+def _kind(cell: Mapping) -> str:
+  """'code', 'heading', 'raw' or 'prose'."""
+  kind = cell.get('cell_type')
+  if kind is None:
+    kind = 'code' if any(key in cell for key in ('code', 'input', 'outputs', 'execution_count')) else 'markdown'
+  if kind in _PROSE:
+    return 'prose'
+  if kind not in ('code', 'heading', 'raw'):
+    raise FieldError('not a notebook', f"a cell is of the type {str(kind)[:40]!r}")
+  return kind
+
+
+def fenced(code: str, language: str) -> str:
+  """A fenced code block of CommonMark: its fence is longer than any run of backticks in the code."""
+  longest = max(map(len, re.findall('`+', code)), default=0)
+  fence = '`' * max(3, longest + 1)
+  return f'{fence}{language}\n{code}\n{fence}'
+
+
+def _text(cell: Mapping) -> str:
+  source = next((cell[key] for key in _TEXT_OF_CELL if cell.get(key) is not None), '')
   lines = source if isinstance(source, list) else [source]
   if not all(isinstance(line, str) for line in lines):
-    raise FieldError('no notebook', 'the text of a cell is no string')
-  return ''.join(lines)
+    raise FieldError('not a notebook', 'the text of a cell is not a string')
+  return _joined(lines)
+
+
+def _joined(lines: Sequence[str]) -> str:
+  """The text of a list of lines, with or without their line ends.
+
+  Format 4 writes the ends, format 2 leaves them out, and of format 3 there are both kinds, as there
+  are of format 4 by other programs. In a list that has ends, an empty string is no line.
+  """
+  with_ends = any(line.endswith(_LINE_ENDS) for line in lines)
+  inner = (line if line.endswith(_LINE_ENDS) or (with_ends and not line) else f'{line}\n' for line in lines[:-1])
+  return ''.join([*inner, *lines[-1:]])

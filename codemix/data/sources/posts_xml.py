@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import posixpath
+import re
 import sqlite3
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
@@ -20,6 +21,7 @@ from codemix.data.sources.record import BadRecord
 from codemix.data.sources.storage import BLOCK_BYTES, open_raw
 from codemix.errors import UserError
 
+_ROW = re.compile(rb'row[\s/>]')
 _QUESTION, _ANSWER = '1', '2'  # PostTypeId; the others are wiki pages of tags, elections and so on
 
 
@@ -43,6 +45,8 @@ class PostsXml(Reader):
 
   site: str = ''
   max_post_bytes: Annotated[int, From(1), 'bytes'] = 16 * 2**20
+
+  _elements_version = 2  # what is taken for a post is part of a store's identity
 
   def rows(self, piece: Piece) -> Iterator[tuple[str, Mapping] | BadRecord]:
     """Raises UserError where there is no room for the temporary database."""
@@ -206,8 +210,10 @@ def _elements(file, limit: int) -> Iterator[tuple[int, bytes | None]]:
       anything = anything or text is None or bool(text.strip())
       if text is None:
         yield line, None
-      elif text.startswith((b'row ', b'row\t', b'row\n')):
-        yield line, b'<' + text.rstrip()
+      elif _ROW.match(text):
+        element = b'<' + text.rstrip()
+        # The end of `<row ...></row>` stands behind the next '<'.
+        yield line, element if element.endswith(b'/>') else element + b'</row>'
       else:
         closed = closed or text.startswith(b'/posts')
       line += newlines

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 from collections.abc import Mapping
 from typing import Annotated
 
@@ -11,6 +12,8 @@ from codemix.data.sources.fields import FieldError, has, label, needed, string, 
 from codemix.data.sources.html_text import html_to_text
 from codemix.data.sources.reading import Layout
 from codemix.data.sources.record import BadRecord, Record
+
+_OTHER_LANGUAGES = re.compile(r'(es|ja|pt|ru)\.(?:meta\.)?stackoverflow\b|(rus)\.(?:meta\.)?stackexchange\b')
 
 
 @dataclasses.dataclass(frozen=True)
@@ -28,7 +31,8 @@ class Question(Layout):
     max_answers: those behind so many are left out; None for no limit.
     min_score: answers with less are left out, where answers have a score; None for no limit.
     source, id: fields of the site and the question's number or URL, as in `Text`.
-    language: of all documents.
+    language: of all documents; '' for that of the site, which is English but for those of Stack
+      Overflow in other languages (`ru.stackoverflow.com`).
   """
 
   title: str = 'title'
@@ -41,7 +45,7 @@ class Question(Layout):
   min_score: int | None = None
   source: str | None = 'site'
   id: str | None = None
-  language: str = 'en'
+  language: str = ''
 
   def needed_fields(self) -> tuple[str, ...]:
     return needed(self.title, self.body, self.answers, source=self.source, id=self.id)
@@ -51,20 +55,23 @@ class Question(Layout):
       answers = self._answers(row)
       if len(answers) < self.min_answers:
         return None
-      question = [string(row, self.title)] if self.title and has(row, self.title) else []
-      question.append(self._text(string(row, self.body)))
-      parts = ['Q: ' + '\n\n'.join(part for part in question if part), *answers]
+      title = string(row, self.title) if self.title and has(row, self.title) else ''
+      question = '\n\n'.join(part for part in (title, self._text(string(row, self.body))) if part)
+      parts = [f'Q: {question}', *answers] if question or answers else []
       source, id = label(row, self.source, 'source'), label(row, self.id, 'id')
+      language = self.language or _language_of_site(source)
     except FieldError as error:
       return error.bad(place)
-    return Record('\n\n'.join(parts), source, self.language, f'{source}/questions/{id}' if id else '')
+    return Record('\n\n'.join(parts), source, language, f'{source}/questions/{id}' if id else '')
 
   def _answers(self, row: Mapping) -> list[str]:
     found = value(row, self.answers)
+    if found is None:
+      return []
     if not isinstance(found, list):
       raise FieldError(f"no list in '{self.answers}'", f'but {type(found).__name__}')
-    texts = [self._answer(each) for each in found if self._scores_enough(each)]
-    return ['A: ' + self._text(text) for text in texts][: self.max_answers]
+    texts = [self._text(self._answer(each)) for each in found if self._scores_enough(each)]
+    return [f'A: {text}' for text in texts if text][: self.max_answers]
 
   def _answer(self, answer: object) -> str:
     if isinstance(answer, Mapping):
@@ -77,3 +84,8 @@ class Question(Layout):
 
   def _text(self, body: str) -> str:
     return html_to_text(body) if self.html else body.strip()
+
+
+def _language_of_site(site: str) -> str:
+  told = _OTHER_LANGUAGES.match(site)
+  return (told[1] or told[2])[:2] if told else 'en'

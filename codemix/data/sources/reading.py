@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Protocol, runtime_checkable
 
 from codemix.data.sources.record import BadRecord, Record
-from codemix.data.sources.storage import digest_of, expand, is_folder
+from codemix.data.sources.storage import digest_of, expand_files
 
 
 @dataclasses.dataclass(frozen=True)
@@ -57,7 +57,7 @@ class Reader(Protocol):
     Raises:
       UserError: there are none.
     """
-    return [url for url in expand(patterns, root) if not is_folder(url)]
+    return expand_files(patterns, root)
 
   def digest(self, url: str) -> str:
     """Changes whenever what is read from `url` does."""

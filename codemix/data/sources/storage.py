@@ -1,23 +1,30 @@
 """Raw files wherever they lie (local, gs://, s3://, memory://): found, measured, opened as a stream.
 
-Everything goes through fsspec, whose local file system is the plain one and
-whose others are installed when they are used (gcsfs for gs://).
+What is not local goes through fsspec, whose file systems are installed when
+they are used (gcsfs for gs://).
 """
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import glob
 import hashlib
 import io
+import re
 from collections.abc import Sequence
 
 import fsspec
 
+from codemix.data.sources import local_files
 from codemix.data.sources.compression import Damaged, Decompressed, format_of
+from codemix.data.sources.local_files import absolute, printable
 from codemix.errors import UserError
 
 BLOCK_BYTES = 2**20  # of one read: large enough for a network, small beside a process's memory
+_URL = re.compile(r'([a-z0-9]+::)*[A-Za-z][A-Za-z0-9+.-]*://')
+_WITHIN = ('zip://', 'tar://', 'libarchive://')  # files within another, which `::` names
+_LOCAL = fsspec.filesystem('file')
 
 # What reading a file raises when its bytes are not what they were. Other errors of reading
 # (a network that is down) are no damage, and are not to be skipped over.
@@ -29,35 +36,97 @@ def expand(patterns: str | Sequence[str], root: str = '') -> list[str]:
 
   Args:
     patterns: paths or URLs, with `*`, `?`, `[ab]` and `**`.
-    root: a folder or URL, put before those that are relative.
+    root: a folder or URL, put before those that are relative; a name, not a pattern.
 
   Raises:
-    UserError: a pattern matches nothing, or its file system is not installed.
+    UserError: something is no pattern, or matches nothing; a folder cannot be listed; a file
+      system is not installed.
+  """
+  return sorted({match for matches in _each(patterns, root).values() for match in matches})
+
+
+def expand_files(patterns: str | Sequence[str], root: str = '') -> list[str]:
+  """The files that glob patterns match, as `expand`; folders that match beside files are passed over.
+
+  Raises:
+    UserError: as `expand`; also where a pattern matches no file, or what cannot be read as one.
   """
   found: set[str] = set()
-  for pattern in [patterns] if isinstance(patterns, str) else patterns:
-    full = join(root, pattern)
-    matches = _matches(full)
-    if not matches:
-      raise UserError(f"no file matches '{full}'. Mend the pattern, or the folder it is looked for in.")
-    found.update(matches)
+  for pattern, matches in _each(patterns, root).items():
+    files = [match for match in matches if not is_folder(match)]
+    if not files:
+      raise UserError(_only_folders(pattern, matches))
+    for file in files:
+      if not is_url(file):
+        _require_file(file)
+    found.update(files)
   return sorted(found)
+
+
+def _each(patterns: str | Sequence[str], root: str) -> dict[str, list[str]]:
+  """What each pattern matches."""
+  found = {}
+  for pattern in [patterns] if isinstance(patterns, str) else patterns:
+    _check(pattern)
+    found[pattern] = _matches(pattern, root)
+    if not found[pattern]:
+      raise UserError(_no_match(pattern, root))
+  return found
+
+
+def _check(pattern: str) -> None:
+  """Raises UserError where `**` is a part of a name."""
+  for part in pattern.split('/'):
+    if '**' in part and part != '**':
+      before, _, after = part.partition('**')
+      meant = pattern.replace(part, f'**/{before}*{after.lstrip("*")}', 1)
+      raise UserError(f"'{printable(pattern)}': ** stands for folders, alone between slashes. Write '{printable(meant)}' for the files at any depth.")
+
+
+def _no_match(pattern: str, root: str) -> str:
+  where = f"'{printable(join(root, pattern))}'"
+  if '{' in pattern and ',' in pattern:
+    return f"no file matches {where}. Braces are no part of a pattern: write a list of patterns, one for each."
+  if '\\' in pattern:
+    return f"no file matches {where}. Folders are parted by / and not by \\ in a pattern."
+  if pattern != pattern.strip():
+    return f'no file matches {pattern!r}, which has white space at its end or beginning.'
+  return f'no file matches {where}. Fix the pattern, or the folder it is looked for in.'
+
+
+def _only_folders(pattern: str, matches: Sequence[str]) -> str:
+  named = printable(pattern)
+  if not glob.has_magic(pattern):
+    return f"'{named}' is a folder: write '{named.rstrip('/')}/*' for the files in it, or '{named.rstrip('/')}/**/*' for those at any depth."
+  return f"'{named}' matches only folders, no files: add the part of the pattern that names the files in them."
 
 
 def join(root: str, path: str) -> str:
   """`path`, below `root` where it is relative."""
-  relative = root and '://' not in path and not path.startswith('/')
+  relative = root and not is_url(path) and not path.startswith(('/', '~/'))
   return f'{root.rstrip("/")}/{path}' if relative else path
 
 
-def _matches(pattern: str) -> list[str]:
-  system, path = file_system(pattern)
+def is_url(path: str) -> bool:
+  return _URL.match(path) is not None
+
+
+def _matches(pattern: str, root: str) -> list[str]:
+  full = join(root, pattern)
+  if not is_url(full):
+    return local_files.matches(pattern, root)
+  system, path = file_system(full)
+  if is_local(system):  # file://
+    return local_files.matches(path)
   try:
     if system.exists(path):  # before it is taken for a pattern: a name may hold brackets
-      return [_named(system, path)]
-    return [_named(system, match) for match in system.glob(path)] if glob.has_magic(path) else []
+      return [system.unstrip_protocol(path)]
+    if not glob.has_magic(pattern):
+      return []
+    _, path = file_system(full if is_url(pattern) else join(glob.escape(root), pattern))
+    return [system.unstrip_protocol(match) for match in system.glob(local_files.with_negation(path))]
   except PermissionError as error:
-    raise UserError(f"'{pattern}' cannot be listed: {error}") from error
+    raise UserError(f"'{full}' cannot be listed: {error}") from error
 
 
 def file_system(url: str) -> tuple[fsspec.AbstractFileSystem, str]:
@@ -66,14 +135,15 @@ def file_system(url: str) -> tuple[fsspec.AbstractFileSystem, str]:
   Raises:
     UserError: there is no such file system, or it is not installed.
   """
+  if not is_url(url):
+    return _LOCAL, absolute(url)
   try:
-    return fsspec.core.url_to_fs(url)
+    if '://' in url.partition('::')[2] or url.startswith(_WITHIN):  # zip://*.csv::gs://bucket/a.zip
+      return fsspec.core.url_to_fs(url)
+    system, _ = fsspec.core.url_to_fs(url.partition('::')[0])
+    return system, system._strip_protocol(url)  # `::` is a part of the name
   except (ImportError, ValueError) as error:
     raise UserError(f"'{url}' cannot be read: {error}") from error
-
-
-def _named(system: fsspec.AbstractFileSystem, path: str) -> str:
-  return path if is_local(system) else system.unstrip_protocol(path)
 
 
 def is_local(system: fsspec.AbstractFileSystem) -> bool:
@@ -81,8 +151,24 @@ def is_local(system: fsspec.AbstractFileSystem) -> bool:
 
 
 def is_folder(url: str) -> bool:
+  return kind(url) == 'a folder'
+
+
+def kind(url: str) -> str:
+  """'' for a file, else 'a folder', 'a named pipe', 'a socket' or 'a device'; of what a link leads to.
+
+  Raises:
+    UserError: that cannot be told, since a local one is not there or may not be looked at.
+  """
   system, path = file_system(url)
-  return system.isdir(path)
+  if is_local(system):
+    return local_files.kind(path)
+  return 'a folder' if system.isdir(path) else ''
+
+
+def _require_file(url: str) -> None:
+  if found := local_files.kind(url):
+    raise UserError(f"'{printable(url)}' is {found}, which cannot be read as a file: remove it, or fix the pattern that matches it.")
 
 
 def size(url: str) -> int:
@@ -104,7 +190,8 @@ def stamp(url: str) -> str:
 def _info(url: str) -> dict:
   system, path = file_system(url)
   try:
-    return system.info(path)
+    with local_files.reading(url) if is_local(system) else contextlib.nullcontext():
+      return system.info(path)
   except FileNotFoundError:
     raise UserError(f"'{url}' does not exist.") from None
 
@@ -157,9 +244,13 @@ def open_seekable(url: str):
   """The bytes of a file as they are stored, as fsspec gives them: for formats that jump about.
 
   Raises:
-    UserError: the file is missing or may not be read.
+    UserError: the file is missing, is no file, or may not be read.
   """
   system, path = file_system(url)
+  if is_local(system):
+    _require_file(path)  # a named pipe would be waited for
+    with local_files.reading(path):
+      return open(path, 'rb')
   try:
     return system.open(path, 'rb')
   except (FileNotFoundError, IsADirectoryError, PermissionError) as error:

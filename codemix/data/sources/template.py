@@ -24,7 +24,7 @@ class Template(Layout):
 
   What stands between [[ and ]] is left out where one of its fields is missing or empty:
   '{instruction}[[\n\nContext: {context}]]\n\n{response}'. A list is written line by line. A row
-  in which another field is empty has nothing to say and is set aside as such.
+  in which another field is empty or null has nothing to say and is set aside as such.
 
   Attributes:
     template: text with fields, by dotted path, in braces; {{ and }} are braces themselves.
@@ -39,6 +39,8 @@ class Template(Layout):
   language: str = ''
   source: str | None = None
   id: str | None = None
+
+  _fields_version = 2  # what `fields` makes of a value is part of a store's identity
 
   def __post_init__(self):
     try:

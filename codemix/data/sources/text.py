@@ -21,8 +21,8 @@ class Text(Layout):
 
   Attributes:
     field: the text.
-    source: the set or repository; as the next two: a field that every row must have, '' for
-      none, or None for the field of that very name in the rows that have one.
+    source: the set or repository; as the next two: a field that every row must have (null where it
+      is not known), '' for none, or None for the field of that very name in the rows that have one.
     language: the language.
     id: the corpus's own name for the document.
     constants: 'source' or 'language' of all documents to which the fields give none, such as
@@ -34,6 +34,8 @@ class Text(Layout):
   language: str | None = None
   id: str | None = None
   constants: Mapping[Literal['source', 'language'], str] = dataclasses.field(default_factory=dict)
+
+  _fields_version = 2  # what `fields` makes of a value is part of a store's identity
 
   def needed_fields(self) -> tuple[str, ...]:
     return needed(self.field, source=self.source, language=self.language, id=self.id)

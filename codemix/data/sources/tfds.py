@@ -86,6 +86,7 @@ def _name_and_split(name: str, split: str) -> tuple[str, str]:
 @functools.lru_cache(maxsize=64)
 def _builder(dataset: str, data_dir: str):
   with silent_import():
+    import tensorflow  # noqa: F401 (which tensorflow_datasets would import later, and aloud)
     import tensorflow_datasets as tfds
 
   # The folder alone says how to read it: no code of the dataset is needed, or must be trusted.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 from collections.abc import Iterator, Mapping
 
 from codemix.checked import checked
@@ -34,7 +35,7 @@ class TFRecords(Reader):
       yield other
       return
     compression = 'GZIP' if piece.url.endswith('.gz') else ''
-    examples = tf.data.TFRecordDataset(piece.url, compression).as_numpy_iterator()
+    examples = tf.data.TFRecordDataset(os.fsencode(piece.url), compression).as_numpy_iterator()
     number = read = 0
     try:
       for number, stored in enumerate(examples, 1):

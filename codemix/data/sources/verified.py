@@ -18,7 +18,7 @@ class Verified(Layout):
   """A problem with its solution as the text, and with its tests as `Record.program`.
 
   The defaults are the fields of MBXP, Multilingual HumanEval and MathQA-Python. A problem without
-  a solution is set aside as such. Code that holds its own checks (the CRUXEval corpus) is
+  a solution is set aside as such, and so is one without tests, where `test` is a field. Code that holds its own checks (the CRUXEval corpus) is
   `Verified(prompt='', solution='text', test='', entry_point='')`.
 
   Attributes:
@@ -46,6 +46,8 @@ class Verified(Layout):
     try:
       if is_blank(row, self.solution):
         return BadRecord(place, 'no solution', expected=True)
+      if self.test and is_blank(row, self.test):
+        return BadRecord(place, 'no tests', expected=True)
       text = (string(row, self.prompt) if self.prompt else '') + string(row, self.solution)
       language = label(row, self.language, 'language')
       labels = (label(row, self.source, 'source'), language, label(row, self.id, 'id'))
@@ -57,6 +59,8 @@ class Verified(Layout):
     test = string(row, self.test) if self.test else ''
     if language.lower() == 'python' and self.entry_point and re.search(r'^def check\(', test, re.M):
       # Taken before the tests are defined: a few functions under test are called `check` themselves.
+      if is_blank(row, self.entry_point):
+        raise FieldError('no entry point', f"its tests are called with the function in '{self.entry_point}'")
       candidate = f'_candidate = {string(row, self.entry_point)}'
       return f'{text}\n\n{candidate}\n\n{test}\n\ncheck(_candidate)\n'
     return f'{text}\n{test}' if test else text
@@ -76,6 +80,8 @@ class Puzzle(Layout):
 
   source: str = ''
 
+  _fields_version = 2  # what `fields` makes of a value is part of a store's identity
+
   def needed_fields(self) -> tuple[str, ...]:
     return ('sat', 'sol_header', 'sol_docstring', 'sol_bodies', 'name')
 
@@ -84,6 +90,8 @@ class Puzzle(Layout):
       bodies = value(row, 'sol_bodies')
       if not isinstance(bodies, list) or not bodies:
         return BadRecord(place, 'no solution', expected=True)
+      if is_blank(row, 'sat'):
+        return BadRecord(place, 'no puzzle', expected=True)
       return [self._solved(row, string({'sol_bodies': body}, 'sol_bodies')) for body in bodies]
     except FieldError as error:
       return error.bad(place)

@@ -6,6 +6,7 @@ import dataclasses
 import fnmatch
 import functools
 import hashlib
+import os
 import posixpath
 import subprocess
 from collections.abc import Iterator, Mapping, Sequence
@@ -14,18 +15,21 @@ from typing import Annotated
 
 from codemix.checked import From, Name, NotEmpty, checked
 from codemix.data.languages import language_of
+from codemix.data.sources import local_files, storage
 from codemix.data.sources.compression import ENDINGS, Damaged
 from codemix.data.sources.foreign import ENCODINGS, HEAD_BYTES, LFS_POINTER, foreign_form
+from codemix.data.sources.local_files import printable
 from codemix.data.sources.reading import Piece, Reader
 from codemix.data.sources.record import DAMAGED, BadRecord
 from codemix.data.sources.storage import (
   digest_of,
   expand,
   file_system,
-  is_folder,
+  is_local,
   open_raw,
 )
 from codemix.errors import UserError
+from codemix.files import warn_once
 
 _REPOSITORY_FOLDERS = ('.git', '.hg', '.svn')
 _BINARY_PROBE = 8000  # bytes in which a NUL byte means "binary", as git decides it
@@ -37,8 +41,9 @@ class WholeFiles(Reader):
   """The files below the folders that `Corpus.files` names, or those files themselves.
 
   A row has `text`, `id` (the path below the folder), `source` (the folder's name) and `language`
-  (by the file's name; '' where that does not tell), which `Text()` reads as they are. Links are
-  not followed.
+  (by the file's name; '' where that does not tell), which `Text()` reads as they are. What is not
+  UTF-8 in a name is escaped. Links are not followed; they, named pipes, sockets and devices are
+  passed over, and counted so.
 
   Attributes:
     include: glob patterns for file names or paths below the folder; '*.py' is any depth.
@@ -56,13 +61,31 @@ class WholeFiles(Reader):
 
   def find(self, patterns: str | Sequence[str], root: str, split: str) -> list[str]:
     self._listed_again()
-    return [url for url in expand(patterns, root) if self._files(url)]
+    found = [url for url in expand(patterns, root) if not _in_repository(posixpath.relpath(url, root or '/'))]
+    with_files = [url for url in found if self._files(url)]
+    for url in found:
+      if (kind := storage.kind(url)) not in ('', 'a folder'):
+        warn_once(f"'{printable(url)}' is {kind} and is passed over")
+    return with_files if len(with_files) < 2 else self._each_file_once(with_files)
+
+  def _each_file_once(self, urls: Sequence[str]) -> list[str]:
+    """Without what lies in a folder that is among them too, as with 'src/**'."""
+    kept, read = [], set()
+    for url in urls:  # sorted, so that a folder comes before what is in it
+      files = {_below(url, path) for path in self._files(url)}
+      if twice := files & read:
+        if twice != files:
+          raise UserError(f"'{printable(min(twice))}' would be read twice, once for '{printable(url)}': fix Corpus.files.")
+        continue
+      kept.append(url)
+      read |= files
+    return kept
 
   def digest(self, url: str) -> str:
     """Over the names and contents of the files that are read."""
     sha256 = hashlib.sha256()
     for path in self._files(url):
-      sha256.update(f'{path}\0{digest_of(_below(url, path))}\n'.encode())
+      sha256.update(os.fsencode(f'{path}\0{digest_of(_below(url, path))}\n'))
     return sha256.hexdigest()
 
   def pieces(self, urls: Sequence[str]) -> list[Piece]:
@@ -74,23 +97,26 @@ class WholeFiles(Reader):
     ]
 
   def rows(self, piece: Piece) -> Iterator[tuple[str, Mapping] | BadRecord]:
+    if not piece.start:
+      yield from self._passed_over(piece.url)
     for path in self._files(piece.url)[piece.start : piece.stop]:
-      stored, damage = self._stored(_below(piece.url, path))
+      url = _below(piece.url, path)
+      stored, damage = self._stored(url)
       if damage:
         yield damage
       if stored is None:
         continue
-      text = self._text(_below(piece.url, path), stored)
+      text = self._text(url, stored)
       if isinstance(text, BadRecord):
         yield text
       else:
         row = {
           'text': text,
-          'id': path or posixpath.basename(piece.url),
-          'source': posixpath.basename(piece.url.rstrip('/')) if path else '',
+          'id': printable(path or posixpath.basename(piece.url)),
+          'source': printable(posixpath.basename(piece.url.rstrip('/'))) if path else '',
           'language': language_of(_uncompressed(path or piece.url)),
         }
-        yield _below(piece.url, path), row
+        yield url, row
 
   def _stored(self, url: str) -> tuple[bytes | None, BadRecord | None]:
     """The bytes of a file, as far as it may be long and one more, and its damage; None where the damage took of them."""
@@ -122,9 +148,18 @@ class WholeFiles(Reader):
 
   def _files(self, url: str) -> Sequence[str]:
     """Paths of the files below a folder, sorted; of a single file, ''."""
-    if not is_folder(url):
-      return ('',)
-    return tuple(path for path in _listing(url, self.tracked_only) if self._wanted(path))
+    if (kind := storage.kind(url)) != 'a folder':
+      return () if kind else ('',)
+    return tuple(path for path, kind in self._listed(url) if not kind)
+
+  def _passed_over(self, url: str) -> Iterator[BadRecord]:
+    """What below a folder is no file; it is in no piece, which are counted in files."""
+    for path, kind in self._listed(url) if storage.kind(url) == 'a folder' else ():
+      if kind:
+        yield BadRecord(_below(url, path), kind, expected=True)
+
+  def _listed(self, url: str) -> Iterator[tuple[str, str]]:
+    return (found for found in _listing(url, self.tracked_only, self.exclude) if self._wanted(found[0]))
 
   def _wanted(self, path: str) -> bool:
     above = [path[:at] for at, character in enumerate(path) if character == '/']
@@ -153,25 +188,27 @@ def _uncompressed(path: str) -> str:
 
 
 @functools.lru_cache(maxsize=16)
-def _listing(url: str, tracked_only: bool) -> tuple[str, ...]:
-  """All files below a folder; kept for the pieces, which would each list it anew."""
+def _listing(url: str, tracked_only: bool, exclude: tuple[str, ...]) -> tuple[tuple[str, str], ...]:
+  """(path, kind) of all that lies below a folder; kept for the pieces, which would each list it anew.
+
+  Args:
+    exclude: folders that need not be looked into.
+  """
   system, path = file_system(url)
-  local = Path(path)
-  if tracked_only and (local / '.git').exists():
-    found = _tracked(local)
+  if not is_local(system):
+    found = ((posixpath.relpath(file, path), '') for file in system.find(path))
+  elif tracked_only and local_files.is_there(f'{path}/.git'):
+    found = _tracked(Path(path))
   else:
-    found = [posixpath.relpath(file, path) for file in system.find(path)]
-  return tuple(
-    sorted(
-      file
-      for file in found
-      if not set(file.split('/')) & set(_REPOSITORY_FOLDERS)
-      and not (local / file).is_symlink()
-    )
-  )
+    found = local_files.walk(path, lambda folder: _in_repository(folder) or _matches(folder, exclude))
+  return tuple(sorted((file, kind) for file, kind in found if not _in_repository(file)))
 
 
-def _tracked(folder: Path) -> list[str]:
+def _in_repository(path: str) -> bool:
+  return not set(path.split('/')).isdisjoint(_REPOSITORY_FOLDERS)
+
+
+def _tracked(folder: Path) -> Iterator[tuple[str, str]]:
   # A checkout may come from anywhere: its settings must not make git start a program.
   command = ['git', '-C', str(folder), '-c', 'core.fsmonitor=false', 'ls-files', '-z']
   try:
@@ -179,8 +216,14 @@ def _tracked(folder: Path) -> list[str]:
   except (OSError, subprocess.CalledProcessError) as error:
     told = getattr(error, 'stderr', b'') or str(error).encode()
     raise UserError(
-      f'git cannot list the files of {folder}: {" ".join(told.decode(errors="replace").split())}. '
+      f'git cannot list the files of {printable(str(folder))}: {" ".join(told.decode(errors="replace").split())}. '
       'WholeFiles.tracked_only = False takes every file that lies there.'
     ) from None
-  files = [name for name in listed.decode(errors='surrogateescape').split('\0') if name]
-  return [name for name in files if (folder / name).is_file()]
+  for name in dict.fromkeys(filter(None, os.fsdecode(listed).split('\0'))):  # a name in conflict is listed thrice
+    path = str(folder / name)
+    if local_files.is_there(path) and not _is_submodule(path):
+      yield name, 'a link' if os.path.islink(path) else local_files.kind(path)
+
+
+def _is_submodule(path: str) -> bool:
+  return os.path.isdir(path) and not os.path.islink(path)

@@ -92,8 +92,11 @@ def test_a_name_with_a_dot_in_it_is_found():
   ('row', 'reason'),
   [
     ({}, "no field 'text'"),
-    ({'text': None}, "no field 'text'"),
     ({'text': 3}, "no string in 'text'"),
+    ({'text': 2.5}, "no string in 'text'"),
+    ({'text': True}, "no string in 'text'"),
+    ({'text': ['a', 'b']}, "no string in 'text'"),
+    ({'text': {'body': 'a'}}, "no string in 'text'"),
     ({'text': b'\xff'}, 'not UTF-8'),
     ({'text': 't', 'id': ['a']}, None),
   ],
@@ -101,6 +104,59 @@ def test_a_name_with_a_dot_in_it_is_found():
 def test_what_is_no_text_is_said(row, reason):
   found = Text().record('x:1', row)
   assert (found.reason if isinstance(found, BadRecord) else None) == reason
+
+
+NULLS = [None, float('nan')]  # pandas writes NaN for a string that is missing
+
+
+@pytest.mark.parametrize('null', NULLS, ids=str)
+def test_a_text_that_is_null_is_an_empty_document_and_a_label_that_is_null_is_none(null):
+  assert Text().record('x:1', {'text': null}) == Record('')
+  assert Text('meta.text').record('x:1', {'meta': {'text': null}}) == Record('')
+  assert Text('meta.text').record('x:1', {'meta': null}) == Record('')
+  labelled = Text(source='meta.set', language='lang', id='n', constants={'language': 'en'})
+  assert labelled.record('x:1', {'text': 'a', 'meta': {'set': null}, 'lang': null, 'n': null}) == Record('a', '', 'en', '')
+  assert labelled.record('x:1', {'text': 'a', 'meta': {}, 'lang': 'en', 'n': 1}).reason == "no field 'meta.set'"
+
+
+@pytest.mark.parametrize('null', NULLS, ids=str)
+def test_null_is_nothing_in_every_other_layout(null):
+  nothing = Template('{q}\n{a}').record('x:1', {'q': 'why', 'a': null})
+  assert (nothing.reason, nothing.expected) == ("empty 'a'", True)
+  assert Template('{q}[[\n{a}]]').record('x:1', {'q': 'why', 'a': null}).text == 'why'
+  change = {'message': null, 'old_contents': null, 'new_contents': 'a', 'new_file': null, 'commit': null}
+  assert Commit().record('x:1', change) == Record('--- /dev/null\n+++ b/file\n@@ -0,0 +1 @@\n+a\n\\ No newline at end of file')
+  assert Question().record('x:1', {'site': null, 'title': 't', 'body': null, 'answers': [{'body': null}, {'body': 'b'}]}).text == 'Q: t\n\nA: b'
+  assert Question().record('x:1', {'site': null, 'title': null, 'body': null, 'answers': null}).text == ''
+  assert Notebook().record('x:1', {'text': null}).reason == 'empty notebook'
+  problem = {'prompt': 'p', 'canonical_solution': 's', 'test': null, 'entry_point': 'f', 'task_id': null}
+  assert Verified().record('x:1', problem).reason == 'no tests'
+  unnamed = {**problem, 'language': 'python', 'test': 'def check(candidate):\n  pass', 'entry_point': null}
+  assert Verified().record('x:1', unnamed).reason == 'no entry point'
+  assert Verified().record('x:1', {**problem, 'test': 't', 'canonical_solution': null}).reason == 'no solution'
+
+
+def test_a_corpus_of_nulls_counts_them_as_empty_and_names_no_missing_field(tmp_path):
+  (tmp_path / 'a.jsonl').write_text('{"text": null}\n{"text": NaN}\n{"text": ""}\n{"text": "words"}\n')
+  corpus = Corpus({'train': 'a.jsonl'}, root=str(tmp_path))
+  corpus.check('train')
+  assert [record.text for record in read_good(corpus)] == ['', '', '', 'words']
+  (tmp_path / 'a.jsonl').write_text('{"text": null}\n')
+  corpus.check('train')
+
+
+SURROGATE = '\ud83d'
+
+
+def test_a_lone_surrogate_in_any_field_leaves_strings_that_can_be_encoded(tmp_path):
+  rows = [
+    {'text': f'a{SURROGATE}', 'source': f's{SURROGATE}', 'language': f'l{SURROGATE}', 'id': f'i{SURROGATE}'},
+    {f'text{SURROGATE}': 'a field of another name'},
+  ]
+  (tmp_path / 'a.jsonl').write_text(''.join(json.dumps(row) + '\n' for row in rows))
+  good, bad = read(Corpus({'train': 'a.jsonl'}, root=str(tmp_path)))
+  assert good == Record('a?', 's?', 'l?', 'i?')
+  assert bad.detail.encode().decode() == 'its fields are text?'
 
 
 # Template.
@@ -239,12 +295,120 @@ def test_notebooks_of_format_3_are_read():
   assert Notebook(field='').record('x:1', old).text == '## Head\n\n```python\na = 1\n```'
 
 
+def book(nbformat, cells, **metadata):
+  about = {'metadata': metadata, 'nbformat': nbformat, 'nbformat_minor': 0}
+  return {**about, 'worksheets': [{'cells': cells}]} if nbformat < 4 else {**about, 'cells': cells}
+
+
+@pytest.mark.parametrize('nbformat', [2, 3, 4])
+@pytest.mark.parametrize(
+  ('lines', 'text'),
+  [
+    (['a = 1', 'b = 2'], 'a = 1\nb = 2'),  # format 2 as IPython wrote it, and writers of 3 and 4 that split at line ends
+    (['def f(x):', '', '    return x'], 'def f(x):\n\n    return x'),
+    (['a = 1\n', '\n', 'b = 2'], 'a = 1\n\nb = 2'),  # format 4 as Jupyter writes it
+    (['a = 1\n', '', 'b = 2\n', ''], 'a = 1\nb = 2'),
+    (['a = 1\n', 'b = 2', 'c = 3'], 'a = 1\nb = 2\nc = 3'),
+    (['a = 1\r\n', 'b = 2\r\n'], 'a = 1\r\nb = 2\r'),
+    (['s = "\u2028', '"\n', 't'], 's = "\u2028"\nt'),  # str.splitlines cuts here too
+    ('a = 1\nb = 2\n', 'a = 1\nb = 2'),
+  ],
+)
+def test_the_lines_of_a_cell_stay_apart_whichever_format_wrote_them(nbformat, lines, text):
+  key = 'input' if nbformat < 4 else 'source'
+  cells = [{'cell_type': 'code', key: lines, 'language': 'python', 'outputs': [{'text': ['no']}], 'prompt_number': 1}]
+  cells += [{'cell_type': 'markdown', 'source': lines}]
+  found = Notebook(field='').record('x:1', book(nbformat, cells, kernelspec={'language': 'python'}))
+  assert found == Record(f'```python\n{text}\n```\n\n{text}', '', 'python')
+
+
+def test_notebooks_of_format_1_are_read():
+  old = {'cells': [{'cell_type': 'text', 'text': 'Words'}, {'cell_type': 'code', 'code': 'a = 1\nb = 2', 'prompt_number': 3}]}
+  for row in (old, {**old, 'nbformat': 1}):
+    assert Notebook(field='').record('x:1', row) == Record('Words\n\n```python\na = 1\nb = 2\n```', '', 'python')
+
+
+def code_of(found):
+  return found.language, found.text
+
+
+@pytest.mark.parametrize(
+  ('metadata', 'language'),
+  [
+    ({'kernelspec': {'name': 'ir', 'display_name': 'R'}}, 'r'),
+    ({'kernelspec': {'display_name': 'R'}}, 'r'),
+    ({'kernelspec': {'name': 'ir'}, 'language_info': {'name': 'R'}}, 'r'),
+    ({'kernelspec': {'name': 'python3', 'display_name': 'Python 3', 'language': 'python'}, 'language_info': {'name': 'R'}}, 'r'),
+    ({'kernelspec': {'name': 'python3', 'display_name': 'Python 3'}}, 'python'),
+    ({'kernelspec': {'name': 'conda-env-lab-py', 'display_name': 'Python [conda env:lab]'}}, 'python'),
+    ({'kernelspec': {'name': 'lab', 'display_name': 'Python (lab)'}}, 'python'),
+    ({'kernelspec': {'name': 'julia-1.9', 'display_name': 'Julia 1.9.2'}}, 'julia'),
+    ({'kernelspec': {'name': 'xcpp17', 'display_name': 'C++17', 'language': 'C++17'}}, 'c++17'),
+    ({'kernelspec': {'name': '.net-csharp', 'display_name': '.NET (C#)'}}, 'c#'),
+    ({'kernelspec': {'name': 'my-kernel', 'display_name': 'My own'}}, ''),
+    ({'kernelspec': {'name': 'x', 'language': None}}, ''),
+    ({'language_info': {'name': 'ipython', 'version': '3.8'}}, 'python'),
+    ({'kernel_info': {'name': 'python2'}}, 'python'),
+    ({'application/vnd.databricks.v1+notebook': {'language': 'scala'}}, 'scala'),
+    ({'colab': {'name': 'x.ipynb'}}, ''),
+    ({}, ''),
+  ],
+)
+def test_a_notebook_has_the_language_that_it_says_and_else_none(metadata, language):
+  found = Notebook(field='').record('x:1', book(4, [cell('code', 'x <- 1')], **metadata))
+  assert code_of(found) == (language, f'```{language}\nx <- 1\n```')
+
+
+def test_the_language_of_a_cell_is_its_own():
+  cells = [cell('code', 'SELECT 1'), cell('code', 'x = 1')]
+  cells[0]['metadata'] = {'vscode': {'languageId': 'sql'}}
+  found = Notebook(field='').record('x:1', book(4, cells, kernelspec={'language': 'python'}))
+  assert code_of(found) == ('python', '```sql\nSELECT 1\n```\n\n```python\nx = 1\n```')
+  julia = [{'cell_type': 'code', 'language': 'julia', 'input': 'x = 1'}]
+  assert code_of(Notebook(field='').record('x:1', book(3, julia))) == ('julia', '```julia\nx = 1\n```')
+  written_by_ipython = [{'cell_type': 'code', 'language': 'python', 'input': 'x = 1'}]
+  assert Notebook(field='').record('x:1', book(3, written_by_ipython, language='Julia')).language == 'julia'
+
+
+@pytest.mark.parametrize('ticks', ['```', '````', '`````'])
+def test_a_cell_that_holds_a_fence_stands_in_a_longer_one(ticks):
+  code = f'doc = """\n{ticks}python\nx\n{ticks}\n"""'
+  found = Notebook(field='').record('x:1', book(4, [cell('code', code)])).text
+  assert found == f'{ticks}`\n{code}\n{ticks}`'
+
+
+@pytest.mark.parametrize(
+  'row',
+  [
+    {'text': ''},
+    {'text': ' \n'},
+    {'text': json.dumps(book(4, []))},
+    {'text': json.dumps({'nbformat': 3, 'nbformat_minor': 0, 'metadata': {}})},  # nbformat's test3_no_worksheets.ipynb
+    {'text': json.dumps({'nbformat': 3, 'metadata': {}, 'worksheets': [{}]})},
+    {'text': json.dumps({'nbformat': 4, 'metadata': None, 'cells': None})},
+    {'text': json.dumps(book(4, [cell('raw', 'x'), cell('code', [])]))},
+  ],
+)
+def test_a_notebook_without_text_is_passed_over_and_not_broken(row):
+  found = Notebook().record('x:1', row)
+  assert (found.reason, found.expected) == ('empty notebook', True)
+
+
+def test_no_cell_of_a_notebook_is_left_out_without_a_word():
+  cells = [{'cell_type': 'html', 'source': '<b>x</b>'}, {'source': 'y'}, {'source': 'z', 'outputs': []}]
+  cells += [{'cell_type': 'heading', 'level': 10**9, 'source': ['Two\n', 'lines']}]
+  assert Notebook(field='').record('x:1', book(4, cells)).text == '<b>x</b>\n\ny\n\n```\nz\n```\n\n###### Two lines'
+  unknown = Notebook(field='').record('x:1', book(4, [{'cell_type': 'chart', 'source': 'x'}]))
+  assert (unknown.reason, unknown.detail) == ('not a notebook', "a cell is of the type 'chart'")
+
+
 def test_notebooks_in_files_in_parquet_and_in_json_lines_are_the_same(shared_data, tmp_path):
   import pyarrow as pa
   import pyarrow.parquet as pq
 
   texts = [record['text'] for record in gzip_lines(shared_data / 'corpora/verified_code/cruxeval_text/cruxeval_text.jsonl.gz')[:20]]
-  made = [json.dumps(notebook(cell('markdown', 'A check.'), cell('code', text, outputs=[]))) for text in texts]
+  cells = [[cell('markdown', 'A check.'), cell('code', text, outputs=[])] for text in texts]
+  made = [json.dumps(notebook(*each, kernelspec={'name': 'python3'})) for each in cells]
   for number, text in enumerate(made):
     (tmp_path / 'books').mkdir(exist_ok=True)
     (tmp_path / f'books/{number:02}.ipynb').write_text(text)
@@ -307,6 +471,16 @@ def test_a_question_with_answers_in_their_order():
   assert Question(min_score=0).record('x:1', row).text == 'Q: Why?\n\nI ask.\n\nA: So'
   assert Question(max_answers=0).record('x:1', row).text == 'Q: Why?\n\nI ask.'
   assert Question(min_answers=3).record('x:1', row) is None
+
+
+@pytest.mark.parametrize(
+  ('site', 'language'),
+  [('ru.stackoverflow.com', 'ru'), ('pt.meta.stackoverflow', 'pt'), ('rus.stackexchange.com', 'ru'), ('stackoverflow', 'en'), ('math', 'en')],
+)
+def test_a_question_is_in_the_language_of_its_site(site, language):
+  row = {'site': site, 'body': 'a', 'answers': []}
+  assert Question().record('x:1', row).language == language
+  assert Question(language='de').record('x:1', row).language == 'de'
 
 
 def test_a_question_from_json_lines_with_other_names():

@@ -1,0 +1,64 @@
+"""What codemix has written below the folders of a command line: token stores, stages, local corpora."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Sequence
+from pathlib import Path
+
+from codemix.data.shard_writer import DRAFTS
+from codemix.data.sources.local_files import folders
+from codemix.errors import UserError, nearest
+from codemix.files import read_json
+
+STORE, STAGE, CORPORA = 'token store', 'stage', 'local corpora'
+
+
+def find_written(named: Sequence[str], kinds: Sequence[str] = (STORE, STAGE, CORPORA)) -> list[tuple[str, Path]]:
+  """(kind, folder) of all that these folders are, or hold at any depth, each once.
+
+  A token store may be one that `prepare` has not finished: it has no `manifest.json`.
+
+  Raises:
+    UserError: one holds nothing of these kinds; the nearest thing is named.
+  """
+  return list(dict.fromkeys(found for folder in map(Path, named) for found in _in(folder, kinds)))
+
+
+def _in(folder: Path, kinds: Sequence[str]) -> list[tuple[str, Path]]:
+  below = sorted(map(Path, folders(str(folder)))) if folder.is_dir() else []
+  found = [(kind, path) for path in below if (kind := _kind(path)) and path.name != DRAFTS]
+  if of_these := [one for one in found if one[0] in kinds]:
+    return of_these
+  if found:
+    raise UserError(f'{folder} holds no {" and no ".join(kinds)}, but the {found[0][0]} {found[0][1]}.')
+  raise UserError(f'{folder} {_why_nothing(folder, kinds)}')
+
+
+def _kind(folder: Path) -> str | None:
+  if (folder / 'stage.json').exists():
+    return STAGE
+  if (folder / 'manifest.json').exists():
+    return CORPORA if _holds_corpora(folder) else STORE
+  begun = (path for pattern in ('shard-*.json', f'{DRAFTS}/shard-*.json') for path in folder.glob(pattern))
+  return STORE if any(begun) else None
+
+
+def _holds_corpora(folder: Path) -> bool:
+  with contextlib.suppress(UserError):  # one that is damaged
+    return 'corpora' in read_json(folder / 'manifest.json')
+  return folder.name == 'corpora'
+
+
+def _why_nothing(folder: Path, kinds: Sequence[str]) -> str:
+  if above := next((above for above in folder.absolute().parents if _kind(above)), None):
+    return f'is a part of the {_kind(above)} {above}: name that.'
+  beside = [path for path in folder.absolute().parent.glob('*') if path.is_dir()]
+  if not folder.exists():
+    return f'does not exist.{nearest(folder.name, [path.name for path in beside])}'
+  if not folder.is_dir():
+    return f'is a file: name the folder of a {" or ".join(kinds)}, or one with such in it.'
+  inside = ', '.join(sorted(path.name for path in folder.iterdir())[:5]) or 'nothing'
+  near = next((f' There is {path} beside it.' for path in beside if path.name in ('stages', 'stores')), '')
+  where = 'Name a folder that `codemix prepare` printed, or the output folder of `codemix train`.'
+  return f'holds no {" and no ".join(kinds[:2])}, but {inside}.{near} {where}'

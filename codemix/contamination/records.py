@@ -1,0 +1,126 @@
+"""The files of evaluation sets as records: JSON in its several forms, tables, parquet; whatever program wrote them."""
+
+from __future__ import annotations
+
+import codecs
+import csv
+import io
+import json
+from collections.abc import Iterator, Mapping
+
+from codemix.data.sources.parquet import Parquet
+from codemix.data.sources.record import BadRecord
+from codemix.data.sources.storage import DAMAGE, open_raw
+from codemix.errors import UserError
+
+JSON, TABLES = ('.json', '.jsonl', '.ndjson'), ('.csv', '.tsv')
+# UTF-32 before UTF-16: its mark begins with the same two bytes.
+_MARKS = (
+  (codecs.BOM_UTF8, 'utf-8-sig'),
+  *((mark, 'utf-32') for mark in (codecs.BOM_UTF32_LE, codecs.BOM_UTF32_BE)),
+  *((mark, 'utf-16') for mark in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)),
+)
+_LISTS = ('data', 'Data', 'examples', 'rows')  # SQuAD and QuAC, TriviaQA, BIG-bench, the hub's viewer
+_LONGEST_CELL = 2**31 - 1  # csv's own limit is 131,072 characters
+
+
+def records_of(url: str, head: bool) -> Iterator[tuple[str, Mapping]]:
+  """(place, record) of each record of a file.
+
+  Args:
+    url: the file; its name says of which kind it is.
+    head: whether the first line of a `.tsv` names its columns.
+
+  Raises:
+    UserError: it is missing, damaged or of no kind that is known.
+  """
+  plain = url.removesuffix('.gz').removesuffix('.zst')
+  if url.endswith('.parquet'):
+    yield from _parquet(url)
+    return
+  if not plain.endswith((*JSON, *TABLES)):
+    raise UserError(f'{url}: an evaluation set is a .jsonl, .json, .csv or .tsv file, plain, .gz or .zst, or a .parquet file.')
+  try:
+    with open_raw(url) as file:
+      text = io.TextIOWrapper(file, _encoding(file), newline='')
+      if plain.endswith(JSON):
+        yield from _json(url, text.read())
+      else:
+        yield from _table(url, text, plain.endswith('.csv'), head)
+  except (*DAMAGE, csv.Error) as error:
+    raise UserError(f'{url} is damaged: {error}.') from None
+  except UnicodeError as error:
+    raise UserError(f'{url} is not UTF-8, nor UTF-16 with its mark: {error}. Write it again as UTF-8.') from None
+
+
+def _encoding(file: io.BufferedReader) -> str:
+  beginning = file.peek(4)
+  return next((encoding for mark, encoding in _MARKS if beginning.startswith(mark)), 'utf-8')
+
+
+def _parquet(url: str) -> Iterator[tuple[str, Mapping]]:
+  reader = Parquet()
+  for piece in reader.pieces([url]):
+    for row in reader.rows(piece):
+      if isinstance(row, BadRecord):
+        raise UserError(f'{row.place} is damaged: {row.reason} ({row.detail}).')
+      yield row
+
+
+def _json(url: str, text: str) -> Iterator[tuple[str, Mapping]]:
+  """Records of an array, of an object that holds one, or line by line, whatever the file's name says."""
+  try:
+    whole = json.loads(text)
+  except (ValueError, RecursionError) as error:
+    if text.lstrip().startswith('['):
+      raise UserError(f'{url} is not JSON: {error}.') from None
+    yield from _json_lines(url, text)
+    return
+  rows = _listed(whole)
+  if rows == [whole]:  # JSON lines, of one line
+    yield (place := f'{url}:1'), _is_object(place, whole)
+    return
+  for number, row in enumerate(rows):
+    yield (place := f'{url}:record {number}'), _is_object(place, row)
+
+
+def _listed(whole: object) -> list:
+  if isinstance(whole, Mapping):
+    found = next((whole[name] for name in _LISTS if isinstance(whole.get(name), list)), [])
+    rows = found if found and all(isinstance(row, Mapping) for row in found) else [whole]
+  else:
+    rows = whole if isinstance(whole, list) else [whole]
+  if rows and all(isinstance(row, Mapping) and isinstance(row.get('row'), Mapping) for row in rows):
+    return [row['row'] for row in rows]
+  return rows
+
+
+def _json_lines(url: str, text: str) -> Iterator[tuple[str, Mapping]]:
+  for number, line in enumerate(io.StringIO(text, newline=''), 1):
+    if line.strip():
+      place = f'{url}:{number}'
+      try:
+        row = json.loads(line)
+      except (ValueError, RecursionError) as error:
+        raise UserError(f'{place} is not JSON: {error}.') from None
+      yield place, _is_object(place, row)
+
+
+def _table(url: str, text: io.TextIOBase, comma: bool, head: bool) -> Iterator[tuple[str, Mapping]]:
+  csv.field_size_limit(_LONGEST_CELL)
+  if comma or head:
+    lines = csv.reader(text, delimiter=',' if comma else '\t')
+    names = [name.strip() for name in next(lines, [])]
+  else:
+    lines = csv.reader(text, delimiter='\t', quoting=csv.QUOTE_NONE)
+    names = None
+  for number, cells in enumerate(filter(None, lines), 1):
+    if names and any(cells[len(names) :]):
+      raise UserError(f'{url}:record {number} has {len(cells)} cells for {len(names)} columns; put cells that hold the separator into quotes.')
+    yield f'{url}:record {number}', dict(zip(names or map(str, range(len(cells))), cells, strict=False))
+
+
+def _is_object(place: str, row: object) -> Mapping:
+  if not isinstance(row, Mapping):
+    raise UserError(f'{place} is not a JSON object, but {type(row).__name__}.')
+  return row

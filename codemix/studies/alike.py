@@ -1,0 +1,95 @@
+"""Whether all processes of a run were started alike: the same study, settings, programs and data, on one folder."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import importlib.metadata
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import jax
+
+import codemix
+from codemix.data.settings import Data
+from codemix.data.token_store import TokenStore
+from codemix.numerics import settings_in_force
+from codemix.parallel.agreement import require_agreement
+from codemix.parallel.shared_folder import require_shared
+from codemix.studies.planning import StudyPlan
+from codemix.studies.recipe import Study
+from codemix.training.runtime import Runtime
+
+PACKAGES = ('jax', 'jaxlib', 'optax', 'orbax-checkpoint', 'tensorstore', 'numpy')
+
+# Folders may have other names on other machines, and the rest matters to one process alone.
+_OF_A_PROCESS = {
+  Runtime: ('output', 'compilation_cache', 'prefetch', 'peak_tflops', 'tensorboard'),
+  Data: ('directory', 'workers'),
+}
+
+
+def require_alike(study: Study, data: Data, runtime: Runtime) -> None:
+  """All processes run the same study in the same way, and their results have one folder; alone, returns at once.
+
+  Reads no data, so that it comes before preparing them. The output folder must exist.
+
+  Raises:
+    UserError: in all processes, naming what differs between which of them, or the folder.
+  """
+  if jax.process_count() == 1:
+    return
+  require_agreement(
+    {
+      'codemix': {'version': importlib.metadata.version('codemix'), 'source': _source_digest()},
+      **{name: importlib.metadata.version(name) for name in PACKAGES},
+      'device': jax.devices()[0].device_kind,
+      'environment': settings_in_force(),
+      'Study': _plain(study),
+      'Data': _plain(data),
+      'Runtime': _plain(runtime),
+    },
+    'Start all with the same flags, gin files, environment and versions.',
+  )
+  require_shared(Path(runtime.output), 'Runtime.output')
+
+
+def require_same_data(plan: StudyPlan, validation: Mapping[str, TokenStore]) -> None:
+  """What all processes have planned from the data is the same.
+
+  Raises:
+    UserError: in all processes, naming the sources that differ.
+  """
+  require_agreement(
+    {
+      'the tokenizer': plan.tokenizer.digest,
+      'the training data of': {name: source.digest for name, source in plan.sources.items()},
+      'the validation data of': {name: store.digest for name, store in validation.items()},
+      'the plan of': {f'{name}/{stage.stage.name}': stage.hash for name, stages in plan.recipes.items() for stage in stages},
+    },
+    'Data.directory must be one folder for all processes, or hold the same in each.',
+  )
+
+
+def _plain(value: object) -> object:
+  """JSON of a setting: what two processes that read the same files and flags have in common."""
+  if dataclasses.is_dataclass(value) and not isinstance(value, type):
+    fields = [field.name for field in dataclasses.fields(value) if field.name not in _OF_A_PROCESS.get(type(value), ())]
+    return {'kind': type(value).__name__, **{name: _plain(getattr(value, name)) for name in fields}}
+  if isinstance(value, Mapping):
+    return {str(key): _plain(item) for key, item in value.items()}
+  if isinstance(value, Sequence) and not isinstance(value, str):
+    return [_plain(item) for item in value]
+  if value is None or isinstance(value, (str, int, float)):
+    return value
+  # The repr of many objects holds their address.
+  return getattr(value, '__qualname__', type(value).__qualname__)
+
+
+def _source_digest() -> str:
+  """Of this checkout's or installation's own source: a version alone does not tell two checkouts apart."""
+  digest = hashlib.sha256()
+  root = Path(codemix.__file__).parent
+  for path in sorted(root.rglob('*.py')):
+    digest.update(str(path.relative_to(root)).encode() + b'\0' + path.read_bytes())
+  return digest.hexdigest()[:12]

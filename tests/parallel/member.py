@@ -1,0 +1,73 @@
+"""One of several processes, which does what a test says and ends as the command does.
+
+    python -m tests.parallel.member PORT COUNT INDEX [--silence S] WHAT...
+
+WHAT is one of:
+  compute          reduces over all processes, again and again, and does not come to an end
+  wait             waits at a barrier to which no other comes
+  fail CODE        computes a little, then stops with an error of this exit code (1: one that nobody expects)
+  agree JSON       compares what is in the JSON
+  share FOLDER     looks whether FOLDER is one for all
+"""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import json
+import sys
+from pathlib import Path
+
+import jax
+import numpy as np
+
+from codemix import cli
+from codemix.errors import NonFiniteError, Preempted, UserError
+from codemix.parallel import agreement, processes, shared_folder
+from codemix.parallel.mesh import MeshConfig, make_mesh
+from codemix.parallel.sharding import batch_sharding
+
+ERRORS = {error.exit_code: error for error in (UserError, NonFiniteError, Preempted)}
+
+
+def compute(steps: int | None = None) -> None:
+  rows = batch_sharding(make_mesh(MeshConfig()))
+  add = jax.jit(lambda values: values.sum())
+  for step in itertools.count() if steps is None else range(steps):
+    values = jax.make_array_from_process_local_data(rows, np.ones((jax.local_device_count(), 3)))
+    float(add(values))
+    if step == 3:
+      print('computing', flush=True)
+
+
+def work(words: list[str]) -> int:
+  parser = argparse.ArgumentParser()
+  for name in ('port', 'count', 'index'):
+    parser.add_argument(name, type=int)
+  parser.add_argument('--silence', type=float, default=30)
+  parser.add_argument('what', nargs='+')
+  arguments = parser.parse_args(words)
+  processes.initialize(
+    f'localhost:{arguments.port}', arguments.count, arguments.index, timeout_s=60, heartbeat_timeout_s=arguments.silence
+  )
+  match arguments.what:
+    case ['compute']:
+      compute()
+    case ['wait']:
+      print('computing', flush=True)
+      processes.barrier(f'only {arguments.index} comes', 600)
+    case ['fail', code]:
+      compute(steps=10)
+      raise ERRORS.get(int(code), ZeroDivisionError)('an error of one process')
+    case ['agree', facts]:
+      agreement.require_agreement(json.loads(facts), 'Start all alike.')
+    case ['share', folder]:
+      shared_folder.SEEN_S = 2
+      shared_folder.require_shared(Path(folder), 'Runtime.output')
+  print('done', flush=True)
+  return 0
+
+
+if __name__ == '__main__':
+  sys.modules['codemix.cli']._run = work  # in the place of a verb: what follows an error is the command's own
+  cli.entry()

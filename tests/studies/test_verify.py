@@ -1,0 +1,116 @@
+"""`codemix verify` of what was trained: one flipped bit in any file of a finished stage is found."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+import codemix
+from codemix import cli
+from codemix.data.raw_files import FILE
+from tests import tiny_study
+
+
+@pytest.fixture(scope='module')
+def trained(tmp_path_factory) -> Path:
+  """A folder with the output of a study of two stages in `runs`, and its data."""
+  root = tmp_path_factory.mktemp('verify')
+  data = tiny_study.prepare(root / 'data', bytes_each=6_000)
+  recipe = tiny_study.recipe(
+    tiny_study.stage('first', {'text': 0.5, 'code': 0.5}, 3), tiny_study.cooldown({'text': 1.0}, 2, 'second')
+  )
+  study = dataclasses.replace(tiny_study.study(one=recipe), prompts=(), validation=('text',))
+  codemix.run_study(study, data, tiny_study.runtime(root / 'runs', save_every=2, keep=None))
+  return root
+
+
+@pytest.fixture
+def place(trained, tmp_path) -> Path:
+  return Path(shutil.copytree(trained, tmp_path / 'run'))
+
+
+def verify(*words: object) -> int:
+  return cli.main(['verify', *map(str, words)])
+
+
+def one_error(capfd) -> str:
+  [line] = [line for line in capfd.readouterr().err.splitlines() if line.startswith('codemix ')]
+  return line
+
+
+def stages(place: Path) -> list[Path]:
+  return sorted(place.glob('runs/stages/*/'))
+
+
+def test_it_says_what_it_found_in_any_folder_above(place, capfd):
+  first, second = stages(place)
+  for folder, stores in ((place, 4), (place / 'runs', 0), (place / 'runs' / 'stages', 0)):
+    assert verify(folder, '--format=json') == 0
+    found = json.loads(capfd.readouterr().out)
+    assert [one['folder'] for one in found if one['kind'] == 'stage'] == [str(first), str(second)]
+    assert len([one for one in found if one['kind'] == 'token store']) == stores
+  assert verify(first) == 0
+  assert f'{first}: finished, checkpoints at step 2, 3, ' in capfd.readouterr().out
+  assert verify(first / 'checkpoints') == 2
+  assert f'is a part of the stage {first}: name that' in one_error(capfd)
+
+
+def test_one_flipped_bit_in_any_file_of_any_checkpoint_is_found(place, capfd):
+  [stage] = [folder for folder in stages(place) if folder.name.startswith('first')]
+  names = [path for path in stage.rglob('checkpoints/[0-9]*/**/*') if path.is_file() and path.stat().st_size]
+  assert len(names) > 20
+  for path in names:
+    whole = path.read_bytes()
+    path.write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))
+    assert verify(place / 'runs') == 2
+    said = one_error(capfd)
+    assert str(stage / 'checkpoints') in said and path.name in said and 'damaged' in said
+    path.write_bytes(whole)
+  assert verify(place / 'runs') == 0
+
+
+def test_harm_to_anything_else_that_counts_is_found_too(place, capfd):
+  [stage] = [folder for folder in stages(place) if folder.name.startswith('second')]
+  done = json.loads((stage / 'done.json').read_text())
+  harm = {
+    'done.json': json.dumps({**done, 'checkpoint': 'f' * 64}).encode(),
+    'ledger.json': (stage / 'ledger.json').read_bytes().replace(b'"rows": 16', b'"rows": 17'),
+    'stage.json': (stage / 'stage.json').read_bytes().replace(b'"width": 16', b'"width": 17'),
+    'metrics.jsonl': b'\0' + (stage / 'metrics.jsonl').read_bytes()[1:],
+    'evaluation/text.npz': (stage / 'evaluation/text.npz').read_bytes()[:-30],
+    f'checkpoints/{done["step"]}.digest.json': b'{}',
+  }
+  for name, content in harm.items():
+    whole = (stage / name).read_bytes()
+    assert content != whole
+    (stage / name).write_bytes(content)
+    assert verify(stage) == 2, name
+    said = one_error(capfd)
+    assert str(stage) in said and '\n' not in said
+    (stage / name).write_bytes(whole)
+  shutil.rmtree(stage / 'checkpoints' / str(done['step']))
+  assert verify(stage) == 2
+  assert 'with which its stage was done, is missing' in one_error(capfd)
+
+
+def test_what_a_killed_run_left_is_no_damage(place, capfd):
+  [stage] = [folder for folder in stages(place) if folder.name.startswith('first')]
+  (stage / 'done.json').unlink()
+  (stage / 'checkpoints' / '3.digest.json').unlink()
+  assert verify(stage) == 0
+  assert 'not finished, checkpoints at step 2' in (said := capfd.readouterr().out)
+  assert 'passed over as not wholly written: 3' in said
+
+
+def test_several_faults_are_all_named(place, capfd):
+  for stage in stages(place):
+    (stage / 'done.json').write_text('[]')
+  (next(place.glob('data/stores/*/manifest.json')).parent / FILE).write_text('{}')
+  assert verify(place) == 2
+  said = capfd.readouterr().err
+  assert '2 of 6 folders are not as they were written' in said
+  assert said.count('done.json is damaged') == 2
