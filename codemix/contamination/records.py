@@ -87,12 +87,25 @@ def _json(url: str, text: str) -> Iterator[tuple[str, Mapping]]:
 def _listed(whole: object) -> list:
   if isinstance(whole, Mapping):
     found = next((whole[name] for name in _LISTS if isinstance(whole.get(name), list)), [])
-    rows = found if found and all(isinstance(row, Mapping) for row in found) else [whole]
+    rows = found if found and all(isinstance(row, Mapping) for row in found) else _columns(whole) or [whole]
   else:
     rows = whole if isinstance(whole, list) else [whole]
   if rows and all(isinstance(row, Mapping) and isinstance(row.get('row'), Mapping) for row in rows):
     return [row['row'] for row in rows]
   return rows
+
+
+def _columns(whole: Mapping) -> list[Mapping]:
+  """The records of a table that pandas or `datasets` wrote by columns; none where it is not one."""
+  columns = list(whole.values())
+  if all(isinstance(column, list) for column in columns):
+    if len({len(column) for column in columns}) == 1:
+      return [dict(zip(whole, cells, strict=True)) for cells in zip(*columns, strict=True)]
+  elif all(isinstance(column, Mapping) for column in columns):
+    numbers = list(columns[0])
+    if all(number.isdecimal() for number in numbers) and all(list(column) == numbers for column in columns):
+      return [{name: column[number] for name, column in whole.items()} for number in numbers]
+  return []
 
 
 def _json_lines(url: str, text: str) -> Iterator[tuple[str, Mapping]]:
@@ -109,7 +122,7 @@ def _json_lines(url: str, text: str) -> Iterator[tuple[str, Mapping]]:
 def _table(url: str, text: io.TextIOBase, comma: bool, head: bool) -> Iterator[tuple[str, Mapping]]:
   csv.field_size_limit(_LONGEST_CELL)
   if comma or head:
-    lines = csv.reader(text, delimiter=',' if comma else '\t')
+    lines = csv.reader(text, delimiter=',' if comma else '\t', strict=True)  # else an open quote takes all lines behind it
     names = [name.strip() for name in next(lines, [])]
   else:
     lines = csv.reader(text, delimiter='\t', quoting=csv.QUOTE_NONE)
