@@ -53,6 +53,11 @@ def records_of(url: str, head: bool) -> Iterator[tuple[str, Mapping]]:
     raise UserError(f'{url} is not UTF-8, nor UTF-16 with its mark: {error}. Write it again as UTF-8.') from None
 
 
+def is_tsv(url: str) -> bool:
+  """Whether a file's name says that it is a `.tsv`, of which nobody knows whether its first line names the columns."""
+  return url.removesuffix('.gz').removesuffix('.zst').endswith('.tsv')
+
+
 def _encoding(file: io.BufferedReader) -> str:
   beginning = file.peek(4)
   return next((encoding for mark, encoding in _MARKS if beginning.startswith(mark)), 'utf-8')
