@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from codemix.data.sources.local_files import printable
@@ -61,6 +61,29 @@ def check(folder: Path, name: str) -> None:
       if file_digest(Path(url)) == then['sha256']:
         continue  # copied or touched
     raise _edited(name, url, then, now)
+
+
+def check_none_added(folder: Path, name: str, urls: Sequence[str]) -> None:
+  """Compares the files that a corpus finds now with those that the store was made from.
+
+  Where none of those is at its place any more, the corpus was moved, and nothing is compared.
+
+  Args:
+    folder: the store's.
+    name: of the source, for the error.
+    urls: of the split's files now.
+
+  Raises:
+    UserError: naming the first new file.
+  """
+  then = _remembered(folder)
+  added = [url for url in urls if url not in then]
+  if added and len(added) < len(urls):
+    more = f' and {len(added) - 1:,} more' if len(added) > 1 else ''
+    raise UserError(
+      f"the raw file {printable(added[0])}{more} matches Corpus.files of '{name}', and was added after '{name}' was prepared. "
+      'Run `codemix prepare` with the same gin files to prepare it anew, or take the file away.'
+    )
 
 
 def verify(folder: Path, name: str, digest_of: Callable[[str], str]) -> int:

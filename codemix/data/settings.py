@@ -156,7 +156,7 @@ class Data:
     """Opens and checks a prepared store, without SeqIO or TensorFlow.
 
     Raises:
-      UserError: it was never prepared, is damaged, or its raw files or the settings of its Corpus were edited.
+      UserError: it was never prepared, is damaged, or its raw files or the settings of its Corpus were edited, or raw files were added.
     """
     folder = self.store_folder(task, split, tokenizer)
     expected = {'task': task, 'split': split, 'tokenizer': tokenizer_identity(tokenizer)}
@@ -168,7 +168,16 @@ class Data:
         'Run `codemix prepare` with the same gin files to prepare it as it is now, or put the settings back.'
       )
     raw_files.check(folder, task)
+    raw_files.check_none_added(folder, task, self._files_here(task, split))
     return store
+
+  def _files_here(self, task: str, split: str) -> list[str]:
+    """The local raw files of a corpus; none where it is a SeqIO task, lies in a bucket, or is not there."""
+    try:
+      urls = self.corpora[task].urls(split) if task in self.corpora else []
+    except UserError:  # a store is often trained from where its raw files are not
+      return []
+    return [url for url in urls if '://' not in url]
 
   def _with_others(self, task: str, split: str, tokenizer: Tokenizer) -> str:
     """Which other tokenizers it is prepared with: this one's file may have been edited."""

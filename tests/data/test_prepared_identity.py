@@ -47,6 +47,21 @@ def test_an_edited_raw_file_is_refused_until_it_is_prepared_again(raw, tmp_path)
     opened(prepare)
 
 
+def test_a_raw_file_that_was_added_is_refused_until_it_is_prepared_too(raw, tmp_path):
+  prepare = data(tmp_path, corpus(raw))
+  before = prepared(prepare)
+  (raw / 'part-9.jsonl').write_text('{"text": "one more document"}\n')
+  with pytest.raises(UserError, match="part-9.jsonl matches Corpus.files of 'lines', and was added after"):
+    opened(prepare)
+  assert prepared(prepare).documents == opened(prepare).documents == before.documents + 1
+
+
+def test_a_corpus_that_was_moved_has_no_added_files(raw, tmp_path):
+  prepared(data(tmp_path, corpus(raw)))
+  raw.rename(tmp_path / 'moved')
+  opened(data(tmp_path, corpus(tmp_path / 'moved')))
+
+
 def test_a_raw_file_that_was_only_touched_or_is_gone_is_no_matter(raw, tmp_path):
   prepare = data(tmp_path, corpus(raw))
   prepared(prepare)
