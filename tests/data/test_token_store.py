@@ -4,6 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from codemix.data import token_store
+from codemix.data.store_digests import seal
 from codemix.data.token_store import open_store, verify_store
 from codemix.data.verify import verify_whole
 from codemix.errors import UserError
@@ -131,7 +132,7 @@ def test_a_digest_that_was_edited_is_found(tmp_path):
   with pytest.raises(UserError, match='does not agree with itself: seal'):
     open_store(tmp_path)
   shards = store.manifest['shards']
-  write_json(tmp_path / 'manifest.json', {**store.manifest, 'digest': 'f' * 64, 'seal': token_store._seal('f' * 64, shards)})
+  write_json(tmp_path / 'manifest.json', {**store.manifest, 'digest': 'f' * 64, 'seal': seal('f' * 64, shards)})
   with pytest.raises(UserError, match='its digest is not that of its tokens'):
     verify_whole(tmp_path)
 
