@@ -123,7 +123,7 @@ def write_bytes(path: Path, data: bytes) -> None:
 
 
 def sync(file: IO) -> None:
-  """Returns when what was written is on the disk, as far as the file system can tell."""
+  """Returns when what was written is on the disk, as far as the file system knows."""
   file.flush()
   try:
     os.fsync(file.fileno())
@@ -260,7 +260,7 @@ def _is_locked(folder: Path, doing: str) -> UserError:
 
 @functools.cache
 def warn_once(message: str) -> None:
-  """Says something to stderr, the first time that it is to be said; the processes that this one starts leave it to this one."""
+  """Prints a warning to stderr, once per message; worker processes print none, since their parent does."""
   if multiprocessing.parent_process() is None:
     print(f'warning: {message}', file=sys.stderr, flush=True)
 

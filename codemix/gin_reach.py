@@ -107,5 +107,5 @@ def _takers(selector: str) -> Iterator[tuple[str, bool]]:
 def _is_a(cls: type, wanted: type) -> bool:
   try:
     return issubclass(cls, wanted)
-  except TypeError:  # a protocol with attributes that are no methods
+  except TypeError:  # a protocol with attributes that are not methods
     return all(hasattr(cls, name) for name in vars(wanted) if not name.startswith('_'))

@@ -299,7 +299,7 @@ def verify_store(store: TokenStore, progress: Callable[[int], None] = lambda siz
   """Re-reads every file against its digest.
 
   Args:
-    progress: told the bytes of each file that is as it was.
+    progress: called with the size of each file that is as it was (bytes).
 
   Raises:
     UserError: naming the first file that differs.

@@ -208,7 +208,7 @@ class _FileTokenizer(Tokenizer):
     return type(self), (self._definition, self._name, self._lossy)
 
   def _set_changes(self, changes: Sequence[str], fix: str) -> None:
-    """Raises UserError where the tokenizer changes text and nobody said that it may."""
+    """Raises UserError where the tokenizer changes text, unless it may (`lossy`)."""
     if changes and not self._lossy:
       raise UserError(
         f'{self._name} changes text: {"; ".join(changes)}. A model would be trained on other text than the corpus has. {fix}, '

@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from codemix.data import token_store
+from codemix.data import store_digests, token_store
 from codemix.data.store_digests import seal
 from codemix.data.token_store import open_store, verify_store
 from codemix.data.verify import verify_whole
@@ -121,8 +121,8 @@ def test_the_digest_tells_tokens_boundaries_and_bytes_apart(tmp_path, monkeypatc
   ]
   digests = [divided(tmp_path / str(n), [(np.array(ids), size) for ids, size in one], [1]).digest for n, one in enumerate(documents)]
   assert len(set(digests)) == len(documents)
-  monkeypatch.setattr(token_store, 'READ_BYTES', 3)
-  monkeypatch.setattr(token_store, 'READ_ROWS', 1)
+  monkeypatch.setattr(store_digests, 'READ_BYTES', 3)
+  monkeypatch.setattr(store_digests, 'READ_ROWS', 1)
   assert divided(tmp_path / 'blocks', [(np.array(ids), size) for ids, size in documents[0]], []).digest == digests[0]
 
 
