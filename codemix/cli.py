@@ -73,7 +73,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     return exit_code
   except CodemixError as error:
     print(f'{speaker}: {error}', file=sys.stderr)
-    _tell_peers(error.exit_code, str(error))
+    _report_to_peers(error.exit_code, str(error))
     return error.exit_code
   except BrokenPipeError:  # the reader of our output, such as `head`, has seen enough
     drop_output()
@@ -91,7 +91,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 2
   except KeyboardInterrupt:
     print(f'{speaker}: stopped; the same command goes on from the last checkpoint.', file=sys.stderr)
-    _tell_peers(130, 'Ctrl-C')
+    _report_to_peers(130, 'Ctrl-C')
     return 130
 
 
@@ -105,18 +105,18 @@ def entry() -> NoReturn:
       raise
     processes.wait_for_the_cause(error)
     sys.excepthook(type(error), error, error.__traceback__)
-    _tell_peers(exit_code := 1, f'{type(error).__name__}: {error}'.splitlines()[0])
+    _report_to_peers(exit_code := 1, f'{type(error).__name__}: {error}'.splitlines()[0])
   if processes := _processes():
     processes.leave(exit_code)  # where there are several, an ordinary exit would lose the code
   sys.exit(exit_code)
 
 
 def _processes() -> ModuleType | None:
-  """`codemix.parallel.processes` where it was imported: without it there are no other processes."""
+  """`codemix.parallel.processes`, if something imported it: without it there are no other processes."""
   return sys.modules.get('codemix.parallel.processes')
 
 
-def _tell_peers(exit_code: int, reason: str) -> None:
+def _report_to_peers(exit_code: int, reason: str) -> None:
   if processes := _processes():
     processes.say_end(exit_code, reason)
 
@@ -177,7 +177,7 @@ class Parser(argparse.ArgumentParser):
 
 
 def _without_bindings(words: Sequence[str]) -> tuple[list[str], list[str]]:
-  """The words that are no gin bindings, and the bindings: --gin.NAME=VALUE, or --gin.NAME VALUE.
+  """The words that are not gin bindings, and the bindings: --gin.NAME=VALUE, or --gin.NAME VALUE.
 
   T5X writes them so; gin's own flag, --gin_bindings='NAME = VALUE', means the same.
   """
@@ -208,7 +208,7 @@ def _is_gin_file(word: str) -> bool:
 
 
 def _instead_of(word: str, known: Sequence[str]) -> str:
-  """What to write instead of a word that is no argument."""
+  """What to write instead of a word that is not an argument."""
   flag, given, value = word.partition('=')
   if not word.startswith('-'):
     if _is_gin_file(word):

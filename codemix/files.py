@@ -1,4 +1,4 @@
-"""Files that are either whole or absent, and errors that name the path and the mend."""
+"""Files that are either whole or absent, and errors that name the path and the fix."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from typing import IO, Any, get_args
 
 from codemix.errors import UserError
 
-_MEND = {
+_FIXES = {
   errno.ENOSPC: 'the disk is full',
   errno.EDQUOT: 'the disk quota is used up',
   errno.EROFS: 'the file system is read-only',
@@ -52,10 +52,10 @@ def writing(path: Path, needed_bytes: int | None = None) -> Iterator[None]:
 
 
 def write_error(error: OSError, path: Path, needed_bytes: int | None = None) -> Exception:
-  """The UserError for a failed write, or `error` itself where the user cannot mend it."""
-  if error.errno not in _MEND:
+  """The UserError for a failed write, or `error` itself where the user cannot fix it."""
+  if error.errno not in _FIXES:
     return error
-  message = f'cannot write {path}: {_MEND[error.errno]}'
+  message = f'cannot write {path}: {_FIXES[error.errno]}'
   if error.errno in (errno.ENOSPC, errno.EDQUOT):
     if needed_bytes:
       message += f'; about {needed_bytes / 2**20:,.0f} MiB are needed'
@@ -123,7 +123,7 @@ def write_bytes(path: Path, data: bytes) -> None:
 
 
 def sync(file: IO) -> None:
-  """Returns when what was written is on the disk, as far as the file system can tell."""
+  """Returns when what was written is on the disk, as far as the file system knows."""
   file.flush()
   try:
     os.fsync(file.fileno())
@@ -142,12 +142,12 @@ def write_json(path: Path, value: object) -> None:
   write_text(path, json.dumps(value, indent=1, allow_nan=False) + '\n')
 
 
-def read_json(path: Path, form: object = dict, mend: str = 'Restore it.') -> Any:
+def read_json(path: Path, form: object = dict, fix: str = 'Restore it.') -> Any:
   """Reads a JSON file, and checks that it is of the form that its readers count on.
 
   Args:
     form: as of `require_form`.
-    mend: what to do where it is not.
+    fix: what the user should do where it is not.
 
   Raises:
     UserError: it is missing, may not be read, is not JSON, or is of another form.
@@ -159,25 +159,25 @@ def read_json(path: Path, form: object = dict, mend: str = 'Restore it.') -> Any
   except (IsADirectoryError, NotADirectoryError, PermissionError) as error:
     raise UserError(f'{path} cannot be read: {error.strerror}.') from None
   except (ValueError, RecursionError) as error:
-    raise UserError(f'{path} is damaged: {error}. {mend}') from None
-  require_form(value, form, path, mend)
+    raise UserError(f'{path} is damaged: {error}. {fix}') from None
+  require_form(value, form, path, fix)
   return value
 
 
-def require_form(value: object, form: object, path: Path, mend: str = 'Restore it.') -> None:
+def require_form(value: object, form: object, path: Path, fix: str = 'Restore it.') -> None:
   """Checks plain data that were read.
 
   Args:
     form: a type, or several joined by |; {key: form} for an object that has these keys and may have
       more, {...: form} for one whose values are all of a form; [form] for a list of such.
     path: where they come from, for the error.
-    mend: what to do.
+    fix: what the user should do.
 
   Raises:
     UserError: naming the first place that is of another form.
   """
   if misfit := next(_misfits(value, form, ''), None):
-    raise UserError(f'{path} is damaged: {misfit}. {mend}')
+    raise UserError(f'{path} is damaged: {misfit}. {fix}')
 
 
 def _misfits(value: object, form: object, where: str) -> Iterator[str]:
@@ -260,7 +260,7 @@ def _is_locked(folder: Path, doing: str) -> UserError:
 
 @functools.cache
 def warn_once(message: str) -> None:
-  """Says something to stderr, the first time that it is to be said; the processes that this one starts leave it to this one."""
+  """Prints a warning to stderr, once per message; worker processes print none, since their parent does."""
   if multiprocessing.parent_process() is None:
     print(f'warning: {message}', file=sys.stderr, flush=True)
 

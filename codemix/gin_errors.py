@@ -36,7 +36,7 @@ def explanation(error: Exception) -> str:
 
 
 def build_error(error: Exception) -> UserError:
-  """What to tell the user of an error of a constructor that gin called, with the place of the binding that it names."""
+  """The UserError for an error of a constructor that gin called, with the place of the binding that it names."""
   if isinstance(error, RecursionError):
     return UserError(f'bindings refer to each other in a circle: {" -> ".join(_circle())}.')
   text, calls = str(error), [(name, scope) for name, scope in _CALL.findall(str(error))]

@@ -6,7 +6,7 @@ import inspect
 from collections.abc import Iterable, Iterator, Sequence
 
 import gin
-from codemix import checked
+from codemix.checked import kinds, kinds_of
 from codemix.errors import nearest
 from codemix.gin_places import MACRO, PLACES, Key, last_name, references_of, spelled, value_of
 
@@ -99,13 +99,13 @@ def _takers(selector: str) -> Iterator[tuple[str, bool]]:
   cls = gin.config._REGISTRY[selector].wrapped
   for other, entry in gin.config._REGISTRY.items():
     if isinstance(cls, type) and getattr(entry.wrapped, '__checked__', False):
-      for field, kind in checked.kinds_of(entry.wrapped).items():
-        if any(isinstance(each, checked.Instance) and _is_a(cls, each.cls) for each in checked.within(kind)):
-          yield f'{last_name(other)}.{field}', any(isinstance(each, checked.Items) for each in checked.within(kind))
+      for field, kind in kinds_of(entry.wrapped).items():
+        if any(isinstance(each, kinds.Instance) and _is_a(cls, each.cls) for each in kind.within()):
+          yield f'{last_name(other)}.{field}', any(isinstance(each, kinds.Items) for each in kind.within())
 
 
 def _is_a(cls: type, wanted: type) -> bool:
   try:
     return issubclass(cls, wanted)
-  except TypeError:  # a protocol with attributes that are no methods
+  except TypeError:  # a protocol with attributes that are not methods
     return all(hasattr(cls, name) for name in vars(wanted) if not name.startswith('_'))

@@ -1,8 +1,8 @@
-"""What of JAX's settings decides a run's numbers: codemix sets it, whatever the environment or the program says.
+"""The settings of JAX that decide a run's numbers: codemix sets them, whatever the environment or the program says.
 
-A stage's hash stands for its numbers, and knows nothing of JAX's settings. So where computation begins
-(`pinned` around the study's runner and the other entry points), those that would give another initialisation or
-another type are set to JAX's defaults and set back at the end. What can no longer be set then is refused.
+A stage's hash stands for its numbers and does not hold JAX's settings. So `pinned`, around the study's runner and
+the other entry points, sets those that would give another initialisation or another type to JAX's defaults, and
+sets them back at the end. A setting that can no longer be changed is refused.
 Flags of the compiler that merely round differently are left alone, and kept in a study's provenance.
 """
 

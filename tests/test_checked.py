@@ -16,8 +16,20 @@ from hypothesis import strategies as st
 
 import codemix.configurables  # noqa: F401 (registers what may be bound)
 import gin
-from codemix import checked
-from codemix.checked import Above, Below, From, Name, NotEmpty, Share, UpTo
+from codemix.checked import (
+  Above,
+  Below,
+  From,
+  Name,
+  NotEmpty,
+  Path,
+  Share,
+  UpTo,
+  Usually,
+  checked,
+  kinds,
+  kinds_of,
+)
 from codemix.data.sources.corpus import Corpus
 from codemix.data.sources.json_lines import JsonLines
 from codemix.errors import UserError
@@ -70,11 +82,11 @@ def fields() -> Iterator[tuple[str, str]]:
       yield name, field
 
 
-def wrong(kind: checked.Kind) -> list[object]:
+def wrong(kind: kinds.Kind) -> list[object]:
   """Values that are none of the kind: other types, and numbers out of range."""
   others = [object(), 3j, b'bytes', type]
   match kind:
-    case checked.Number():
+    case kinds.Number():
       numbers = [math.nan, math.inf, -math.inf, 10**400, True, '1', 'text', None, [1]]
       numbers += [0.5, np.float32(0.5)] if kind.whole else []
       for bound in kind.bounds:
@@ -86,32 +98,32 @@ def wrong(kind: checked.Kind) -> list[object]:
           case UpTo(most):
             numbers += [most + 1]
       return others + numbers
-    case checked.Flag():
+    case kinds.Flag():
       return [*others, 0, 1, 'True', None]
-    case checked.Text():
+    case kinds.Text():
       return [*others, 1, None, ['a'], *(['', ' '] if kind.some else [])]
-    case checked.Choice():
+    case kinds.Choice():
       return [*others, 'nothing of the kind', None, 17, True]
-    case checked.Nothing():
+    case kinds.Nothing():
       return [*others, False, 0, '']
-    case checked.Instance():
+    case kinds.Instance():
       return [*others, 1, 'text', '@Name()', None, {}, [], kind.cls]
-    case checked.Items():
+    case kinds.Items():
       inner = [] if isinstance(kind.each, tuple) else [[value] for value in wrong(kind.each)]
       return [*others, 1, 'text', None, {}, *([()] if kind.some else []), *inner]
-    case checked.Table():
+    case kinds.Table():
       inner = [{'name': value} for value in wrong(kind.value)]
       return [*others, 1, None, 'text', [('name', 1)], {1: 1}, *([{}] if kind.some else []), *inner]
-    case checked.Read():
+    case kinds.Read():
       return [*others, math.nan, math.inf, -1, True, 'text', None]
-    case checked.Anything():
+    case kinds.Anything():
       return []
-    case checked.Either():
+    case kinds.Either():
       return [value for each in kind.kinds for value in wrong(each) if not any(right(k, value) for k in kind.kinds)]
   raise AssertionError(f'{kind} has no wrong values here')
 
 
-def right(kind: checked.Kind, value: object) -> bool:
+def right(kind: kinds.Kind, value: object) -> bool:
   """Whether a value that is wrong for one kind of a union is right for another of it."""
   try:
     kind.read(value, 'it')
@@ -129,8 +141,8 @@ def test_every_field_refuses_what_it_is_not_and_names_itself(name, field):
   configurable = CONFIGURABLES[name]
   needed = NEEDED.get(name, {})
   configurable(**needed)  # which is right as it is
-  kind = checked.kinds_of(configurable)[field]
-  assert not isinstance(kind, checked.Anything), f'{name}.{field} may be anything'
+  kind = kinds_of(configurable)[field]
+  assert not isinstance(kind, kinds.Anything), f'{name}.{field} may be anything'
   values = wrong(kind)
   assert len(values) > 3
   for value in values:
@@ -140,15 +152,15 @@ def test_every_field_refuses_what_it_is_not_and_names_itself(name, field):
     assert f'{name}.{field}' in told and '\n' not in told, (value, told)
 
 
-@checked.checked
+@checked
 def probe(
   share: Share = 0.5,
   rows: Annotated[int, From(1), 'rows'] = 1,
   names: tuple[Name, ...] = (),
   way: Literal['linear', 'step'] | None = None,
-  table: Annotated[Mapping[Name, float], checked.Usually('train')] | None = None,
+  table: Annotated[Mapping[Name, float], Usually('train')] | None = None,
   parts: Annotated[Sequence[Annotated[float, Above(0)]], NotEmpty()] = (1,),
-  place: checked.Path = '',
+  place: Path = '',
   reader: JsonLines | None = None,
 ):
   return share, rows, names, way, table, parts, place, reader

@@ -50,7 +50,7 @@ def test_a_process_killed_while_it_writes_leaves_the_old_file(tmp_path):
     (errno.ENOSPC, 'the disk is full; about 3 MiB are needed'),
   ],
 )
-def test_what_a_user_can_mend_is_said_in_one_line_with_the_path(number, says, tmp_path):
+def test_what_a_user_can_fix_is_said_in_one_line_with_the_path(number, says, tmp_path):
   with pytest.raises(UserError) as said, files.writing(tmp_path / 'deep' / 'file', 3 << 20):
     raise OSError(number, 'x')
   assert f'cannot write {tmp_path / "deep" / "file"}: {says}' in str(said.value)
@@ -75,7 +75,7 @@ def test_a_path_at_which_no_folder_can_be_is_named(place, says, tmp_path):
     files.require_writable(tmp_path / place, 1)
 
 
-def test_what_a_user_cannot_mend_stays_the_error_that_it_was(tmp_path):
+def test_what_a_user_cannot_fix_stays_the_error_that_it_was(tmp_path):
   with pytest.raises(OSError, match='Input/output'), files.writing(tmp_path):
     raise OSError(errno.EIO, 'Input/output error')
 

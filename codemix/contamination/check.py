@@ -52,5 +52,5 @@ def check(
     raise UserError(f"two evaluation sets are named '{repeated[0]}'; give each a name of its own.")
   searched = [one for one in result.index_sets(sets, settings) if len(one.index.keys)]
   hits = search(sources, stages, [one.index for one in searched], make_decoder(tokenizer), folder, workers, progress)
-  found = result.gather(sets, searched, hits, stages)
+  found = result.gather(searched, hits, stages)
   return result.describe(sets, searched, found, stages, sources, settings)

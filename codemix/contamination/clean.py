@@ -51,7 +51,7 @@ _FORM = {
 
 def read_result(path: Path) -> dict:
   """Raises UserError where the file is missing, damaged or of another format."""
-  result = read_json(path, mend=_AGAIN)
+  result = read_json(path, fix=_AGAIN)
   if result.get('format') != FORMAT:
     raise UserError(f'{path} is not what this `codemix contamination` writes; run it again.')
   require_form(result, _FORM, path, _AGAIN)

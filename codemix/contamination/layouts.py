@@ -91,7 +91,7 @@ def _in_a_row(fields: tuple[str, ...]) -> str:
   return ' '.join(f'{{{field}}}' for field in fields)
 
 
-# The sets of the paper and of its kin, as they were released and, where that is another form, as the
+# The sets of the paper and similar ones, as they were released and, where that is another form, as the
 # Hugging Face hub has them; a file is read by the first that fits its fields.
 KNOWN: Mapping[str, KnownLayout] = {
   'humaneval': KnownLayout(('prompt',), ('canonical_solution',), id='task_id', code=True),  # and MBXP

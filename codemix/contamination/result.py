@@ -67,7 +67,6 @@ class _Found:
 
 
 def gather(
-  sets: Sequence[Items],
   searched: Sequence[Searched],
   hits: Mapping[str, Mapping[str, Hits]],
   stages: Sequence[StageDraws],

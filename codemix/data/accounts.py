@@ -52,10 +52,6 @@ class Accounts:
     self._sources: dict[str, Amount] = {}
 
   @property
-  def bad_records(self) -> int:
-    return sum(self.bad.values())
-
-  @property
   def documents(self) -> int:
     """Documents seen, kept or not."""
     return self._kept['documents'] + sum(_total(reasons)['documents'] for reasons in self._dropped)

@@ -36,7 +36,7 @@ class Described:
   Attributes:
     fingerprint: what a file is known by: its digest, or where that takes too long its size.
     files: those that values and texts of the functions name, with their fingerprints.
-    unknown: values of which nobody can tell whether they are what they were, by where they stand.
+    unknown: values that cannot be compared between runs, by where they stand.
   """
 
   fingerprint: Callable[[Path], object] = file_digest

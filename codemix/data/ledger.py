@@ -237,11 +237,6 @@ class StageRows:
         found.append((epoch, self.schedule.row_of(source, draw - cursor)))
     return found
 
-  def cursors_after(self, row: int) -> dict[str, int]:
-    """Each source's cursor when `row` rows of the stage have been drawn."""
-    after = self.cursors + self.schedule.drawn_before(row)
-    return dict(zip(self.names, after.tolist(), strict=True))
-
 
 def compare(planned: Sequence[Draw], realised: Mapping[str, Mapping[str, int]], where: str) -> None:
   """Raises CodemixError where what was counted is not what was planned: a fault of codemix."""

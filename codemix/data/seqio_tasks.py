@@ -127,7 +127,7 @@ def prepare_task(
       part.unlink(missing_ok=True)  # of a process that was killed
     if (folder / 'manifest.json').exists():
       if unseen := _not_known(task, described):
-        progress(f"prepare: {name} {split} was prepared before, and nobody can tell whether it has changed: {unseen}. `codemix prepare --again` prepares it again.")
+        progress(f"prepare: {name} {split} was prepared before, and codemix cannot find out whether it has changed: {unseen}. `codemix prepare --again` prepares it again.")
     else:
       _write_store(folder, task, split, tokenizer, identity, data, progress)
     store = token_store.open_store(folder, tokenizer=tokenizer)
@@ -206,8 +206,8 @@ def store_identity(task: seqio.Task, split: str, tokenizer: Tokenizer, shards: i
 def task_identity(task: seqio.Task, split: str, described: Described | None = None) -> dict:
   """What a task is made of: its preprocessors with the values that they read, and its source.
 
-  'files' are local files that a function names, 'unknown' the values of which nobody can tell
-  whether they are what they were. A function that is a source may read more than both.
+  'files' are local files that a function names, 'unknown' the values that cannot be compared with those of
+  an earlier run. A function that is a source may read more than both.
 
   Args:
     task: what is described.

@@ -102,7 +102,7 @@ def _check_declared(task: seqio.Task, vocabulary: seqio.Vocabulary, tokenizer: T
 
 
 def _is_tokenizer(vocabulary: seqio.Vocabulary, tokenizer: Tokenizer) -> bool:
-  """Whether the two give the same ids, as far as the vocabulary can tell: one that passes ids through has a size alone."""
+  """Whether the two give the same ids, as far as their vocabularies can be compared: one that passes ids through has only a size."""
   if isinstance(vocabulary, TokenizerVocabulary):
     return vocabulary.tokenizer.digest == tokenizer.digest
   passes = isinstance(vocabulary, seqio.PassThroughVocabulary)

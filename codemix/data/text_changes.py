@@ -1,4 +1,4 @@
-"""What a tokenizer's file does to text, told by the components that it consists of.
+"""What a tokenizer's file does to text, by the components in it.
 
 A pre-training corpus is to be learnt as it is: a tokenizer that drops the
 indentation of code, or composes accents, trains another text than the one

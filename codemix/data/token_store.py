@@ -21,7 +21,6 @@ from __future__ import annotations
 import bisect
 import dataclasses
 import functools
-import hashlib
 import io
 import itertools
 import os
@@ -34,17 +33,17 @@ import numpy as np
 
 from codemix.data import accounts
 from codemix.data.shard_writer import documents_file, shard_file, tokens_file, writing_shard
+from codemix.data.store_digests import files_digest, seal, stream_digest
 from codemix.data.tokenizer import Tokenizer
 from codemix.errors import UserError
 from codemix.files import read_json, require_form, write_json
-from codemix.identity import differences, digest, file_digest
+from codemix.identity import differences, file_digest
 
 FORMAT = 2
 GOLDEN_SHARDS = 8  # their first documents are compared at open
 GOLDEN_TOKENS = 32  # of each
 GOLDEN_CHARACTERS = 200  # of each that are encoded again at open
 WRITE_DOCUMENTS = 1024  # handed to a shard's writer at a time
-READ_BYTES, READ_ROWS = 2**22, 2**20  # at a time, where all is read
 FULL_CHECK_BYTES = 2**30  # a store up to this size is re-read whole at open: about a second
 
 
@@ -223,7 +222,7 @@ def write_manifest(
     'dtype': dtype.str,
     **_sums(shards),
     'digest': content,
-    'seal': _seal(content, shards),
+    'seal': seal(content, shards),
     'golden': [
       {'shard': index, **shards[index]['golden']} for index in begun[:: -(-len(begun) // GOLDEN_SHARDS) or 1]
     ],
@@ -262,34 +261,6 @@ def _sums(shards: Sequence[dict]) -> dict[str, int]:
   return {count: sum(shard[count] for shard in shards) for count in _COUNTS}
 
 
-def stream_digest(folder: Path, names: Sequence[str], dtype: np.dtype) -> str:
-  """One hash of the tokens as one stream and of each document's tokens and bytes; reads all of the shards.
-
-  How many shards hold them does not matter.
-  """
-  tokens, documents = hashlib.sha256(), hashlib.sha256()
-  for name in names:
-    with open(folder / tokens_file(name), 'rb') as file:
-      while block := file.read(READ_BYTES):
-        tokens.update(block)
-    table = np.load(folder / documents_file(name), mmap_mode='r')
-    for begin in range(0, len(table), READ_ROWS):
-      rows = table[max(begin - 1, 0) : begin + READ_ROWS]
-      lengths = np.diff(rows[:, 0], prepend=0)[bool(begin) :]
-      documents.update(np.column_stack([lengths, rows[bool(begin) :, 1]]).astype('<i8').tobytes())
-  return digest({'dtype': dtype.str, 'tokens': tokens.hexdigest(), 'documents': documents.hexdigest()})
-
-
-def _seal(content: str, shards: Sequence[dict]) -> str:
-  """Binds a store's digest to those of its files, so that at open these alone need be looked at."""
-  return digest([content, _files_digest(shards)])
-
-
-def _files_digest(shards: Sequence[dict]) -> str:
-  """What `TokenStore.digest` was of stores that have no seal: it depends on how many shards there are."""
-  return digest([shard['sha256'] for shard in shards])
-
-
 def open_store(folder: Path, expected: dict | None = None, tokenizer: Tokenizer | None = None) -> TokenStore:
   """Opens a store and checks it before anything is trained from it.
 
@@ -306,7 +277,7 @@ def open_store(folder: Path, expected: dict | None = None, tokenizer: Tokenizer 
     UserError: the store is incomplete, damaged, or was made from something else.
   """
   folder = Path(folder)
-  manifest = read_json(folder / 'manifest.json', mend=_anew(folder))
+  manifest = read_json(folder / 'manifest.json', fix=_anew(folder))
   if manifest.get('format') != FORMAT:
     raise UserError(
       f'{folder} has token store format {manifest.get("format")}, and this codemix reads {FORMAT}; prepare it again.'
@@ -328,7 +299,7 @@ def verify_store(store: TokenStore, progress: Callable[[int], None] = lambda siz
   """Re-reads every file against its digest.
 
   Args:
-    progress: told the bytes of each file that is as it was.
+    progress: called with the size of each file that is as it was (bytes).
 
   Raises:
     UserError: naming the first file that differs.
@@ -353,7 +324,7 @@ def has_seal(store: TokenStore) -> bool:
 def _check_manifest(store: TokenStore) -> None:
   shards = store.manifest['shards']
   said = {key: store.manifest[key] for key in (*_COUNTS, 'seal' if has_seal(store) else 'digest')}
-  expected = {'seal': _seal(store.digest, shards)} if has_seal(store) else {'digest': _files_digest(shards)}
+  expected = {'seal': seal(store.digest, shards)} if has_seal(store) else {'digest': files_digest(shards)}
   if different := list(differences({**_sums(shards), **expected}, said)):
     raise damaged(store.folder / 'manifest.json', f'it does not agree with itself: {"; ".join(different)}')
 

@@ -30,7 +30,7 @@ BATCH_CHARACTERS = 2**20
 BATCH_DOCUMENTS = 4096
 JUDGED_TOGETHER = 64  # documents, by a filter that can judge several
 REPORT_S = 1.0
-SURELY = 2  # times as many records as are expected of a corpus, so that an error is not said too early
+SURELY = 2  # times as many records as are expected of a corpus, so that no error comes too early
 
 Item = TypeVar('Item')
 
@@ -172,7 +172,7 @@ class _ShardInWork:
     """Ends `prepare` before all shards are written, where what is broken so far is too much of the whole corpus.
 
     Whether that is so is judged once more when all are: the division into shards decides only when
-    it is said. What files lost of which nobody knows how long they were waits until then.
+    it is said. Losses of unknown size are counted only then.
     """
     corpus, sizes = self.step.corpus, self.step.sizes
     if self.read.bad <= corpus.max_bad_share * self.read.records:

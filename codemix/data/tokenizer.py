@@ -12,12 +12,9 @@ are not looked for in text, a switch that the file format does not store.
 
 from __future__ import annotations
 
-import contextlib
-import functools
 import hashlib
 import itertools
 import json
-import re
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Protocol
@@ -26,11 +23,12 @@ import numpy as np
 
 from codemix.data import text_changes, text_parts
 from codemix.data.sources import local_files
+from codemix.data.text_bytes import BYTES, as_bytes, byte_alphabet, valid_and_damaged
+from codemix.data.tokenizer_files import parse_bpe, parse_sentencepiece
 from codemix.errors import UserError, nearest
 from codemix.files import write_bytes
 
 SPECIAL_TOKENS = ('<pad>', '<bos>', '<eos>')  # ids 0, 1 and 2 of what is trained here
-BYTES = 256
 
 # How text is cut before merges are learnt: no token reaches over a cut. It follows the patterns of
 # GPT-2 (Radford et al., 2019) and Llama 3 (Grattafiori et al., 2024); combining marks count as
@@ -43,14 +41,10 @@ PRE_TOKENIZATION = '|'.join((
   r'\s+(?!\S)',  # indentation, less the one space that goes to the word after it
   r'\s+',
 ))
-# A merge seen once tells nothing about other text.
+# A merge seen once says nothing about other text.
 MIN_MERGE_COUNT = 2
 # Bytes. Longer tokens are rulers ('=====') and base64, of which a vocabulary can hold very many.
 MAX_TOKEN_LENGTH = 32
-
-# `bytes.decode(errors='surrogateescape')` puts one of these for each byte that is not UTF-8, and
-# valid UTF-8 decodes to none of them.
-_NOT_UTF8 = re.compile('([\udc80-\udcff]+)')
 
 
 class Tokenizer(Protocol):
@@ -166,10 +160,10 @@ def train_bpe(texts: Iterable[str | bytes], vocab_size: int, path: Path) -> Toke
     min_frequency=MIN_MERGE_COUNT,
     max_token_length=MAX_TOKEN_LENGTH,
     special_tokens=list(SPECIAL_TOKENS),
-    initial_alphabet=sorted(_byte_alphabet()),
+    initial_alphabet=sorted(byte_alphabet()),
     show_progress=False,
   )
-  backend.train_from_iterator((valid for text in texts for valid in _pieces(text)[::2]), trainer)
+  backend.train_from_iterator((valid for text in texts for valid in valid_and_damaged(text)[::2]), trainer)
   made = backend.get_vocab_size()
   if made < vocab_size:
     raise UserError(
@@ -191,7 +185,7 @@ class ByteTokenizer(Tokenizer):
   digest = hashlib.sha256(b'pad=0 bos=1 eos=2 byte=3+b').hexdigest()
 
   def encode_batch(self, texts: Sequence[str | bytes]) -> list[list[int]]:
-    arrays = (np.frombuffer(_as_bytes(text), np.uint8) for text in texts)
+    arrays = (np.frombuffer(as_bytes(text), np.uint8) for text in texts)
     return [(array.astype(np.int32) + self.first_byte).tolist() for array in arrays]
 
   def decode_bytes(self, ids: Sequence[int]) -> bytes:
@@ -213,11 +207,11 @@ class _FileTokenizer(Tokenizer):
     # The backends forget their switches in a pickle, and the file may be on another machine.
     return type(self), (self._definition, self._name, self._lossy)
 
-  def _set_changes(self, changes: Sequence[str], mend: str) -> None:
-    """Raises UserError where the tokenizer changes text and nobody said that it may."""
+  def _set_changes(self, changes: Sequence[str], fix: str) -> None:
+    """Raises UserError where the tokenizer changes text, unless it may (`lossy`)."""
     if changes and not self._lossy:
       raise UserError(
-        f'{self._name} changes text: {"; ".join(changes)}. A model would be trained on other text than the corpus has. {mend}, '
+        f'{self._name} changes text: {"; ".join(changes)}. A model would be trained on other text than the corpus has. {fix}, '
         'or set Data.allow_lossy_tokenizer = True to train on the changed text.'
       )
     self.changes = tuple(changes)
@@ -240,7 +234,7 @@ class BpeTokenizer(_FileTokenizer):
 
   def __init__(self, definition: bytes, name: str, lossy: bool = False):
     super().__init__(definition, name, lossy)
-    self._backend = _parse_bpe(definition, name)
+    self._backend = parse_bpe(definition, name)
     vocabulary = self._backend.get_vocab()
     components = json.loads(definition)
     if reasons := text_changes.why_not_byte_level(components):
@@ -255,7 +249,7 @@ class BpeTokenizer(_FileTokenizer):
       )
     self.pad_id, self.bos_id, self.eos_id = (special[token] for token in SPECIAL_TOKENS)
     self.vocab_size = max(vocabulary.values()) + 1
-    alphabet = _byte_alphabet()
+    alphabet = byte_alphabet()
     self._byte_ids = {byte: vocabulary.get(character) for character, byte in alphabet.items()}
     self._bytes_of = {
       id: bytes(map(alphabet.get, token))
@@ -272,7 +266,7 @@ class BpeTokenizer(_FileTokenizer):
       self._check_gives_text_back()
 
   def encode_batch(self, texts: Sequence[str | bytes]) -> list[list[int]]:
-    pieces_of_texts = [_pieces(text) for text in texts]
+    pieces_of_texts = [valid_and_damaged(text) for text in texts]
     parts_of_valid = [
       text_parts.divide(piece) if self._divides else [piece] for pieces in pieces_of_texts for piece in pieces[::2]
     ]
@@ -351,7 +345,7 @@ class SentencePieceTokenizer(_FileTokenizer):
 
   def __init__(self, definition: bytes, name: str, lossy: bool = False):
     super().__init__(definition, name, lossy)
-    self._backend, model = _parse_sentencepiece(definition, name)
+    self._backend, model = parse_sentencepiece(definition, name)
     self.vocab_size = self._backend.vocab_size()
     self.pad_id, self.bos_id, self.eos_id = ids = (
       self._backend.pad_id(), self._backend.bos_id(), self._backend.eos_id()
@@ -367,75 +361,10 @@ class SentencePieceTokenizer(_FileTokenizer):
     )
 
   def encode_batch(self, texts: Sequence[str | bytes]) -> list[list[int]]:
-    return self._backend.encode([_as_bytes(text).decode(errors='replace') for text in texts])
+    return self._backend.encode([as_bytes(text).decode(errors='replace') for text in texts])
 
   def decode_bytes(self, ids: Sequence[int]) -> bytes:
     # The backend drops special ids too, but one between the byte pieces of a character breaks it.
     special = {self.pad_id, self.bos_id, self.eos_id}
     spoken = [int(id) for id in ids if 0 <= id < self.vocab_size and id not in special]
     return self._backend.decode(spoken).encode()
-
-
-def _as_bytes(text: str | bytes) -> bytes:
-  """UTF-8, with the three-byte form for a lone surrogate (JSON files have them: "\\ud83d")."""
-  return text if isinstance(text, bytes) else text.encode('utf-8', 'surrogatepass')
-
-
-def _pieces(text: str | bytes) -> list[str]:
-  """[valid, damaged, valid, ..., valid]; damaged: a surrogate for each byte that is not UTF-8."""
-  data = _as_bytes(text)
-  try:
-    return [data.decode()]
-  except UnicodeDecodeError:
-    return _NOT_UTF8.split(data.decode('utf-8', 'surrogateescape'))
-
-
-@functools.cache
-def _byte_alphabet() -> dict[str, int]:
-  """The character that stands for each byte in a byte-level BPE (Radford et al., 2019: GPT-2).
-
-  Printable bytes of Latin-1 stand for themselves, the others for the characters
-  from U+0100 on.
-  """
-  printable = [*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
-  others = sorted(set(range(BYTES)) - set(printable))
-  return {chr(byte): byte for byte in printable} | {
-    chr(BYTES + n): byte for n, byte in enumerate(others)
-  }
-
-
-def _parse_sentencepiece(definition: bytes, name: str):
-  """The `SentencePieceProcessor` and the `ModelProto` of a whole `.model`."""
-  from sentencepiece import SentencePieceProcessor
-  from sentencepiece.sentencepiece_model_pb2 import ModelProto
-
-  backend = SentencePieceProcessor()
-  with contextlib.suppress(RuntimeError):
-    backend.LoadFromSerializedProto(definition)
-    # The backend also takes a file cut off between two parts; the normalizer is the last needed.
-    model = ModelProto.FromString(definition)
-    if model.HasField('normalizer_spec'):
-      return backend, model
-  raise UserError(
-    f'{name} is not a SentencePiece model, or a damaged one: copy it or train it again.'
-  )
-
-
-def _parse_bpe(definition: bytes, name: str):
-  """The `tokenizers.Tokenizer` of a `tokenizer.json`, set to read all text as text, and whole."""
-  from tokenizers import Tokenizer as Backend
-
-  try:
-    backend = Backend.from_buffer(definition)
-  except BaseException as error:
-    # A panic in Rust, on vocabularies that do not fit their merges, is no Exception and has no class to import.
-    if not isinstance(error, ValueError) and type(error).__name__ != 'PanicException':
-      raise
-    raise UserError(
-      f'{name} is not a tokenizer.json of Hugging Face tokenizers, or a damaged one ({error}): '
-      'copy it or train it again.'
-    ) from None
-  backend.encode_special_tokens = True
-  backend.no_truncation()
-  backend.no_padding()
-  return backend

@@ -8,14 +8,8 @@ from pathlib import Path
 import numpy as np
 
 from codemix.data.shard_writer import documents_file
-from codemix.data.token_store import (
-  TokenStore,
-  damaged,
-  has_seal,
-  open_store,
-  stream_digest,
-  verify_store,
-)
+from codemix.data.store_digests import stream_digest
+from codemix.data.token_store import TokenStore, damaged, has_seal, open_store, verify_store
 from codemix.data.tokenizer import Tokenizer
 from codemix.identity import digest
 

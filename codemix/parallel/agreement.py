@@ -1,7 +1,7 @@
 """What the processes of a run must agree on: it is compared before they compute together.
 
 Collectives between processes that run different programs hang, or end in an abort, without a name. So
-each process tells the coordination service what it has, process 0 compares, and all hear the same word.
+each process reports what it has to the coordination service, process 0 compares, and all get the same answer.
 """
 
 from __future__ import annotations

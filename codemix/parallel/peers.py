@@ -1,7 +1,7 @@
 """What the processes of a run hear of each other while it lasts: who has ended, how, and who is silent.
 
-The connections of the roll call stay open. Over them each process tells process 0 that it lives, and
-with which exit code it ends; process 0 tells each that it lives, and what it has heard of the others.
+The connections of the roll call stay open. Over them each process reports to process 0 that it lives, and
+with which exit code it ends; process 0 reports to each that it lives, and what it knows of the others.
 A connection that ends without such a word was that of a process that was killed. Whoever hears that
 another one is lost, or has failed, says so in a line and ends with the exit code that fits, before JAX
 does so in its way: with a stack trace of C++, exit code 134, and no name.
@@ -26,7 +26,7 @@ TICK_S = 0.5
 ALIVE = b'\n'
 
 # Seconds in which a process may come to its own end after another one ended with an error: an error
-# that all meet, each tells in its own words; and what a stop saves, must be saved by all.
+# that all meet, each reports itself; and a checkpoint at a stop must be saved by all.
 GRACE_S = {PeerEnded.exit_code: 0.0, Preempted.exit_code: 60.0}
 USUAL_GRACE_S = 5.0
 
@@ -98,7 +98,7 @@ class Peers:
           self._hear(number)
           if not self._lines[number].open:
             open_ones.unregister(self._lines[number].connection)
-        # Time in which this process itself stood still is nobody's silence.
+        # While this process itself stood still it heard nobody: that time does not count.
         went_by = min(time.monotonic() - began, 2 * TICK_S)
         for number in self._lines.keys() - set(ready):
           self._note_silence(number, went_by)

@@ -118,7 +118,7 @@ def barrier(name: str, timeout_s: float) -> None:
 def say_end(exit_code: int, reason: str) -> None:
   """Tells the other processes, where there are any, that this one is about to end, and why.
 
-  Where it is an error, they end with the same exit code; one that all meet, each tells itself.
+  Where it is an error, they end with the same exit code; an error that all meet is reported by each.
   """
   if _peers:
     _peers.say_end(exit_code, reason)
@@ -157,7 +157,7 @@ def leave(exit_code: int) -> NoReturn:
 
 
 def _say_end_at_exit() -> None:
-  """Where Python ends by itself: after an error that nobody handled, or at the end of the program."""
+  """Called where Python exits: after an unhandled error, or at the end of the program."""
   error = getattr(sys, 'last_value', None)
   code = 0 if error is None else getattr(error, 'exit_code', 1)
   say_end(code, 'its log says why' if error is None else str(error) or type(error).__name__)

@@ -1,7 +1,7 @@
 """A roll call before a run of several processes: all are there, or the missing ones are named.
 
 Process 0 listens. Each other process says in one line of JSON which one it is, and where; when all
-are there, or when something is wrong, each is told so in one line: GO and who they are, or the kind of
+are there, or when something is wrong, each gets one line: GO and who they are, or the kind of
 error and its message. The connections are then those of `codemix.parallel.peers`.
 """
 

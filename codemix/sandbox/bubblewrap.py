@@ -59,14 +59,14 @@ def bubblewrap_path() -> str:
 
 def cannot_start(said: str) -> UserError:
   """The error for a bubblewrap that is there, and cannot make its namespaces."""
-  mend = (
+  fix = (
     'give the container CAP_SYS_ADMIN and an unmasked /proc, or run outside it'
     if os.geteuid() == 0
     else 'let users make user namespaces (sysctl user.max_user_namespaces, '
     'kernel.unprivileged_userns_clone, kernel.apparmor_restrict_unprivileged_userns)'
   )
   words = ' '.join(said.split())[-300:] or 'it said nothing'
-  return UserError(f'bubblewrap cannot isolate programs here ({words}): {mend}. {_PERHAPS}')
+  return UserError(f'bubblewrap cannot isolate programs here ({words}): {fix}. {_PERHAPS}')
 
 
 def is_superuser() -> bool:

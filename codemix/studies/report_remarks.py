@@ -91,9 +91,9 @@ def _few_seeds(study: StudyResults, arm_rows: Sequence[Row]) -> list[str]:
   single = list(dict.fromkeys(row.name for row in compared if _seeds(row) == 1))
   if not single:
     return []
-  whom = 'Every arm' if len(single) == len({row.name for row in compared}) else _few(single)
+  which = 'Every arm' if len(single) == len({row.name for row in compared}) else _few(single)
   return [
-    f'{whom} is compared at one seed. Its interval holds the choice of validation documents alone, not the '
+    f'{which} is compared at one seed. Its interval holds the choice of validation documents alone, not the '
     'spread between seeds, so it is not coloured: train it and the baseline with more seeds to see whether '
     'a difference is more than noise.'
   ]

@@ -33,7 +33,7 @@ def verify_stage(folder: Path) -> dict:
   sealed = [step for step in steps if (checkpoints / f'{step}.digest.json').exists()]
   for step in sealed:
     if why := damage(checkpoints, step):
-      raise UserError(f'the checkpoint {checkpoints / str(step)} is damaged: {why}. {_mend(folder, finished)}')
+      raise UserError(f'the checkpoint {checkpoints / str(step)} is damaged: {why}. {_fix(folder, finished)}')
   if finished:
     _check_finished(folder, stage, sealed)
   _check_lines(folder / 'metrics.jsonl')
@@ -52,11 +52,11 @@ def _check_finished(folder: Path, stage: dict, sealed: list[int]) -> None:
   done, ledger = read_done(folder), read_ledger(folder)
   at = folder / 'checkpoints' / str(done['step'])
   if done['step'] not in sealed:
-    raise UserError(f'the checkpoint {at}, with which its stage was done, is missing. {_mend(folder, True)}')
+    raise UserError(f'the checkpoint {at}, with which its stage was done, is missing. {_fix(folder, True)}')
   if sealed_digest(at.parent, done['step']) != done['checkpoint']:
-    raise UserError(f'the checkpoint {at} is another than the one with which its stage was done. {_mend(folder, True)}')
+    raise UserError(f'the checkpoint {at} is another than the one with which its stage was done. {_fix(folder, True)}')
   if not ledger['hash'] == done['ledger'] == digest({key: value for key, value in ledger.items() if key != 'hash'}):
-    raise UserError(f'{folder}/ledger.json is not the ledger with which the stage was done. {_mend(folder, True)}')
+    raise UserError(f'{folder}/ledger.json is not the ledger with which the stage was done. {_fix(folder, True)}')
   for parent in folder.parent.glob(f'*-{stage["parent"][:12]}') if stage['parent'] else ():
     if (parent / 'ledger.json').exists() and read_ledger(parent)['hash'] != ledger['parent_hash']:
       raise UserError(f'{folder}/ledger.json does not go on from {parent}/ledger.json: one of them is of another run.')
@@ -85,7 +85,7 @@ def _check_lines(path: Path) -> None:
       raise UserError(f'{path}:{number} is damaged. Restore the file.')
 
 
-def _mend(folder: Path, finished: bool) -> str:
+def _fix(folder: Path, finished: bool) -> str:
   if finished:
     return f'Restore it, or delete the folder {folder} to train the stage again.'
   return 'Restore it, or delete it to go on from the one before.'

@@ -14,24 +14,24 @@ from codemix.training.stage import StagePlan
 from codemix.training.stage_changes import as_written
 from codemix.training.stage_log import Realised
 
-_MEND = 'Restore it, or delete the folder to train the stage again.'
+_FIX = 'Restore it, or delete the folder to train the stage again.'
 
 
 def read_stage(folder: Path) -> dict:
   """What a stage is: `name`, `hash`, `parent` and `identity`. Raises UserError where it is damaged."""
-  return read_json(folder / 'stage.json', {'name': str, 'hash': str, 'parent': str | None, 'identity': dict}, _MEND)
+  return read_json(folder / 'stage.json', {'name': str, 'hash': str, 'parent': str | None, 'identity': dict}, _FIX)
 
 
 def read_done(folder: Path) -> dict:
   """With what a stage was done: `step`, and the digests of `checkpoint` and `ledger`. Raises UserError where it is damaged."""
-  return read_json(folder / 'done.json', {'step': int, 'checkpoint': str, 'ledger': str}, _MEND)
+  return read_json(folder / 'done.json', {'step': int, 'checkpoint': str, 'ledger': str}, _FIX)
 
 
 def read_ledger(folder: Path) -> dict:
   """The ledger of a finished stage. Raises UserError where it is damaged."""
   counts = {'source': str, **dict.fromkeys(ledger.COUNTED, int)}
   form = {'stage': str, 'planned': [{'source': str}], 'realised': [counts], 'hash': str, 'parent_hash': str | None}
-  return read_json(folder / 'ledger.json', form, _MEND)
+  return read_json(folder / 'ledger.json', form, _FIX)
 
 
 def write_plan(folder: Path, plan: StagePlan, model: ModelConfig) -> None:

@@ -63,7 +63,7 @@ def test_decimals_are_exact():
     ({'a': 0.0}, 'sum to 0, not 1'),
   ],
 )
-def test_weights_that_make_no_sense_are_refused_with_the_mend(spec, says):
+def test_weights_that_make_no_sense_are_refused_with_the_fix(spec, says):
   with pytest.raises(UserError, match='.*') as refused:
     parse_mixture(spec)
   assert says in str(refused.value)

@@ -334,7 +334,7 @@ def test_what_a_function_reads_unseen_is_said_and_can_be_prepared_again(function
   (tmp_path / 'unseen').write_text('new\n')
   text, store, [said], _ = _task_store(tmp_path)
   assert text == 'old'
-  assert 'was prepared before, and nobody can tell whether it has changed: what its function reads' in said
+  assert 'was prepared before, and codemix cannot find out whether it has changed: what its function reads' in said
   assert 'codemix prepare --again' in said
   text, again, _, data = _task_store(tmp_path, again=True)
   assert text == 'new' and again.folder == store.folder

@@ -3,7 +3,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from codemix.data import token_store
+from codemix.data import store_digests, token_store
+from codemix.data.store_digests import seal
 from codemix.data.token_store import open_store, verify_store
 from codemix.data.verify import verify_whole
 from codemix.errors import UserError
@@ -120,8 +121,8 @@ def test_the_digest_tells_tokens_boundaries_and_bytes_apart(tmp_path, monkeypatc
   ]
   digests = [divided(tmp_path / str(n), [(np.array(ids), size) for ids, size in one], [1]).digest for n, one in enumerate(documents)]
   assert len(set(digests)) == len(documents)
-  monkeypatch.setattr(token_store, 'READ_BYTES', 3)
-  monkeypatch.setattr(token_store, 'READ_ROWS', 1)
+  monkeypatch.setattr(store_digests, 'READ_BYTES', 3)
+  monkeypatch.setattr(store_digests, 'READ_ROWS', 1)
   assert divided(tmp_path / 'blocks', [(np.array(ids), size) for ids, size in documents[0]], []).digest == digests[0]
 
 
@@ -131,7 +132,7 @@ def test_a_digest_that_was_edited_is_found(tmp_path):
   with pytest.raises(UserError, match='does not agree with itself: seal'):
     open_store(tmp_path)
   shards = store.manifest['shards']
-  write_json(tmp_path / 'manifest.json', {**store.manifest, 'digest': 'f' * 64, 'seal': token_store._seal('f' * 64, shards)})
+  write_json(tmp_path / 'manifest.json', {**store.manifest, 'digest': 'f' * 64, 'seal': seal('f' * 64, shards)})
   with pytest.raises(UserError, match='its digest is not that of its tokens'):
     verify_whole(tmp_path)
 

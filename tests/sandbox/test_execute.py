@@ -127,7 +127,7 @@ def test_a_language_without_tools_is_not_run():
 
 
 @pytest.mark.usefixtures('no_bubblewrap')
-def test_without_bubblewrap_nothing_runs_and_the_mend_is_said(tmp_path):
+def test_without_bubblewrap_nothing_runs_and_the_fix_is_said(tmp_path):
   mark = tmp_path / 'ran'
   with pytest.raises(UserError, match='bubblewrap is not installed: run "apt-get install bubblewrap".*allow_unsandboxed') as said:
     execute(f'open({str(mark)!r}, "w")')

@@ -47,7 +47,7 @@ def fill(monkeypatch) -> None:
 
 
 @pytest.mark.parametrize('kind', [JsonLines, TensorBoard])
-def test_a_file_that_finds_no_room_when_it_is_closed_is_a_mistake_the_user_can_mend(kind, tmp_path, monkeypatch):
+def test_a_file_that_finds_no_room_when_it_is_closed_is_a_mistake_the_user_can_fix(kind, tmp_path, monkeypatch):
   file = kind(tmp_path / 'log', 0)
   fill(monkeypatch)
   with pytest.raises(UserError, match='the disk is full'):

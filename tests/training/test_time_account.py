@@ -249,7 +249,7 @@ def test_a_line_that_cannot_be_written_hides_no_error_that_is_under_way(disk, tm
   assert raised.value is error
 
 
-def test_a_line_at_the_end_that_finds_no_room_is_a_mistake_the_user_can_mend(disk, tmp_path):
+def test_a_line_at_the_end_that_finds_no_room_is_a_mistake_the_user_can_fix(disk, tmp_path):
   disk.full = True
   with pytest.raises(UserError, match='the disk is full'), TimeAccount(tmp_path, 'step'):
     pass

@@ -16,11 +16,11 @@ from codemix.errors import UserError
 if TYPE_CHECKING:
   from codemix.data.sources.corpus import Corpus
 
-# Broken records come in clusters, such as a file: so many of a part of a corpus are needed before
-# its share says something of the whole, and fewer where it is this many times what is allowed.
+# Broken records come in clusters, such as a file: so many records of a part are needed before its
+# share stands for that of the whole corpus, and fewer where it is this many times the allowed one.
 ENOUGH_RECORDS = 10_000
 FEW_RECORDS, FAR_TOO_MANY = 50, 10
-_LOOKED_AT_EVERY = 1000  # records
+_CHECKED_EVERY = 1000  # records
 SHOWN = 3  # bad records in an error
 LISTED = 20  # damaged files that are kept by name
 
@@ -34,11 +34,11 @@ class BadShare:
       are known to be lost.
     bad: how many of them are broken or lost.
     files: that were begun.
-    unknown: of each file that lost a number of records that nobody knows, those read before.
+    unknown: for each file that lost an unknown number of records, the number that was read before.
     damaged: files that are damaged or lost more than a record, as far as they are listed.
     first: the first broken records.
     ends_reading_of: the corpus whose reading ends here as soon as too much of it is broken; None
-      where the caller looks at that.
+      where the caller calls `check` itself.
   """
 
   records: int = 0
@@ -52,7 +52,7 @@ class BadShare:
   def add(self, item: Record | BadRecord) -> None:
     """Counts what was read. Raises UserError where it ends the reading."""
     self._count(item)
-    if self.ends_reading_of and (isinstance(item, BadRecord) or self.records % _LOOKED_AT_EVERY == 0):
+    if self.ends_reading_of and (isinstance(item, BadRecord) or self.records % _CHECKED_EVERY == 0):
       self.check(self.ends_reading_of, whole=False)
 
   def _count(self, item: Record | BadRecord) -> None:
@@ -83,17 +83,17 @@ class BadShare:
     return self._missing(bad.after) if bad.lost is None else bad.lost
 
   def _missing(self, after: int) -> int:
-    """What a file lost that gave so many records and should have given an unknown number.
+    """An estimate of the records that a file lost, where it gave `after` of an unknown number.
 
-    It is taken for as long as the whole files are on average; where there are none, for cut in its
-    middle.
+    The file is assumed to be as long as the whole files are on average; without any, to be cut in
+    its middle.
     """
     whole = self.files - len(self.unknown)
     usual = (self.records - sum(self.unknown)) / whole if whole > 0 else 2 * after
     return max(1, round(usual) - after)
 
-  def tells(self, most: float) -> bool:
-    """Whether so much was read that what is broken is likely too much of the whole corpus, if it may have the share `most`."""
+  def is_enough(self, most: float) -> bool:
+    """Whether enough was read to say that more than the share `most` of the whole corpus is broken."""
     far = min(FAR_TOO_MANY * most, (1 + most) / 2)
     return self.total >= ENOUGH_RECORDS or (self.total >= FEW_RECORDS and self.broken > far * self.total)
 
@@ -108,7 +108,7 @@ class BadShare:
     Raises:
       UserError: more than `Corpus.max_bad_share` is broken or lost; it shows the first.
     """
-    if (whole or self.tells(corpus.max_bad_share)) and self.broken > corpus.max_bad_share * self.total:
+    if (whole or self.is_enough(corpus.max_bad_share)) and self.broken > corpus.max_bad_share * self.total:
       raise self.error(corpus, whole, listed)
 
   def error(self, corpus: Corpus, whole: bool, listed: str = '') -> UserError:

@@ -26,9 +26,9 @@ class Damaged(Exception):
   Attributes:
     kind: 'foreign' (it is another kind of file), 'cut' (it ends too soon), 'broken' (bytes that
       cannot be decoded), 'checksum' (decoded, but not to what was compressed), or 'trailing'
-      (bytes behind its end that are no further data).
+      (bytes after its end that are not compressed data).
     lost_share: text that is lost over text that was read, estimated from the stored bytes; None
-      where nobody knows, as of a file that ends too soon.
+      where it is unknown, as for a file that ends too soon.
     form: what a foreign file is, as a short label; '' where it is not known.
   """
 
@@ -210,28 +210,28 @@ class Decompressed(io.RawIOBase):
 
   def _trailing(self) -> Damaged:
     unread = self._size() - self._at
-    return self._told(f'its end is followed by {unread:,} {"byte that is" if unread == 1 else "bytes that are"} not {self._form.name}', 'trailing', unread / self._at)
+    return self._described(f'its end is followed by {unread:,} {"byte that is" if unread == 1 else "bytes that are"} not {self._form.name}', 'trailing', unread / self._at)
 
   def _cut(self) -> Damaged:
     share = None
     if self._member_size is not None and self._text:
       share = (self._member_size - self._member_text) / self._text
-    return self._told('it ends too soon', 'cut', share)
+    return self._described('it ends too soon', 'cut', share)
 
   def _broken(self, error: str) -> Damaged:
     unread = self._size() - self._at
     if 'incorrect data check' in error or 'incorrect length check' in error or "doesn't match checksum" in error:
       # Decoded to the end: any part of it may be wrong.
       share = self._member_text / self._text if self._text else None
-      message = f'its checksum does not agree; something in the last {self._member_text:,} bytes is wrong, and it cannot be told what'
-      return self._told(message, 'checksum', share)
+      message = f'its checksum does not agree; something in the last {self._member_text:,} bytes is wrong, and it is unknown what'
+      return self._described(message, 'checksum', share)
     share = unread / self._at if self._text else None
     if self._form is _BZIP2 and share is not None:
       # Its checksum is that of a block, all of which came out before it was known to be wrong.
       share = share + _BZIP2_BLOCK_BYTES / self._text if self._text > _BZIP2_BLOCK_BYTES else None
-    return self._told(f'its {self._form.name} data are broken ({error})', 'broken', share)
+    return self._described(f'its {self._form.name} data are broken ({error})', 'broken', share)
 
-  def _told(self, message: str, kind, share: float | None) -> Damaged:
+  def _described(self, message: str, kind, share: float | None) -> Damaged:
     where = f'read up to byte {self._at:,} of {self._size():,} as stored, {self._text:,} of its text'
     return Damaged(f'{message} ({where})', kind, share)
 

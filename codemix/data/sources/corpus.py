@@ -200,7 +200,7 @@ class Corpus:
     return {'files': self._names_of(urls, fingerprint or self.reader.digest), **self._settings()}
 
   def changed_since(self, identity: Mapping) -> list[str]:
-    """What of the settings is another than in an earlier `identity`; code of codemix itself is not looked at."""
+    """The settings that differ from those of an earlier `identity`; codemix's own code is not compared."""
     now = json.loads(json.dumps({**self._settings(), 'files': identity.get('files')}))
     return [told[:200] for told in differences(_without_own_code(identity), _without_own_code(now))]
 
@@ -229,7 +229,7 @@ def _without_own_code(part: object) -> object:
 
 def _encodable(text: str) -> str:
   """The text with '?' for each surrogate that stands alone: JSON can spell one, UTF-8 cannot."""
-  if text.isascii():  # told without looking through it
+  if text.isascii():  # a flag of the string: nothing is scanned
     return text
   try:
     text.encode()

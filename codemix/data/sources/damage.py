@@ -38,13 +38,13 @@ def foreign(url: str, compressed: bool = True) -> BadRecord | None:
 
   Args:
     url: the file.
-    compressed: what a compressed file holds is looked at, not its stored bytes.
+    compressed: whether to look at what a compressed file holds, not at its stored bytes.
   """
   try:
     with (open_raw if compressed else open_stored)(url) as file:
       head = file.peek(HEAD_BYTES)[:HEAD_BYTES]
   except Damaged:
-    return None  # reading it tells
+    return None  # reading the file raises the error that says why
   if form := foreign_form(head):
     return BadRecord(url, form[0], form[1], lost=None)
   return None

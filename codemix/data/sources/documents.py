@@ -30,16 +30,16 @@ def documents(corpus: Corpus, split: str, pieces: Sequence[Piece] | None = None,
   filters = [filter for filter in corpus.filters if not is_corpus_wide(filter)]
   read = BadShare() if read is None else read
   read.ends_reading_of = corpus
-  told = 0
+  reported = 0
   for piece in corpus.pieces(split) if pieces is None else pieces:
     for record in corpus.records(piece, split, read):
-      if len(read.damaged) > told:
-        told = len(read.damaged)
-        _tell(corpus, read.damaged[-1])
+      if len(read.damaged) > reported:
+        reported = len(read.damaged)
+        _report(corpus, read.damaged[-1])
       if isinstance(record, Record) and record.text and all(f.reason(record) is None for f in filters):
         yield record
   read.check(corpus, whole=pieces is None)
 
 
-def _tell(corpus: Corpus, bad: BadRecord) -> None:
+def _report(corpus: Corpus, bad: BadRecord) -> None:
   print(f"corpus '{corpus.name}': {bad.place}: {bad.reason} ({bad.detail}); what could be read of it is used", file=sys.stderr, flush=True)

@@ -116,7 +116,7 @@ class _Window:
     self._bytes = 0  # that were read of the file
     self._error: UnicodeDecodeError | None = None  # that what was read ends with
     self._undecoded = 0  # bytes from there on
-    self.last = ''  # character of the file that is no white space, as far as it was read
+    self.last = ''  # the last character read that is not white space
     self.closing = ''  # what ends the list or object
     self.closed = False  # whether that was seen
 

@@ -48,7 +48,7 @@ _WORD = re.compile(r'[a-z][a-z_]*[#+]*')
 
 
 def language_of_kernel(name: str) -> str:
-  """'ir' -> 'r', 'julia-1.9' -> 'julia', 'Python 3 (ipykernel)' -> 'python'; '' for a name that tells nothing."""
+  """'ir' -> 'r', 'julia-1.9' -> 'julia', 'Python 3 (ipykernel)' -> 'python'; '' for a name that does not say."""
   name = name.strip().lower()
   if name.startswith('conda-'):
     return _OF_CONDA.get(name.rpartition('-')[2], '')

@@ -1,4 +1,4 @@
-"""Paths and glob patterns on the local file system: what they lead to, and an error where that cannot be told.
+"""Paths and glob patterns on the local file system: what they lead to, and an error where that cannot be found out.
 
 fsspec and pathlib pass over a folder that cannot be listed, and take brackets in the name of a
 folder for a pattern: data would be missing, or be another's, without a word.
@@ -37,7 +37,7 @@ def printable(path: str) -> str:
     return path
   try:
     data = os.fsencode(path)
-  except UnicodeEncodeError:  # no name of a file, but what somebody wrote
+  except UnicodeEncodeError:  # not the name of a file, but text that a user wrote
     data = path.encode('utf-8', 'backslashreplace')
   text = data.decode('utf-8', 'backslashreplace')
   if text.isprintable():
@@ -143,7 +143,7 @@ def _is_folder(entry: os.DirEntry) -> bool:
 
 
 def _entries(folder: str) -> list[os.DirEntry]:
-  """What lies in a folder; nothing where it is no folder."""
+  """The entries of a folder; none where it is not a folder."""
   with reading(folder):
     try:
       with os.scandir(folder) as entries:
@@ -158,7 +158,7 @@ def walk(folder: str, leave_out: Callable[[str], bool]) -> Iterator[tuple[str, s
   """(path below the folder, kind) of everything in it but folders; links are not followed.
 
   Args:
-    leave_out: told the path of a folder below; where it says so, that folder is not looked into.
+    leave_out: called with the path of each folder below; where it returns True, that folder is skipped.
 
   Raises:
     UserError: a folder cannot be listed.
@@ -182,7 +182,7 @@ def is_there(path: str) -> bool:
   """Whether a path leads to something, be it a link to nothing.
 
   Raises:
-    UserError: that cannot be told, since a folder above may not be looked into.
+    UserError: a folder above cannot be read, so this is unknown.
   """
   with reading(path):
     try:
@@ -198,7 +198,7 @@ def kind(path: str) -> str:
   """'' for a file, else 'a folder', 'a named pipe', ...; of what a link leads to.
 
   Raises:
-    UserError: it is not there, or may not be looked at.
+    UserError: it is not there, or cannot be read.
   """
   with reading(path):
     mode = os.stat(path).st_mode

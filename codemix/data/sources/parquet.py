@@ -168,7 +168,7 @@ def _python_row(batch) -> Mapping | BadRecord:
 
 
 def _without_footer(url: str, error: str) -> BadRecord:
-  """A file whose end, which says where everything is, is missing or broken: nobody knows how many rows it had."""
+  """A file whose end, which says where everything is, is missing or broken: how many rows it had is unknown."""
   other = foreign(url, compressed=False)
   if other and other.reason != 'parquet file':
     return other

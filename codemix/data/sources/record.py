@@ -38,7 +38,7 @@ class BadRecord:
     expected: it is nothing broken, only nothing to train on (an image in a folder of
       files): counted, but not held against `Corpus.max_bad_share`.
     lost: the records that it costs: of a damaged file an estimate of those that could not be read;
-      None where nobody knows how many there were, because the file ends too soon or is another.
+      None where that is unknown, because the file ends too soon or has another format.
     after: the records of that file that were read before.
   """
 

@@ -40,7 +40,7 @@ def expand(patterns: str | Sequence[str], root: str = '') -> list[str]:
     root: a folder or URL, put before those that are relative; a name, not a pattern.
 
   Raises:
-    UserError: something is no pattern, or matches nothing; a folder cannot be listed; a file
+    UserError: something is not a pattern, or matches nothing; a folder cannot be listed; a file
       system is not installed.
   """
   return sorted({match for matches in _each(patterns, root).values() for match in matches})
@@ -92,7 +92,7 @@ def _check(pattern: str) -> None:
 def _no_match(pattern: str, root: str) -> str:
   where = f"'{printable(join(root, pattern))}'"
   if '{' in pattern and ',' in pattern:
-    return f"no file matches {where}. Braces are no part of a pattern: write a list of patterns, one for each."
+    return f"no file matches {where}. Patterns do not have braces: write a list of patterns, one for each."
   if '\\' in pattern:
     return f"no file matches {where}. Folders are parted by / and not by \\ in a pattern."
   if pattern != pattern.strip():
@@ -179,7 +179,7 @@ def kind(url: str) -> str:
   """'' for a file, else 'a folder', 'a named pipe', 'a socket' or 'a device'; of what a link leads to.
 
   Raises:
-    UserError: that cannot be told, since a local one is not there or may not be looked at.
+    UserError: a local one is not there or cannot be read, so this is unknown.
   """
   system, path = file_system(url)
   if is_local(system):
@@ -265,7 +265,7 @@ def open_seekable(url: str):
   """The bytes of a file as they are stored, as fsspec gives them: for formats that jump about.
 
   Raises:
-    UserError: the file is missing, is no file, or may not be read.
+    UserError: the file is missing, is not a file, or cannot be read.
   """
   system, path = file_system(url)
   if is_local(system):

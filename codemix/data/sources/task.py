@@ -122,7 +122,7 @@ def kept(corpus: Corpus, pieces: Sequence[Piece], split: str, read: BadShare) ->
     read: counts what is read.
 
   Raises:
-    UserError: more records are broken than the corpus allows, as far as this part of it tells.
+    UserError: more records of this part are broken than the corpus allows.
   """
   filters = [filter for filter in corpus.filters if is_corpus_wide(filter)]
   known: list[set[bytes]] = [set() for _ in filters]

@@ -153,7 +153,7 @@ class WholeFiles(Reader):
     return tuple(path for path, kind in self._listed(url) if not kind)
 
   def _passed_over(self, url: str) -> Iterator[BadRecord]:
-    """What below a folder is no file; it is in no piece, which are counted in files."""
+    """What below a folder is not a file; pieces hold only files."""
     for path, kind in self._listed(url) if storage.kind(url) == 'a folder' else ():
       if kind:
         yield BadRecord(_below(url, path), kind, expected=True)

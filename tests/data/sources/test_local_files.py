@@ -122,7 +122,7 @@ def test_home_is_where_it_is(tmp_path, monkeypatch):
     ('raw/**.jsonl', r"Write 'raw/\*\*/\*.jsonl'"),
     ('**.jsonl', r"Write '\*\*/\*.jsonl'"),
     ('raw/part**', r"Write 'raw/\*\*/part\*'"),
-    ('raw/*.{json,jsonl}', 'Braces are no part of a pattern: write a list'),
+    ('raw/*.{json,jsonl}', 'Patterns do not have braces: write a list'),
     ('raw', r"'raw' is a folder: write 'raw/\*'"),
     (['raw', 'raw/part-0.jsonl'], "'raw' is a folder"),
     ('ra[w', "no file matches"),
