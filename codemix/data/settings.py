@@ -173,8 +173,11 @@ class Data:
 
   def _files_here(self, task: str, split: str) -> list[str]:
     """The local raw files of a corpus; none where it is a SeqIO task, lies in a bucket, or is not there."""
+    corpus = self.corpora.get(task)
+    if corpus is None or not getattr(corpus.reader, 'lists_files', True):
+      return []
     try:
-      urls = self.corpora[task].urls(split) if task in self.corpora else []
+      urls = corpus.urls(split)
     except UserError:  # a store is often trained from where its raw files are not
       return []
     return [url for url in urls if '://' not in url]

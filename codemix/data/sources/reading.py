@@ -46,7 +46,8 @@ class Reader(Protocol):
   """Files -> rows. Readers are frozen dataclasses: their fields are part of a cache's identity.
 
   One whose files have columns may have a method `only(fields)` besides, which gives it for a layout
-  that looks at no others.
+  that looks at no others. One that asks a library for its files may have `lists_files = False`: they
+  are then not listed again when a store is opened, to see whether some were added.
 
   What is defined here suits a reader of separate files, and is inherited.
   """

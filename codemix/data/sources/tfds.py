@@ -31,6 +31,8 @@ class Tfds(Reader):
 
   data_dir: Path = ''
 
+  lists_files = False  # they are fixed by the dataset's version, and to ask for them imports TensorFlow
+
   def find(self, patterns: str | Sequence[str], root: str, split: str) -> list[str]:
     """The files of the splits. Raises UserError where there is no such dataset or split."""
     names = [patterns] if isinstance(patterns, str) else patterns
