@@ -104,11 +104,12 @@ def test_what_others_save_when_one_was_asked_to_stop_is_waited_for(started):
   assert [code for code, _ in ends(members)] == [75, 75]
 
 
-def test_ctrl_c_in_one_process_ends_all_with_its_code(started):
-  members = started(['compute'], ['compute'])
+@pytest.mark.parametrize('what', ['compute', 'wait'])
+def test_ctrl_c_in_one_process_ends_all_with_its_code(what, started):
+  members = started([what], [what])
   until_all_compute(members)
   members[1].send_signal(signal.SIGINT)
-  first, second = ends(members)
+  first, second = ends(members, within_s=30)
   assert_named(first, 130, 'process 1 .* ended with exit code 130: Ctrl-C')
   assert second[0] == 130
 
