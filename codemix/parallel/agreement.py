@@ -86,6 +86,8 @@ def _leaves(value: object, path: str = '') -> Iterator[tuple[str, object]]:
   if isinstance(value, Mapping):
     for key, item in value.items():
       yield from _leaves(item, f'{path}.{key}' if path else str(key))
+  elif isinstance(value, list) and any(isinstance(item, (Mapping, list)) for item in value):
+    yield from _leaves(dict(enumerate(value)), path)
   else:
     yield path, value
 

@@ -13,6 +13,7 @@ from collections.abc import Sequence
 import pytest
 
 from codemix.errors import NonFiniteError, PeerEnded, Preempted, UserError
+from codemix.parallel import agreement
 from tests.faults import runs
 
 NOISE = ('Traceback', 'terminate called', 'Check failure', 'F0000', 'E0000', 'coordination', 'absl')
@@ -148,3 +149,8 @@ def test_a_proxy_of_the_environment_is_not_asked_for_the_way_to_another_process(
   began = time.monotonic()
   assert ends(started(['agree', facts], ['agree', facts])) == [(0, ''), (0, '')]
   assert time.monotonic() - began < 50
+
+
+def test_what_differs_is_named_inside_a_list_too():
+  facts = [{'stages': [{'floor': 1}, {'floor': floor}]} for floor in (1, 2)]
+  assert agreement._differences(facts) == ['stages.1.floor is 1 in process 0, and 2 in process 1']
