@@ -287,6 +287,7 @@ def _require_every_chunk(state: Path) -> None:
 
   Raises:
     UserError: some are missing, as where a process has written them into another folder.
+    NotImplementedError: Orbax has written something else than arrays of zarr 2, of which this cannot be told.
   """
   store = ts.KvStore.open({'driver': 'ocdbt', 'base': state.as_uri()}).result()
   keys = [key.decode() for key in store.list().result()]
@@ -294,10 +295,12 @@ def _require_every_chunk(state: Path) -> None:
   for name in (key.removesuffix(ZARRAY) for key in keys if key.endswith(ZARRAY)):
     array = json.loads(store.read(f'{name}{ZARRAY}').result().value)
     chunks = math.prod(-(-size // chunk) for size, chunk in zip(array['shape'], array['chunks'], strict=True))
-    if found[name] != chunks:
+    if (there := found.pop(name, 0)) != chunks:
       raise UserError(
-        f'the checkpoint {state.parent} lacks {chunks - found[name]} of the {chunks} parts of {name}: all processes must write to the same folder.'
+        f'the checkpoint {state.parent} lacks {chunks - there} of the {chunks} parts of {name}: all processes must write to the same folder.'
       )
+  if found or not keys:
+    raise NotImplementedError(f'{state} holds {next(iter(found), "nothing")}, which this does not know how to check')
 
 
 def _drop_stray_seals(folder: Path) -> None:

@@ -15,7 +15,7 @@ from collections.abc import Iterator
 
 import jax
 
-from codemix.errors import UserError
+from codemix.errors import NonFiniteError, UserError
 
 # Switches that libraries read when they are loaded, or the compiler at every compilation.
 VARIABLES = ('XLA_FLAGS', 'LIBTPU_INIT_ARGS', 'NVIDIA_TF32_OVERRIDE')
@@ -38,6 +38,10 @@ _PINS = {
   'jax_softmax_custom_jvp': False,
   'jax_high_dynamic_range_gumbel': False,
   'jax_allow_f16_reductions': True,
+  # No numbers follow from these, but a debugging aid of the environment would end a run at its first batch.
+  'jax_transfer_guard_host_to_device': 'allow',
+  'jax_transfer_guard_device_to_device': 'allow',
+  'jax_transfer_guard_device_to_host': 'allow',
 }
 
 
@@ -47,6 +51,7 @@ def pinned() -> Iterator[None]:
 
   Raises:
     UserError: a setting that changes the numbers and cannot be set any more.
+    NonFiniteError: JAX was asked to look for numbers that are not finite, and found one.
   """
   _refuse()
   with contextlib.ExitStack() as here:
@@ -63,9 +68,13 @@ def pinned() -> Iterator[None]:
       jax.numpy_rank_promotion('allow'),
       jax.numpy_dtype_promotion('standard'),
       jax.disable_jit(False),
+      jax.transfer_guard('allow'),
     ):
       here.enter_context(context)
-    yield
+    try:
+      yield
+    except FloatingPointError as error:  # under JAX_DEBUG_NANS or JAX_DEBUG_INFS, JAX looks itself
+      raise NonFiniteError(f'JAX found a number that is not finite: {str(error).splitlines()[0]}') from error
 
 
 def settings_in_force() -> dict[str, str]:

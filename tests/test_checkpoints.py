@@ -183,6 +183,14 @@ def test_parameters_can_be_read_without_the_rest(folder):
       checkpoints.restore_params(8, jax.eval_shape(lambda: state(0, width=5)['params']))
 
 
+def test_arrays_in_a_form_whose_parts_cannot_be_counted_are_no_checkpoint(tmp_path):
+  with pytest.raises(NotImplementedError, match='holds nothing'):
+    checkpoints_module._require_every_chunk(tmp_path)
+  store = ts.KvStore.open({'driver': 'ocdbt', 'base': tmp_path.as_uri()}).result()
+  store.write(b'params.scale/zarr.json', b'{}').result()  # zarr 3
+  with pytest.raises(NotImplementedError, match='params.scale'):
+    checkpoints_module._require_every_chunk(tmp_path)
+
 
 def test_a_save_without_all_parts_of_its_arrays_is_no_checkpoint(folder):
   step = max(int(path.name) for path in folder.glob('[0-9]*') if path.is_dir())

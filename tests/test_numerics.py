@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 import pytest
 
-from codemix.errors import UserError
+from codemix.errors import NonFiniteError, UserError
 from codemix.numerics import pinned, settings_in_force
 from tests.faults import runs
 
@@ -65,3 +65,14 @@ def test_fast_math_is_refused(monkeypatch):
 def test_what_is_a_machines_own_is_no_setting(monkeypatch):
   monkeypatch.setenv('XLA_FLAGS', '--xla_force_host_platform_device_count=8 --xla_allow_excess_precision=false --xla_dump_to=x')
   assert settings_in_force()['XLA_FLAGS'] == '--xla_allow_excess_precision=false'
+
+
+def test_a_number_that_jax_itself_finds_not_finite_is_the_error_of_codemix():
+  with jax.debug_nans(True), pytest.raises(NonFiniteError, match='not finite'), pinned():
+    jax.jit(lambda value: value / value)(jnp.zeros(3)).block_until_ready()
+
+
+def test_a_guard_of_transfers_in_the_environment_does_not_end_a_run():
+  assert first_numbers(JAX_TRANSFER_GUARD='disallow') == first_numbers()
+  guarded = first_numbers(JAX_TRANSFER_GUARD_HOST_TO_DEVICE='disallow', JAX_TRANSFER_GUARD_DEVICE_TO_HOST='disallow')
+  assert guarded == first_numbers()

@@ -16,6 +16,7 @@ import jax
 from jax._src import distributed  # no public way to the coordination service's keys
 
 from codemix.errors import CodemixError, UserError
+from codemix.parallel.interruptible import interruptible
 
 TIMEOUT_S = 600
 SHOWN = 3  # differences that a message lists
@@ -65,7 +66,7 @@ def require_agreement(facts: Mapping[str, object], advice: str) -> None:
 
 def _get(client: Any, key: str, process: int) -> str:
   try:
-    return client.blocking_key_value_get(key, TIMEOUT_S * 1000)
+    return interruptible(lambda: client.blocking_key_value_get(key, TIMEOUT_S * 1000))
   except jax.errors.JaxRuntimeError as error:
     raise CodemixError(f'process {process} did not say what it runs in {TIMEOUT_S} s: see its log.') from error
 
@@ -85,6 +86,8 @@ def _leaves(value: object, path: str = '') -> Iterator[tuple[str, object]]:
   if isinstance(value, Mapping):
     for key, item in value.items():
       yield from _leaves(item, f'{path}.{key}' if path else str(key))
+  elif isinstance(value, list) and any(isinstance(item, (Mapping, list)) for item in value):
+    yield from _leaves(dict(enumerate(value)), path)
   else:
     yield path, value
 

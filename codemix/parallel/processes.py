@@ -22,6 +22,7 @@ from jax._src import clusters, distributed  # no public way to a barrier with a 
 
 from codemix.errors import CodemixError, UserError
 from codemix.parallel import roll_call
+from codemix.parallel.interruptible import interruptible
 from codemix.parallel.peers import Peers
 from codemix.parallel.relay import LOCALHOST, open_relay
 
@@ -110,7 +111,7 @@ def barrier(name: str, timeout_s: float) -> None:
   if client is None:
     return
   try:
-    client.wait_at_barrier(name, int(timeout_s * 1000))
+    interruptible(lambda: client.wait_at_barrier(name, int(timeout_s * 1000)))
   except jax.errors.JaxRuntimeError as error:
     raise CodemixError(_barrier_message(name, timeout_s, str(error))) from error
 

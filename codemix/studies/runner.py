@@ -27,10 +27,10 @@ from codemix.studies.report import keep_former
 from codemix.studies.results import arm_digest
 from codemix.studies.stage_evaluation import evaluate_stage
 from codemix.studies.stage_names import find_stages
-from codemix.training.loop import BARRIER_TIMEOUT_S, Trainer, train_stage
+from codemix.training.loop import BARRIER_TIMEOUT_S, Trainer, done_for_all, train_stage
 from codemix.training.preemption import stopping_at_once
 from codemix.training.runtime import Runtime
-from codemix.training.stage import StagePlan, is_done, stage_folder
+from codemix.training.stage import StagePlan, stage_folder
 
 
 @pinned()
@@ -73,7 +73,7 @@ def run_study(study: Study, data: Data, runtime: Runtime, command: str = '') -> 
     for number, stage_plan in enumerate(plan.stages(), 1):
       trainer = _trainer(plan, stage_plan, mesh, runtime)
       announce.show_stage(plan, stage_plan, number, runtime.output)
-      if not is_done(runtime.output, stage_plan):
+      if not done_for_all(runtime.output, stage_plan):
         # Planning anew is part of the first stage's time; evaluating those before it is not.
         train_stage(trainer, stage_plan, time.monotonic() - planning)
         planning = 0.0
@@ -103,7 +103,7 @@ def evaluate_finished(study: Study, data: Data, runtime: Runtime, wanted: str | 
   stages = plan.stages() if wanted is None else find_stages(wanted, plan.stages())
   results = {}
   for stage_plan in stages:
-    if is_done(runtime.output, stage_plan):
+    if done_for_all(runtime.output, stage_plan):
       trainer = _trainer(plan, stage_plan, mesh, runtime)
       result = evaluate_stage(plan, stage_plan, trainer, ready.validation)
       results[str(trainer.folder(stage_plan))] = {'stage': stage_plan.stage.name, **result}

@@ -22,6 +22,7 @@ from codemix.errors import Preempted, UserError
 from codemix.files import locked
 from codemix.identity import differences
 from codemix.models.config import ModelConfig
+from codemix.parallel.agreement import decide
 from codemix.parallel.processes import barrier
 from codemix.parallel.sharding import batch_sharding
 from codemix.training.garbage import few_objects_to_search
@@ -110,7 +111,7 @@ def train_stage(trainer: Trainer, plan: StagePlan, began: float | None = None) -
       the disk is full.
   """
   folder = trainer.folder(plan)
-  if is_done(trainer.runtime.output, plan):
+  if done_for_all(trainer.runtime.output, plan):
     return folder
   primary = not jax.process_index()
   with (
@@ -136,6 +137,11 @@ def train_stage(trainer: Trainer, plan: StagePlan, began: float | None = None) -
   if primary:
     print(f'  {plan.stage.name}: {read_times(folder)}', file=sys.stderr)
   return folder
+
+
+def done_for_all(output: str | Path, plan: StagePlan) -> bool:
+  """`is_done`, as process 0 sees it: a file that is new shows up in other machines at other times."""
+  return decide(is_done(output, plan), lambda seen: seen[0])
 
 
 def final_state(trainer: Trainer, plan: StagePlan) -> TrainState:

@@ -11,7 +11,7 @@ import pytest
 
 from tests.faults.runs import assert_same, finish, result_of
 
-LOOP, RUNNER, CHECKPOINTS = 'codemix.training.loop', 'codemix.studies.runner', 'codemix.checkpoints'
+LOOP, EVALUATION, CHECKPOINTS = 'codemix.training.loop', 'codemix.studies.stage_evaluation', 'codemix.checkpoints'
 STEP = 'codemix.training.stage_log:StageLog.write'
 
 # The study has stages of 6, 6 and 3 steps, saves every 4 and scores each stage on two sources.
@@ -27,8 +27,8 @@ MOMENTS = {
   'between the ledger and the result': ('codemix.training.stage_record:write_json', 4),
   'at the hand-off, with the parent restored': (f'{LOOP}:hand_off', 1),
   'in the second stage': (STEP, 8),
-  'while evaluating': (f'{RUNNER}:score_documents', 2),
-  'between scores and evaluation.json': (f'{RUNNER}:write_bytes', 4),
+  'while evaluating': (f'{EVALUATION}:score_documents', 2),
+  'between scores and evaluation.json': (f'{EVALUATION}:write_bytes', 4),
 }
 IN_CI = {
   'in a step, after a checkpoint',

@@ -13,6 +13,7 @@ from collections.abc import Sequence
 import pytest
 
 from codemix.errors import NonFiniteError, PeerEnded, Preempted, UserError
+from codemix.parallel import agreement
 from tests.faults import runs
 
 NOISE = ('Traceback', 'terminate called', 'Check failure', 'F0000', 'E0000', 'coordination', 'absl')
@@ -104,11 +105,12 @@ def test_what_others_save_when_one_was_asked_to_stop_is_waited_for(started):
   assert [code for code, _ in ends(members)] == [75, 75]
 
 
-def test_ctrl_c_in_one_process_ends_all_with_its_code(started):
-  members = started(['compute'], ['compute'])
+@pytest.mark.parametrize('what', ['compute', 'wait'])
+def test_ctrl_c_in_one_process_ends_all_with_its_code(what, started):
+  members = started([what], [what])
   until_all_compute(members)
   members[1].send_signal(signal.SIGINT)
-  first, second = ends(members)
+  first, second = ends(members, within_s=30)
   assert_named(first, 130, 'process 1 .* ended with exit code 130: Ctrl-C')
   assert second[0] == 130
 
@@ -147,3 +149,8 @@ def test_a_proxy_of_the_environment_is_not_asked_for_the_way_to_another_process(
   began = time.monotonic()
   assert ends(started(['agree', facts], ['agree', facts])) == [(0, ''), (0, '')]
   assert time.monotonic() - began < 50
+
+
+def test_what_differs_is_named_inside_a_list_too():
+  facts = [{'stages': [{'floor': 1}, {'floor': floor}]} for floor in (1, 2)]
+  assert agreement._differences(facts) == ['stages.1.floor is 1 in process 0, and 2 in process 1']
