@@ -215,6 +215,8 @@ def _instead_of(word: str, known: Sequence[str]) -> str:
       return f"'{word}' stands alone: write --gin_file={word}"
     if given and '.' in flag:
       return f"'{word}' stands alone: write --gin.{flag.removeprefix('gin.')}={value}"
+    if '--output' in known and os.path.isdir(word):
+      return f"'{word}' stands alone: write --output={word}"
     return f"there is no argument '{word}'.{nearest(word, known)}"
   name = flag.lstrip('-')
   if f'--{name}' in known or name.startswith('gin.'):

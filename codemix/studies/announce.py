@@ -24,7 +24,7 @@ from codemix.studies import formatting
 from codemix.studies.model_summary import describe_model, show_model
 from codemix.studies.planning import StudyPlan
 from codemix.training.placement import Placement
-from codemix.training.stage import StagePlan, is_done
+from codemix.training.stage import StagePlan, is_done, stage_folder
 from codemix.training.stage_changes import namesake
 
 # Of the matmul rate measured just before; what small decoders reach on CPUs and large ones on
@@ -88,7 +88,9 @@ def show_stage(plan: StudyPlan, stage_plan: StagePlan, number: int, output: str)
   done = is_done(output, stage_plan)
   users = [name for name, plans in plan.recipes.items() if stage_plan in plans]
   lineage = ' > '.join(p.stage.name for p in stage_plan.lineage())
-  state = ' [green](done before)[/green]' if done else ''
+  folder = stage_folder(output, stage_plan).name
+  named_otherwise = '' if folder == stage_plan.folder_name else f', in {escape(folder)}'
+  state = f' [green](done before{named_otherwise})[/green]' if done else ''
   Console(sys.stderr, WIDTH).print(f'[bold]{number}/{len(plan.stages())}[/bold] {lineage} [dim]for {", ".join(users)}[/dim]{state}')
   if not done and (other := namesake(output, stage_plan, plan.stages())):
     Console(sys.stderr, WIDTH).print(f'  [dim]{escape(other)}[/dim]')

@@ -148,7 +148,7 @@ def read_study(study_dir: Path | str) -> StudyResults:
   folder = Path(study_dir)
   path = folder / 'study.json'
   if not path.is_file():
-    raise UserError(f'{folder} is no study: it has no study.json; give the --output of `codemix study`')
+    raise UserError(f'{folder} is not the folder of a study: it has no study.json. Give the Runtime.output of `codemix study`.')
   record = read_json(path)
   require_form(record, {key: form for key, form in _STUDY.items() if key in record}, path)
   names = _stage_names(record, path)

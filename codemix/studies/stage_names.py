@@ -61,9 +61,15 @@ def _is_called(stage: Named, wanted: str) -> bool:
 
 def _lies_in(stage: Named, wanted: str) -> bool:
   # A renamed stage finds its result by its hash, in a folder of its old name.
-  return wanted.rpartition('-')[2] == stage.hash[:SHORT] or wanted == f'{stage.name}-{stage.hash}'
+  hashes = _hashes(stage)
+  return wanted.rpartition('-')[2] in [found[:SHORT] for found in hashes] or wanted in [f'{stage.name}-{found}' for found in hashes]
 
 
 def _begins_with(stage: Named, wanted: str) -> bool:
   name, dash, beginning = wanted.rpartition('-')
-  return bool(beginning) and stage.hash.startswith(beginning) and (not dash or name == stage.name)
+  return bool(beginning) and any(found.startswith(beginning) for found in _hashes(stage)) and (not dash or name == stage.name)
+
+
+def _hashes(stage: Named) -> list[str]:
+  # A plan also knows the hash of an earlier version, which the folder of a result of that time is named by.
+  return [stage.hash, *filter(None, [getattr(stage, 'earlier_hash', None)])]

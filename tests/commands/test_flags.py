@@ -57,7 +57,7 @@ def test_a_verb_that_reads_no_gin_refuses_a_binding(verb, words):
 
 
 def test_folders_beside_bindings_are_folders():
-  assert parsed('verify', 'a', "--gin.X=b c", 'd').cache == ['a', 'd']
+  assert parsed('verify', 'a', "--gin.X=b c", 'd').folder == ['a', 'd']
 
 
 @pytest.mark.parametrize('verb', ['train', 'inspect', 'verify', 'study', 'prepare'])
@@ -95,3 +95,8 @@ def test_a_binding_without_its_dashes_is_told(word, says):
   with pytest.raises(UserError) as refused:
     parsed('train', word)
   assert says in str(refused.value)
+
+
+def test_a_folder_that_stands_alone_is_told_its_flag(tmp_path):
+  with pytest.raises(UserError, match=f'write --output={tmp_path}'):
+    parsed('report', str(tmp_path))

@@ -63,3 +63,13 @@ def test_the_nearest_name_is_suggested():
 def test_one_stage_of_several_is_named_by_its_hash():
   with pytest.raises(UserError, match='2 stages are named .cooldown.; name one by its hash: a10000000000, b20000000000'):
     find_stage('cooldown', STAGES)
+
+
+def test_a_plan_is_also_found_by_the_hash_and_the_folder_of_an_earlier_version():
+  @dataclasses.dataclass(frozen=True)
+  class Plan(Stage):
+    earlier_hash: str | None
+
+  old, new = Plan('cooldown', 'c3' + '0' * 62, 'd4' + '0' * 62), Plan('cooldown', 'e5' + '0' * 62, None)
+  for wanted in ('d4', 'd40000000000', 'cooldown-d40000000000', 'cooldown-d4', old.earlier_hash, 'c3'):
+    assert find_stages(wanted, [old, new]) == [old]
