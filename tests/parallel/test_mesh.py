@@ -138,7 +138,7 @@ def test_positions_and_heads_stay_inside_a_slice(config):
   [
     ({'data': 0}, 'MeshConfig.data is 0'),
     ({'fsdp': -2}, 'MeshConfig.fsdp is -2'),
-    ({'tensor': 2.0}, 'MeshConfig.tensor is 2.0'),
+    ({'tensor': 2.5}, 'MeshConfig.tensor is 2.5'),
     ({'data': -1, 'fsdp': -1}, 'only one axis can be -1'),
   ],
 )
