@@ -153,8 +153,9 @@ def _statements(stream: io.StringIO, place: Place) -> Iterator[tuple[tuple, Plac
       at = place.on(statement.location.line_num)
       yield statement, at
   except (SyntaxError, tokenize.TokenError) as error:
-    number = error.lineno if isinstance(error, SyntaxError) else error.args[1][0]
-    raise PlacedError(f'{at.on(number or at.line)}: {_syntax(error, number, stream.getvalue())}') from None
+    text = stream.getvalue()
+    number = error.lineno if isinstance(error, SyntaxError) else _first_line_of_the_unread(text)
+    raise PlacedError(f'{at.on(number or at.line)}: {_syntax(error, number, text)}') from None
   except PlacedError:
     raise
   except Exception as error:  # such as a reference to what is not there, whose line gin appends
@@ -162,13 +163,31 @@ def _statements(stream: io.StringIO, place: Place) -> Iterator[tuple[tuple, Plac
     raise PlacedError(f'{at.on(int(found[1])) if found else at}: {explanation(error)}') from error
 
 
+def _first_line_of_the_unread(text: str) -> int:
+  """The line in which the statement begins that Python cannot split into tokens.
+
+  The place that `tokenize` gives is that of the end of the text or of the opening quote, by Python's version.
+  """
+  lines = io.StringIO(text).readlines()
+  return next(number for number in range(len(lines), 0, -1) if _splits(''.join(lines[: number - 1])))
+
+
+def _splits(text: str) -> bool:
+  try:
+    list(tokenize.generate_tokens(io.StringIO(text).readline))
+  except tokenize.TokenError:
+    return False
+  return True
+
+
 def _syntax(error: SyntaxError | tokenize.TokenError, number: int | None, text: str) -> str:
   """What does not parse, and what may have been meant."""
-  lines = text.splitlines()
+  lines = text.split('\n')
   line = lines[number - 1].strip() if number and number <= len(lines) else ''
   if found := _TYPOGRAPHIC.search(line):
     return f"'{line}' has the typographic sign {found[0]!a}: write a plain quote or blank."
-  if isinstance(error, tokenize.TokenError):
+  said = error.msg if isinstance(error, SyntaxError) else error.args[0]
+  if isinstance(error, tokenize.TokenError) and not said.startswith('invalid'):
     return f"'{line}' is not complete: a bracket, brace or quote is not closed by the end."
   if found := re.search(r"Failed to parse token '([^']*)'", str(error)):
     if python := _OTHER_LANGUAGES.get(found[1].lower()):
@@ -176,8 +195,7 @@ def _syntax(error: SyntaxError | tokenize.TokenError, number: int | None, text: 
     return f"the value does not parse at '{found[1]}'; write a string in quotes, as in 'text'."
   if line.startswith('--gin.'):
     return f"'{line}' is a flag: in a file write {line.removeprefix('--gin.')}."
-  said = str(error.msg).rstrip('.').lower()
-  return f"'{line}' does not parse ({said}). A line binds one value, NAME.PARAMETER = VALUE; a string stands in quotes."
+  return f"'{line}' does not parse ({said.rstrip('.').lower()}). A line binds one value, NAME.PARAMETER = VALUE; a string stands in quotes."
 
 
 @contextlib.contextmanager

@@ -56,7 +56,7 @@ def test_what_divides_passes(changed):
   check(**changed)
 
 
-@pytest.mark.parametrize('portions', [0, -1, 2.0, True])
+@pytest.mark.parametrize('portions', [0, -1, 2.5, True])
 def test_a_number_of_portions_that_makes_no_sense_is_refused(portions):
   with pytest.raises(UserError, match='Runtime.microbatches is'):
     Runtime(microbatches=portions)

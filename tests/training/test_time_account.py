@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 import codemix
 from codemix.commands import inspect
 from codemix.errors import UserError
-from codemix.studies import runner
+from codemix.studies import runner, stage_evaluation
 from codemix.training import loop, time_account
 from codemix.training.time_account import LOST, PARTS, TimeAccount, add_up, read_times, total
 from tests import tiny_study
@@ -398,14 +398,14 @@ def test_an_evaluation_that_was_left_out_is_counted_once(tmp_path, monkeypatch):
     patch.setattr(runner, 'evaluate_stage', interrupt_at_once)
     codemix.run_study(two_stages, data, tiny_study.runtime(tmp_path / 'run'))
 
-  jumped, score = [], runner.score_documents
+  jumped, score = [], stage_evaluation.score_documents
   clock = SimpleNamespace(monotonic=lambda: time.monotonic() + 1000 * len(jumped))
 
   def score_slowly(*arguments, **settings):
     jumped.append(1)
     return score(*arguments, **settings)
 
-  monkeypatch.setattr(runner, 'score_documents', score_slowly)
+  monkeypatch.setattr(stage_evaluation, 'score_documents', score_slowly)
   monkeypatch.setattr(runner, 'time', clock)
   monkeypatch.setattr(time_account, 'time', clock)
   codemix.run_study(two_stages, data, tiny_study.runtime(tmp_path / 'run'))
