@@ -183,13 +183,13 @@ def _check_options(max_new_tokens: int, temperature: float, top_k: int, top_p: f
   }
   for name, (value, allowed, rule) in checks.items():
     if not allowed:
-      raise UserError(f'generate: {name} is {value}: it must be {rule}.')
+      raise UserError(f'{name} is {value}: it must be {rule}.')
 
 
 def _check_ids(what: str, ids: Sequence[int], vocab_size: int) -> None:
   wrong = [int(token) for token in ids if not 0 <= token < vocab_size]
   if wrong:
     raise UserError(
-      f'generate: {what} has token id {wrong[0]}, and the model knows 0 to {vocab_size - 1}: '
+      f'{what} has token id {wrong[0]}, and the model knows 0 to {vocab_size - 1}: '
       'was the text encoded with the tokenizer that the model was trained with?'
     )
