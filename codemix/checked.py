@@ -575,9 +575,10 @@ def _hint(kind: Kind, value: Any) -> str:
     choices = [str(choice) for each in kinds if isinstance(each, Choice) for choice in each.choices]
     if choices:
       return nearest(value, choices)
+  empty = isinstance(value, tuple | list | Mapping) and not value
   one = shown(value) if isinstance(value, str | numbers.Real | tuple | list | Mapping) else f'@{type(value).__name__}()'
   for each in kinds:
-    if value not in ((), [], {}) and isinstance(each, Items) and isinstance(each.each, Kind) and each.each.takes(value):
+    if not empty and isinstance(each, Items) and isinstance(each.each, Kind) and each.each.takes(value):
       return f' Write ({one},), with the comma, for a list of one.'
     if isinstance(each, Table) and not isinstance(each.value, Anything) and each.value.takes(value):
       return f" Write {{'{each.usual}': {one}}}."

@@ -89,6 +89,12 @@ def is_bound(name: str, parameter: str) -> bool:
   return parameter in gin.config._CONFIG.get(('', selector), {})
 
 
+def scopes_of(name: str, parameter: str) -> list[str]:
+  """The scopes in which a file or flag binds a parameter of `name`, in their order."""
+  selector = gin.config._REGISTRY.get_match(name).selector
+  return [scope for scope, *rest in PLACES if scope and rest == [selector, parameter]]
+
+
 def check_used() -> None:
   """Refuses a command-line binding that changed nothing of what was built, such as one with a mistyped scope.
 

@@ -208,3 +208,9 @@ def test_a_longer_value_is_shortened():
   with pytest.raises(UserError) as refused:
     probe(rows='x' * 10_000)
   assert len(str(refused.value)) < 200
+
+
+def test_an_empty_list_is_not_told_to_be_put_into_a_list():
+  with pytest.raises(UserError) as refused:
+    codemix.MixtureSchedule(knots=())
+  assert str(refused.value).endswith('at least one.')

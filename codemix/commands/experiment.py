@@ -139,9 +139,9 @@ def _study(files: list[str]) -> Study:
   if config.is_bound('Study', 'recipes'):
     return config.build('Study')
   if not config.is_bound('Recipe', 'stages'):
-    raise UserError(
-      f'neither Study.recipes nor Recipe.stages is bound by {", ".join(files) or "the flags"}; name a file of gin/recipes or gin/studies.'
-    )
+    scopes = config.scopes_of('Recipe', 'stages')
+    instead = f"bind Study.recipes = {{'{scopes[0]}': @{scopes[0]}/Recipe()}}, or several of {', '.join(scopes)}" if scopes else 'name a file of gin/recipes or gin/studies'
+    raise UserError(f'neither Study.recipes nor Recipe.stages is bound by {", ".join(files) or "the flags"}; {instead}.')
   name = Path(files[0]).stem if files else 'recipe'
   given = {} if config.is_bound('Study', 'name') else {'name': name}
   return config.build('Study', recipes={name: config.build('Recipe')}, **given)
