@@ -18,6 +18,7 @@ import codemix.configurables  # noqa: F401 (registers what may be bound)
 import gin
 from codemix import checked
 from codemix.checked import Above, Below, From, Name, NotEmpty, Share, UpTo
+from codemix.data.mixture_schedule import MixtureSchedule
 from codemix.data.sources.corpus import Corpus
 from codemix.data.sources.json_lines import JsonLines
 from codemix.errors import UserError
@@ -212,5 +213,5 @@ def test_a_longer_value_is_shortened():
 
 def test_an_empty_list_is_not_told_to_be_put_into_a_list():
   with pytest.raises(UserError) as refused:
-    codemix.MixtureSchedule(knots=())
+    MixtureSchedule(knots=())
   assert str(refused.value).endswith('at least one.')

@@ -65,7 +65,7 @@ def test_a_file_reads_the_same_however_an_editor_saved_it(write, form):
     ('Recipe.note = hello\n', "does not parse at 'hello'; write a string in quotes"),
     ('--gin.Recipe.seed=1\n', 'is a flag: in a file write Recipe.seed=1.'),
     ('gin.Recipe.seed = 1\n', "gin knows no 'gin.Recipe'. Did you mean 'Recipe'?"),
-    ('A = [1,\n2\n', "mine.gin, line 3: '' is not complete: a bracket, brace or quote is not closed"),
+    ('A = [1,\n2\n', "mine.gin, line 3: a bracket, brace or quote is not closed"),
     ("A = '''never closed\n", 'is not complete'),
     ('{"Recipe.seed": 1}\n', 'mine.gin, line 1: '),
     ("\ninclude 'scales/470.gin'\n", "mine.gin, line 2: the gin file 'scales/470.gin' is not found in "),
