@@ -11,10 +11,11 @@ from codemix.contamination.layouts import (
   KNOWN,
   ItemLayout,
   KnownLayout,
+  is_known,
   layout_for,
   layout_named,
 )
-from codemix.contamination.records import records_of
+from codemix.contamination.records import is_tsv, records_of
 from codemix.data.sources.storage import digest_of, expand_files
 from codemix.data.token_store import TokenStore
 from codemix.data.tokenizer import Tokenizer
@@ -65,7 +66,8 @@ class EvaluationSet:
     files: paths, URLs or glob patterns of JSON (`.json`, `.jsonl`: lines, an array, or an object that holds one),
       `.csv`, `.tsv` (with `head`) or `.parquet`; all but parquet also `.gz` or `.zst`.
     layout: which fields make an item: a ItemLayout, the name of a known one, or None to tell by the fields.
-    head: whether the first line of a `.tsv` names its columns; they are numbered from '0' where not.
+    head: whether the first line of a `.tsv` names its columns; they are numbered from '0' where not. A first line with the names
+      of a known set is taken for names.
     code: also compare as code; None for what the layout says.
   """
 
@@ -82,7 +84,7 @@ class EvaluationSet:
   def read(self) -> Items:
     """Raises UserError for a file that is missing, damaged or not laid out as said."""
     files = expand_files(self.files)
-    records = [(place, row) for url in files for place, row in records_of(url, self.head)]
+    records = [(place, row) for url in files for place, row in self._records(url)]
     if not records:
       raise UserError(f"the evaluation set '{self.name}' is empty: {', '.join(files)} have no records.")
     layout = self._layout(*records[0])
@@ -94,6 +96,13 @@ class EvaluationSet:
       raise UserError(f"the evaluation set '{self.name}' has no text in {', '.join(layout.paths())} of {', '.join(files)}; set EvaluationSet.layout.")
     code = layout.code if self.code is None else self.code
     return Items(self.name, items, code, {url: digest_of(url) for url in files})
+
+  def _records(self, url: str) -> list[tuple[str, Mapping]]:
+    """The records of a file; a `.tsv` whose first line has the names of a known set has a head, whether that was said or not."""
+    records = list(records_of(url, self.head))
+    if not self.head and is_tsv(url) and records and is_known(dict.fromkeys(records[0][1].values())):
+      return list(records_of(url, head=True))
+    return records
 
   def _layout(self, place: str, first: Mapping) -> ItemLayout:
     if isinstance(self.layout, str):

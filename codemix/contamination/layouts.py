@@ -160,6 +160,11 @@ def layout_for(row: Mapping, where: str) -> KnownLayout:
   )
 
 
+def is_known(row: Mapping) -> bool:
+  """Whether `layout_for` has a layout for a row with these fields."""
+  return any(layout.fits(row) for layout in KNOWN.values())
+
+
 def _has(value: object, path: str) -> bool:
   if isinstance(value, (list, tuple)):
     return any(_has(entry, path) for entry in value)

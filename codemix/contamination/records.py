@@ -53,6 +53,11 @@ def records_of(url: str, head: bool) -> Iterator[tuple[str, Mapping]]:
     raise UserError(f'{url} is not UTF-8, nor UTF-16 with its mark: {error}. Write it again as UTF-8.') from None
 
 
+def is_tsv(url: str) -> bool:
+  """Whether a file's name says that it is a `.tsv`, of which nobody knows whether its first line names the columns."""
+  return url.removesuffix('.gz').removesuffix('.zst').endswith('.tsv')
+
+
 def _encoding(file: io.BufferedReader) -> str:
   beginning = file.peek(4)
   return next((encoding for mark, encoding in _MARKS if beginning.startswith(mark)), 'utf-8')
@@ -87,12 +92,25 @@ def _json(url: str, text: str) -> Iterator[tuple[str, Mapping]]:
 def _listed(whole: object) -> list:
   if isinstance(whole, Mapping):
     found = next((whole[name] for name in _LISTS if isinstance(whole.get(name), list)), [])
-    rows = found if found and all(isinstance(row, Mapping) for row in found) else [whole]
+    rows = found if found and all(isinstance(row, Mapping) for row in found) else _columns(whole) or [whole]
   else:
     rows = whole if isinstance(whole, list) else [whole]
   if rows and all(isinstance(row, Mapping) and isinstance(row.get('row'), Mapping) for row in rows):
     return [row['row'] for row in rows]
   return rows
+
+
+def _columns(whole: Mapping) -> list[Mapping]:
+  """The records of a table that pandas or `datasets` wrote by columns; none where it is not one."""
+  columns = list(whole.values())
+  if all(isinstance(column, list) for column in columns):
+    if len({len(column) for column in columns}) == 1:
+      return [dict(zip(whole, cells, strict=True)) for cells in zip(*columns, strict=True)]
+  elif all(isinstance(column, Mapping) for column in columns):
+    numbers = list(columns[0])
+    if all(number.isdecimal() for number in numbers) and all(list(column) == numbers for column in columns):
+      return [{name: column[number] for name, column in whole.items()} for number in numbers]
+  return []
 
 
 def _json_lines(url: str, text: str) -> Iterator[tuple[str, Mapping]]:
@@ -109,7 +127,7 @@ def _json_lines(url: str, text: str) -> Iterator[tuple[str, Mapping]]:
 def _table(url: str, text: io.TextIOBase, comma: bool, head: bool) -> Iterator[tuple[str, Mapping]]:
   csv.field_size_limit(_LONGEST_CELL)
   if comma or head:
-    lines = csv.reader(text, delimiter=',' if comma else '\t')
+    lines = csv.reader(text, delimiter=',' if comma else '\t', strict=True)  # else an open quote takes all lines behind it
     names = [name.strip() for name in next(lines, [])]
   else:
     lines = csv.reader(text, delimiter='\t', quoting=csv.QUOTE_NONE)

@@ -156,9 +156,10 @@ def _nothing_left(corpus: Corpus, split: str, store: TokenStore) -> str:
   said = store.manifest['accounts']
   dropped = [f'{line["name"]}: {sum(a["documents"] for a in line["dropped"].values()):,} dropped' for line in said['filters']]
   passed_over = ''.join(f', {count:,} {reason}' for reason, count in said['passed_over'].items())
+  broken = ''.join(f', {count:,} {reason}' for reason, count in said['bad'].items())
   return (
-    f"corpus '{corpus.name}' has no document in its split '{split}': {said['records']:,} records were read, {said['empty']:,} without text{passed_over}; "
-    f'{"; ".join(dropped) or "it has no filters"}. Mend Corpus.files, Corpus.layout or Corpus.filters.'
+    f"corpus '{corpus.name}' has no document in its split '{split}': {said['records']:,} records were read, {said['empty']:,} without text{broken}{passed_over}; "
+    f'{"; ".join(dropped) or "it has no filters"}. Fix Corpus.files, Corpus.layout or Corpus.filters.'
   )
 
 

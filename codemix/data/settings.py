@@ -125,7 +125,7 @@ class Data:
       return f" Did you mean '{here.absolute()}'? A relative path is looked for in {self.root}, not in the working folder."
     beside = [file.name for file in _entries(path.parent) if file.suffix in _TOKENIZER_FILES and file.is_file()]
     # By the names alone: a folder that they share would make any two of them alike.
-    if alike := [name for name in beside if nearest(path.name, [name], path.suffix, cutoff=_TYPO)]:
+    if alike := [name for name in beside if name.casefold() == path.name.casefold() or nearest(path.name, [name], path.suffix, cutoff=_TYPO)]:
       return f" Did you mean '{here.with_name(alike[0])}'?"
     folders = [self.root, *_entries(self.root)] if relative else []
     found = next((folder / path.name for folder in folders if (folder / path.name).is_file()), None)

@@ -427,7 +427,10 @@ def _parse_bpe(definition: bytes, name: str):
 
   try:
     backend = Backend.from_buffer(definition)
-  except ValueError as error:
+  except BaseException as error:
+    # A panic in Rust, on vocabularies that do not fit their merges, is no Exception and has no class to import.
+    if not isinstance(error, ValueError) and type(error).__name__ != 'PanicException':
+      raise
     raise UserError(
       f'{name} is not a tokenizer.json of Hugging Face tokenizers, or a damaged one ({error}): '
       'copy it or train it again.'

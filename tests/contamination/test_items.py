@@ -253,3 +253,22 @@ def test_sets_are_known_in_the_form_in_which_they_are_released(tmp_path, set):
 def test_a_null_in_one_item_is_no_text_of_it(tmp_path):
   read = EvaluationSet('set', write(tmp_path / 'set.jsonl', {'question': 'q', 'answer': float('nan')}, {'question': None, 'answer': None})).read()
   assert texts(read) == [['q'], []]
+
+
+@pytest.mark.parametrize(
+  ('name', 'stored'),
+  [
+    ('a.json', '{"question": ["one?", "two?"], "answer": ["1", "2"]}'),  # Dataset.to_dict
+    ('a.json', '{"question": {"0": "one?", "1": "two?"}, "answer": {"0": "1", "1": "2"}}'),  # DataFrame.to_json
+    ('a.tsv', 'question\tanswer\none?\t1\ntwo?\t2\n'),
+  ],
+)
+def test_a_table_by_columns_and_a_tsv_with_a_head_are_one_item_a_record(tmp_path, name, stored):
+  (tmp_path / name).write_text(stored)
+  assert texts(EvaluationSet('set', str(tmp_path / name)).read()) == [['one?', '1'], ['two?', '2']]
+
+
+def test_an_open_quote_does_not_take_the_lines_behind_it(tmp_path):
+  (tmp_path / 'a.csv').write_text('question,answer\n"one?,1\ntwo?,2\n')
+  with pytest.raises(UserError, match='a.csv is damaged: unexpected end of data'):
+    EvaluationSet('set', str(tmp_path / 'a.csv')).read()

@@ -238,3 +238,9 @@ def test_the_seqio_task_of_a_corpus_gives_the_same_tokens(raw, tmp_path):
 
 def test_json_lines_of_tests_are_what_they_seem():
   assert json.loads(as_json('größer'))['text'] == 'größer'
+
+
+def test_a_corpus_that_is_all_broken_says_so_where_that_is_allowed(raw, tmp_path):
+  write_lines(raw, [[b'{', b'{', '']])
+  with pytest.raises(UserError, match='3 records were read, 1 without text, 2 not JSON'):
+    prepared(data(tmp_path, corpus(raw, max_bad_share=1.0)))

@@ -17,6 +17,7 @@ import tokenizers
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from codemix.data.settings import Data
 from codemix.data.tokenizer import SPECIAL_TOKENS, load_tokenizer, train_bpe
 from codemix.errors import UserError
 
@@ -288,6 +289,17 @@ def test_a_file_that_is_no_tokenizer_is_named(tmp_path, content, suffix):
   path.write_bytes(content)
   with pytest.raises(UserError, match=f'other.{suffix} is not'):
     load_tokenizer(path)
+
+
+def test_a_file_on_which_the_library_panics_is_named(bpe, folder, tmp_path):
+  path = edited(folder / 'tokenizer.json', tmp_path / 'prefix.json', lambda content: content['model'].update(continuing_subword_prefix='####'))
+  with pytest.raises(UserError, match='prefix.json is not a tokenizer.json'):
+    load_tokenizer(path)
+
+
+def test_a_name_that_differs_in_case_is_a_slip(folder, bpe):
+  data = Data(directory=str(folder), tokenizer='Tokenizer.JSON')
+  assert data.suggested_tokenizer() == " Did you mean 'tokenizer.json'?"
 
 
 def test_missing_special_tokens_are_listed(bpe, folder, tmp_path):

@@ -10,7 +10,7 @@ import dataclasses
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
 
-from codemix.data.sources.record import DAMAGED, BadRecord, Record
+from codemix.data.sources.record import CUT_SHORT, DAMAGED, BadRecord, Record
 from codemix.errors import UserError
 
 if TYPE_CHECKING:
@@ -64,7 +64,7 @@ class BadShare:
     else:
       self.records += item.lost
       self.bad += item.lost
-    if (item.lost != 1 or item.reason == DAMAGED) and len(self.damaged) < LISTED:
+    if (item.lost != 1 or item.reason in (DAMAGED, CUT_SHORT)) and len(self.damaged) < LISTED:
       self.damaged.append(item)
     if len(self.first) < SHOWN:
       self.first.append(item)

@@ -13,7 +13,7 @@ from codemix.checked import From, checked
 from codemix.data.sources.compression import Damaged
 from codemix.data.sources.damage import EMPTY, damaged, foreign
 from codemix.data.sources.reading import Piece, Reader
-from codemix.data.sources.record import BadRecord
+from codemix.data.sources.record import CUT_SHORT, BadRecord
 from codemix.data.sources.storage import BLOCK_BYTES, is_compressed, open_raw, size, stamp
 
 
@@ -96,7 +96,7 @@ def _unended(row: BadRecord, line: bytes | None, usual: float) -> BadRecord:
   if line is None or b'\0' in line or not line.lstrip().startswith(b'{'):
     return _with_nul(row, line, usual)
   detail = f'the file ends in the middle of this line; what followed it, if anything did, is not known ({row.detail})'
-  return BadRecord(row.place, 'cut short', detail)
+  return BadRecord(row.place, CUT_SHORT, detail)
 
 
 def _with_nul(row: BadRecord, line: bytes | None, usual: float) -> BadRecord:

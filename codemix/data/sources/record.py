@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 
 DAMAGED = 'damaged file'  # the reason of a file that is read up to where its bytes are wrong or missing
+CUT_SHORT = 'cut short'  # of the last record of a file that has no more of it
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

@@ -20,6 +20,7 @@ from codemix.data.sources import local_files
 from codemix.data.sources.compression import Damaged, Decompressed, format_of
 from codemix.data.sources.local_files import absolute, printable
 from codemix.errors import UserError
+from codemix.files import warn_once
 
 BLOCK_BYTES = 2**20  # of one read: large enough for a network, small beside a process's memory
 _URL = re.compile(r'([a-z0-9]+::)*[A-Za-z][A-Za-z0-9+.-]*://')
@@ -46,16 +47,21 @@ def expand(patterns: str | Sequence[str], root: str = '') -> list[str]:
 
 
 def expand_files(patterns: str | Sequence[str], root: str = '') -> list[str]:
-  """The files that glob patterns match, as `expand`; folders that match beside files are passed over.
+  """The files that glob patterns match, as `expand`.
+
+  A folder beside them is passed over with a warning, where the last part of the pattern is `*`.
 
   Raises:
-    UserError: as `expand`; also where a pattern matches no file, or what cannot be read as one.
+    UserError: as `expand`; also where a pattern matches no file, what cannot be read as one, or a
+      folder that has the name of a file (`a.jsonl`, which Spark makes).
   """
   found: set[str] = set()
   for pattern, matches in _each(patterns, root).items():
     files = [match for match in matches if not is_folder(match)]
     if not files:
       raise UserError(_only_folders(pattern, matches))
+    if '**' not in pattern.split('/'):  # which matches what is in the folders, too
+      _tell_of_folders(pattern, sorted(set(matches).difference(files)))
     for file in files:
       if not is_url(file):
         _require_file(file)
@@ -99,6 +105,21 @@ def _only_folders(pattern: str, matches: Sequence[str]) -> str:
   if not glob.has_magic(pattern):
     return f"'{named}' is a folder: write '{named.rstrip('/')}/*' for the files in it, or '{named.rstrip('/')}/**/*' for those at any depth."
   return f"'{named}' matches only folders, no files: add the part of the pattern that names the files in them."
+
+
+def _tell_of_folders(pattern: str, folders: Sequence[str]) -> None:
+  """What is said of folders that a pattern for files matches beside files. Raises UserError where they are meant as files."""
+  if not folders:
+    return
+  named = ', '.join(f"'{printable(folder)}'" for folder in folders[:3]) + (f' and {len(folders) - 3} more' if len(folders) > 3 else '')
+  above, _, last = printable(pattern).rpartition('/')
+  deeper = '/'.join(filter(None, (above, '**', last)))
+  if last.strip('*'):
+    raise UserError(
+      f"'{printable(pattern)}' matches a folder beside files: {named}. Add the files in it to Corpus.files (write '{deeper}' for those at any depth), "
+      'or fix the pattern so that it matches files alone.'
+    )
+  warn_once(f"'{printable(pattern)}' matches folders beside files; what is in them is not read: {named}. Write '{deeper}' for the files at any depth.")
 
 
 def join(root: str, path: str) -> str:

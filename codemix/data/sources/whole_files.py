@@ -42,8 +42,8 @@ class WholeFiles(Reader):
 
   A row has `text`, `id` (the path below the folder), `source` (the folder's name) and `language`
   (by the file's name; '' where that does not tell), which `Text()` reads as they are. What is not
-  UTF-8 in a name is escaped. Links are not followed; they, named pipes, sockets and devices are
-  passed over, and counted so.
+  UTF-8 in a name is escaped. Links are not followed; they, named pipes, sockets, devices and the
+  submodules of a checkout are passed over, and counted so.
 
   Attributes:
     include: glob patterns for file names or paths below the folder; '*.py' is any depth.
@@ -199,6 +199,8 @@ def _listing(url: str, tracked_only: bool, exclude: tuple[str, ...]) -> tuple[tu
     found = ((posixpath.relpath(file, path), '') for file in system.find(path))
   elif tracked_only and local_files.is_there(f'{path}/.git'):
     found = _tracked(Path(path))
+  elif _is_bare_repository(path):
+    raise UserError(f"'{printable(path)}' is a bare git repository, which has no files but git's own: make a checkout of it with `git clone`, and name that.")
   else:
     found = local_files.walk(path, lambda folder: _in_repository(folder) or _matches(folder, exclude))
   return tuple(sorted((file, kind) for file, kind in found if not _in_repository(file)))
@@ -221,9 +223,16 @@ def _tracked(folder: Path) -> Iterator[tuple[str, str]]:
     ) from None
   for name in dict.fromkeys(filter(None, os.fsdecode(listed).split('\0'))):  # a name in conflict is listed thrice
     path = str(folder / name)
-    if local_files.is_there(path) and not _is_submodule(path):
-      yield name, 'a link' if os.path.islink(path) else local_files.kind(path)
+    if local_files.is_there(path):
+      yield name, _tracked_kind(path)
 
 
-def _is_submodule(path: str) -> bool:
-  return os.path.isdir(path) and not os.path.islink(path)
+def _tracked_kind(path: str) -> str:
+  if os.path.islink(path):
+    return 'a link'
+  return 'a submodule' if os.path.isdir(path) else local_files.kind(path)
+
+
+def _is_bare_repository(folder: str) -> bool:
+  """Whether a folder is git's own, without a checkout: by the names that git looks for."""
+  return os.path.isfile(f'{folder}/HEAD') and os.path.isdir(f'{folder}/objects') and os.path.isdir(f'{folder}/refs')

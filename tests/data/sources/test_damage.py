@@ -170,6 +170,9 @@ def test_a_plain_file_that_is_cut_in_its_last_line_says_so(tmp_path):
   good, [bad] = found_in(tmp_path / 'a.jsonl', lines(records)[:-10])
   assert good == records[:-1]
   assert (bad.place, bad.reason) == (f'{tmp_path}/a.jsonl:50', 'cut short')
+  share = BadShare()
+  share.add(bad)
+  assert share.damaged == [bad]  # which `prepare` prints with their places
 
 
 def test_zeros_in_place_of_lines_cost_as_many_as_they_took(tmp_path):

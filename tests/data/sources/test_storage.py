@@ -37,6 +37,23 @@ def test_each_pattern_must_match(tmp_path):
     storage.expand(['*.txt', 'absent-*.txt'], str(tmp_path))
 
 
+def test_a_folder_with_the_name_of_a_file_is_not_passed_over(tmp_path):
+  # Spark writes a folder `b.jsonl` of part files.
+  write_bytes(tmp_path / 'a.jsonl', b'')
+  (tmp_path / 'b.jsonl').mkdir()
+  write_bytes(tmp_path / 'b.jsonl' / 'part-0.jsonl', b'')
+  with pytest.raises(UserError, match=r"'\*.jsonl' matches a folder beside files: '.*/b.jsonl'.*write '\*\*/\*.jsonl'"):
+    storage.expand_files('*.jsonl', str(tmp_path))
+  assert len(storage.expand_files('**/*.jsonl', str(tmp_path))) == 2
+
+
+def test_a_folder_beside_the_files_of_a_bare_star_is_told_of(tmp_path, capfd):
+  write_bytes(tmp_path / 'a.jsonl', b'')
+  (tmp_path / 'more').mkdir()
+  assert storage.expand_files('*', str(tmp_path)) == [str(tmp_path / 'a.jsonl')]
+  assert "what is in them is not read: '" in (said := capfd.readouterr().err) and '/more' in said, said
+
+
 def test_an_unknown_file_system_is_named():
   with pytest.raises(UserError, match='nowhere://bucket'):
     storage.expand('nowhere://bucket/*.jsonl')

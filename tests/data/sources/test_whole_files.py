@@ -13,6 +13,8 @@ from codemix.data.sources.whole_files import WholeFiles
 from codemix.errors import UserError
 from tests.data.sources.files import compressed, read, reasons
 
+AUTHOR = ('-c', 'user.name=a', '-c', 'user.email=a@example.org')
+
 
 @pytest.fixture
 def folder(tmp_path):
@@ -91,6 +93,29 @@ def test_of_a_checkout_only_what_git_tracks(folder):
   (folder / 'Makefile').unlink()
   assert sorted(good(read(corpus(folder, tracked_only=True)))) == ['setup.py', 'src/main.rs']
   assert 'src/deep/README.md' in good(read(corpus(folder, tracked_only=False)))
+
+
+def test_the_submodules_of_a_checkout_are_counted(tmp_path):
+  for name in ('inner', 'outer'):
+    (tmp_path / name).mkdir()
+    (tmp_path / name / f'{name}.py').write_text('x = 1\n')
+    _git(tmp_path / name, 'init', '-q')
+    _git(tmp_path / name, 'add', '.')
+    _git(tmp_path / name, *AUTHOR, 'commit', '-qm', 'first')
+  _git(tmp_path / 'outer', '-c', 'protocol.file.allow=always', 'submodule', '--quiet', 'add', str(tmp_path / 'inner'), 'inner')
+  items = read(Corpus({'train': 'outer'}, WholeFiles(include=('*.py', 'inner')), root=str(tmp_path)))
+  assert [item.id for item in items if not isinstance(item, BadRecord)] == ['outer.py']
+  assert [(bad.place, bad.reason, bad.expected) for bad in items if isinstance(bad, BadRecord)] == [(f'{tmp_path}/outer/inner', 'a submodule', True)]
+
+
+def test_a_bare_repository_is_not_taken_for_a_folder_of_code(tmp_path):
+  _git(tmp_path, 'init', '-q', '--bare', 'mirror.git')
+  with pytest.raises(UserError, match='mirror.git. is a bare git repository.*git clone'):
+    read(Corpus({'train': '*.git'}, WholeFiles(), root=str(tmp_path)))
+
+
+def _git(folder, *arguments):
+  subprocess.run(['git', '-C', str(folder), *arguments], check=True)
 
 
 def test_a_checkout_that_git_cannot_list_is_an_error(folder):
