@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import ast
 import importlib
 import os
 import sys
@@ -122,13 +123,17 @@ def _report_to_peers(exit_code: int, reason: str) -> None:
 
 
 def _run(argv: list[str]) -> int:
-  if not argv or argv[0] in ('-h', '--help'):
+  if argv[:1] == ['help'] and len(argv) == 2:  # `codemix help train`, as of git
+    argv = [argv[1], '--help']
+  if not argv or argv[0] in ('-h', '--help', 'help'):
     print(_help())
     return 0
   if argv[0] == '--version':
     print(importlib.import_module('importlib.metadata').version('codemix'))
     return 0
   verb, *rest = argv
+  if verb.startswith('-'):
+    raise UserError(f'the verb comes first: write codemix VERB {verb}. `codemix --help` lists the verbs.')
   if verb not in VERBS:
     raise UserError(f"there is no verb '{verb}'.{nearest(verb, VERBS)} `codemix --help` lists them.")
   _quiet()
@@ -224,8 +229,17 @@ def _instead_of(word: str, known: Sequence[str]) -> str:
   from codemix import config
 
   if bindings := config.bindings_of(name):  # --seed=1 is --gin.Recipe.seed=1
-    return f"there is no argument '{flag}'. Write --gin.{bindings[0]}={value or 'VALUE'} to bind that of gin"
+    return f"there is no argument '{flag}'. Write {_flag_of(bindings[0], value)} to bind that of gin"
   return f"there is no argument '{flag}'.{nearest(f'--{name}', known)}"
+
+
+def _flag_of(binding: str, value: str) -> str:
+  """The flag that binds a value as it was typed to the shell: one that is no literal of Python is text."""
+  try:
+    ast.literal_eval(value or 'None')
+  except (SyntaxError, ValueError):
+    value = value if value[0] in '@%' else repr(value)
+  return f'--gin.{binding}={value or "VALUE"}' if value.isalnum() or not value else f'"--gin.{binding}={value}"'
 
 
 def _quiet() -> None:

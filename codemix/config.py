@@ -12,7 +12,7 @@ import gin
 from codemix.errors import UserError, nearest
 from codemix.gin_errors import build_error, registered_names
 from codemix.gin_places import MACRO, PLACES, last_name, spelled
-from codemix.gin_reach import has_effect, without_reference
+from codemix.gin_reach import has_effect, reference_wanted, without_reference
 from codemix.gin_reading import Reading, require_no_quoted_references
 
 _NAMED: list[str] = []  # the user's files that the command line named last
@@ -89,6 +89,12 @@ def is_bound(name: str, parameter: str) -> bool:
   return parameter in gin.config._CONFIG.get(('', selector), {})
 
 
+def scopes_of(name: str, parameter: str) -> list[str]:
+  """The scopes in which a file or flag binds a parameter of `name`, in their order."""
+  selector = gin.config._REGISTRY.get_match(name).selector
+  return [scope for scope, *rest in PLACES if scope and rest == [selector, parameter]]
+
+
 def check_used() -> None:
   """Refuses a command-line binding that changed nothing of what was built, such as one with a mistyped scope.
 
@@ -104,6 +110,8 @@ def check_used() -> None:
       raise UserError(f'{place} has no effect: nothing refers to %{name}. Did you mean --gin.{meant[0]}?')
     if key[1] == MACRO and name in registered_names():
       raise UserError(f'{place} names no parameter: write --gin.{name}.PARAMETER=VALUE.')
+    if bind := reference_wanted(key):
+      raise UserError(f'{place} has no effect: {bind}')
     if name not in built:
       raise UserError(f"{place} has no effect: this run builds no '{name}'.{nearest(name, built)}")
     closer = sorted(spelled(other) for other in PLACES if other[1:] == key[1:] and has_effect(other))

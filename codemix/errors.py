@@ -48,5 +48,7 @@ def nearest(name: str, candidates: Iterable[str], ending: str = '', cutoff: floa
     cutoff: how alike they must be, from 0 to 1 (`difflib.get_close_matches`).
   """
   bare = sorted(candidate.removesuffix(ending) for candidate in candidates)
-  close = difflib.get_close_matches(name.removesuffix(ending), bare, n=1, cutoff=cutoff)
+  asked = name.removesuffix(ending)
+  close = [each for each in bare if each != asked and each.lower() == asked.lower()]
+  close = close or difflib.get_close_matches(asked, bare, n=1, cutoff=cutoff)
   return f" Did you mean '{close[0]}{ending}'?" if close else ''

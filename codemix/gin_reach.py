@@ -48,6 +48,12 @@ def has_effect(key: Key) -> bool:
   return False
 
 
+def reference_wanted(key: Key) -> str:
+  """Which binding is missing, where no reference reaches the configurable of this one in any scope; else nothing."""
+  reached = _reached()
+  return '' if key[1] == MACRO or key[1] in {selector for _, selector in reached} else _reason(key, reached)
+
+
 def _reached() -> set[tuple[str, str]]:
   """(scope, selector) of everything that the roots, or a reference anywhere, would build."""
   roots = [('', gin.config._REGISTRY.get_match(name).selector) for name in ROOTS]

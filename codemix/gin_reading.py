@@ -34,6 +34,9 @@ from gin import config_parser
 
 _UTF_16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 _OTHER_LANGUAGES = {'true': 'True', 'false': 'False', 'null': 'None', 'none': 'None', 'nil': 'None'}
+_NOT_FINITE = ('inf', '-inf', 'nan', '-nan', 'infinity')
+_TWICE = 'twice the key '
+_COMPUTED = re.compile(r'[\w)\'"]\s*(\*\*?|//?|%|\+|-)\s*[\w(\'"]')
 _TYPOGRAPHIC = re.compile('[\u2018\u2019\u201c\u201d\u00a0\u2028\u202f\u3000\ufeff]')
 
 
@@ -107,6 +110,8 @@ class Reading:
     PLACES[key] = place
 
   def _found(self, name: str, around: tuple[Path, ...]) -> Path:
+    if not name.strip():
+      raise UserError("a gin file's name is empty: write --gin_file=FILE.")
     path = Path(os.path.expanduser(name))
     found = [folder / path for folder in self.folders if (folder / path).exists()]
     files = [each for each in found if each.is_file()]
@@ -145,11 +150,34 @@ def require_no_quoted_references() -> None:
         raise UserError(f"{place}: {spelled(key)} has '{part}' in quotes, which is text: write {part} without quotes.")
 
 
+class _Parser(config_parser.ConfigParser):
+  """gin's parser, which refuses a dictionary that has a key twice: Python, and gin, would drop the first one's value."""
+
+  def __init__(self, *arguments):
+    self._keys: list[list] = []  # of the containers around the present token, from the outermost
+    super().__init__(*arguments)
+
+  def _maybe_parse_container(self):
+    self._keys.append([])
+    try:
+      return super()._maybe_parse_container()
+    finally:
+      self._keys.pop()
+
+  def _parse_dict_item(self):
+    location = self._current_location()
+    key, value = super()._parse_dict_item()
+    if key in self._keys[-1]:
+      self._raise_syntax_error(f'{_TWICE}{key!r}', location)
+    self._keys[-1].append(key)
+    return key, value
+
+
 def _statements(stream: io.StringIO, place: Place) -> Iterator[tuple[tuple, Place]]:
   """The statements of a file, each with its place; or those of a flag, whose place is given."""
   at = place
   try:
-    for statement in config_parser.ConfigParser(stream, gin.config.ParserDelegate(False)):
+    for statement in _Parser(stream, gin.config.ParserDelegate(False)):
       at = place.on(statement.location.line_num)
       yield statement, at
   except (SyntaxError, tokenize.TokenError) as error:
@@ -187,14 +215,22 @@ def _syntax(error: SyntaxError | tokenize.TokenError, number: int | None, text: 
   if found := _TYPOGRAPHIC.search(line):
     return f"'{line}' has the typographic sign {found[0]!a}: write a plain quote or blank."
   said = error.msg if isinstance(error, SyntaxError) else error.args[0]
+  if said.startswith(_TWICE):
+    return f'a dictionary has the key {said.removeprefix(_TWICE)} twice, of which one value would be lost: name it once.'
   if isinstance(error, tokenize.TokenError) and not said.startswith('invalid'):
-    return f"'{line}' is not complete: a bracket, brace or quote is not closed by the end."
+    start = f"'{line}' is not complete: " if line else ''
+    return f'{start}a bracket, brace or quote is not closed by the end.'
   if found := re.search(r"Failed to parse token '([^']*)'", str(error)):
     if python := _OTHER_LANGUAGES.get(found[1].lower()):
       return f"the value does not parse at '{found[1]}'; write {python}."
-    return f"the value does not parse at '{found[1]}'; write a string in quotes, as in 'text'."
+    if found[1].lower() in _NOT_FINITE:
+      return f"the value does not parse at '{found[1]}'; numbers are finite."
+    word = re.search(rf'(?<![\w./]){re.escape(found[1])}[\w./:~-]*', line.partition('=')[2])
+    return f"the value does not parse at '{found[1]}'; write a string in quotes, as in '{word[0] if word else 'text'}'."
   if line.startswith('--gin.'):
     return f"'{line}' is a flag: in a file write {line.removeprefix('--gin.')}."
+  if _COMPUTED.search(line.partition('=')[2]):
+    return f"'{line}' does not parse: gin computes nothing, so write the result."
   return f"'{line}' does not parse ({said.rstrip('.').lower()}). A line binds one value, NAME.PARAMETER = VALUE; a string stands in quotes."
 
 

@@ -30,6 +30,7 @@ from codemix.checked import (
   kinds,
   kinds_of,
 )
+from codemix.data.mixture_schedule import MixtureSchedule
 from codemix.data.sources.corpus import Corpus
 from codemix.data.sources.json_lines import JsonLines
 from codemix.errors import UserError
@@ -220,3 +221,9 @@ def test_a_longer_value_is_shortened():
   with pytest.raises(UserError) as refused:
     probe(rows='x' * 10_000)
   assert len(str(refused.value)) < 200
+
+
+def test_an_empty_list_is_not_told_to_be_put_into_a_list():
+  with pytest.raises(UserError) as refused:
+    MixtureSchedule(knots=())
+  assert str(refused.value).endswith('at least one.')

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from codemix import config
@@ -77,3 +79,53 @@ def test_a_file_that_is_not_there_is_told_with_the_shipped_one_that_its_name_is_
   with pytest.raises(UserError) as refused:
     config.parse([asked], [])
   assert str(refused.value).partition(f'{config.gin_directory()}.')[2] == told
+
+
+def test_a_key_that_a_dictionary_has_twice_is_refused_with_its_line(write):
+  path = write('a.gin', "Runtime.keep = 3\nTEXT = {\n    'a': (0.5, {'wiki': 1}),\n    'b': (0.5, {'wiki': 1}),\n    'a': 0.5,\n}\n")
+  with pytest.raises(UserError, match=r"a\.gin, line 5: a dictionary has the key 'a' twice"):
+    config.parse([path], [])
+  with pytest.raises(UserError, match="--gin.CODE: a dictionary has the key 'a' twice"):
+    config.parse([], ["CODE={'a': 0.2, 'b': 0.3, 'a': 0.5}"])
+
+
+def test_one_key_in_each_of_two_dictionaries_is_no_repetition(write):
+  config.parse([write('a.gin', "TEXT = {'a': (0.5, {'wiki': 1, 'a': 0}), 'b': (0.5, {'wiki': 1})}\n")], [])
+
+
+@pytest.mark.parametrize(
+  ('binding', 'told'),
+  [
+    ('Study.name=mine', "write a string in quotes, as in 'mine'"),
+    ('Runtime.output=runs/new', "write a string in quotes, as in 'runs/new'"),
+    ('Runtime.keep=2**3', 'gin computes nothing, so write the result'),
+    ('Runtime.keep=128 * 8', 'gin computes nothing, so write the result'),
+    ('PEAK=nan', 'numbers are finite'),
+    ('TOKENS=inf', 'numbers are finite'),
+  ],
+)
+def test_a_value_that_does_not_parse_is_told_with_what_to_write(binding, told):
+  with pytest.raises(UserError, match=re.escape(told)):
+    config.parse([], [binding])
+
+
+@pytest.mark.parametrize(
+  ('binding', 'told'),
+  [
+    ('MeshConfig.data=2', 'nothing refers to @MeshConfig(). Bind Runtime.mesh = @MeshConfig().'),
+    ('x/MeshConfig.data=2', 'nothing refers to @MeshConfig(). Bind Runtime.mesh = @x/MeshConfig().'),
+    ('save_everyy=2', "this run builds no 'save_everyy'."),
+  ],
+)
+def test_a_flag_without_effect_is_told_with_the_reference_that_is_missing(binding, told):
+  config.parse([], [binding])
+  config.build('Runtime')
+  with pytest.raises(UserError, match=re.escape(told)):
+    config.check_used()
+
+
+def test_a_macro_in_other_letters_is_told_with_the_one_that_is_meant(write):
+  config.parse([write('a.gin', 'SAVE_EVERY = 7\nRuntime.save_every = %SAVE_EVERY\n')], ['Save_Every=9'])
+  config.build('Runtime')
+  with pytest.raises(UserError, match="Did you mean 'SAVE_EVERY'"):
+    config.check_used()

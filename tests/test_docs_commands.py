@@ -111,7 +111,7 @@ def workspace(tmp_path_factory) -> Iterator[Path]:
     jax.config.update(name, value)
 
 
-def _prepare_here(study, data, gin_arguments) -> None:
+def _prepare_here(study, data, gin_arguments, warnings) -> None:
   from codemix.studies.preparation import prepare_study
 
   prepare_study(study, data, lambda line: None)

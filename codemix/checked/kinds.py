@@ -263,7 +263,8 @@ class Items(Kind):
     return value if unchanged else read
 
   def wrapped(self, value: Any, spelling: str) -> str:
-    of_one = isinstance(self.each, Kind) and self.each.takes(value)
+    empty = isinstance(value, tuple | list | Mapping) and not value
+    of_one = not empty and isinstance(self.each, Kind) and self.each.takes(value)
     return f'({spelling},), with the comma, for a list of one' if of_one else ''
 
 

@@ -38,7 +38,7 @@ def run(arguments: argparse.Namespace) -> None:
   from codemix.studies.preparation import prepare_in_own_process
   from codemix.studies.runner import evaluate_finished
 
-  prepare_in_own_process(experiment.study, experiment.data, experiment.gin_arguments)
+  prepare_in_own_process(experiment.study, experiment.data, experiment.gin_arguments, experiment.warnings)
   set_up_jax(experiment.runtime)
   results = evaluate_finished(experiment.study, experiment.data, experiment.runtime, arguments.stage)
   if arguments.contamination:

@@ -6,7 +6,7 @@ import argparse
 import dataclasses
 import shlex
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from codemix import config
@@ -25,6 +25,7 @@ class Experiment:
     data, runtime: where and how.
     gin_arguments: the gin flags, for a process that reads the same.
     command: the command line as typed.
+    warnings: what was said of the gin files; a process that reads the same says it again.
     also: what a verb wants built besides, by name.
   """
 
@@ -33,6 +34,7 @@ class Experiment:
   runtime: Runtime
   gin_arguments: tuple[str, ...]
   command: str
+  warnings: tuple[str, ...]
   also: Mapping[str, object]
 
 
@@ -87,11 +89,21 @@ def set_up_jax(runtime: Runtime) -> None:
     jax.config.update('jax_persistent_cache_min_compile_time_secs', 0.2)
 
 
-def parse_gin(arguments: argparse.Namespace) -> None:
-  """Reads the gin files and flags, so that what they configure can be built; in place of what was read before."""
+def parse_gin(arguments: argparse.Namespace) -> list[str]:
+  """Reads the gin files and flags, so that what they configure can be built; in place of what was read before.
+
+  Returns:
+    The lines of warning that it has shown.
+  """
   search_paths = [path for path in arguments.gin_search_paths.split(',') if path]
-  for warning in config.parse(arguments.gin_file, arguments.gin_bindings, search_paths):
-    show_line(f'warning: {warning}')
+  return _warn(config.parse(arguments.gin_file, arguments.gin_bindings, search_paths))
+
+
+def _warn(warnings: Iterable[str]) -> list[str]:
+  lines = [f'warning: {warning}' for warning in warnings]
+  for line in lines:
+    show_line(line)
+  return lines
 
 
 def load_experiment(arguments: argparse.Namespace, also: Sequence[str] = ()) -> Experiment:
@@ -105,7 +117,7 @@ def load_experiment(arguments: argparse.Namespace, also: Sequence[str] = ()) -> 
   """
   if not arguments.gin_file and not arguments.gin_bindings:
     raise UserError('give a recipe or study with --gin_file, such as --gin_file=studies/quickstart.gin.')
-  parse_gin(arguments)
+  warnings = parse_gin(arguments)
   experiment = Experiment(
     study=_study(arguments.gin_file),
     data=config.build('Data'),
@@ -116,21 +128,20 @@ def load_experiment(arguments: argparse.Namespace, also: Sequence[str] = ()) -> 
       *(f'--gin.{binding}' for binding in arguments.gin_bindings),
     ),
     command=shlex.join(['codemix', *sys.argv[1:]]),
+    warnings=(),
     also={name: config.build(name) for name in also},
   )
   config.check_used()
-  for warning in config.shadowed():
-    show_line(f'warning: {warning}')
-  return experiment
+  return dataclasses.replace(experiment, warnings=(*warnings, *_warn(config.shadowed())))
 
 
 def _study(files: list[str]) -> Study:
   if config.is_bound('Study', 'recipes'):
     return config.build('Study')
   if not config.is_bound('Recipe', 'stages'):
-    raise UserError(
-      f'neither Study.recipes nor Recipe.stages is bound by {", ".join(files) or "the flags"}; name a file of gin/recipes or gin/studies.'
-    )
+    scopes = config.scopes_of('Recipe', 'stages')
+    instead = f"bind Study.recipes = {{'{scopes[0]}': @{scopes[0]}/Recipe()}}, or several of {', '.join(scopes)}" if scopes else 'name a file of gin/recipes or gin/studies'
+    raise UserError(f'neither Study.recipes nor Recipe.stages is bound by {", ".join(files) or "the flags"}; {instead}.')
   name = Path(files[0]).stem if files else 'recipe'
   given = {} if config.is_bound('Study', 'name') else {'name': name}
   return config.build('Study', recipes={name: config.build('Recipe')}, **given)

@@ -44,12 +44,12 @@ def run(arguments: argparse.Namespace) -> None:
     _refuse_what_stores_do_not_answer(arguments)
     _print(_stores(arguments), arguments.format, _store_lines)
     return
+  if arguments.stage is not None and arguments.step is None and arguments.find is None and not arguments.time:
+    raise UserError(f"--stage={arguments.stage}: add --step=N, --find=TEXT or --time, to say what of the stage to show.")
   if arguments.model:
     from codemix.commands.model import show_models
 
     return show_models(arguments)
-  if arguments.stage is not None and arguments.step is None and arguments.find is None and not arguments.time:
-    raise UserError(f"--stage={arguments.stage}: add --step=N, --find=TEXT or --time, to say what of the stage to show.")
   experiment = load_experiment(arguments)
   if arguments.find is None and arguments.step is None and not arguments.check and not arguments.time:
     return _show_plan(experiment, arguments.format)

@@ -42,7 +42,7 @@ def run(arguments: argparse.Namespace) -> None:
   check_machine(experiment.study, experiment.runtime, make_mesh(experiment.runtime.mesh))
   require_alike(experiment.study, experiment.data, experiment.runtime)
   if not jax.process_index():
-    prepare_in_own_process(experiment.study, experiment.data, experiment.gin_arguments)
+    prepare_in_own_process(experiment.study, experiment.data, experiment.gin_arguments, experiment.warnings)
   barrier('prepared', PREPARE_TIMEOUT_S)
   output = run_study(experiment.study, experiment.data, experiment.runtime, experiment.command)
   if jax.process_index():

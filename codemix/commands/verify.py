@@ -48,6 +48,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> None:
+  if arguments.folder and (arguments.gin_file or arguments.gin_bindings):
+    flag = '--gin_file' if arguments.gin_file else '--gin.NAME'
+    raise UserError(f'{flag} names what a recipe or study reads, and {arguments.folder[0]} a folder: give one of the two.')
   everything = [Found(*one) for one in find_written(arguments.folder)] if arguments.folder else _of_study(arguments)
   checked, wrong = [], []
   for found in everything:

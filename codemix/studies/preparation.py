@@ -73,11 +73,12 @@ def _check(splits: Sequence[tuple[str, str]], data: Data) -> None:
       check_source(task, split, data)
 
 
-def prepare_in_own_process(study: Study, data: Data, gin_arguments: Sequence[str]) -> None:
+def prepare_in_own_process(study: Study, data: Data, gin_arguments: Sequence[str], warnings: Sequence[str] = ()) -> None:
   """Prepares what is missing, so that TensorFlow stays out of the process that trains.
 
   Args:
     gin_arguments: the command line's gin flags, which say what `data` says.
+    warnings: lines that this process has shown, which that one is not to show again.
 
   Raises:
     CodemixError: what that process raised.
@@ -91,7 +92,7 @@ def prepare_in_own_process(study: Study, data: Data, gin_arguments: Sequence[str
     for line in process.stderr:  # its progress, as it comes
       if line.startswith(PREPARE_SAYS):
         said = line.removeprefix(PREPARE_SAYS).rstrip('\n')
-      else:
+      elif line.rstrip('\n') not in warnings:
         print(line, end='', file=sys.stderr, flush=True)
   if process.returncode:
     kind = UserError if process.returncode == UserError.exit_code else CodemixError

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import shlex
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from codemix import cli
+from codemix import cli, config
 from codemix.errors import UserError
 
 
@@ -89,7 +90,7 @@ def test_a_slip_says_what_to_write(verb, words, says):
 
 @pytest.mark.parametrize(
   ('word', 'says'),
-  [('Stage.batch=8', 'write --gin.Stage.batch=8'), ('gin.Stage.batch=8', 'write --gin.Stage.batch=8'), ('--output=x', '--gin.Runtime.output=x')],
+  [('Stage.batch=8', 'write --gin.Stage.batch=8'), ('gin.Stage.batch=8', 'write --gin.Stage.batch=8'), ('--output=x', '"--gin.Runtime.output=\'x\'"')],
 )
 def test_a_binding_without_its_dashes_is_told(word, says):
   with pytest.raises(UserError) as refused:
@@ -100,3 +101,54 @@ def test_a_binding_without_its_dashes_is_told(word, says):
 def test_a_folder_that_stands_alone_is_told_its_flag(tmp_path):
   with pytest.raises(UserError, match=f'write --output={tmp_path}'):
     parsed('report', str(tmp_path))
+
+@pytest.mark.parametrize('words', [['help'], ['--help'], ['-h'], []])
+def test_help_lists_the_verbs(words, capsys):
+  assert cli.main(words) == 0
+  assert 'usage: codemix VERB' in capsys.readouterr().out
+
+
+def test_help_of_a_verb_is_its_own(capsys):
+  assert cli.main(['help', 'train']) == 0
+  assert capsys.readouterr().out.startswith('usage: codemix train')
+  assert cli.main(['help', 'trian']) == 2
+  assert "Did you mean 'train'?" in capsys.readouterr().err
+
+
+def test_a_flag_before_the_verb_is_told_so(capsys):
+  assert cli.main(['--gin_file=a.gin', 'train']) == 2
+  assert 'the verb comes first: write codemix VERB --gin_file=a.gin' in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+  ('word', 'written'),
+  [
+    ('--seed=1', '--gin.Recipe.seed=1'),
+    ('--save_every=x', '"--gin.Runtime.save_every=\'x\'"'),
+    ('--shares=(0.5, 1)', '"--gin.sweep.shares=(0.5, 1)"'),
+    ('--compilation_cache=/tmp/c', '"--gin.Runtime.compilation_cache=\'/tmp/c\'"'),
+  ],
+)
+def test_the_binding_that_is_told_for_a_foreign_flag_is_one_that_gin_reads(word, written):
+  with pytest.raises(UserError) as refused:
+    parsed('train', word)
+  assert f'Write {written} to bind' in str(refused.value)
+  binding = shlex.split(written)[0].removeprefix('--gin.')
+  config.parse([], [binding])
+
+
+@pytest.mark.parametrize('flag', ['--gin_file=studies/quickstart.gin', '--gin.Recipe.seed=1'])
+@pytest.mark.parametrize('verb', ['inspect', 'verify'])
+def test_a_folder_and_gin_are_two_questions(verb, flag, tmp_path, capsys):
+  assert cli.main([verb, str(tmp_path), flag]) == 2
+  assert 'give one of the two' in capsys.readouterr().err
+
+
+def test_a_model_has_no_stages_to_choose_from(capsys):
+  assert cli.main(['inspect', '--model', '--gin_file=models/tiny.gin', '--stage=text']) == 2
+  assert '--stage=text' in capsys.readouterr().err
+
+
+def test_a_file_that_offers_recipes_is_told_with_how_to_take_one(capsys):
+  assert cli.main(['inspect', '--gin_file=recipes/arms.gin']) == 2
+  assert "bind Study.recipes = {'text_only': @text_only/Recipe()}" in capsys.readouterr().err
