@@ -69,7 +69,13 @@ def train_tokenizer(data: Data, progress: Progress, asked_for: bool = False) -> 
     UserError: nothing to train on, Data.tokenizer is not a `.json`, or its name may be a slip.
   """
   if data.tokenizer == 'bytes' or data.tokenizer_path.exists():
-    return data.load_tokenizer()
+    tokenizer = data.load_tokenizer()
+    if data.train_on and data.tokenizer != 'bytes' and tokenizer.vocab_size != data.vocab_size:
+      progress(
+        f'tokenizer: {data.tokenizer_path} exists and has {tokenizer.vocab_size:,} entries; it is used as it is, and not trained '
+        f'with Data.vocab_size = {data.vocab_size:,}. For another tokenizer give Data.tokenizer another name.'
+      )
+    return tokenizer
   suggested = data.suggested_tokenizer()
   if not data.train_on or data.tokenizer_path.suffix != '.json':
     raise UserError(

@@ -241,6 +241,18 @@ def test_a_new_tokenizer_is_trained_with_a_word_of_it(raw, tmp_path):
   assert said
 
 
+def test_a_tokenizer_of_another_size_is_used_with_a_word_of_it(raw, tmp_path):
+  trained(tmp_path, raw, 'tokenizer.json')
+  settings = dataclasses.replace(
+    data(tmp_path, corpus(raw)), tokenizer='tokenizer.json', train_on=('lines',), vocab_size=300
+  )
+  from codemix.data.prepare import train_tokenizer
+
+  said = []
+  assert train_tokenizer(settings, said.append).vocab_size == 261
+  assert 'has 261 entries; it is used as it is, and not trained with Data.vocab_size = 300' in said[0]
+
+
 @pytest.mark.parametrize('name', ['tokenizers/tokenizr.json', 'tokenizers/Tokenizer.json', 'tokenizer/tokenizer.json', 'tokenizer.json'])
 def test_a_slip_in_the_name_of_a_tokenizer_trains_none(raw, tmp_path, name):
   trained(tmp_path, raw, 'tokenizers/tokenizer.json')
