@@ -106,7 +106,7 @@ def test_a_source_of_one_document_has_figures_no_interval_and_a_word(tmp_path):
 
 
 def test_a_folder_that_is_no_study_is_refused(tmp_path):
-  with pytest.raises(UserError, match=r'no study: it has no study\.json'):
+  with pytest.raises(UserError, match=r'not the folder of a study: it has no study\.json'):
     write_report(tmp_path)
   for record in ('{}', '{"recipes": {"a": {}}}', '{"recipes": {"a": {"stages": []}}}'):
     (tmp_path / 'study.json').write_text(record)
