@@ -307,7 +307,7 @@ def load_results(study_dir: Path | str) -> pd.DataFrame:
   """`results_frame` of a study's folder: what results.csv holds.
 
   Raises:
-    UserError: the folder is no study, or a file of it is damaged.
+    UserError: the folder is not that of a study, or a file of it is damaged.
   """
   study = read_study(study_dir)
   return results_frame(study, {name: measure(study, [name]) for name in study.validation_sources})

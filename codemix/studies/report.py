@@ -59,7 +59,7 @@ def write_report(study_dir: Path | str) -> Path:
     The path of report.html, a single file that opens offline.
 
   Raises:
-    UserError: the folder is no study, a file of it is damaged, stages were evaluated on different
+    UserError: the folder is not that of a study, a file of it is damaged, stages were evaluated on different
       documents, or the report cannot be written there.
   """
   folder = Path(study_dir)

@@ -142,7 +142,7 @@ def read_study(study_dir: Path | str) -> StudyResults:
   """The study in `study_dir`, as far as it has got.
 
   Raises:
-    UserError: the folder is no study, a file of it is damaged, the baseline is none of the recipes,
+    UserError: the folder is not that of a study, a file of it is damaged, the baseline is none of the recipes,
       or the documents of an evaluation do not add up to its scores.
   """
   folder = Path(study_dir)
