@@ -66,7 +66,7 @@ SIZES = {
   'attention': {'length': 16, 'rows': 2, 'heads': 2, 'kv_heads': 2, 'head_dim': 8, 'repeats': 1},
   'checkpoint': {'mebibytes': 1, 'arrays': 2, 'repeats': 1},
   'data': {'tokens': 3_000_000, 'batches': 40, 'text_bytes': 1_000_000, 'repeats': 1},
-  'loop': {'rows': 1, 'length': 16, 'layers': 1, 'width': 32, 'vocabulary': 300, 'steps': 2, 'warm_up': 1},
+  'loop': {'rows': 1, 'length': 16, 'layers': 1, 'width': 32, 'vocabulary': 300, 'steps': 2, 'warm_up': 1, 'turns': 2, 'interval': 2, 'saves': 1},
   'loss': {'vocabulary': 4096, 'tokens': 1024, 'width': 16, 'timed_tokens': 64, 'chunk': 32, 'repeats': 1},
   'matmul': {'side': 64, 'repeats': 1},
   'start': {'repeats': 1},
@@ -231,7 +231,31 @@ def test_every_python_block_of_the_pages_runs(page, block, workspace, monkeypatc
   use_one_device(monkeypatch)
   # The local corpora take a minute to collect.
   monkeypatch.setattr(codemix, 'prepare_study', lambda study, data, progress: _write_stand_ins(study, data), raising=False)
-  exec(compile(block, str(page), 'exec'), {'__name__': '__main__'})
+  block = re.sub(r"'([\w/]+-)0123456789ab(/[\w/]+)'", lambda path: repr(_only(f'{path[1]}*{_at_any_step(path[2])}')), block)
+  exec(compile(block, str(page), 'exec'), {'__name__': '__main__', **_taken_for_given(block, workspace)})
+
+
+def _only(pattern: str) -> str:
+  """A path of a page in which a hash stands for that of the reader's own run."""
+  found = sorted(Path().glob(pattern))
+  assert found, f'{pattern} stands for nothing that the commands before it leave'
+  return str(found[0])
+
+
+def _at_any_step(path: str) -> str:
+  return re.sub(r'(?<=/checkpoints/)\d+', '*', path)  # stages are shorter here
+
+
+def _taken_for_given(block: str, workspace: Path) -> dict:
+  """What a block that only shows how a call may end takes from the program around it."""
+  if 'run_study(study, data, runtime)' not in block:
+    return {}
+  data = tiny_study.prepare(workspace / 'given')
+  return {
+    'study': tiny_study.study(short=tiny_study.balanced_to_text(4)),
+    'data': data,
+    'runtime': tiny_study.runtime(workspace / 'given' / 'out'),
+  }
 
 
 def test_every_verb_is_run():
