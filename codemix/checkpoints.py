@@ -287,7 +287,7 @@ def _require_every_chunk(state: Path) -> None:
 
   Raises:
     UserError: some are missing, as where a process has written them into another folder.
-    NotImplementedError: Orbax has written something else than arrays of zarr 2, of which this cannot be told.
+    NotImplementedError: Orbax has written another format than zarr 2, whose chunks this function cannot count.
   """
   store = ts.KvStore.open({'driver': 'ocdbt', 'base': state.as_uri()}).result()
   keys = [key.decode() for key in store.list().result()]
@@ -300,7 +300,7 @@ def _require_every_chunk(state: Path) -> None:
         f'the checkpoint {state.parent} lacks {chunks - there} of the {chunks} parts of {name}: all processes must write to the same folder.'
       )
   if found or not keys:
-    raise NotImplementedError(f'{state} holds {next(iter(found), "nothing")}, which this does not know how to check')
+    raise NotImplementedError(f'{state} holds {next(iter(found), "nothing")}, and no array of zarr 2 that has it, so its chunks cannot be counted')
 
 
 def _drop_stray_seals(folder: Path) -> None:

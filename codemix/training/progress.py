@@ -52,10 +52,12 @@ def scoring_progress(stage: str, source: str, documents: int, shown: bool = True
 
 @contextlib.contextmanager
 def _progress(name: str, amount: str, total: int, done: int, last_line: bool = False) -> Iterator[Show]:
-  """Args:
-  name: of what goes on.
-  amount: how `done` and `total` are said, as a format.
-  last_line: whether the end has a line of its own where there is no terminal, however soon it came.
+  """A bar on a terminal; elsewhere a line every `LINE_EVERY_S` seconds.
+
+  Args:
+    name: what stands before the bar or at the beginning of a line.
+    amount: format string of `done` and `total`.
+    last_line: whether the last update always prints a line where there is no terminal.
   """
   if sys.stderr.isatty():
     with _bar(name, amount, total, done) as show:
