@@ -238,4 +238,5 @@ def test_a_study_of_an_older_codemix_knows_its_arms_seeds_and_models_from_its_st
     after = content_of(folder)
     assert after.arms == before.arms
     assert [(m.label, m.arms) for m in after.models] == [(m.label, m.arms) for m in before.models]
-    assert [row.changes for row in after.arm_rows] == [row.changes for row in before.arm_rows]
+    # As text: an unknown spread is NaN, which from Python 3.13 on makes a dataclass differ from its equal.
+    assert [repr(row.changes) for row in after.arm_rows] == [repr(row.changes) for row in before.arm_rows]
