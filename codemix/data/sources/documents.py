@@ -13,18 +13,18 @@ from codemix.data.sources.record import BadRecord, Record
 
 
 def documents(corpus: Corpus, split: str, pieces: Sequence[Piece] | None = None, read: BadShare | None = None) -> Iterator[Record]:
-  """The records that pass every filter, in order; only duplicates, which no record is by itself, are among them.
+  """The records that pass every filter, in order. Duplicates are kept: to find them takes the whole corpus.
+
+  A damaged file that does not end the reading is named on stderr, since no table of accounts follows.
 
   Args:
     corpus: what is read.
     split: its name.
-    pieces: those that are read; None for all of the split.
-    read: counts what is read, where the caller does not read to the end.
-
-  A damaged file that does not end the reading is named on stderr: here no table of accounts follows.
+    pieces: the pieces to read; None for the whole split.
+    read: counts the records, for a caller that stops before the end.
 
   Raises:
-    UserError: more of it is broken than `Corpus.max_bad_share`. That is said as soon as enough was
+    UserError: more of it is broken than `Corpus.max_bad_share`. It is raised as soon as enough was
       read, and at the latest at the end of the split.
   """
   filters = [filter for filter in corpus.filters if not is_corpus_wide(filter)]
