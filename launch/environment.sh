@@ -13,10 +13,11 @@ codemix_environment() {
     }
   fi
   # Installed again only when what is to be installed has changed.
-  stamp=.venv/.codemix-${extra:-base}-$(cat pyproject.toml setup.py constraints.txt | cksum | tr ' ' '-')
+  stamp=.venv/.codemix-${extra:-base}-$(cat pyproject.toml setup.py constraints.txt launch/environment.sh | cksum | tr ' ' '-')
   if [ ! -e "$stamp" ]; then
     echo "installing codemix${extra:+ with its $extra extra} (about a minute)"
-    .venv/bin/python -m pip install -qq --disable-pip-version-check \
+    # By a path entry: setuptools' other way loses to a folder `codemix` beside a user's program, such as this checkout.
+    .venv/bin/python -m pip install -qq --disable-pip-version-check --config-settings editable_mode=compat \
       --constraint constraints.txt --editable ".${extra:+[$extra]}" || return 1
     touch "$stamp"
   fi
