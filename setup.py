@@ -7,6 +7,6 @@ setup(
   package_dir={'codemix.gin_files': 'gin'},
   package_data={
     'codemix.gin_files': ['*/*.gin'],
-    'codemix.studies': ['*.jinja', '*.css'],
+    'codemix.report': ['*.jinja', '*.css'],
   },
 )

@@ -22,7 +22,7 @@ _HOME = {
   'plan_study': 'codemix.studies.planning',
   'Preempted': 'codemix.errors',
   'prepare_study': 'codemix.studies.preparation',
-  'load_results': 'codemix.studies.comparison',
+  'load_results': 'codemix.report.comparison',
   'Recipe': 'codemix.studies.recipe',
   'run_study': 'codemix.studies.runner',
   'Runtime': 'codemix.training.runtime',
@@ -32,7 +32,7 @@ _HOME = {
   'UserError': 'codemix.errors',
   'WarmupCosine': 'codemix.training.schedules',
   'WarmupStableDecay': 'codemix.training.schedules',
-  'write_report': 'codemix.studies.report',
+  'write_report': 'codemix.report.write',
 }
 
 __all__ = sorted(_HOME)

@@ -11,6 +11,21 @@ from codemix.contamination.items import EvaluationSet
 from codemix.contamination.layouts import ItemLayout
 from codemix.contamination.readings import CodeWindows, WordWindows
 from codemix.contamination.settings import Contamination
+from codemix.data.corpus.by_language import corpora_by_language
+from codemix.data.corpus.corpus import Corpus
+from codemix.data.corpus.layouts.commit import Commit
+from codemix.data.corpus.layouts.notebook import Notebook
+from codemix.data.corpus.layouts.question import Question
+from codemix.data.corpus.layouts.template import Template
+from codemix.data.corpus.layouts.text import Text
+from codemix.data.corpus.layouts.verified import Puzzle, Verified
+from codemix.data.corpus.readers.json_array import JsonArray
+from codemix.data.corpus.readers.json_lines import JsonLines
+from codemix.data.corpus.readers.parquet import Parquet
+from codemix.data.corpus.readers.posts_xml import PostsXml
+from codemix.data.corpus.readers.tfds import Tfds
+from codemix.data.corpus.readers.tfrecords import TFRecords
+from codemix.data.corpus.readers.whole_files import WholeFiles
 from codemix.data.filters import (
   Encoding,
   ExactDuplicates,
@@ -23,8 +38,9 @@ from codemix.data.filters import (
   Size,
   TopLevelDomainLists,
 )
+from codemix.data.filters.passes_tests import PassesTests
 from codemix.data.languages import language_shares
-from codemix.data.mixture_forms import (
+from codemix.data.mixtures.forms import (
   additive_tokens,
   by_documents,
   competitive,
@@ -32,29 +48,13 @@ from codemix.data.mixture_forms import (
   swap,
   uniform,
 )
-from codemix.data.mixture_schedule import MixtureSchedule
+from codemix.data.mixtures.schedule import MixtureSchedule
+from codemix.data.prepare.workers import Beam, InProcess, Processes
 from codemix.data.settings import Data
-from codemix.data.sources.by_language import corpora_by_language
-from codemix.data.sources.commit import Commit
-from codemix.data.sources.corpus import Corpus
-from codemix.data.sources.json_array import JsonArray
-from codemix.data.sources.json_lines import JsonLines
-from codemix.data.sources.notebook import Notebook
-from codemix.data.sources.parquet import Parquet
-from codemix.data.sources.posts_xml import PostsXml
-from codemix.data.sources.question import Question
-from codemix.data.sources.template import Template
-from codemix.data.sources.text import Text
-from codemix.data.sources.tfds import Tfds
-from codemix.data.sources.tfrecords import TFRecords
-from codemix.data.sources.verified import Puzzle, Verified
-from codemix.data.sources.whole_files import WholeFiles
-from codemix.data.workers import Beam, InProcess, Processes
 from codemix.models.config import ModelConfig
 from codemix.parallel.mesh import MeshConfig
 from codemix.parallel.sharding import ShardingRules
 from codemix.sandbox.limits import Limits
-from codemix.sandbox.verified import PassesTests
 from codemix.studies.recipe import Recipe, Study
 from codemix.studies.sweep import sweep
 from codemix.training.optimizer import Optimizer

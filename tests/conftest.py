@@ -32,6 +32,15 @@ def shared_data() -> pathlib.Path:
   return SHARED_DATA
 
 
+@pytest.fixture(scope='session')
+def sandbox() -> None:
+  """Skips where programs cannot be isolated."""
+  from codemix.data.filters.passes_tests import sandbox_works
+
+  if not sandbox_works():
+    pytest.skip('bubblewrap is not installed, or cannot make its namespaces here')
+
+
 @pytest.fixture(autouse=True, scope='module')
 def few_mapped_programs():
   """Lets compiled programs go between modules before they use up the mappings of the process, at which XLA aborts."""

@@ -30,9 +30,9 @@ from codemix.checked import (
   kinds,
   kinds_of,
 )
-from codemix.data.mixture_schedule import MixtureSchedule
-from codemix.data.sources.corpus import Corpus
-from codemix.data.sources.json_lines import JsonLines
+from codemix.data.corpus.corpus import Corpus
+from codemix.data.corpus.readers.json_lines import JsonLines
+from codemix.data.mixtures.schedule import MixtureSchedule
 from codemix.errors import UserError
 from codemix.models.config import ModelConfig
 from codemix.studies.recipe import Recipe

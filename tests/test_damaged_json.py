@@ -9,15 +9,15 @@ from pathlib import Path
 import pytest
 
 from codemix.checkpoints import damage
-from codemix.data.token_store import open_store
+from codemix.data.store.token_store import open_store
 from codemix.errors import UserError
 from codemix.files import write_json
 from codemix.identity import digest
-from codemix.studies.finished import open_stage
-from codemix.studies.results import read_study
+from codemix.report.results import read_study
+from codemix.studies.load_stage import open_stage
 from codemix.training.stage_record import read_done, read_ledger, read_stage
 from tests.data.stores import make_store
-from tests.studies.fake_study import stage_folders, study_recipes, write_fake_study
+from tests.report.fake_study import stage_folders, study_recipes, write_fake_study
 
 WHOLE = ('[]', '{}', 'null', '7', '"x"', 'true', '[[]]', '{"format": 2}', '{"format": 2, ', '', '\0\0\0', '\ufeff{}', 'x')
 WRONG = (None, [], {}, 'x', -1.5, [None], {'x': None}, True)

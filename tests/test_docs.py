@@ -21,7 +21,7 @@ import codemix.configurables
 import gin
 from codemix import cli
 from codemix.commands import bench, experiment, model
-from codemix.data.ledger import Draw
+from codemix.data.batches.ledger import SourceUse
 from codemix.errors import CodemixError
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -291,4 +291,4 @@ def test_every_public_name_is_in_the_reference():
 def test_every_field_of_a_source_is_in_the_reference():
   rows = table((ROOT / 'docs' / 'reference' / 'files.md').read_text())
   told = {name for row in rows for name in re.findall(r'`([a-z_]+)`', row.get('field', ''))}
-  assert {field.name for field in dataclasses.fields(Draw)} <= told
+  assert {field.name for field in dataclasses.fields(SourceUse)} <= told

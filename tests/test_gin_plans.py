@@ -16,10 +16,10 @@ from unittest import mock
 import pytest
 
 from codemix import config
-from codemix.data import ledger
+from codemix.data.batches import ledger
 from codemix.data.languages import CODE_DOCUMENTS, MARKUP_DOCUMENTS
-from codemix.data.mixture import Mixture
-from codemix.data.tokenizer import load_tokenizer
+from codemix.data.mixtures.mixture import Mixture
+from codemix.data.tokenization.tokenizer import load_tokenizer
 from codemix.errors import UserError
 from codemix.planner.stages import planned_stages
 from codemix.studies.planning import StudyPlan, plan_study

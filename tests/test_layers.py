@@ -13,10 +13,10 @@ PACKAGE = Path(__file__).resolve().parents[1] / 'codemix'
 
 # From the bottom; a module may import from its own layer and those below.
 LAYERS = (
-  ('errors', 'checked', 'files', 'identity', 'numerics', 'gin_errors', 'gin_places', 'gin_reading', 'gin_reach', 'terminal', 'console'),
+  ('errors', 'checked', 'files', 'identity', 'numerics', 'gin_errors', 'gin_places', 'gin_reading', 'gin_reach', 'terminal', 'console', 'formatting'),
   ('data', 'models', 'parallel', 'checkpoints', 'sandbox'),
   ('training', 'evaluation'),
-  ('studies', 'contamination', 'benchmarks'),
+  ('studies', 'report', 'contamination', 'benchmarks'),
   ('planner',),
   ('configurables', 'config', 'commands'),
   ('cli', '__main__', '__init__'),
@@ -81,6 +81,6 @@ def test_training_evaluating_and_generating_load_neither_tensorflow_nor_seqio_no
     for path in sorted(PACKAGE.rglob('*.py'))
     if _module(path) in folders and path.name != '__init__.py'
   ]
-  names += ['codemix.data.loader', 'codemix.data.ledger', 'codemix.data.settings', 'codemix.studies.runner']
+  names += ['codemix.data.batches.loader', 'codemix.data.batches.ledger', 'codemix.data.settings', 'codemix.studies.runner']
   code = '\n'.join(f'import {name}' for name in names)
   assert not _modules_after(code) & {'tensorflow', 'seqio', 'gin', 'tensorflow_datasets', 'torch'}

@@ -9,10 +9,10 @@ from pathlib import Path
 import numpy as np
 
 import codemix
-from codemix.data import token_store
 from codemix.data.settings import Data, tokenizer_identity
-from codemix.data.token_store import TokenStore
-from codemix.data.tokenizer import load_tokenizer
+from codemix.data.store import token_store
+from codemix.data.store.token_store import TokenStore
+from codemix.data.tokenization.tokenizer import load_tokenizer
 
 MODEL = codemix.ModelConfig(
   vocab_size=259, layers=2, width=16, ffn_width=32, heads=2, head_dim=8, dtype='float32'

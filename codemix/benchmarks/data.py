@@ -19,11 +19,12 @@ from codemix.benchmarks import prepare
 from codemix.benchmarks.figure import Figure
 from codemix.benchmarks.memory import peak_growth, status_bytes
 from codemix.benchmarks.sizes import require_counts
-from codemix.data import ledger, loader, token_store
+from codemix.data.batches import ledger, loader
+from codemix.data.batches.ledger import StageRows
+from codemix.data.batches.rows import Source
 from codemix.data.languages import CODE_DOCUMENTS, MARKUP_DOCUMENTS
-from codemix.data.ledger import StageRows
-from codemix.data.row_schedule import RowSchedule, steady
-from codemix.data.rows import Source
+from codemix.data.order.row_schedule import RowSchedule, constant_shares
+from codemix.data.store import token_store
 from codemix.errors import UserError
 
 LENGTH = 8192  # tokens of a row, as in the paper
@@ -88,7 +89,7 @@ def _make_sources(folder: Path, tokens: int) -> dict[str, Source]:
 
 
 def _stage_rows(sources: dict[str, Source], size: Size) -> StageRows:
-  segments = steady(SHARES, size.batch * size.batches)
+  segments = constant_shares(SHARES, size.batch * size.batches)
   draws = ledger.plan_draws(sources, SHARES, segments, {}, seed=0)
   return StageRows(sources, draws, segments, seed=0)
 
@@ -155,7 +156,7 @@ def _schedule() -> Iterator[Figure]:
 
 def _build_schedule() -> tuple[float, int, float]:
   """Seconds that the order takes, bytes that the process grows by at most, and seconds to find a step."""
-  segments = steady(_study_shares(), STAGE_ROWS)
+  segments = constant_shares(_study_shares(), STAGE_ROWS)
   schedules: list[RowSchedule] = []
   began = time.perf_counter()
   grown = peak_growth(lambda: schedules.append(RowSchedule(segments)))

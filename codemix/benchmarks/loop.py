@@ -27,8 +27,8 @@ from codemix.benchmarks.sizes import require_counts
 from codemix.benchmarks.step import Size as StepSize
 from codemix.benchmarks.step import TrainSteps, random_batch
 from codemix.benchmarks.timing import medians, one_device_mesh
-from codemix.data import loader
-from codemix.data.ledger import StageRows
+from codemix.data.batches import loader
+from codemix.data.batches.ledger import StageRows
 from codemix.data.settings import Data
 from codemix.errors import UserError
 from codemix.models.config import ModelConfig

@@ -41,7 +41,7 @@ def measure(folder: Path, text_bytes: int, repeats: int) -> Iterator[Figure]:
 
 def _write_corpus(folder: Path, text_bytes: int) -> int:
   """Writes the raw files and a tokenizer trained on their beginning; returns the bytes of text."""
-  from codemix.data.tokenizer import train_bpe
+  from codemix.data.tokenization.tokenizer import train_bpe
 
   library = sorted(Path(sysconfig.get_path('stdlib')).glob('**/*.py'))
   texts, size = [], 0
@@ -83,7 +83,7 @@ def _timed(work: Callable[[], object]) -> float:
 
 
 def _tokenize(folder: Path, _: int) -> float:
-  from codemix.data.tokenizer import load_tokenizer
+  from codemix.data.tokenization.tokenizer import load_tokenizer
 
   tokenizer = load_tokenizer(folder / 'tokenizer.json')
   texts = [json.loads(line)['text'] for path in (folder / 'raw').iterdir() for line in path.open()]
@@ -93,9 +93,9 @@ def _tokenize(folder: Path, _: int) -> float:
 def _prepare(folder: Path, workers: int) -> float:
   import tempfile
 
-  from codemix.data.prepare import prepare
+  from codemix.data.corpus.corpus import Corpus
+  from codemix.data.prepare.source import prepare
   from codemix.data.settings import Data
-  from codemix.data.sources.corpus import Corpus
 
   corpus = Corpus(files={'train': '*.jsonl'}, root=str(folder / 'raw'))
   with tempfile.TemporaryDirectory(dir=folder) as directory:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from codemix.data import token_store
 from codemix.data.settings import Data, tokenizer_identity
+from codemix.data.store import token_store
 
 DOCUMENT_TOKENS = 300  # mean length
 

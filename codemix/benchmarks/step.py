@@ -21,10 +21,10 @@ import optax
 from jax.sharding import Mesh
 
 from codemix.benchmarks.figure import Figure
-from codemix.benchmarks.plain_step import make_plain_step
 from codemix.benchmarks.sizes import require_counts
 from codemix.benchmarks.timing import matmul_speed, medians, one_device_mesh
 from codemix.models.config import ModelConfig
+from codemix.models.reference import make_plain_step
 from codemix.parallel.sharding import batch_sharding
 from codemix.training.optimizer import Optimizer, make_optimizer
 from codemix.training.placement import Placement

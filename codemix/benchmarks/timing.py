@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 from jax.sharding import Mesh
 
-from codemix.parallel.host_allocator import keep_freed_memory
+from codemix.parallel.host_allocator import retain_heap
 from codemix.parallel.mesh import MeshConfig, make_mesh
 
 CPU_SIDE, SIDE = 2048, 8192
@@ -80,5 +80,5 @@ def usual_dtype() -> jnp.dtype:
 
 def one_device_mesh() -> Mesh:
   """Of the first device, also where there are more; its process is set up as that of `codemix train`."""
-  keep_freed_memory()
+  retain_heap()
   return make_mesh(MeshConfig(data=1), jax.devices()[:1])

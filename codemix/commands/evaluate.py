@@ -13,7 +13,7 @@ from codemix.commands.experiment import (
   set_up_jax,
 )
 from codemix.errors import UserError
-from codemix.studies.formatting import count
+from codemix.formatting import count
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -81,9 +81,9 @@ def set_up_jax(runtime: Runtime) -> None:
   """Lets JAX keep what it compiles in Runtime.compilation_cache, if there is one, and on CPUs its memory."""
   import jax
 
-  from codemix.parallel.host_allocator import keep_freed_memory
+  from codemix.parallel.host_allocator import retain_heap
 
-  keep_freed_memory()
+  retain_heap()
   if runtime.compilation_cache:
     jax.config.update('jax_compilation_cache_dir', runtime.compilation_cache)
     jax.config.update('jax_persistent_cache_min_compile_time_secs', 0.2)

@@ -23,7 +23,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> None:
   from codemix.models.generate import generate
   from codemix.parallel.mesh import MeshConfig, make_mesh
-  from codemix.studies.finished import open_stage
+  from codemix.studies.load_stage import open_stage
 
   stage = open_stage(Path(arguments.stage))
   tokenizer = stage.tokenizer

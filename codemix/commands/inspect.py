@@ -59,7 +59,7 @@ def run(arguments: argparse.Namespace) -> None:
   elif arguments.step is not None:
     if arguments.stage is None:
       raise UserError(f'--step wants --stage, one of {", ".join(sorted({p.name for p in plan.stages()}))}.')
-    from codemix.studies.seen import rows_of_step
+    from codemix.studies.trace import rows_of_step
 
     _print(rows_of_step(plan, find_stage(arguments.stage, plan.stages()), arguments.step), arguments.format, _row_lines)
   elif arguments.check:
@@ -91,10 +91,10 @@ def _show_plan(experiment: Experiment, form: str) -> None:
     UserError: what `codemix train` would refuse before its first step.
   """
   from codemix.parallel.mesh import make_mesh
-  from codemix.studies.announce import show_plan
   from codemix.studies.machine import check_machine
   from codemix.studies.preflight import check_unlocked, preflight
   from codemix.studies.preparation import check_sources
+  from codemix.studies.show import show_plan
 
   runtime = experiment.runtime
   mesh = make_mesh(runtime.mesh)
@@ -131,7 +131,7 @@ def _one_line(text: str) -> str:
 
 
 def _places(plan: StudyPlan, arguments: argparse.Namespace) -> Iterator[dict]:
-  from codemix.studies.seen import where_seen
+  from codemix.studies.trace import where_seen
 
   stages = [find_stage(arguments.stage, plan.stages())] if arguments.stage is not None else plan.stages()
   places = 0
@@ -153,8 +153,8 @@ def _place_lines(place: dict) -> Iterator[str]:
 
 
 def _stores(arguments: argparse.Namespace) -> Iterator[dict]:
-  from codemix.data.store_description import describe, find_tokenizer, first_documents
-  from codemix.data.token_store import open_store
+  from codemix.data.store.describe import describe, find_tokenizer, first_documents
+  from codemix.data.store.token_store import open_store
 
   for _, folder in find_written(arguments.store, (STORE,)):
     store = open_store(folder)
@@ -185,8 +185,8 @@ def _store_lines(store: dict) -> Iterator[str]:
 
 def _times(experiment: Experiment, plan: StudyPlan, arguments: argparse.Namespace) -> Iterator[dict]:
   """The time account of each stage that was begun, and of all together."""
+  from codemix.training.goodput import read_times, total
   from codemix.training.stage import stage_folder
-  from codemix.training.time_account import read_times, total
 
   stages = [find_stage(arguments.stage, plan.stages())] if arguments.stage is not None else plan.stages()
   folders = [stage_folder(experiment.runtime.output, stage_plan) for stage_plan in stages]
@@ -200,7 +200,7 @@ def _times(experiment: Experiment, plan: StudyPlan, arguments: argparse.Namespac
 
 
 def _check_ledgers(experiment: Experiment, plan: StudyPlan) -> list[dict]:
-  from codemix.data import ledger
+  from codemix.data.batches import ledger
   from codemix.training.stage import is_done, stage_folder
   from codemix.training.stage_changes import namesake
   from codemix.training.stage_record import read_ledger

@@ -15,7 +15,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> None:
-  from codemix.studies.report import write_report
+  from codemix.report.write import write_report
 
   report = write_report(Path(arguments.output))
   print(json.dumps({'report': str(report)}) if arguments.format == 'json' else f'report: {report}')

@@ -31,10 +31,10 @@ def run(arguments: argparse.Namespace) -> None:
 
   from codemix.parallel.mesh import make_mesh
   from codemix.parallel.processes import barrier
+  from codemix.report.write import write_report
   from codemix.studies.alike import require_alike
   from codemix.studies.machine import check_machine
   from codemix.studies.preparation import prepare_in_own_process
-  from codemix.studies.report import write_report
   from codemix.studies.runner import run_study
 
   set_up_jax(experiment.runtime)

@@ -23,10 +23,10 @@ def run(arguments: argparse.Namespace) -> None:
   experiment = load_experiment(arguments)
   data = experiment.data
   if arguments.action == 'train':
-    from codemix.studies.preparation import silent_import
+    from codemix.studies.preparation import suppress_stderr
 
-    with silent_import():
-      from codemix.data.prepare import train_tokenizer
+    with suppress_stderr():
+      from codemix.data.prepare.source import train_tokenizer
 
     tokenizer = train_tokenizer(data, show_line, asked_for=True)
   else:

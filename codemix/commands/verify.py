@@ -16,11 +16,11 @@ from codemix.commands.experiment import (
   show_line,
 )
 from codemix.commands.written import CORPORA, STAGE, STORE, find_written
-from codemix.data.tokenizer import Tokenizer
+from codemix.data.tokenization.tokenizer import Tokenizer
 from codemix.errors import UserError
 
 if TYPE_CHECKING:
-  from codemix.data.sources.reading import Reader
+  from codemix.data.corpus.protocols import Reader
 
 
 @dataclasses.dataclass(frozen=True)
@@ -78,8 +78,8 @@ def _counted(everything: Sequence[Found]) -> str:
 
 
 def _verify_store(cache: Found, sources: bool) -> dict:
-  from codemix.data import raw_files
-  from codemix.data.verify import verify_whole
+  from codemix.data.store import raw_files
+  from codemix.data.store.verify import verify_whole
 
   if not (cache.folder / 'manifest.json').exists():
     return {'shards': len(list(cache.folder.rglob('shard-*.json')))}
@@ -98,7 +98,7 @@ def _verify_stage(stage: Found, sources: bool) -> dict:
 
 
 def _verify_corpora(corpora: Found, sources: bool) -> dict:
-  from codemix.data.corpora.store import verify_corpora
+  from codemix.data.local_corpora.store import verify_corpora
 
   opened = verify_corpora(corpora.folder)
   splits = [split for corpus in opened.corpora.values() for split in corpus.splits.values()]
@@ -109,7 +109,7 @@ KINDS = {STORE: _verify_store, STAGE: _verify_stage, CORPORA: _verify_corpora}
 
 
 def _digest_of(cache: Found) -> Callable[[str], str]:
-  from codemix.data.sources import storage
+  from codemix.data.corpus import storage
 
   def digest(url: str) -> str:
     if storage.is_folder(url):

@@ -11,9 +11,9 @@ from codemix.contamination.decoding import make_decoder
 from codemix.contamination.items import Items
 from codemix.contamination.scan import search
 from codemix.contamination.settings import Contamination
-from codemix.data.rows import Source
-from codemix.data.tokenizer import Tokenizer
-from codemix.data.workers import Progress, Workers
+from codemix.data.batches.rows import Source
+from codemix.data.prepare.workers import Progress, Workers
+from codemix.data.tokenization.tokenizer import Tokenizer
 from codemix.errors import UserError
 
 

@@ -12,8 +12,8 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 
-from codemix.data.permutation import permute, round_keys
-from codemix.data.rows import Source
+from codemix.data.batches.rows import Source
+from codemix.data.order.permutation import permute, round_keys
 
 _CHUNK = 2**20  # draws permuted at a time
 

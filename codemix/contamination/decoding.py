@@ -6,7 +6,7 @@ import dataclasses
 
 import numpy as np
 
-from codemix.data.tokenizer import Tokenizer
+from codemix.data.tokenization.tokenizer import Tokenizer
 
 
 @dataclasses.dataclass(frozen=True)

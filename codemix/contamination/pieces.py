@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from codemix.data.rows import Source
+from codemix.data.batches.rows import Source
 
 PIECE_TOKENS = 2**24  # of one piece: a few seconds' work
 # A window that begins in a piece or block is found if it ends within this many tokens behind it: 30

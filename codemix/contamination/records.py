@@ -8,9 +8,9 @@ import io
 import json
 from collections.abc import Iterator, Mapping
 
-from codemix.data.sources.parquet import Parquet
-from codemix.data.sources.record import BadRecord
-from codemix.data.sources.storage import DAMAGE, open_raw
+from codemix.data.corpus.readers.parquet import Parquet
+from codemix.data.corpus.record import BadRecord
+from codemix.data.corpus.storage import DAMAGE, open_raw
 from codemix.errors import UserError
 
 JSON, TABLES = ('.json', '.jsonl', '.ndjson'), ('.csv', '.tsv')

@@ -12,7 +12,7 @@ from codemix.contamination.index import Index, Passages, build_index
 from codemix.contamination.items import PARTS, Items
 from codemix.contamination.scan import Hits
 from codemix.contamination.settings import Contamination
-from codemix.data.rows import Source
+from codemix.data.batches.rows import Source
 
 FORMAT = 1
 ALL = '(all sources)'

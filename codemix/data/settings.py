@@ -11,11 +11,11 @@ from typing import Annotated
 
 from codemix.checked import From, Name, NotEmpty, checked
 from codemix.checked import Path as PathText
-from codemix.data import raw_files
-from codemix.data.sources.corpus import Corpus
-from codemix.data.token_store import TokenStore, open_store
-from codemix.data.tokenizer import Tokenizer, load_tokenizer
-from codemix.data.workers import InProcess, Processes, Workers
+from codemix.data.corpus.corpus import Corpus
+from codemix.data.prepare.workers import InProcess, Processes, Workers
+from codemix.data.store import raw_files
+from codemix.data.store.token_store import TokenStore, open_store
+from codemix.data.tokenization.tokenizer import Tokenizer, load_tokenizer
 from codemix.errors import UserError, nearest
 from codemix.files import read_json, write_text
 
@@ -52,7 +52,7 @@ class Data:
       interrupted `prepare` goes on with those that are missing, and so many
       workers can write at the same time.
     streaming: train straight from the sources, with nothing prepared but what is
-      scored; see `codemix.data.stream` for what is given up.
+      scored; see `codemix.data.batches.stream` for what is given up.
     workers: how many processes prepare `sources`, or where they do it: such as
       `Beam(options=(...))`. The tokens are the same.
   """
@@ -64,7 +64,7 @@ class Data:
   train_on: tuple[Name, ...] = ()
   vocab_size: Annotated[int, From(1), 'entries'] = 8192
   sample_bytes: Annotated[int, From(1), 'bytes'] = 8_000_000
-  task_modules: tuple[Name, ...] = ('codemix.data.tasks',)
+  task_modules: tuple[Name, ...] = ('codemix.data.seqio.tasks',)
   shards: Annotated[int, From(1), 'files'] = 8
   streaming: bool = False
   workers: Annotated[int, From(1), 'processes'] | Workers = 1

@@ -23,8 +23,8 @@ import jax
 import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
-from codemix.data.rows import Batch, pack_row, stack_rows
-from codemix.data.token_store import TokenStore
+from codemix.data.batches.rows import Batch, pack_row, stack_rows
+from codemix.data.store.token_store import TokenStore
 from codemix.models import decoder
 from codemix.models.config import ModelConfig
 from codemix.parallel.sharding import RULES, ShardingRules, batch_sharding

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from jax.sharding import Mesh
 
-from codemix.data.tokenizer import Tokenizer
+from codemix.data.tokenization.tokenizer import Tokenizer
 from codemix.models.config import ModelConfig
 from codemix.models.decoder import Params
 from codemix.models.generate import generate

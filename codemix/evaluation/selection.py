@@ -7,7 +7,7 @@ import hashlib
 
 import numpy as np
 
-from codemix.data.token_store import TokenStore
+from codemix.data.store.token_store import TokenStore
 
 BLOCK = 2**22  # tokens read at a time
 

@@ -12,7 +12,7 @@ _TRIM_THRESHOLD, _TOP_PAD, _MMAP_THRESHOLD = -1, -2, -3
 _NEVER = -1
 
 
-def keep_freed_memory() -> None:
+def retain_heap() -> None:
   """Lets glibc keep the memory of a step's arrays for the next step, where JAX computes on CPUs.
 
   By itself it gives arrays of some megabytes back to the system when they are freed, which clears

@@ -21,7 +21,7 @@ import jax
 from jax._src import clusters, distributed  # no public way to a barrier with a name and a limit
 
 from codemix.errors import CodemixError, UserError
-from codemix.parallel import roll_call
+from codemix.parallel import rendezvous
 from codemix.parallel.interruptible import interruptible
 from codemix.parallel.peers import Peers
 from codemix.parallel.relay import LOCALHOST, open_relay
@@ -66,9 +66,9 @@ def initialize(
     raise UserError('initialize: this process has joined the others before; call it once.')
   host, port, count, index = _resolve(coordinator_address, num_processes, process_id, timeout_s)
   if index == 0:
-    present = roll_call.call(port, count, timeout_s)
+    present = rendezvous.call(port, count, timeout_s)
   else:
-    present = roll_call.report(host.strip('[]'), port, count, index, timeout_s)
+    present = rendezvous.report(host.strip('[]'), port, count, index, timeout_s)
   _heartbeat_s = heartbeat_timeout_s
   _peers = Peers(index, present.connections, present.names, heartbeat_timeout_s)
   atexit.register(_say_end_at_exit)

@@ -7,6 +7,7 @@ from typing import TextIO
 from rich import filesize
 from rich.table import Table
 
+from codemix import formatting
 from codemix.console import Console
 from codemix.planner.alternatives import Attempt, smallest_of
 from codemix.planner.chips import GIB
@@ -14,7 +15,6 @@ from codemix.planner.collectives import by_kind
 from codemix.planner.forecast import Forecast, ProgramForecast, name_of
 from codemix.planner.programs import model_flops
 from codemix.planner.published import LENGTH, comparable
-from codemix.studies import formatting
 
 
 def show_forecast(forecast: Forecast, stream: TextIO) -> None:

@@ -12,7 +12,7 @@ import jax
 
 import codemix
 from codemix.data.settings import Data
-from codemix.data.token_store import TokenStore
+from codemix.data.store.token_store import TokenStore
 from codemix.numerics import settings_in_force
 from codemix.parallel.agreement import require_agreement
 from codemix.parallel.shared_folder import require_shared

@@ -8,9 +8,9 @@ from rich.console import Console
 from rich.padding import Padding
 from rich.table import Table
 
+from codemix import formatting
 from codemix.models.config import ModelConfig
 from codemix.parallel.sharding import device_bytes, tree_bytes
-from codemix.studies import formatting
 from codemix.training.optimizer import Optimizer
 from codemix.training.placement import Placement
 from codemix.training.train_state import abstract_state

@@ -7,19 +7,19 @@ import itertools
 from collections.abc import Mapping, Sequence
 from fractions import Fraction
 
-from codemix.data import ledger, stream
-from codemix.data.mixture_schedule import MixtureSchedule
-from codemix.data.row_schedule import steady
-from codemix.data.row_targets import Segment
-from codemix.data.rows import Source
+from codemix.data.batches import ledger, stream
+from codemix.data.batches.rows import Source
+from codemix.data.batches.stream import StreamedSource
+from codemix.data.mixtures.schedule import MixtureSchedule
+from codemix.data.order.row_schedule import constant_shares
+from codemix.data.order.targets import Segment
 from codemix.data.settings import Data
-from codemix.data.stream import StreamedSource
-from codemix.data.tokenizer import Tokenizer
+from codemix.data.tokenization.tokenizer import Tokenizer
 from codemix.errors import UserError
 from codemix.models.config import ModelConfig
 from codemix.studies.recipe import Recipe, Study
 from codemix.studies.stage_identity import earlier_hash, stage_identity
-from codemix.training.stage import Rates, Stage, StagePlan, rates_of, readings_at_start
+from codemix.training.stage import Rates, Stage, StagePlan, cursors_at_start, rates_of
 
 Sources = Mapping[str, Source] | Mapping[str, StreamedSource]
 
@@ -112,7 +112,7 @@ def plan_study(study: Study, data: Data) -> StudyPlan:
 def _open_sources(study: Study, recipe: Recipe, data: Data, tokenizer: Tokenizer) -> Sources:
   names = source_names(study)
   if data.streaming:
-    from codemix.data.open_stream import open_stream  # readers of raw files, SeqIO
+    from codemix.data.batches.open_stream import open_stream  # readers of raw files, SeqIO
 
     return {name: open_stream(name, data, tokenizer, recipe.length, recipe.max_epochs) for name in names}
   stores = {name: data.open_store(name, 'train', tokenizer) for name in names}
@@ -156,7 +156,7 @@ def _plan_stage(
   mean = mixtures.mean(stage.tokens).shares()
   shares = {name: mean[name] for name in drawn}
   segments = _segments(mixtures, shares, stage.tokens, steps * stage.batch)
-  draws = _plan_draws(drawn, shares, segments, readings_at_start(stage, parent), recipe, where)
+  draws = _plan_draws(drawn, shares, segments, cursors_at_start(stage, parent), recipe, where)
   keeps_step = parent is not None and stage.handoff.step == 'continue'
   first_step = parent.last_step if keeps_step else 0
   digests = {name: source.digest for name, source in drawn.items()}
@@ -198,13 +198,13 @@ def _plan_draws(
   drawn: Sources,
   shares: Mapping[str, Fraction],
   segments: Sequence[Segment],
-  readings: Mapping[str, ledger.Reading],
+  cursors: Mapping[str, ledger.Cursor],
   recipe: Recipe,
   where: str,
-) -> list[ledger.Draw]:
+) -> list[ledger.SourceUse]:
   if isinstance(next(iter(drawn.values())), StreamedSource):
-    return stream.plan_draws(drawn, shares, segments, readings, where)
-  draws = ledger.plan_draws(drawn, shares, segments, readings, recipe.seed)
+    return stream.plan_draws(drawn, shares, segments, cursors, where)
+  draws = ledger.plan_draws(drawn, shares, segments, cursors, recipe.seed)
   ledger.check_epochs(draws, recipe.max_epochs, where)
   return draws
 
@@ -215,7 +215,7 @@ def _segments(
   """How the sources' shares go along the rows of a stage."""
   spans = mixtures.segments(tokens)
   if len(spans) == 1 and spans[0].at_begin == spans[0].at_end:
-    return steady(shares, rows)
+    return constant_shares(shares, rows)
   bounds = [round(span.begin * rows) for span in spans] + [rows]
   return tuple(
     Segment(end - begin, tuple(span.at_begin[s] for s in shares), tuple(span.at_end[s] for s in shares))

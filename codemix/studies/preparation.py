@@ -7,16 +7,16 @@ import subprocess
 import sys
 from collections.abc import Callable, Sequence
 
-from codemix.data.quiet import silent_import
+from codemix.data.seqio.tensorflow_import import suppress_stderr
 from codemix.data.settings import Data
-from codemix.data.token_store import TokenStore
+from codemix.data.store.token_store import TokenStore
 from codemix.errors import CodemixError, UserError
 from codemix.studies.planning import scored_names, source_names
 from codemix.studies.recipe import Study
 
 PREPARE_SAYS = 'codemix prepare: '  # before the line in which it says why it ends
 
-__all__ = ['check_sources', 'missing', 'prepare_in_own_process', 'prepare_study', 'silent_import', 'splits_read']
+__all__ = ['check_sources', 'missing', 'prepare_in_own_process', 'prepare_study', 'suppress_stderr', 'splits_read']
 
 
 def splits_read(study: Study, data: Data) -> list[tuple[str, str]]:
@@ -35,7 +35,7 @@ def prepare_study(
   Raises:
     UserError: a source that does not exist, or a tokenizer that cannot be had.
   """
-  from codemix.data.prepare import prepare, train_tokenizer
+  from codemix.data.prepare.source import prepare, train_tokenizer
 
   check_sources(study, data)
   splits = splits_read(study, data)
@@ -67,7 +67,7 @@ def check_sources(study: Study, data: Data) -> None:
 
 def _check(splits: Sequence[tuple[str, str]], data: Data) -> None:
   if splits:
-    from codemix.data.prepare import check_source
+    from codemix.data.prepare.source import check_source
 
     for task, split in splits:
       check_source(task, split, data)

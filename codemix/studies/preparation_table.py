@@ -9,10 +9,10 @@ from typing import TextIO
 from rich.markup import escape
 from rich.table import Table
 
+from codemix import formatting
 from codemix.console import Console
-from codemix.data.sources.bad_share import merged
-from codemix.data.token_store import TokenStore
-from codemix.studies import formatting
+from codemix.data.corpus.bad_share import merged
+from codemix.data.store.token_store import TokenStore
 
 MOST_ROWS = 12  # languages or sets shown of a store
 MOST_DAMAGED = 5  # files shown of a store

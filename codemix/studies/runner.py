@@ -16,15 +16,15 @@ from codemix.models.config import ModelConfig
 from codemix.numerics import pinned
 from codemix.parallel.mesh import make_mesh
 from codemix.parallel.processes import barrier
-from codemix.studies import announce, provenance
+from codemix.report.results import arm_digest
+from codemix.report.write import keep_former
+from codemix.studies import provenance, show
 from codemix.studies.alike import require_alike, require_same_data
-from codemix.studies.finished import keep_tokenizer
+from codemix.studies.load_stage import keep_tokenizer
 from codemix.studies.machine import check_layouts, check_machine
 from codemix.studies.planning import StudyPlan, scored_names
 from codemix.studies.preflight import check_unlocked, open_study, preflight
 from codemix.studies.recipe import Study
-from codemix.studies.report import keep_former
-from codemix.studies.results import arm_digest
 from codemix.studies.stage_evaluation import evaluate_stage
 from codemix.studies.stage_names import find_stages
 from codemix.training.loop import BARRIER_TIMEOUT_S, Trainer, done_for_all, train_stage
@@ -62,7 +62,7 @@ def run_study(study: Study, data: Data, runtime: Runtime, command: str = '') -> 
   require_same_data(plan, {name: held_out.store for name, held_out in validation.items()})
   check_unlocked(plan, runtime)
   if not jax.process_index():
-    announce.show_plan(plan, validation, runtime.placement(mesh), runtime.output, sys.stderr)
+    show.show_plan(plan, validation, runtime.placement(mesh), runtime.output, sys.stderr)
     record = _describe(plan, runtime, command)
     if former := keep_former(runtime.output, record):
       print(former, file=sys.stderr)
@@ -72,7 +72,7 @@ def run_study(study: Study, data: Data, runtime: Runtime, command: str = '') -> 
   with stopping_at_once():
     for number, stage_plan in enumerate(plan.stages(), 1):
       trainer = _trainer(plan, stage_plan, mesh, runtime)
-      announce.show_stage(plan, stage_plan, number, runtime.output)
+      show.show_stage(plan, stage_plan, number, runtime.output)
       if not done_for_all(runtime.output, stage_plan):
         # Planning anew is part of the first stage's time; evaluating those before it is not.
         train_stage(trainer, stage_plan, time.monotonic() - planning)

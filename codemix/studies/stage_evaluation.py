@@ -16,14 +16,14 @@ from codemix.evaluation.held_out import DocumentScores, score_documents
 from codemix.evaluation.sampling import sample
 from codemix.evaluation.selection import HeldOut
 from codemix.files import read_json, require_writable, write_bytes, write_json
-from codemix.studies import announce
+from codemix.studies import show
 from codemix.studies.planning import StudyPlan
 from codemix.studies.recipe import Study
+from codemix.training.goodput import TimeAccount
 from codemix.training.loop import Trainer, final_params
 from codemix.training.progress import scoring_progress
 from codemix.training.stage import StagePlan
 from codemix.training.stage_record import read_done
-from codemix.training.time_account import TimeAccount
 from codemix.training.train_state import Tree
 
 
@@ -105,7 +105,7 @@ def evaluate_stage(
       write_bytes(folder / 'evaluation' / f'{name}.npz', buffer.getvalue())
     write_json(folder / 'samples.json', samples)
     write_json(path, result)
-    announce.show_scores(stage_plan, result)
+    show.show_scores(stage_plan, result)
   return result
 
 
@@ -162,7 +162,7 @@ def _score(
   missing = known.missing(documents)
   if len(missing):
     recipe = plan.recipe_of(stage_plan)
-    with scoring_progress(stage_plan.stage.name, name, len(missing), shown=not jax.process_index()) as show:
+    with scoring_progress(stage_plan.stage.name, name, len(missing), shown=not jax.process_index()) as report:
       scores = score_documents(
         recipe.model,
         params,
@@ -173,7 +173,7 @@ def _score(
         mesh=trainer.mesh,
         rules=trainer.runtime.rules,
         documents=missing,
-        show=show,
+        show=report,
       )
     if not (finite := np.isfinite(scores.nats)).all():
       raise NonFiniteError(

@@ -12,9 +12,9 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 from fractions import Fraction
 
-from codemix.data.row_targets import Segment
+from codemix.data.order.targets import Segment
 from codemix.data.settings import tokenizer_identity
-from codemix.data.tokenizer import Tokenizer
+from codemix.data.tokenization.tokenizer import Tokenizer
 from codemix.identity import digest
 from codemix.studies.recipe import Recipe
 from codemix.training.stage import Rates, Stage, StagePlan, rewound

@@ -8,8 +8,8 @@ from fractions import Fraction
 from typing import Annotated, Literal
 
 from codemix.checked import From, NotEmpty, Seed, UpTo, checked
-from codemix.data.mixture import Exact, Spec
-from codemix.data.mixture_forms import additive_tokens, competitive
+from codemix.data.mixtures.forms import additive_tokens, competitive
+from codemix.data.mixtures.mixture import Exact, Spec
 from codemix.errors import UserError
 from codemix.studies.recipe import Recipe
 

@@ -10,7 +10,7 @@ import numpy as np
 from codemix.checkpoints import damage, sealed_digest
 from codemix.errors import UserError
 from codemix.identity import digest
-from codemix.studies.finished import open_stage
+from codemix.studies.load_stage import open_stage
 from codemix.training.stage_record import read_done, read_ledger, read_stage
 
 

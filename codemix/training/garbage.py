@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 
 @contextlib.contextmanager
-def few_objects_to_search() -> Iterator[None]:
+def frozen_gc() -> Iterator[None]:
   """Lets the collector search only what comes into being from here on.
 
   Else the objects that a save makes set off, now and then, a search through all that JAX and the

@@ -14,10 +14,10 @@ import jax
 from jax.sharding import Mesh
 
 from codemix.checkpoints import Checkpoints
-from codemix.data import ledger, loader
-from codemix.data.ledger import StageRows
-from codemix.data.rows import Source
-from codemix.data.stream import StreamedRows, StreamedSource
+from codemix.data.batches import ledger, loader
+from codemix.data.batches.ledger import StageRows
+from codemix.data.batches.rows import Source
+from codemix.data.batches.stream import StreamedRows, StreamedSource
 from codemix.errors import Preempted, UserError
 from codemix.files import locked
 from codemix.identity import differences
@@ -25,7 +25,8 @@ from codemix.models.config import ModelConfig
 from codemix.parallel.agreement import decide
 from codemix.parallel.processes import barrier
 from codemix.parallel.sharding import batch_sharding
-from codemix.training.garbage import few_objects_to_search
+from codemix.training.garbage import frozen_gc
+from codemix.training.goodput import TimeAccount, read_times
 from codemix.training.optimizer import Optimizer
 from codemix.training.placement import Placement
 from codemix.training.preemption import stopping_after_a_step
@@ -34,7 +35,6 @@ from codemix.training.runtime import Runtime
 from codemix.training.stage import Handoff, StagePlan, is_done, stage_folder
 from codemix.training.stage_log import Realised, StageLog
 from codemix.training.stage_record import read_done, write_plan, write_result
-from codemix.training.time_account import TimeAccount, read_times
 from codemix.training.train_state import (
   TrainState,
   Tree,
@@ -126,7 +126,7 @@ def train_stage(trainer: Trainer, plan: StagePlan, began: float | None = None) -
     )
     with contextlib.closing(checkpoints):
       state, realised = _begin(trainer, plan, checkpoints, account)
-      with few_objects_to_search(), account.spent_on('step'):
+      with frozen_gc(), account.spent_on('step'):
         realised = _run_steps(trainer, plan, folder, checkpoints, state, realised, account)
       if primary:
         parent = trainer.folder(plan.parent) if plan.parent else None

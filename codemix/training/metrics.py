@@ -22,7 +22,7 @@ from pathlib import Path
 
 import numpy as np
 
-from codemix.data.ledger import COUNTED
+from codemix.data.batches.ledger import COUNTED
 from codemix.errors import UserError
 from codemix.files import make_folder, sync, writing
 

@@ -10,10 +10,10 @@ from typing import Annotated, Literal, NamedTuple
 import numpy as np
 
 from codemix.checked import From, Name, Tokens, checked, shown
-from codemix.data.ledger import Draw, Reading
-from codemix.data.mixture import Mixture, Spec
-from codemix.data.mixture_schedule import MixtureSchedule, schedule_of
-from codemix.data.row_targets import Segment
+from codemix.data.batches.ledger import Cursor, SourceUse
+from codemix.data.mixtures.mixture import Mixture, Spec
+from codemix.data.mixtures.schedule import MixtureSchedule, schedule_of
+from codemix.data.order.targets import Segment
 from codemix.errors import UserError, nearest
 from codemix.identity import digest
 from codemix.training.curves import Curve, depends_on_a_cosine
@@ -159,7 +159,7 @@ class StagePlan:
   length: int
   seed: int
   mixtures: MixtureSchedule
-  draws: tuple[Draw, ...]
+  draws: tuple[SourceUse, ...]
   segments: tuple[Segment, ...]
   rates: np.ndarray
 
@@ -194,10 +194,10 @@ class StagePlan:
     """The run's step count when the stage is done."""
     return self.first_step + self.steps
 
-  def readings_after(self) -> dict[str, Reading]:
+  def cursors_after(self) -> dict[str, Cursor]:
     """How far every source was read at the end of the stage."""
-    before = readings_at_start(self.stage, self.parent)
-    drawn = {d.source: before.get(d.source, Reading()).after(d.rows) for d in self.draws}
+    before = cursors_at_start(self.stage, self.parent)
+    drawn = {d.source: before.get(d.source, Cursor()).after(d.rows) for d in self.draws}
     return {**before, **drawn}
 
   def lineage(self) -> list[StagePlan]:
@@ -218,20 +218,20 @@ def is_done(output: str | Path, plan: StagePlan) -> bool:
   return (stage_folder(output, plan) / 'done.json').exists()
 
 
-def readings_at_start(stage: Stage, parent: StagePlan | None) -> dict[str, Reading]:
+def cursors_at_start(stage: Stage, parent: StagePlan | None) -> dict[str, Cursor]:
   """How far each source was read when a stage begins."""
-  readings = parent.readings_after() if parent else {}
-  if unknown := [source for source in stage.rewind if source not in readings]:
+  cursors = parent.cursors_after() if parent else {}
+  if unknown := [source for source in stage.rewind if source not in cursors]:
     raise UserError(
-      f"stage '{stage.name}' rewinds '{unknown[0]}', which no stage before it has read.{nearest(unknown[0], readings)}"
+      f"stage '{stage.name}' rewinds '{unknown[0]}', which no stage before it has read.{nearest(unknown[0], cursors)}"
     )
-  return readings | {source: readings[source].rewound() for source in stage.rewind}
+  return cursors | {source: cursors[source].rewound() for source in stage.rewind}
 
 
 def rewound(stage: Stage, parent: StagePlan | None) -> list[str]:
   """The sources that the stage really sets back: those of `rewind` that have been read since they were last."""
-  readings = parent.readings_after() if parent else {}
-  return sorted({source for source in stage.rewind if readings[source].cursor})
+  cursors = parent.cursors_after() if parent else {}
+  return sorted({source for source in stage.rewind if cursors[source].cursor})
 
 
 def rates_of(stage: Stage, steps: int, before: Rates | None) -> Rates:

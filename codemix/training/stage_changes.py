@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from fractions import Fraction
 from pathlib import Path
 
-from codemix.data.mixture import Mixture
+from codemix.data.mixtures.mixture import Mixture
 from codemix.errors import UserError
 from codemix.files import read_json
 from codemix.training.stage import StagePlan, stage_folder

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from pathlib import Path
 
-from codemix.data import ledger
+from codemix.data.batches import ledger
 from codemix.errors import UserError
 from codemix.files import read_json, write_json, write_text
 from codemix.identity import differences

@@ -5,10 +5,10 @@ import numpy as np
 import pytest
 
 from codemix.benchmarks import step
-from codemix.benchmarks.plain_step import mean_loss
 from codemix.cli import main
 from codemix.models import decoder
 from codemix.models.config import ModelConfig
+from codemix.models.reference import mean_loss
 from tests.models.random_inputs import QUICK, packed_batch, random_documents, random_params
 
 PARALLEL = ModelConfig(

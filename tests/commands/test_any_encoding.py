@@ -16,7 +16,7 @@ import pytest
 
 from codemix import cli
 from codemix.data.settings import Data
-from codemix.data.tokenizer import load_tokenizer
+from codemix.data.tokenization.tokenizer import load_tokenizer
 from tests import tiny_study
 from tests.commands.test_wrong_input import GIN
 from tests.faults import runs

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from codemix import cli
-from codemix.data.raw_files import FILE
+from codemix.data.store.raw_files import FILE
 from tests.commands.test_wrong_input import GIN
 from tests.data.raw_corpora import texts, write_lines
 

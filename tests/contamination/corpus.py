@@ -11,11 +11,11 @@ from codemix.contamination.check import check
 from codemix.contamination.consumed import StageDraws
 from codemix.contamination.items import Item, Items
 from codemix.contamination.settings import Contamination
-from codemix.data.permutation import round_keys, unpermute
-from codemix.data.rows import Source
+from codemix.data.batches.rows import Source
+from codemix.data.order.permutation import round_keys, unpermute
+from codemix.data.prepare.workers import InProcess
 from codemix.data.settings import Data
-from codemix.data.tokenizer import load_tokenizer
-from codemix.data.workers import InProcess
+from codemix.data.tokenization.tokenizer import load_tokenizer
 from tests import tiny_study
 
 TOKENIZER = load_tokenizer('bytes')

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import numpy as np
 
-from codemix.data import token_store
-from codemix.data.token_store import TokenStore
+from codemix.data.store import token_store
+from codemix.data.store.token_store import TokenStore
 
 EOS, BOS = 2, 1
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from codemix.data import token_store
+from codemix.data.store import token_store
 from codemix.evaluation.selection import choose
 from tests.data.stores import EOS
 

@@ -9,8 +9,8 @@ import argparse
 import sys
 from pathlib import Path
 
-from codemix.data import deduplicate, tokenize_shard
 from codemix.data.filters import ExactDuplicates, HexLiterals
+from codemix.data.prepare import duplicates, tokenize_shard
 from codemix.errors import CodemixError
 from tests.data.raw_corpora import corpus, data, prepared
 from tests.faults.interrupt import interrupt
@@ -28,7 +28,7 @@ def main() -> int:
     interrupt(arguments.at, arguments.call, 'SIGKILL')
   # A few documents then make several batches, blocks and ranges.
   tokenize_shard.BATCH_CHARACTERS = 2000
-  deduplicate.BLOCK = deduplicate.RANGE = deduplicate.COPY_DOCUMENTS = 50
+  duplicates.BLOCK = duplicates.RANGE = duplicates.COPY_DOCUMENTS = 50
   source = corpus(Path(arguments.raw), filters=(HexLiterals(), ExactDuplicates()), max_bad_share=0.5, validation_share=0.2)
   settings = data(Path(arguments.data), source, workers=arguments.workers)
   try:

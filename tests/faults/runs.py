@@ -15,7 +15,7 @@ from codemix.checkpoints import Checkpoints
 from codemix.files import read_json
 from codemix.identity import canonical
 from codemix.parallel.mesh import MeshConfig, make_mesh
-from codemix.studies.finished import open_stage
+from codemix.studies.load_stage import open_stage
 from codemix.training.optimizer import Optimizer
 from codemix.training.placement import Placement
 from codemix.training.train_state import TrainState, abstract_state

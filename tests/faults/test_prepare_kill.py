@@ -13,7 +13,7 @@ import pytest
 from tests.data.raw_corpora import files_of, texts, write_lines
 from tests.faults.runs import finish, start
 
-WRITER, DUPLICATES, CORPUS = 'codemix.data.shard_writer', 'codemix.data.deduplicate', 'codemix.data.prepare_corpus'
+WRITER, DUPLICATES, CORPUS = 'codemix.data.store.shard_writer', 'codemix.data.prepare.duplicates', 'codemix.data.prepare.pipeline'
 
 # Five shards for each of two splits; three files of a draft, and its digests in two.
 MOMENTS = {
@@ -25,7 +25,7 @@ MOMENTS = {
   'between two ranges of digests': (f'{DUPLICATES}:FindRepeats._repeats', 2),
   'in a copy without repeats': (f'{WRITER}:ShardWriter.add_stream', 45),
   'with a shard copied and its draft still there': (f'{DUPLICATES}:CopyWithoutRepeats._about', 4),
-  'before the manifest': ('codemix.data.token_store:write_manifest', 1),
+  'before the manifest': ('codemix.data.store.token_store:write_manifest', 1),
   'between the manifest and the end of the drafts': (f'{CORPUS}:_tidy', 2),
   'with one split prepared': (f'{CORPUS}:_write', 2),
   'before the pointer to the store': ('codemix.data.settings:write_text', 1),

@@ -14,7 +14,7 @@ ACCEPTED = subprocess.run([sys.executable, '-c', 'import ctypes; exit(not ctypes
 CODE = """
 import resource
 import numpy as np
-from codemix.parallel.host_allocator import keep_freed_memory
+from codemix.parallel.host_allocator import retain_heap
 
 def page_faults():
   before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
@@ -24,7 +24,7 @@ def page_faults():
 
 page_faults()
 given_back = page_faults()
-keep_freed_memory()
+retain_heap()
 page_faults()
 print(given_back, page_faults())
 """

@@ -12,7 +12,7 @@ import time
 import pytest
 
 from codemix.errors import CodemixError, UserError
-from codemix.parallel import processes, roll_call
+from codemix.parallel import processes, rendezvous
 
 
 @pytest.fixture
@@ -33,9 +33,9 @@ def run_roll_call(port, count, callers, timeout_s=3.0):
     except CodemixError as error:
       outcomes[name] = f'{type(error).__name__}: {error}'
 
-  threads = [threading.Thread(target=attempt, args=(0, roll_call.call, port, count))] + [
+  threads = [threading.Thread(target=attempt, args=(0, rendezvous.call, port, count))] + [
     threading.Thread(
-      target=attempt, args=((number, index), roll_call.report, 'localhost', port, its_count, index)
+      target=attempt, args=((number, index), rendezvous.report, 'localhost', port, its_count, index)
     )
     for number, (index, its_count) in enumerate(callers)
   ]
@@ -79,8 +79,8 @@ def test_a_process_that_was_killed_and_started_again_in_time_is_let_in(port):
   )
   threading.Timer(4.0, first.kill).start()
   for delay, index in ((6.0, 1), (7.0, 2)):
-    threading.Timer(delay, roll_call.report, ('localhost', port, 3, index, 60)).start()
-  assert roll_call.call(port, 3, 60).connections.keys() == {1, 2}
+    threading.Timer(delay, rendezvous.report, ('localhost', port, 3, index, 60)).start()
+  assert rendezvous.call(port, 3, 60).connections.keys() == {1, 2}
 
 
 def test_a_stranger_on_the_port_is_ignored(port):
@@ -92,25 +92,25 @@ def test_a_stranger_on_the_port_is_ignored(port):
 
   stranger = threading.Thread(target=knock)
   stranger.start()
-  late = threading.Timer(1.0, roll_call.report, ('localhost', port, 2, 1, 10))
+  late = threading.Timer(1.0, rendezvous.report, ('localhost', port, 2, 1, 10))
   late.start()
-  assert roll_call.call(port, 2, 10).connections.keys() == {1}
+  assert rendezvous.call(port, 2, 10).connections.keys() == {1}
   stranger.join()
   late.join()
 
 
 def test_without_process_0_the_address_is_named(port):
   with pytest.raises(CodemixError, match=f'process 1 did not reach process 0 at localhost:{port}'):
-    roll_call.report('localhost', port, 2, 1, 0.5)
+    rendezvous.report('localhost', port, 2, 1, 0.5)
 
 
 def test_a_port_in_use_is_named(port, monkeypatch):
-  monkeypatch.setattr(roll_call, 'BIND_SECONDS', 0.3)
+  monkeypatch.setattr(rendezvous, 'BIND_SECONDS', 0.3)
   with (
     socket.create_server(('', port)),
     pytest.raises(UserError, match=f'port {port} is in use on process 0'),
   ):
-    roll_call.call(port, 2, 5)
+    rendezvous.call(port, 2, 5)
 
 
 @pytest.mark.parametrize(

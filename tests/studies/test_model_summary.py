@@ -9,9 +9,9 @@ import jax
 import pytest
 from rich.console import Console
 
+from codemix import formatting
 from codemix.models.config import ModelConfig
 from codemix.parallel.mesh import MeshConfig, make_mesh
-from codemix.studies import formatting
 from codemix.studies.model_summary import describe_model, show_model
 from codemix.training.optimizer import Optimizer
 from codemix.training.placement import Placement

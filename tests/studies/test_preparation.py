@@ -9,9 +9,9 @@ import seqio
 import tensorflow as tf
 
 import codemix
-from codemix.data.sources.corpus import Corpus
-from codemix.data.tokenizer import load_tokenizer
-from codemix.data.vocabularies import TokenizerVocabulary
+from codemix.data.corpus.corpus import Corpus
+from codemix.data.seqio.vocabularies import TokenizerVocabulary
+from codemix.data.tokenization.tokenizer import load_tokenizer
 from codemix.studies.preparation import missing, prepare_study, splits_read
 from tests import tiny_study
 from tests.data.raw_corpora import write_lines

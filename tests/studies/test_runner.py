@@ -11,8 +11,8 @@ import pytest
 
 import codemix
 from codemix.files import read_json
+from codemix.report.results import arm_digest
 from codemix.studies import runner, stage_evaluation
-from codemix.studies.results import arm_digest
 from codemix.studies.runner import evaluate_finished
 from codemix.training import loop
 from tests import tiny_study

@@ -12,10 +12,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import codemix
-from codemix.data.ledger import StageRows
-from codemix.data.mixture_forms import competitive, in_ratio
-from codemix.data.mixture_schedule import MixtureSchedule
-from codemix.data.row_targets import Segment
+from codemix.data.batches.ledger import StageRows
+from codemix.data.mixtures.forms import competitive, in_ratio
+from codemix.data.mixtures.schedule import MixtureSchedule
+from codemix.data.order.targets import Segment
 from codemix.studies.planning import plan_study
 from codemix.studies.stage_identity import describe_rows
 from codemix.training.stage import is_done, stage_folder
@@ -192,7 +192,7 @@ def resolved(data, plan) -> tuple:
     plan.stage.batch,
     plan.rates.tolist(),
     [(rows.names[s], epoch, row) for s, epoch, row in zip(which.tolist(), epochs.tolist(), numbers.tolist(), strict=True)],
-    {name: cursor.cursor for name, cursor in plan.readings_after().items() if cursor.cursor},
+    {name: cursor.cursor for name, cursor in plan.cursors_after().items() if cursor.cursor},
   )
 
 

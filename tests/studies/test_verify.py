@@ -11,7 +11,7 @@ import pytest
 
 import codemix
 from codemix import cli
-from codemix.data.raw_files import FILE
+from codemix.data.store.raw_files import FILE
 from tests import tiny_study
 
 

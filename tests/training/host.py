@@ -20,8 +20,8 @@ import jax
 import numpy as np
 
 import codemix
-from codemix.data import loader
-from codemix.data.ledger import StageRows
+from codemix.data.batches import loader
+from codemix.data.batches.ledger import StageRows
 from codemix.errors import CodemixError
 from codemix.parallel import processes
 from codemix.parallel.mesh import MeshConfig, make_mesh

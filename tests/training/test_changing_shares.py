@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 import codemix
-from codemix.data.mixture_forms import by_documents
-from codemix.data.mixture_schedule import MixtureSchedule
+from codemix.data.mixtures.forms import by_documents
+from codemix.data.mixtures.schedule import MixtureSchedule
 from codemix.files import read_json
 from codemix.studies.planning import plan_study, scored_names
 from tests import tiny_study

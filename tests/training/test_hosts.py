@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 
 import codemix
-from codemix.data import loader
-from codemix.data.ledger import StageRows
+from codemix.data.batches import loader
+from codemix.data.batches.ledger import StageRows
 from tests import tiny_study
 from tests.faults import runs
 from tests.in_process import use_one_device

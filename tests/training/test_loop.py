@@ -12,7 +12,7 @@ import pytest
 
 import codemix
 from codemix.training import loop, metrics
-from codemix.training.garbage import few_objects_to_search
+from codemix.training.garbage import frozen_gc
 from codemix.training.metrics import TensorBoard
 from tests import tiny_study
 from tests.in_process import use_one_device
@@ -134,7 +134,7 @@ def values_of(event) -> dict[str, float]:
 
 def test_the_garbage_collector_passes_over_what_was_there_before_and_takes_it_up_again_after():
   before = gc.get_freeze_count()
-  with few_objects_to_search():
+  with frozen_gc():
     assert gc.get_freeze_count() > before + 1000
     assert len(gc.get_objects()) < 1000
   assert gc.get_freeze_count() == 0

@@ -9,17 +9,17 @@ import numpy as np
 import pytest
 
 import codemix
+from codemix.data.batches.open_stream import open_stream
+from codemix.data.batches.rows import Source
+from codemix.data.corpus.corpus import Corpus
 from codemix.data.filters import ExactDuplicates
-from codemix.data.open_stream import open_stream
-from codemix.data.prepare import prepare
-from codemix.data.rows import Source
+from codemix.data.prepare.source import prepare
 from codemix.data.settings import Data
-from codemix.data.sources.corpus import Corpus
-from codemix.data.tokenizer import load_tokenizer
+from codemix.data.tokenization.tokenizer import load_tokenizer
 from codemix.errors import UserError
 from codemix.files import read_json
 from codemix.studies.preparation import missing
-from codemix.studies.seen import rows_of_step
+from codemix.studies.trace import rows_of_step
 from codemix.training import loop
 from tests import tiny_study
 from tests.faults.runs import assert_same, result_of
@@ -64,7 +64,7 @@ def test_a_streamed_corpus_gives_the_rows_of_its_store_in_its_own_order(tmp_path
 
 
 def test_a_streamed_seqio_task_gives_the_rows_of_its_store_in_its_own_order(tmp_path):
-  from codemix.data.tasks import register_jsonl_task
+  from codemix.data.seqio.tasks import register_jsonl_task
 
   corpora(tmp_path / 'raw')
   register_jsonl_task('streamed_task', {'train': str(tmp_path / 'raw' / 'code.jsonl')})

@@ -12,7 +12,7 @@ from codemix.data import languages
 from codemix.errors import UserError
 
 if TYPE_CHECKING:
-  from codemix.data.sources.record import Record
+  from codemix.data.corpus.record import Record
 
 
 @dataclasses.dataclass(frozen=True)

@@ -1,0 +1,86 @@
+"""Opens sources that are streamed: corpora of `Data.sources`, or SeqIO tasks through tf.data."""
+
+from __future__ import annotations
+
+import functools
+import itertools
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+
+from codemix.data.batches.stream import EpochSize, StreamedSource
+from codemix.data.corpus import storage
+from codemix.data.corpus.corpus import Corpus
+from codemix.data.corpus.documents import documents
+from codemix.data.filters import is_corpus_wide
+from codemix.data.prepare.pipeline import check_corpus
+from codemix.data.seqio.function_identity import Described
+from codemix.data.seqio.tensorflow_import import suppress_stderr
+from codemix.data.settings import Data, tokenizer_identity
+from codemix.data.tokenization.tokenizer import Tokenizer
+from codemix.errors import UserError
+from codemix.identity import digest
+
+SPLIT = 'train'
+BATCH_DOCUMENTS = 64  # tokenized at a time, while those before them are trained on
+
+
+def open_stream(name: str, data: Data, tokenizer: Tokenizer, length: int, max_epochs: float) -> StreamedSource:
+  """A source to be read from its beginning.
+
+  The raw files of a corpus are known by their names and sizes: to digest them
+  is to read them all, which streaming is there to avoid.
+
+  Raises:
+    UserError: there is no such source, or a filter of it looks at the whole corpus.
+  """
+  if name in data.corpora:
+    corpus = data.corpora[name]
+    _check(name, corpus)
+    fingerprint = lambda url: corpus.reader.digest(url) if storage.is_folder(url) else storage.size(url)
+    identity = corpus.identity(SPLIT, fingerprint)
+    read = functools.partial(_tokenized, corpus, tokenizer)
+  else:
+    identity, read = _seqio_task(name, data, tokenizer)
+  whole = {'streamed': identity, 'tokenizer': tokenizer_identity(tokenizer)}
+  size = EpochSize(data.root / 'streams' / f'{digest(whole)[:12]}-{length}.json')
+  return StreamedSource(name, read, whole, length, tokenizer.bos_id, max_epochs, size)
+
+
+def _check(name: str, corpus: Corpus) -> None:
+  check_corpus(name, corpus, SPLIT, share=True)
+  wide = [filter.name for filter in corpus.filters if is_corpus_wide(filter)]
+  if wide:
+    raise UserError(
+      f"corpus '{name}' cannot be streamed: the filter '{wide[0]}' looks at the whole corpus. Prepare it, or leave the filter out of Corpus.filters."
+    )
+
+
+def _tokenized(corpus: Corpus, tokenizer: Tokenizer) -> Iterator[np.ndarray]:
+  """One epoch: the ids of each document, with EOS; the next ones are tokenized in a thread meanwhile."""
+  texts = (record.text for record in documents(corpus, SPLIT))
+  take = lambda: _encode(tokenizer, list(itertools.islice(texts, BATCH_DOCUMENTS)))
+  with ThreadPoolExecutor(1) as thread:
+    try:
+      ahead = thread.submit(take)
+      while batch := ahead.result():
+        ahead = thread.submit(take)
+        yield from batch
+    finally:
+      thread.submit(texts.close)  # what a reader has open belongs to the thread that opened it
+
+
+def _encode(tokenizer: Tokenizer, texts: list[str]) -> list[np.ndarray]:
+  return [np.asarray([*ids, tokenizer.eos_id], np.int32) for ids in tokenizer.encode_batch(texts)]
+
+
+def _seqio_task(name: str, data: Data, tokenizer: Tokenizer):
+  """(identity, one epoch's documents) of a registered task; here TensorFlow is imported."""
+  with suppress_stderr():
+    from codemix.data.seqio import registry
+  registry.import_tasks(data)
+  task = registry.find_task(name, SPLIT, data.corpora)
+  by_size = Described(fingerprint=lambda path: path.stat().st_size)
+  identity = {'task': name, **registry.task_identity(task, SPLIT, by_size)}
+  return identity, functools.partial(registry.stream, task, SPLIT, tokenizer)

@@ -1,0 +1,122 @@
+"""Fields of a row by dotted path, and what is wrong with one that cannot be used."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from numbers import Number
+from uuid import UUID
+
+from codemix.data.corpus.record import BadRecord
+
+_MISSING = object()
+MISSING_FIELD = 'no field '  # begins the reason of each BadRecord for a field that is not there
+
+
+class FieldError(Exception):
+  """A row has not what the layout needs; `bad(place)` says it as a BadRecord."""
+
+  def __init__(self, reason: str, detail: str = ''):
+    super().__init__(reason)
+    self.reason, self.detail = reason, detail
+
+  def bad(self, place: str) -> BadRecord:
+    return BadRecord(place, self.reason, self.detail)
+
+
+def needed(*paths: str, **labels: str | None) -> tuple[str, ...]:
+  """The fields that a layout reads: those of `paths` that are not '', and labels, by their usual names where they are None."""
+  named = [usual if path is None else path for usual, path in labels.items()]
+  return tuple(path for path in (*paths, *named) if path)
+
+
+def has(row: Mapping, path: str) -> bool:
+  """Whether the field is there, and not null."""
+  found = _get(row, path)
+  return found is not _MISSING and not _is_null(found)
+
+
+def is_blank(row: Mapping, path: str) -> bool:
+  """Whether the field is there, and nothing in it."""
+  found = _get(row, path)
+  return _is_null(found) or (isinstance(found, str | bytes) and not found.strip())
+
+
+def value(row: Mapping, path: str) -> object:
+  """The value at 'meta.redpajama_set_name' or 'title'; None where it is null, or lies in what is null.
+
+  NaN is null: pandas writes it for a value that is missing.
+
+  Raises:
+    FieldError: there is no such field.
+  """
+  found = _get(row, path)
+  if found is _MISSING:
+    raise FieldError(f"{MISSING_FIELD}'{path}'", f'its fields are {", ".join(_paths(row)) or "none"}')
+  return None if _is_null(found) else found
+
+
+def string(row: Mapping, path: str) -> str:
+  """The string at a path; bytes are taken for UTF-8, and null for no text: ''.
+
+  Raises:
+    FieldError: there is no such field, or it is something else.
+  """
+  found = value(row, path)
+  if found is None:
+    return ''
+  if isinstance(found, str):
+    return found
+  if isinstance(found, bytes):
+    try:
+      return found.decode()
+    except UnicodeDecodeError as error:
+      raise FieldError('not UTF-8', f"the field '{path}': {error.reason}") from None
+  raise FieldError(f"no string in '{path}'", f'but {type(found).__name__}')
+
+
+def label(row: Mapping, path: str | None, usual: str) -> str:
+  """A short field such as a language or an id, numbers included; '' where it is null.
+
+  Args:
+    row: where it is looked for.
+    path: its path, which must be there; None for `usual`, where the row has it; '' for none.
+    usual: the name that the field has in codemix's own records.
+
+  Raises:
+    FieldError: `path` is not there.
+  """
+  if path is None:
+    path = usual if isinstance(row.get(usual), str | bytes | int) else ''
+  if not path:
+    return ''
+  found = value(row, path)
+  return str(found) if isinstance(found, Number | UUID) else string(row, path)
+
+
+def _get(row: Mapping, path: str) -> object:
+  if path in row:  # a name that holds a dot itself
+    return row[path]
+  found: object = row
+  for name in path.split('.'):
+    if _is_null(found):
+      return None
+    if not isinstance(found, Mapping):
+      return _MISSING
+    found = found.get(name, _MISSING)
+  return found
+
+
+def _is_null(found: object) -> bool:
+  return found is None or (isinstance(found, float) and math.isnan(found))
+
+
+def _paths(row: Mapping) -> list[str]:
+  """The fields of a row and, below dots, of the mappings in it."""
+  read = [
+    path
+    for name, found in sorted(row.items(), key=lambda item: str(item[0]))
+    for path in ([f'{name}.{inner}' for inner in found] if isinstance(found, Mapping) else [str(name)])
+  ]
+  unread = getattr(row, 'unread', ())
+  return sorted({*read, *unread}) if unread else read

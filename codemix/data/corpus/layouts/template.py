@@ -1,0 +1,104 @@
+"""The layout of instruction and question sets: fields put into a sentence."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+import string as strings
+from collections.abc import Mapping
+from typing import Annotated
+
+from codemix.checked import NotEmpty, checked
+from codemix.data.corpus.fields import FieldError, has, label, needed, string, value
+from codemix.data.corpus.protocols import RowParser
+from codemix.data.corpus.record import BadRecord, Record
+from codemix.errors import UserError
+
+_OPTIONAL = re.compile(r'\[\[(.*?)\]\]', re.DOTALL)
+
+
+@dataclasses.dataclass(frozen=True)
+@checked
+class Template(RowParser):
+  r"""A document made of several fields, such as 'Question: {question}\nAnswer: {answer}'.
+
+  What stands between [[ and ]] is left out where one of its fields is missing or empty:
+  '{instruction}[[\n\nContext: {context}]]\n\n{response}'. A list is written line by line. A row
+  in which another field is empty or null has nothing to say and is set aside as such.
+
+  Attributes:
+    template: text with fields, by dotted path, in braces; {{ and }} are braces themselves.
+    language: of all documents.
+    source, id: fields, as in `Text`.
+
+  Raises:
+    UserError: the template has no field, or its braces are not closed.
+  """
+
+  template: Annotated[str, NotEmpty()]
+  language: str = ''
+  source: str | None = None
+  id: str | None = None
+
+  _fields_version = 2  # what `fields` makes of a value is part of a store's identity
+
+  def __post_init__(self):
+    try:
+      named = [field for part in _OPTIONAL.split(self.template) for field in _fields(part)]
+    except ValueError as error:
+      raise UserError(
+        f'Template.template {self.template!r} is wrong: {error}; a brace itself is written twice'
+      ) from None
+    if not named or '' in named:
+      raise UserError(f"Template.template {self.template!r} must name its fields, such as '{{question}}'")
+
+  def needed_fields(self) -> tuple[str, ...]:
+    named = [field for part in _OPTIONAL.split(self.template) for field in _fields(part)]
+    return needed(*named, source=self.source, id=self.id)
+
+  def record(self, place: str, row: Mapping) -> Record | BadRecord:
+    # Split at a pattern with one group: what stands between the brackets is every second part.
+    parts = _OPTIONAL.split(self.template)
+    try:
+      text = ''.join(
+        _filled(part, row, optional=bool(index % 2)) for index, part in enumerate(parts)
+      )
+      source, id = label(row, self.source, 'source'), label(row, self.id, 'id')
+      return Record(text, source, self.language, id)
+    except _EmptyField as error:
+      return BadRecord(place, f"empty '{error}'", expected=True)
+    except FieldError as error:
+      return error.bad(place)
+
+
+class _EmptyField(Exception):
+  """A field that has no text in it."""
+
+
+def _filled(part: str, row: Mapping, optional: bool) -> str:
+  """The part with its fields in place; of an optional one '' where a field has nothing."""
+  values = {}
+  for field in _fields(part):
+    text = _text(row, field) if not optional or has(row, field) else ''
+    if not text.strip():
+      if optional:
+        return ''
+      raise _EmptyField(field)
+    values[field] = text
+  return ''.join(
+    literal + (values[field] if field is not None else '')
+    for literal, field, _, _ in strings.Formatter().parse(part)
+  )
+
+
+def _fields(part: str) -> list[str]:
+  return [field for _, field, _, _ in strings.Formatter().parse(part) if field is not None]
+
+
+def _text(row: Mapping, field: str) -> str:
+  found = value(row, field)
+  if isinstance(found, list):
+    return '\n'.join(_text({'': each}, '') for each in found)
+  if isinstance(found, int | float):
+    return str(found)
+  return string(row, field)

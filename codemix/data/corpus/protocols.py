@@ -1,0 +1,90 @@
+"""How files become rows (readers) and rows become records (layouts): what each must offer."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Protocol, runtime_checkable
+
+from codemix.data.corpus.record import BadRecord, Record
+from codemix.data.corpus.storage import digest_of, expand_files
+
+
+@dataclasses.dataclass(frozen=True)
+class Piece:
+  """What is read by itself: a file, or a part of one.
+
+  Attributes:
+    url: the file.
+    start: where it begins: bytes of plain lines, row groups of parquet, ...
+    stop: where it ends; None for the end of the file.
+    line: number of the first line, from 1, where it consists of lines.
+  """
+
+  url: str
+  start: int = 0
+  stop: int | None = None
+  line: int = 1
+
+
+class PartialRow(dict):
+  """A row of which some fields were not read, because the layout needs none of them.
+
+  Attributes:
+    unread: their names, for messages.
+  """
+
+  __slots__ = ('unread',)
+
+  def __init__(self, row: Mapping, unread: Sequence[str]):
+    super().__init__(row)
+    self.unread = unread
+
+
+@runtime_checkable
+class Reader(Protocol):
+  """Files -> rows. Readers are frozen dataclasses: their fields are part of a cache's identity.
+
+  One whose files have columns may have a method `only(fields)` besides, which gives it for a layout
+  that looks at no others. One that asks a library for its files may have `lists_files = False`: they
+  are then not listed again when a store is opened, to see whether some were added.
+
+  What is defined here suits a reader of separate files, and is inherited.
+  """
+
+  def find(self, patterns: str | Sequence[str], root: str, split: str) -> list[str]:
+    """The files of a split, sorted.
+
+    Raises:
+      UserError: there are none.
+    """
+    return expand_files(patterns, root)
+
+  def digest(self, url: str) -> str:
+    """Changes whenever what is read from `url` does."""
+    return digest_of(url)
+
+  def pieces(self, urls: Sequence[str]) -> list[Piece]:
+    """All of the files in their order, in pieces that depend on nothing but the files."""
+    return [Piece(url) for url in urls]
+
+  def rows(self, piece: Piece) -> Iterator[tuple[str, Mapping] | BadRecord]:
+    """(place, row) in the order of the file, in bounded memory; broken data is no exception."""
+    ...
+
+  def sample(self, pieces: Sequence[Piece]) -> Iterator[tuple[str, Mapping] | BadRecord]:
+    """Some rows, the first to be had, from which to see whether a layout suits them."""
+    return (row for piece in pieces for row in self.rows(piece))
+
+
+@runtime_checkable
+class RowParser(Protocol):
+  """A row -> a document. Layouts are frozen dataclasses, as readers are.
+
+  One may have a method `needed_fields()` besides: the fields of a row that it looks at, by dotted
+  path, or None for all. Of parquet the other columns are then not decoded.
+  """
+
+  def record(self, place: str, row: Mapping) -> Record | BadRecord | list[Record] | None:
+    """The document, or the several of them; BadRecord where it is broken; None where there is none by design."""
+    ...

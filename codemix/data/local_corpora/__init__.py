@@ -1,0 +1,25 @@
+"""Two corpora made from the Python installation itself: `local_code` and `local_text`."""
+
+from codemix.data.local_corpora.build import CODE, TEXT, build_local_corpora
+from codemix.data.local_corpora.split import Extent
+from codemix.data.local_corpora.store import (
+  Corpus,
+  LocalCorpora,
+  Record,
+  Split,
+  open_local_corpora,
+  verify_corpora,
+)
+
+__all__ = [
+  'CODE',
+  'TEXT',
+  'Corpus',
+  'Extent',
+  'LocalCorpora',
+  'Record',
+  'Split',
+  'build_local_corpora',
+  'open_local_corpora',
+  'verify_corpora',
+]

@@ -1,0 +1,202 @@
+"""Builds two corpora from the Python installation itself, so that a first study needs no download.
+
+`local_code` is programs without documentation, `local_text` the prose of that documentation:
+what the one loses the other gets, so they differ in kind and hardly in subject.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import importlib
+import os
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from codemix.data.local_corpora.installation import (
+  STANDARD_LIBRARY,
+  Installation,
+  InstalledFile,
+  find_installation,
+)
+from codemix.data.local_corpora.parallel import read_files
+from codemix.data.local_corpora.prose import paragraphs
+from codemix.data.local_corpora.split import (
+  Extent,
+  content_hash,
+  shorten_code,
+  shorten_prose,
+  split,
+)
+from codemix.data.local_corpora.store import (
+  LocalCorpora,
+  Record,
+  has_corpora,
+  open_local_corpora,
+  write_corpora,
+)
+from codemix.errors import UserError
+
+CODE = Extent(least_bytes=20_000_000, most_bytes=24_000_000, validation_bytes=150_000)
+TEXT = Extent(least_bytes=5_000_000, most_bytes=12_000_000, validation_bytes=100_000)
+
+_LEAST_CHARACTERS = 300  # of a document of prose
+_MOST_CHARACTERS = 4000  # at which another document of the same file begins
+_TOPICS = 'pydoc_data/topics.py'  # the language reference that `help()` shows
+
+
+def build_local_corpora(
+  directory: str | os.PathLike,
+  *,
+  distributions: Sequence[str] | None = None,
+  modules: Sequence[str] | None = None,
+  code: Extent = CODE,
+  text: Extent = TEXT,
+  processes: int | None = None,
+) -> LocalCorpora:
+  """Builds `local_code` and `local_text` into a folder, or opens those that are there.
+
+  The same installation gives the same bytes. Takes about 25 seconds on two cores.
+
+  Args:
+    directory: a new or empty folder, or one with corpora, which stay as they are.
+    distributions: whose files to read; None for all that codemix requires.
+    modules: of the standard library to read; None for all of it.
+    code: how much of `local_code` is wanted.
+    text: how much of `local_text` is wanted.
+    processes: the most processes to read files with; None for one per core.
+
+  Raises:
+    UserError: the folder holds something else, or the installation has too little to read.
+  """
+  directory = Path(directory)
+  if has_corpora(directory):
+    return open_local_corpora(directory)
+  installation = find_installation(distributions, modules)
+  files, duplicates = _unique(installation.files)
+  programs, code_dropped = _programs(files, code, processes)
+  documents, text_dropped = _documents(_prose(installation, files, processes), text)
+  _require(programs, code, 'code')
+  _require(documents, text, 'prose')
+  return write_corpora(
+    directory,
+    {
+      'local_code': split(programs, code, shorten_code),
+      'local_text': split(documents, text, shorten_prose),
+    },
+    {'local_code': code_dropped + duplicates, 'local_text': text_dropped},
+    installation.versions,
+  )
+
+
+def _unique(files: Iterable[InstalledFile]) -> tuple[list[InstalledFile], Counter[str]]:
+  """The files by the hash of their bytes, those of tests last; equal ones once."""
+  ordered: dict[tuple[bool, str], InstalledFile] = {}
+  dropped: Counter[str] = Counter()
+  for file in files:
+    key = (file.is_test, hashlib.sha256(file.location.read_bytes()).hexdigest())
+    if ordered.setdefault(key, file) is not file:
+      dropped['equal files'] += 1
+  return [ordered[key] for key in sorted(ordered)], dropped
+
+
+def _programs(
+  files: Sequence[InstalledFile], extent: Extent, processes: int | None
+) -> tuple[list[Record], Counter[str]]:
+  """Reads Python files up to the wanted bytes."""
+  sources = [file for file in files if file.path.endswith('.py')]
+  records: list[Record] = []
+  dropped: Counter[str] = Counter()
+  seen: set[str] = set()
+  size = 0
+  with contextlib.closing(_read('code', sources, processes)) as programs:
+    for index, (file, program) in enumerate(programs):
+      text = program.get('text', '')
+      if reason := program.get('dropped'):
+        dropped[reason] += 1
+      elif (key := content_hash(text)) in seen:
+        dropped['equal programs'] += 1
+      else:
+        seen.add(key)
+        size += len(text.encode())
+        records.append(Record(text=text, source=file.source, language='python', id=file.name))
+      if size >= extent.most_bytes:
+        dropped['beyond the wanted bytes'] = len(sources) - index - 1
+        break
+  return records, dropped
+
+
+def _read(
+  kind: str, files: Sequence[InstalledFile], processes: int | None
+) -> Iterator[tuple[InstalledFile, Any]]:
+  """Yields each file with what its reader makes of it."""
+  with contextlib.closing(
+    read_files(kind, [str(file.location) for file in files], processes)
+  ) as results:
+    yield from zip(files, results, strict=True)
+
+
+def _prose(
+  installation: Installation, files: Sequence[InstalledFile], processes: int | None
+) -> Iterator[tuple[str, str, list[str]]]:
+  """Yields the source, name and paragraphs of manual pages, descriptions, readmes and modules."""
+  if any(file.path == _TOPICS for file in files):
+    topics = importlib.import_module('pydoc_data.topics').topics
+    for name, topic in sorted(topics.items()):
+      yield STANDARD_LIBRARY, f'{STANDARD_LIBRARY}:topics/{name}', paragraphs(topic)
+  for name, description in sorted(installation.descriptions.items()):
+    yield name, f'{name}:description', paragraphs(description)
+  told = [file for file in files if not file.is_test and file.path != _TOPICS]
+  with contextlib.closing(_read('prose', told, processes)) as read:
+    for file, passages in read:
+      yield file.source, file.name, [paragraph for passage in passages for paragraph in passage]
+
+
+def _documents(
+  prose: Iterator[tuple[str, str, list[str]]], extent: Extent
+) -> tuple[list[Record], Counter[str]]:
+  """Joins paragraphs to documents, up to the wanted bytes; none is told twice."""
+  records: list[Record] = []
+  dropped: Counter[str] = Counter()
+  seen: set[str] = set()
+  size = 0
+  with contextlib.closing(prose):
+    for source, name, told in prose:
+      new = [paragraph for paragraph in dict.fromkeys(told) if paragraph not in seen]
+      seen.update(new)
+      dropped['equal paragraphs'] += len(told) - len(new)
+      for number, text in enumerate(_joined(new)):
+        if len(text) < _LEAST_CHARACTERS:
+          dropped['tiny'] += 1
+          continue
+        size += len(text.encode())
+        records.append(Record(text=text, source=source, language='en', id=f'{name}#{number}'))
+      if size >= extent.most_bytes:
+        break
+  return records, dropped
+
+
+def _joined(told: Iterable[str]) -> Iterator[str]:
+  """Paragraphs, an empty line between them, in documents of a few thousand characters."""
+  document: list[str] = []
+  length = 0
+  for paragraph in told:
+    if document and length + len(paragraph) > _MOST_CHARACTERS:
+      yield '\n\n'.join(document)
+      document, length = [], 0
+    document.append(paragraph)
+    length += len(paragraph) + 2
+  if document:
+    yield '\n\n'.join(document)
+
+
+def _require(records: Sequence[Record], extent: Extent, what: str) -> None:
+  """Raises UserError where an installation has less than the least that is wanted."""
+  size = sum(len(record['text'].encode()) for record in records)
+  if size < extent.least_bytes:
+    raise UserError(
+      f'this Python installation has {size / 1e6:.1f} MB of {what} where {extent.least_bytes / 1e6:.1f} MB'
+      ' are needed: register a task over files of your own instead'
+    )

@@ -1,0 +1,115 @@
+"""Sets documents aside for validation, by the hash of their content."""
+
+from __future__ import annotations
+
+import ast
+import dataclasses
+import hashlib
+from collections.abc import Callable, Sequence
+
+from codemix.data.local_corpora.store import Record
+from codemix.errors import UserError
+
+
+@dataclasses.dataclass(frozen=True)
+class Extent:
+  """How much of a corpus is wanted; bytes are of text.
+
+  Attributes:
+    least_bytes: a corpus with fewer is an error.
+    most_bytes: reading stops at the document that reaches them.
+    validation_bytes: documents are held out until they have as many,
+    validation_documents: and until there are as many.
+  """
+
+  least_bytes: int
+  most_bytes: int
+  validation_bytes: int
+  validation_documents: int = 100
+
+
+def content_hash(text: str) -> str:
+  """Sha256 hex of a text, however its white space is laid out."""
+  return hashlib.sha256(' '.join(text.split()).encode()).hexdigest()
+
+
+def split(
+  records: Sequence[Record], extent: Extent, shorten: Callable[[str, int], str] | None = None
+) -> dict[str, list[Record]]:
+  """Splits a corpus into 'train' and 'validation', each in the order of the content hashes.
+
+  Validation takes the lowest hashes: the choice depends on nothing but the documents.
+
+  Args:
+    records: the documents.
+    extent: says how large validation is to be.
+    shorten: makes of a held-out document one of about so many characters, lest a few long
+      ones are most of the whole. What it cuts off is in neither split.
+
+  Raises:
+    UserError: no document would be left to train on.
+  """
+  ordered = sorted(records, key=lambda record: content_hash(record['text']))
+  most = extent.validation_bytes // extent.validation_documents
+  validation: list[Record] = []
+  size = 0
+  while size < extent.validation_bytes or len(validation) < extent.validation_documents:
+    if len(validation) + 1 >= len(ordered):
+      raise UserError(f'{len(ordered)} documents are too few to set some aside for validation')
+    record = ordered[len(validation)]
+    text = record['text'] if shorten is None else shorten(record['text'], most)
+    validation.append({**record, 'text': text})
+    size += len(text.encode())
+  return {'train': ordered[len(validation) :], 'validation': validation}
+
+
+def shorten_code(text: str, most: int) -> str:
+  """At most so many characters of a program, which parse, from some top-level statement on.
+
+  The content hash points at a character; the excerpt begins with the statement that it is in,
+  or, where that cannot be cut, with one close to it. A program that cannot be cut stays whole.
+  """
+  if len(text) <= most:
+    return text
+  wanted = int(content_hash(text), 16) % (len(text) - most)
+  starts = sorted(_statement_starts(text), key=lambda start: (start > wanted, abs(start - wanted)))
+  longest = ''
+  for start in starts:
+    part = _parsing_prefix(text[start : start + most])
+    if len(part) >= most // 2:
+      return part
+    longest = max(longest, part, key=len)
+  return longest or text
+
+
+def _statement_starts(text: str) -> list[int]:
+  """Where the lines of the top-level statements of a program begin, in characters."""
+  offsets = [0]
+  for line in text.split('\n'):
+    offsets.append(offsets[-1] + len(line) + 1)
+  starts = []
+  for statement in ast.parse(text).body:
+    decorators = getattr(statement, 'decorator_list', None)
+    starts.append(offsets[(decorators[0] if decorators else statement).lineno - 1])
+  return starts
+
+
+def shorten_prose(text: str, most: int) -> str:
+  """The first paragraphs of a document, of so many characters; the very first one in any case."""
+  kept, *others = text.split('\n\n')
+  for paragraph in others:
+    if len(kept) + len(paragraph) > most:
+      break
+    kept += '\n\n' + paragraph
+  return kept
+
+
+def _parsing_prefix(text: str) -> str:
+  """The longest program, '' at worst, that consists of the first whole lines of a text."""
+  while text := text.rpartition('\n')[0].rstrip():
+    try:
+      ast.parse(text)
+    except (SyntaxError, ValueError):
+      continue
+    return text + '\n'
+  return ''

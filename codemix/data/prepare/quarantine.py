@@ -1,0 +1,36 @@
+"""Broken records of a shard, listed in a file of their own."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+
+from codemix.data.corpus.record import BadRecord
+from codemix.data.store.shard_writer import NewFile
+
+_ALWAYS = ('place', 'reason')
+
+
+class Quarantine:
+  """The broken records of a shard: `bad-<shard>.jsonl`, with their places and reasons but not their text.
+
+  Attributes:
+    path: of the file.
+  """
+
+  def __init__(self, folder: Path, name: str):
+    self.path = folder / f'bad-{name}.jsonl'
+    self._file = NewFile(self.path)
+
+  def add(self, bad: BadRecord) -> None:
+    usual = BadRecord(bad.place, bad.reason)
+    line = {name: value for name, value in dataclasses.asdict(bad).items() if value != getattr(usual, name) or name in _ALWAYS}
+    self._file.write((json.dumps(line) + '\n').encode())
+
+  def finish(self) -> dict | None:
+    """Puts the file in its place, if it has anything in it; returns its name and digest."""
+    return {'file': self.path.name, 'sha256': self._file.finish()} if self._file.size else None
+
+  def discard(self) -> None:
+    self._file.discard()

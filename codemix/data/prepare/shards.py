@@ -1,0 +1,51 @@
+"""How a corpus is divided over the shards of its store."""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+from collections.abc import Sequence
+
+import numpy as np
+
+from codemix.data.corpus.protocols import Piece
+from codemix.data.store import token_store
+
+
+@dataclasses.dataclass(frozen=True)
+class Shard:
+  """The part of a corpus that one shard holds.
+
+  Attributes:
+    name: of the shard.
+    pieces: in order.
+    size: of each piece (bytes as stored, or about that).
+  """
+
+  name: str
+  pieces: tuple[Piece, ...]
+  size: tuple[int, ...]
+
+  def __str__(self) -> str:
+    return f'shard {self.name} ({self.pieces[0].url} and what follows)' if self.pieces else f'shard {self.name}'
+
+
+def deal(pieces: Sequence[Piece], sizes: Sequence[int], shards: int) -> list[Shard]:
+  """Divides pieces over shards: in order, each a run of about the same size, none empty.
+
+  It is a function of its arguments alone, so every run of `prepare`, on however
+  many workers, writes the same shards.
+  """
+  shards = min(shards, len(pieces))
+  before = np.concatenate([[0], np.cumsum(np.asarray(sizes, np.int64))])
+  cuts = [0]
+  for index in range(1, shards):
+    # The cut nearest to its fair place that leaves a piece for every shard.
+    fair = before[-1] * index / shards
+    nearest = int(np.argmin(np.abs(before - fair)))
+    cuts.append(min(max(nearest, cuts[-1] + 1), len(pieces) - shards + index))
+  cuts.append(len(pieces))
+  return [
+    Shard(token_store.shard_name(index, shards), tuple(pieces[begin:end]), tuple(sizes[begin:end]))
+    for index, (begin, end) in enumerate(itertools.pairwise(cuts))
+  ]

@@ -1,0 +1,119 @@
+"""`codemix prepare`: each source that a study reads becomes a token store, and the tokenizer before them.
+
+A source is a corpus of `Data.sources`, which needs no SeqIO; or else a task of
+SeqIO's registry, which with TensorFlow is imported only then.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+from codemix.data.corpus.bad_share import BadShare
+from codemix.data.corpus.documents import documents
+from codemix.data.prepare import pipeline
+from codemix.data.seqio.tensorflow_import import suppress_stderr
+from codemix.data.settings import Data
+from codemix.data.store.token_store import TokenStore, has_seal
+from codemix.data.tokenization.tokenizer import Tokenizer, train_bpe
+from codemix.errors import UserError
+from codemix.files import locked
+
+Progress = Callable[[str], None]
+
+
+def check_source(name: str, split: str, data: Data) -> None:
+  """Finds what would end `prepare` before anything is tokenized.
+
+  Raises:
+    UserError: there is no such source, split or file.
+  """
+  if name in data.corpora:
+    pipeline.check_corpus(name, data.corpora[name], split)
+  else:
+    tasks = _seqio_tasks()
+    tasks.import_tasks(data)
+    tasks.find_task(name, split, data.corpora)
+
+
+def prepare(
+  name: str, split: str, data: Data, tokenizer: Tokenizer, progress: Progress, again: bool = False
+) -> TokenStore:
+  """Writes one split of a source into a token store, or finds it already written.
+
+  Args:
+    name, split: of the source.
+    data: where it is found and written.
+    tokenizer: what it is written with.
+    progress: told what is done.
+    again: it is written anew, also where it is there.
+
+  Raises:
+    UserError: no such source or split, or its data are not what they should be.
+  """
+  check_source(name, split, data)
+  prepared = pipeline.prepare_corpus if name in data.corpora else _seqio_tasks().prepare_task
+  store = prepared(name, split, data, tokenizer, progress, again)
+  if not has_seal(store):
+    progress(f'{name} {split}: prepared by an older codemix, so its digest depends on Data.shards too; it is used as it is, and what was trained from it stays valid')
+  return store
+
+
+def train_tokenizer(data: Data, progress: Progress, asked_for: bool = False) -> Tokenizer:
+  """Trains Data.tokenizer on the raw text of Data.train_on, unless it is already there.
+
+  Args:
+    asked_for: by name, with `codemix tokenizer train`; else it is not trained where another has
+      nearly its name, which may be the one that was meant.
+
+  Raises:
+    UserError: nothing to train on, Data.tokenizer is not a `.json`, or its name may be a slip.
+  """
+  if data.tokenizer == 'bytes' or data.tokenizer_path.exists():
+    tokenizer = data.load_tokenizer()
+    if data.train_on and data.tokenizer != 'bytes' and tokenizer.vocab_size != data.vocab_size:
+      progress(
+        f'tokenizer: {data.tokenizer_path} exists and has {tokenizer.vocab_size:,} entries; it is used as it is, and not trained '
+        f'with Data.vocab_size = {data.vocab_size:,}. For another tokenizer give Data.tokenizer another name.'
+      )
+    return tokenizer
+  suggested = data.suggested_tokenizer()
+  if not data.train_on or data.tokenizer_path.suffix != '.json':
+    raise UserError(
+      f'the tokenizer {data.tokenizer_path} does not exist and cannot be trained.{suggested} Give Data.train_on the names of '
+      'sources, and Data.tokenizer a name that ends in .json.'
+    )
+  if suggested and not asked_for:
+    raise UserError(
+      f'the tokenizer {data.tokenizer_path} does not exist.{suggested} If a new one is wanted, train it by name: '
+      '`codemix tokenizer train` with the same gin files.'
+    )
+  for name in data.train_on:
+    check_source(name, 'train', data)
+  with locked(data.root / 'tokenizers', 'training a tokenizer'):
+    progress(
+      f'tokenizer: {data.tokenizer_path} does not exist; training a new one of {data.vocab_size:,} entries on '
+      f'{data.sample_bytes / 1e6:g} MB of each of {", ".join(data.train_on)}'
+    )
+    texts = (text for name in data.train_on for text in _sample(name, data))
+    return train_bpe(texts, data.vocab_size, data.tokenizer_path)
+
+
+def _sample(name: str, data: Data) -> Iterator[str | bytes]:
+  """The first Data.sample_bytes bytes of a source's train split, as whole documents."""
+  if name not in data.corpora:
+    yield from _seqio_tasks().sample(name, data.sample_bytes)
+    return
+  left = data.sample_bytes
+  corpus, read = data.corpora[name], BadShare()
+  for record in documents(corpus, 'train', read=read):
+    yield record.text
+    left -= len(record.text.encode())
+    if left <= 0:
+      read.check(corpus, whole=False)
+      return
+
+
+def _seqio_tasks():
+  with suppress_stderr():
+    from codemix.data.seqio import registry
+  return registry

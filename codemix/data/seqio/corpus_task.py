@@ -1,0 +1,173 @@
+"""A corpus as a SeqIO task, tokenized as it streams; `codemix prepare` writes the same tokens to a cache."""
+
+from __future__ import annotations
+
+import functools
+import random
+from collections.abc import Iterator, Sequence
+
+import seqio
+import tensorflow as tf
+
+from codemix.data.corpus.bad_share import BadShare, merged
+from codemix.data.corpus.corpus import Corpus
+from codemix.data.corpus.documents import documents
+from codemix.data.corpus.protocols import Piece
+from codemix.data.corpus.record import Record
+from codemix.data.filters import is_corpus_wide
+from codemix.data.seqio.vocabularies import TokenizerVocabulary
+from codemix.data.tokenization.tokenizer import load_tokenizer
+from codemix.errors import UserError
+
+FIELDS = ('text', 'source', 'language', 'id')
+
+
+class CorpusDataSource(seqio.DataSource):
+  """The documents of a corpus that pass its filters, as scalar strings text, source, language, id.
+
+  It shards by piece of the corpus where there are enough of them, else by record.
+
+  Attributes:
+    error: what ended the last reading; TensorFlow makes an error of its own of it.
+  """
+
+  def __init__(self, corpus: Corpus):
+    self._corpus = corpus
+    self.error: UserError | None = None
+    self._read: dict[str, dict[tuple[Piece, ...], dict]] = {}  # of each split, by the pieces of a shard
+    super().__init__(corpus.splits())
+
+  @property
+  def corpus(self) -> Corpus:
+    return self._corpus
+
+  @property
+  def supports_arbitrary_sharding(self) -> bool:
+    return True
+
+  def list_shards(self, split: str) -> Sequence[str]:
+    """The pieces, by URL and beginning. Raises UserError where there are no files."""
+    return [f'{piece.url}@{piece.start}' for piece in self.corpus.pieces(split)]
+
+  def get_dataset(
+    self,
+    split: str = 'train',
+    shuffle: bool = True,
+    seed: int | None = None,
+    shard_info: seqio.ShardInfo | None = None,
+    **unused,
+  ) -> tf.data.Dataset:
+    """Records of a split; `shuffle` is of the pieces.
+
+    Raises:
+      UserError: there are no files, or the first rows have no such field as the layout needs.
+        More broken records than `Corpus.max_bad_share` end the reading with a
+        tf.errors.OpError that names the first. Of several shards each is judged by what it tells of
+        the whole, and the whole when the last of them was read in this process.
+    """
+    self.corpus.check(split)
+    pieces = self.corpus.pieces(split)
+    shard = shard_info or seqio.ShardInfo(0, 1)
+    if shard.num_shards > 1:
+      self._require_separable()
+    by_piece = shard.num_shards <= len(pieces)
+    if by_piece:
+      pieces = pieces[shard.index :: shard.num_shards]
+    if shuffle:
+      random.Random(seed).shuffle(pieces)
+    signature = {field: tf.TensorSpec([], tf.string) for field in FIELDS}
+    records = tf.data.Dataset.from_generator(
+      functools.partial(self._examples, pieces, split), output_signature=signature
+    )
+    return records if by_piece else records.shard(shard.num_shards, shard.index)
+
+  def _examples(self, pieces: Sequence[Piece], split: str) -> Iterator[dict[str, bytes]]:
+    read = BadShare()
+    try:
+      for record in kept(self.corpus, pieces, split, read):
+        yield {field: getattr(record, field).encode(errors='replace') for field in FIELDS}
+      self._check_whole(pieces, split, read)
+    except UserError as error:
+      self.error = error
+      raise
+
+  def _check_whole(self, pieces: Sequence[Piece], split: str, read: BadShare) -> None:
+    """Holds the whole corpus to its rule where this shard was the last of it."""
+    shards = self._read.setdefault(split, {})
+    shards[tuple(sorted(pieces, key=lambda piece: (piece.url, piece.start)))] = read.summary()
+    every = self.corpus.pieces(split)
+    if len(pieces) == len(every):
+      read.check(self.corpus, whole=True)
+    elif sum(map(len, shards)) == len(every) and set(every) == {piece for shard in shards for piece in shard}:
+      merged(shards.values()).check(self.corpus, whole=True)
+
+  def _require_separable(self) -> None:
+    for filter in self.corpus.filters:
+      if is_corpus_wide(filter):
+        raise UserError(
+          f"'{filter.name}' of corpus '{self.corpus.name}' compares the whole corpus, which no host streams alone: "
+          'prepare it with `codemix prepare`, or take the filter away.'
+        )
+
+
+def kept(corpus: Corpus, pieces: Sequence[Piece], split: str, read: BadShare) -> Iterator[Record]:
+  """The records that `prepare` would keep of these pieces, in order.
+
+  A filter that compares the whole corpus compares these pieces, and holds a key of each record.
+
+  Args:
+    corpus: what is read.
+    pieces: in their order.
+    split: its name.
+    read: counts what is read.
+
+  Raises:
+    UserError: more records of this part are broken than the corpus allows.
+  """
+  filters = [filter for filter in corpus.filters if is_corpus_wide(filter)]
+  known: list[set[bytes]] = [set() for _ in filters]
+  for record in documents(corpus, split, pieces, read):
+    keys = [filter.key(record) for filter in filters]
+    if not any(key in seen for key, seen in zip(keys, known, strict=True)):
+      yield record
+    for key, seen in zip(keys, known, strict=True):
+      seen.add(key)
+
+
+def register_source(name: str, source: seqio.DataSource) -> seqio.Task:
+  """Registers a task over a source of `FIELDS`; it gives `targets` in bytes, with EOS, and the fields.
+
+  Raises:
+    UserError: the name is taken.
+  """
+  if name in seqio.TaskRegistry.names():
+    raise UserError(f"a SeqIO task '{name}' is registered already: choose another name")
+  return seqio.TaskRegistry.add(
+    name,
+    source=source,
+    preprocessors=[
+      functools.partial(
+        seqio.preprocessors.rekey,
+        key_map={'targets': 'text', 'source': 'source', 'language': 'language', 'id': 'id'},
+      ),
+      seqio.preprocessors.tokenize,
+      seqio.preprocessors.append_eos,
+    ],
+    output_features={
+      'targets': seqio.Feature(TokenizerVocabulary(load_tokenizer('bytes')), add_eos=True)
+    },
+    metric_fns=[],
+  )
+
+
+def register_corpus(name: str, corpus: Corpus) -> seqio.Task:
+  """Registers a corpus as the SeqIO task `name`.
+
+  The task gives `targets` in bytes, with EOS; `codemix prepare`, or
+  `task.replace(output_features=...)`, puts another vocabulary in its place. With it come the text,
+  `targets_pretokenized`, and `source`, `language` and `id`.
+
+  Raises:
+    UserError: the name is taken. That files or fields are missing is found at the first read.
+  """
+  return register_source(name, CorpusDataSource(corpus))

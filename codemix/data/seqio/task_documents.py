@@ -1,0 +1,170 @@
+"""The documents of a SeqIO task as ids of the run's tokenizer, each of them checked.
+
+A task that tokenizes with the vocabulary of its feature gets the run's
+tokenizer there. One that brings ids, from files or by a function of its own,
+is read only where the vocabulary that it declares is that tokenizer: ids of
+another would train to plausible losses on nonsense.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import re
+from collections.abc import Iterator
+
+import numpy as np
+import seqio
+import tensorflow as tf
+
+from codemix.data.seqio.vocabularies import TokenizerVocabulary
+from codemix.data.tokenization.tokenizer import Tokenizer
+from codemix.errors import UserError
+
+FEATURE = 'targets'
+VERSION = 2  # part of stores' identities: what becomes of a task's examples
+_PROBE = 'def f(x):\n    return x + 1  # na\u00efve\n'
+
+
+def check_feature(task: seqio.Task) -> None:
+  """Raises UserError where the task declares no `targets` of one row of ids."""
+  if FEATURE not in task.output_features:
+    raise UserError(
+      f"the SeqIO task '{task.name}' has no output feature '{FEATURE}' (it has {', '.join(task.output_features)}); a decoder is trained on '{FEATURE}'."
+    )
+  feature = task.output_features[FEATURE]
+  if feature.rank != 1:
+    raise UserError(
+      f"the SeqIO task '{task.name}' declares '{FEATURE}' of rank {feature.rank}; a document is one row of ids: give seqio.Feature(rank=1)."
+    )
+  if not tf.as_dtype(feature.dtype).is_integer:
+    raise UserError(
+      f"the SeqIO task '{task.name}' declares '{FEATURE}' of dtype {tf.as_dtype(feature.dtype).name}; ids are whole numbers: give seqio.Feature(dtype=tf.int32)."
+    )
+
+
+def task_dataset(task: seqio.Task, split: str, shard: seqio.ShardInfo) -> tf.data.Dataset:
+  """The task's examples in their own order: untrimmed, unshuffled, once.
+
+  Raises:
+    UserError: SeqIO finds them other than the task declares.
+  """
+  try:
+    return task.get_dataset(
+      sequence_length=None, split=split, shuffle=False, num_epochs=1, use_cached=False, shard_info=shard
+    )
+  except ValueError as error:
+    if not str(error).startswith('Task dataset '):
+      raise
+    raise UserError(f"{_named(task, split)}: {error}. Change its preprocessors, or its output_features.") from error
+
+
+def task_examples(task: seqio.Task, split: str, shard: seqio.ShardInfo) -> Iterator[dict]:
+  """The examples of `task_dataset`, as NumPy has them.
+
+  Raises:
+    UserError: they cannot be read.
+  """
+  dataset = task_dataset(task, split, shard)
+  with _readable(task, split):
+    yield from dataset.prefetch(tf.data.AUTOTUNE).as_numpy_iterator()
+
+
+def task_documents(
+  task: seqio.Task, split: str, tokenizer: Tokenizer, shard: seqio.ShardInfo
+) -> Iterator[tuple[np.ndarray, bytes]]:
+  """(ids that end with EOS, what they were before tokenization) of each document; ids alone are EOS where it is empty.
+
+  Raises:
+    UserError: the task's ids are not those of `tokenizer`, or it cannot be read.
+  """
+  ours = TokenizerVocabulary(tokenizer)
+  declared = task.output_features[FEATURE]
+  features = {**task.output_features, FEATURE: dataclasses.replace(declared, vocabulary=ours)}
+  examples = task_examples(task.replace(output_features=features), split, shard)
+  for number, example in enumerate(examples):
+    if not number and not ours.has_encoded:
+      _check_declared(task, declared.vocabulary, tokenizer)
+    place = f'{_named(task, split)}, document {number}{f" of shard {shard.index}" if shard.num_shards > 1 else ""}'
+    ids = _checked(example[FEATURE], tokenizer, place)
+    text = example.get(f'{FEATURE}_pretokenized')
+    yield ids, text if isinstance(text, bytes) else tokenizer.decode_bytes(ids.tolist())
+
+
+def _check_declared(task: seqio.Task, vocabulary: seqio.Vocabulary, tokenizer: Tokenizer) -> None:
+  """Of a task that does not tokenize with the vocabulary of its feature."""
+  if not _is_tokenizer(vocabulary, tokenizer):
+    raise UserError(
+      f"the SeqIO task '{task.name}' brings ids of its own, and declares for '{FEATURE}' {_described(vocabulary)}; the run's tokenizer is "
+      f'{tokenizer.kind} of {tokenizer.vocab_size:,} entries (EOS {tokenizer.eos_id}). Let the task tokenize with seqio.preprocessors.tokenize, '
+      'or set Data.tokenizer to the tokenizer that its ids are of, and declare it: seqio.Feature(TokenizerVocabulary(tokenizer)).'
+    )
+
+
+def _is_tokenizer(vocabulary: seqio.Vocabulary, tokenizer: Tokenizer) -> bool:
+  """Whether the two give the same ids, as far as their vocabularies can be compared: one that passes ids through has only a size."""
+  if isinstance(vocabulary, TokenizerVocabulary):
+    return vocabulary.tokenizer.digest == tokenizer.digest
+  passes = isinstance(vocabulary, seqio.PassThroughVocabulary)
+  if vocabulary.vocab_size - vocabulary.extra_ids != tokenizer.vocab_size:
+    return False
+  if vocabulary.eos_id != tokenizer.eos_id and not (passes and vocabulary.eos_id is None):
+    return False
+  if passes:
+    return True
+  try:
+    return list(vocabulary.encode(_PROBE)) == tokenizer.encode(_PROBE)
+  except Exception:  # of somebody else's class
+    return False
+
+
+def _described(vocabulary: seqio.Vocabulary) -> str:
+  eos = '' if vocabulary.eos_id is None else f' (EOS {vocabulary.eos_id})'
+  return f'{type(vocabulary).__name__} of {vocabulary.vocab_size:,} entries{eos}'
+
+
+def _checked(ids: object, tokenizer: Tokenizer, place: str) -> np.ndarray:
+  """The ids, which end with EOS.
+
+  Raises:
+    UserError: they are not one row of ids of the tokenizer, or hold special ids inside.
+  """
+  if not isinstance(ids, np.ndarray) or ids.ndim != 1:
+    form = f'of rank {ids.ndim}' if isinstance(ids, np.ndarray) else f'a {type(ids).__name__}'
+    raise UserError(f"{place}: '{FEATURE}' is {form}; a document is one row of ids.")
+  if ids.dtype.kind not in 'iu':
+    raise UserError(f"{place}: '{FEATURE}' is of dtype {ids.dtype}; ids are whole numbers.")
+  outside = np.flatnonzero((ids < 0) | (ids >= tokenizer.vocab_size))
+  if len(outside):
+    raise UserError(
+      f"{place}: token {outside[0]} has the id {ids[outside[0]]}, outside of the run's tokenizer, which has 0 to {tokenizer.vocab_size - 1:,}. "
+      "The task's ids are of another vocabulary, or a preprocessor behind its tokenization changes them."
+    )
+  inner = ids[:-1] if len(ids) and ids[-1] == tokenizer.eos_id else ids
+  special = {tokenizer.eos_id: 'the end of a document', tokenizer.bos_id: 'the beginning of a document', tokenizer.pad_id: 'padding'}
+  found = np.flatnonzero(np.isin(inner, list(special)))
+  if len(found):
+    id = int(inner[found[0]])
+    raise UserError(
+      f'{place}: token {found[0]} of {len(ids):,} has the id {id}, {special[id]}. A task gives one document an example, '
+      'not packed and not padded, with at most one EOS at its end; BOS is put before it in training.'
+    )
+  return np.append(inner, np.asarray(tokenizer.eos_id, ids.dtype))
+
+
+@contextlib.contextmanager
+def _readable(task: seqio.Task, split: str) -> Iterator[None]:
+  """What TensorFlow raises of a source or preprocessor, in a line."""
+  try:
+    yield
+  except tf.errors.OpError as error:
+    if ended := getattr(task.source, 'error', None):  # of a corpus that is too broken
+      raise ended from None
+    lines = [line.strip() for line in str(error.message).splitlines() if line.strip()]
+    raised = (match[1] for line in lines if (match := re.match(r'(?:{{.*}} )?((?:[\w.]+(?:Error|Exception)): .*)', line)))
+    told = next(raised, lines[0] if lines else type(error).__name__).removeprefix('UserError: ')
+    raise UserError(f'{_named(task, split)} cannot be read: {told[:500]}') from error
+
+
+def _named(task: seqio.Task, split: str) -> str:
+  return f"the SeqIO task '{task.name}', split '{split}'"

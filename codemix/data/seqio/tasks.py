@@ -1,0 +1,72 @@
+"""SeqIO tasks over files of JSON lines: `local_text`, `local_code`, and a user's own.
+
+    register_jsonl_task('novels', {'train': 'novels-*.jsonl.gz', 'validation': 'held-out.jsonl'})
+
+Other forms of files, filters and layouts: `codemix.data.corpus`, of which this is the simplest case.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import seqio
+
+from codemix.data.corpus.corpus import Corpus
+from codemix.data.corpus.layouts.text import Text
+from codemix.data.local_corpora import LocalCorpora, build_local_corpora
+from codemix.data.local_corpora.store import SPLITS
+from codemix.data.seqio.corpus_task import CorpusDataSource, register_corpus, register_source
+from codemix.data.settings import default_directory
+
+
+def corpora_directory() -> Path:
+  """Where `local_text` and `local_code` lie: in `$CODEMIX_DATA_DIR`, else in the user's cache."""
+  return default_directory() / 'corpora'
+
+
+def local_corpora() -> LocalCorpora:
+  """The corpora in `corpora_directory()`; the first call ever takes about 25 seconds to build them."""
+  return build_local_corpora(corpora_directory())
+
+
+class LocalCorpusDataSource(CorpusDataSource):
+  """A corpus made from the Python installation, built when it is first read."""
+
+  def __init__(self, name: str):
+    self._name = name
+    super().__init__(Corpus(dict.fromkeys(SPLITS, name), name=name))
+
+  @property
+  def corpus(self) -> Corpus:
+    files = {split: str(stored.path) for split, stored in self._splits_built().items()}
+    return Corpus(files, name=self._name)
+
+  def num_input_examples(self, split: str) -> int:
+    return self._splits_built()[split].documents
+
+  def _splits_built(self):
+    return local_corpora().corpora[self._name].splits
+
+
+def register_jsonl_task(
+  name: str, split_to_filepattern: Mapping[str, str | Sequence[str]], text_field: str = 'text'
+) -> seqio.Task:
+  """Registers a SeqIO task over JSON lines, plain, gzip or zstd, one document a line.
+
+  Args:
+    name: of the task, as mixtures name it.
+    split_to_filepattern: of each split, a glob pattern, or several.
+    text_field: the field that holds a document's text; a dotted path such as 'meta.body'.
+
+  Returns:
+    The task, as `register_corpus` gives it.
+
+  Raises:
+    UserError: the name is taken. That files or fields are missing is found at the first read.
+  """
+  return register_corpus(name, Corpus(split_to_filepattern, layout=Text(text_field), name=name))
+
+
+for _name in ('local_text', 'local_code'):
+  register_source(_name, LocalCorpusDataSource(_name))

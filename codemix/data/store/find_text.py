@@ -1,0 +1,54 @@
+"""Finds a passage of text among a store's tokens."""
+
+from __future__ import annotations
+
+import bisect
+import dataclasses
+from collections.abc import Iterator
+
+from codemix.data.store.token_store import TokenStore
+from codemix.data.tokenization.tokenizer import Tokenizer
+
+WINDOW = 2**16  # tokens decoded at a time
+
+
+@dataclasses.dataclass(frozen=True)
+class Passage:
+  """Where a passage stands in a store.
+
+  Attributes:
+    document: number of the document.
+    start, stop: the tokens of the store's stream that hold it.
+  """
+
+  document: int
+  start: int
+  stop: int
+
+
+def find(store: TokenStore, tokenizer: Tokenizer, wanted: bytes) -> Iterator[Passage]:
+  """Yields each place where a document contains `wanted`, byte by byte, in order.
+
+  The same text is tokenized in more than one way, by what stands around it, so
+  the tokens are decoded rather than compared.
+  """
+  for begin in range(0, store.tokens, WINDOW):
+    # Every token but EOS stands for a byte at least, so what begins in a window ends in this much.
+    ids = store.read(begin, min(begin + WINDOW + len(wanted), store.tokens)).tolist()
+    for first, last in _matches(ids, tokenizer, wanted):
+      document = store.document_at(begin + first)
+      # The last token is EOS, which stands for no text: a match reaches into the next document or ends before.
+      if first < WINDOW and document == store.document_at(begin + last - 1):
+        yield Passage(document, begin + first, begin + last)
+
+
+def _matches(ids: list[int], tokenizer: Tokenizer, wanted: bytes) -> Iterator[tuple[int, int]]:
+  """(first token, token behind the last) of each match."""
+  decoded = tokenizer.decode_bytes(ids)
+  bytes_before = lambda count: len(tokenizer.decode_bytes(ids[:count]))
+  at = decoded.find(wanted)
+  while at >= 0:
+    first = bisect.bisect_right(range(len(ids) + 1), at, key=bytes_before) - 1
+    last = bisect.bisect_left(range(len(ids) + 1), at + len(wanted), key=bytes_before)
+    yield first, last
+    at = decoded.find(wanted, at + 1)

@@ -1,0 +1,126 @@
+"""The raw files that a token store was made from, as they were then; a later edit of one is noticed."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+from codemix.data.corpus.local_files import printable
+from codemix.errors import UserError
+from codemix.files import read_json, write_json
+from codemix.identity import file_digest
+
+FILE = 'sources.json'
+DIGEST_BYTES = 2**30  # of files that were touched, re-read at open to see whether they changed: about a second
+
+
+def remember(folder: Path, digests: Mapping[str, str]) -> None:
+  """Writes the digest of each raw file, and the size and time of those on a local file system.
+
+  This is no part of what the store is: a copy of it elsewhere has other paths
+  and times.
+  """
+  files = {}
+  for url, sha256 in digests.items():
+    found = _stat(url)
+    files[url] = {'sha256': sha256, **({'size': found.st_size, 'mtime_ns': found.st_mtime_ns} if found else {})}
+  if not _is_written(folder, files):
+    write_json(folder / FILE, files)
+
+
+def _is_written(folder: Path, files: dict) -> bool:
+  try:
+    return _remembered(folder) == files
+  except UserError:  # damaged; it is written anew
+    return False
+
+
+def check(folder: Path, name: str) -> None:
+  """Compares the raw files that can be reached with what they were: a look at each, no more.
+
+  Only local files are looked at, not those below a folder that was read whole.
+  One that is gone is no error: a store is often trained from where its raw
+  files are not.
+
+  Args:
+    folder: the store's.
+    name: of the source, for the error.
+
+  Raises:
+    UserError: naming the first file that was edited.
+  """
+  left = DIGEST_BYTES
+  for url, then in _remembered(folder).items():
+    now = _stat(url)
+    if now is None or 'size' not in then or (now.st_size, now.st_mtime_ns) == (then['size'], then['mtime_ns']):
+      continue
+    if now.st_size == then['size'] and now.st_size <= left:
+      left -= now.st_size
+      if file_digest(Path(url)) == then['sha256']:
+        continue  # copied or touched
+    raise _edited(name, url, then, now)
+
+
+def check_none_added(folder: Path, name: str, urls: Sequence[str]) -> None:
+  """Compares the files that a corpus finds now with those that the store was made from.
+
+  Where none of those is at its place any more, the corpus was moved, and nothing is compared.
+
+  Args:
+    folder: the store's.
+    name: of the source, for the error.
+    urls: of the split's files now.
+
+  Raises:
+    UserError: naming the first new file.
+  """
+  then = _remembered(folder)
+  added = [url for url in urls if url not in then]
+  if added and len(added) < len(urls):
+    more = f' and {len(added) - 1:,} more' if len(added) > 1 else ''
+    raise UserError(
+      f"the raw file {printable(added[0])}{more} matches Corpus.files of '{name}', and was added after '{name}' was prepared. "
+      'Run `codemix prepare` with the same gin files to prepare it anew, or take the file away.'
+    )
+
+
+def verify(folder: Path, name: str, digest_of: Callable[[str], str]) -> int:
+  """Re-reads every raw file, on whatever file system; returns their number.
+
+  Args:
+    digest_of: of the corpus's reader, which knows what of a folder it reads.
+
+  Raises:
+    UserError: naming the first that was edited or is gone.
+  """
+  files = _remembered(folder)
+  for url, then in files.items():
+    if digest_of(url) != then['sha256']:
+      raise _edited(name, url, then, _stat(url))
+  return len(files)
+
+
+def _remembered(folder: Path) -> dict[str, dict]:
+  form = {...: {'sha256': str}}
+  return read_json(folder / FILE, form, 'Run `codemix prepare`, which writes it anew.') if (folder / FILE).exists() else {}
+
+
+def _edited(name: str, url: str, then: dict, now: os.stat_result | None) -> UserError:
+  sizes = f' ({then["size"]:,} bytes then, {now.st_size:,} now)' if now and 'size' in then and now.st_size != then['size'] else ''
+  return UserError(
+    f"the raw file {printable(url)} was edited after '{name}' was prepared from it{sizes}. "
+    'Run `codemix prepare` with the same gin files to prepare it anew, or put the file back.'
+  )
+
+
+def _stat(url: str) -> os.stat_result | None:
+  if '://' in url:
+    return None
+  try:
+    found = os.stat(url)
+  except OSError:
+    return None
+  # A folder's own size and time say nothing of the files below it.
+  return found if stat.S_ISREG(found.st_mode) else None

@@ -1,0 +1,242 @@
+"""Seeds of one arm, and models of one study: what is compared with what, and what is called an effect."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from codemix.evaluation import statistics
+from codemix.report import gather
+from codemix.report.arms import arms, baselines
+from codemix.report.gather import Content
+from codemix.report.results import read_study
+from codemix.report.write import write_report
+from tests.report.fake_study import FakeStage, edit, stage_folders, write_fake_study
+from tests.report.page import Page
+
+TEXT = [FakeStage('text', {'text': 1.0}, 40)]
+CODE = [FakeStage('mixed', {'text': 0.5, 'code': 0.5}, 40)]
+
+
+def seeds_study(folder: Path, seeds: int, noise: float = 0.003, **settings) -> Path:
+  """A baseline and an arm with half of code, which is far better on code, each with `seeds` seeds."""
+  recipes = {f'{name}, seed {seed}': stages for name, stages in (('base', TEXT), ('mixed', CODE)) for seed in range(seeds)}
+  of = {name: int(name[-1]) for name in recipes}
+  return write_fake_study(folder, recipes, seeds=of, seed_noise=noise, documents=100, **settings)
+
+
+def content_of(folder: Path) -> Content:
+  return gather.gather(read_study(folder))
+
+
+def coloured(folder: Path) -> list[str]:
+  """The words that the page colours, but for those that explain it."""
+  text = write_report(folder).read_text()
+  reading = text.index('id="reading"'), text.index('id="results"')
+  return [part for part in (text[: reading[0]] + text[reading[1] :]).split('class="') if part.startswith(('better"', 'worse"'))]
+
+
+# What an arm is.
+
+
+def test_recipes_that_differ_in_their_seed_alone_are_one_arm(tmp_path):
+  study = read_study(seeds_study(tmp_path / 's', 3))
+  assert [(arm.name, len(arm.recipes)) for arm in arms(study)] == [('base', 3), ('mixed', 3)]
+
+
+def test_arms_are_recognised_by_what_is_trained_and_not_by_name(tmp_path):
+  recipes = {'base, seed 0': TEXT, 'base, seed 1': CODE, 'other': TEXT}
+  study = read_study(write_fake_study(tmp_path / 's', recipes, seeds={'base, seed 1': 1, 'other': 5}))
+  assert [arm.recipes for arm in arms(study)] == [('base, seed 0', 'other'), ('base, seed 1',)]
+
+
+def test_a_recipe_under_a_second_name_is_no_second_seed(tmp_path):
+  recipes = {'base': TEXT, 'copy': TEXT, 'mixed': CODE, 'mixed again': CODE}
+  content = content_of(write_fake_study(tmp_path / 's', recipes))
+  assert [arm.recipes for arm in content.arms] == [('base',), ('copy',), ('mixed',), ('mixed again',)]
+  assert all(change.seeds == 1 for row in content.arm_rows for change in row.changes.values())
+
+
+@pytest.mark.parametrize(
+  ('names', 'arm'),
+  [
+    (('base, seed 0', 'base, seed 1'), 'base'), (('base_s0', 'base_s1'), 'base'), (('base', 'base-1'), 'base'),
+    (('50% code (seed 0)', '50% code (seed 1)'), '50% code'), (('code10', 'code11'), 'code10'),
+    (('texts0', 'texts1'), 'texts0'), (('one', 'another'), 'one'), (('0', '1'), '0'),
+  ],
+)  # fmt: skip
+def test_an_arm_is_called_what_its_recipes_have_in_common_but_for_the_seed(tmp_path, names, arm):
+  folder = write_fake_study(tmp_path / 's', dict.fromkeys(names, TEXT), seeds={names[1]: 1})
+  assert [found.name for found in arms(read_study(folder))] == [arm]
+
+
+def test_an_arm_is_not_called_what_another_recipe_is(tmp_path):
+  recipes = {'base': CODE, 'base_s0': TEXT, 'base_s1': TEXT}
+  study = read_study(write_fake_study(tmp_path / 's', recipes, seeds={'base_s1': 1}))
+  assert [arm.name for arm in arms(study)] == ['base', 'base_s0']
+
+
+# What is compared.
+
+
+def test_each_seed_is_compared_with_the_baseline_of_its_seed(tmp_path):
+  folder = seeds_study(tmp_path / 's', 2)
+  write_report(folder)
+  table = pd.read_csv(folder / 'results.csv').set_index(['recipe', 'source'])
+  assert list(table.loc[('mixed, seed 1', 'text'), ['arm', 'seed', 'baseline']]) == ['mixed', 1, 'base, seed 1']
+  for seed in (0, 1):
+    own, base = (
+      np.load(folder / 'stages' / table.folder[f'{arm}, seed {seed}', 'code'] / 'evaluation' / 'code.npz')
+      for arm in ('mixed', 'base')
+    )
+    expected = statistics.relative_change(own['nats'], own['bytes'], base['nats'], base['bytes'])
+    row = table.loc[f'mixed, seed {seed}', 'code']
+    np.testing.assert_allclose([row.change, row.change_low], [expected.value, expected.low])
+
+
+def test_an_arm_has_the_mean_of_its_seeds_and_their_spread(tmp_path):
+  content = content_of(seeds_study(tmp_path / 's', 3))
+  (arm,) = (row for row in content.arm_rows if row.name == 'mixed')
+  seeds = [row.changes['code'].value for row in content.rows if row.name.startswith('mixed')]
+  assert arm.changes['code'].value == pytest.approx(np.mean(seeds))
+  assert arm.changes['code'].spread == pytest.approx(np.std(seeds, ddof=1))
+  assert arm.changes['code'].seeds == arm.bits['code'].seeds == 3
+
+
+def test_a_seed_that_the_baseline_lacks_is_not_compared_and_that_is_said(tmp_path):
+  recipes = {'base': TEXT, 'mixed_s0': CODE, 'mixed_s1': CODE}
+  content = content_of(write_fake_study(tmp_path / 's', recipes, seeds={'mixed_s1': 1}))
+  changes = {row.name: row.changes for row in content.rows}
+  assert changes['mixed_s0'] and not changes['mixed_s1']
+  assert any('not trained with their seeds: mixed_s1 (seed 1)' in note for note in content.notes)
+  (mixed,) = (row for row in content.arm_rows if row.name == 'mixed')
+  assert mixed.changes['code'].seeds == 1 and mixed.bits['code'].seeds == 2
+
+
+def test_an_arm_is_reported_over_the_seeds_that_have_been_evaluated(tmp_path):
+  folder = seeds_study(tmp_path / 's', 3)
+  study = read_study(folder)
+  (folder / 'stages' / study.recipes['mixed, seed 2'].stages[0] / 'evaluation.json').unlink()
+  content = content_of(folder)
+  (mixed,) = (row for row in content.arm_rows if row.name == 'mixed')
+  assert mixed.changes['code'].seeds == 2
+  assert '2 of 3' in Page(write_report(folder).read_text()).words
+
+
+# What is called an effect.
+
+
+def test_nothing_is_coloured_at_one_seed(tmp_path):
+  folder = seeds_study(tmp_path / 's', 1)
+  (mixed,) = (row for row in content_of(folder).arm_rows if row.name.startswith('mixed'))
+  assert mixed.changes['code'].excludes(0)
+  assert coloured(folder) == []
+  assert 'documents alone' in Page((folder / 'report.html').read_text()).words
+  assert 'beyond noise' not in (folder / 'report.md').read_text()
+  assert any('at one seed' in note for note in content_of(folder).notes)
+
+
+def test_seeds_of_the_baseline_are_noise_and_not_an_effect(tmp_path):
+  recipes = {'a': TEXT, 'b': TEXT}
+  folder = write_fake_study(tmp_path / 's', recipes, seeds={'b': 1}, seed_noise=0.02, documents=200)
+  assert coloured(folder) == []
+  content = content_of(folder)
+  assert all(row.is_baseline for row in content.arm_rows)
+  assert content.arm_rows[0].bits['text'].spread > 0
+
+
+def test_a_change_beyond_the_noise_of_documents_and_seeds_is_coloured(tmp_path):
+  folder = seeds_study(tmp_path / 's', 3)
+  (mixed,) = (row for row in content_of(folder).arm_rows if row.name == 'mixed')
+  assert mixed.changes['code'].is_effect and mixed.changes['code'].value < 0
+  assert any(part.startswith('better"') for part in coloured(folder))
+  assert 'beyond noise' in (folder / 'report.md').read_text()
+
+
+def test_a_change_within_the_spread_of_its_seeds_is_not_coloured(tmp_path):
+  folder = seeds_study(tmp_path / 's', 2, noise=0.2)
+  content = content_of(folder)
+  seeds = [row.changes['code'] for row in content.rows if row.name.startswith('mixed')]
+  assert any(change.excludes(0) for change in seeds)
+  (mixed,) = (row for row in content.arm_rows if row.name == 'mixed')
+  assert not mixed.changes['code'].is_effect
+  assert coloured(folder) == []
+
+
+# Models.
+
+
+def sizes_study(folder: Path) -> Path:
+  recipes = {
+    'small base': TEXT, 'small mixed': CODE, 'large base': [dataclasses.replace(TEXT[0], peak=5e-4)],
+    'large mixed': [dataclasses.replace(CODE[0], peak=5e-4)],
+  }  # fmt: skip
+  return write_fake_study(folder, recipes, widths={'large base': 512, 'large mixed': 512})
+
+
+def test_a_recipe_is_compared_within_its_model(tmp_path):
+  content = content_of(sizes_study(tmp_path / 's'))
+  assert baselines(content.study) == {
+    'small base': 'small base', 'small mixed': 'small base', 'large base': 'large base', 'large mixed': 'large base',
+  }  # fmt: skip
+  assert [row.name for row in content.rows if row.is_baseline] == ['small base', 'large base']
+  assert any('never of another' in note for note in content.notes)
+
+
+def test_each_model_stands_with_its_size_and_its_figures_apart(tmp_path):
+  folder = sizes_study(tmp_path / 's')
+  content = content_of(folder)
+  assert [(m.label, [arm.name for arm in m.arms]) for m in content.models] == [
+    ('4.19M parameters, width 256', ['small base', 'small mixed']),
+    ('16.8M parameters, width 512', ['large base', 'large mixed']),
+  ]
+  page = Page(write_report(folder).read_text())
+  assert '4.19M to 16.8M' in page.words
+  labels = [label for label in page.values('aria-label') if label.startswith(('Bits per byte', 'Change on', 'Smoothed'))]
+  assert len(labels) > 8
+  assert not any('small' in label and 'large' in label for label in labels)
+  assert pd.read_csv(folder / 'results.csv').groupby('recipe').parameters.first()['large base'] == 64 * 512**2
+
+
+def test_a_model_without_the_baselines_mixtures_is_not_compared_and_that_is_said(tmp_path):
+  folder = write_fake_study(tmp_path / 's', {'base': TEXT, 'wide': CODE}, widths={'wide': 512})
+  content = content_of(folder)
+  assert not content.recipe_rows('wide')[0].changes
+  assert any(note.startswith('wide: not compared, since no single arm of this model') for note in content.notes)
+
+
+def test_models_of_one_size_are_told_apart_by_what_differs(tmp_path):
+  folder = write_fake_study(tmp_path / 's', {'a': TEXT, 'b': TEXT})
+  edit(folder / 'study.json', lambda s: s['recipes']['b'].update(arm='other'))
+  edit(folder / 'study.json', lambda s: s['recipes']['b']['model'].update(heads=8))
+  assert [m.label for m in content_of(folder).models] == [
+    '4.19M parameters, width 256, heads 4', '4.19M parameters, width 256, heads 8',
+  ]  # fmt: skip
+
+
+def test_another_optimizer_than_the_baselines_is_said(tmp_path):
+  folder = write_fake_study(tmp_path / 's', {'base': TEXT, 'mixed': CODE})
+  for stage, b2 in zip(stage_folders(folder), (0.95, 0.99), strict=True):
+    edit(stage / 'stage.json', lambda s, b2=b2: s['identity'].update(optimizer={'name': 'adamw', 'b2': b2}))
+  assert any('mixed differs from base in the optimizer too (b2)' in note for note in content_of(folder).notes)
+
+
+def test_a_study_of_an_older_codemix_knows_its_arms_seeds_and_models_from_its_stages(tmp_path):
+  new = sizes_study(tmp_path / 'sizes'), seeds_study(tmp_path / 'seeds', 2)
+  for folder in new:
+    before = content_of(folder)
+    record = json.loads((folder / 'study.json').read_text())
+    record['model'] = record['recipes'][next(iter(record['recipes']))]['model']
+    for recipe in record['recipes'].values():
+      del recipe['arm'], recipe['seed'], recipe['model']
+    (folder / 'study.json').write_text(json.dumps(record))
+    after = content_of(folder)
+    assert after.arms == before.arms
+    assert [(m.label, m.arms) for m in after.models] == [(m.label, m.arms) for m in before.models]
+    # As text: an unknown spread is NaN, which from Python 3.13 on makes a dataclass differ from its equal.
+    assert [repr(row.changes) for row in after.arm_rows] == [repr(row.changes) for row in before.arm_rows]

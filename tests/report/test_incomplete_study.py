@@ -1,0 +1,154 @@
+"""Studies that are half done are reported as far as they go; damaged ones are refused by name."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from codemix.errors import UserError
+from codemix.report import gather, markdown
+from codemix.report.results import read_study
+from codemix.report.write import write_report
+from tests.report.fake_study import FakeStage, edit, named, stage_folders, write_fake_study
+from tests.report.page import Page
+
+STAGE_FILES = (
+  'stage.json', 'plan.json', 'rate.csv', 'metrics.jsonl', 'timing.jsonl', 'ledger.json',
+  'evaluation.json', 'evaluation', 'samples.json',
+)  # fmt: skip
+
+
+# Studies that are not complete.
+
+
+def test_a_study_that_is_only_planned_has_a_report_of_its_plan(tmp_path):
+  folder = write_fake_study(tmp_path / 's', evaluated=False)
+  page = Page(write_report(folder).read_text())
+  lines = [line for line in page.words if 'planned but not trained' in line]
+  assert len(lines) == len(stage_folders(folder))
+  assert 'No stage has been evaluated yet.' in page.words
+  assert len(pd.read_csv(folder / 'results.csv')) == 4 * 3 * 2
+
+
+def test_a_study_of_which_no_stage_has_begun_has_a_report(tmp_path):
+  folder = write_fake_study(tmp_path / 's', evaluated=False)
+  shutil.rmtree(folder / 'stages')
+  words = ' '.join(Page(write_report(folder).read_text()).words)
+  assert words.count('is not started') == 11
+
+
+@pytest.mark.parametrize('name', STAGE_FILES)
+def test_a_page_is_made_without_any_one_kind_of_file(small_study, name):
+  for folder in stage_folders(small_study):
+    path = folder / name
+    shutil.rmtree(path) if path.is_dir() else path.unlink()
+  Page(write_report(small_study).read_text())
+
+
+@settings(deadline=None, max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.sets(st.tuples(st.integers(0, 10), st.sampled_from(STAGE_FILES)), max_size=40))
+def test_whatever_files_are_missing_the_rest_is_reported(finished_study, tmp_path, gone):
+  copy = Path(shutil.copytree(finished_study, tmp_path / 'study'))
+  try:
+    folders = stage_folders(copy)
+    for index, name in gone:
+      path = folders[index] / name
+      shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
+    content = gather.gather(read_study(copy))
+    markdown.render(content)
+    unfinished = {stage.folder for stage in content.study.stages.values() if stage.state != 'evaluated'}
+    assert {line.split()[0] for line in content.missing} >= unfinished
+    assert len(content.results) >= len(content.rows)
+  finally:
+    shutil.rmtree(copy)
+
+
+def test_a_stage_in_training_is_reported_as_far_as_it_got(changed_study):
+  folder = named(changed_study, 'more_text')
+  for name in ('ledger.json', 'evaluation.json', 'samples.json'):
+    (folder / name).unlink()
+  lines = (folder / 'metrics.jsonl').read_text().splitlines(keepends=True)
+  (folder / 'metrics.jsonl').write_text(''.join(lines[:7]) + lines[7][:9])
+  content = gather.gather(read_study(changed_study))
+  assert f'{folder.name} has trained 7 of 40 steps (text-only).' in content.missing
+
+
+def test_scores_without_their_documents_have_values_and_no_interval(changed_study):
+  folder = named(changed_study, 'more_text')
+  shutil.rmtree(folder / 'evaluation')
+  content = gather.gather(read_study(changed_study))
+  (row,) = (row for row in content.rows if row.stage.folder == folder.name)
+  assert row.bits['text'].value > 0 and not row.bits['text'].has_interval
+  assert any('no intervals' in line for line in content.missing)
+
+
+def test_few_documents_are_said(tmp_path):
+  folder = write_fake_study(tmp_path / 's', {'a': [FakeStage('s', {'text': 1.0}, 4)]}, documents=12)
+  notes = gather.gather(read_study(folder)).notes
+  assert re.search(r'text: \d+ of 12; code: \d+ of 12', notes[0])
+
+
+def test_a_source_of_one_document_has_figures_no_interval_and_a_word(tmp_path):
+  folder = write_fake_study(tmp_path / 's', {'a': [FakeStage('s', {'text': 1.0}, 4)]}, documents=1)
+  content = gather.gather(read_study(folder))
+  assert not content.rows[0].bits['text'].has_interval
+  assert any('A single validation document of text, code' in note for note in content.notes)
+
+
+# What is refused.
+
+
+def test_a_folder_that_is_no_study_is_refused(tmp_path):
+  with pytest.raises(UserError, match=r'not the folder of a study: it has no study\.json'):
+    write_report(tmp_path)
+  for record in ('{}', '{"recipes": {"a": {}}}', '{"recipes": {"a": {"stages": []}}}'):
+    (tmp_path / 'study.json').write_text(record)
+    with pytest.raises(UserError, match='names no recipes'):
+      write_report(tmp_path)
+
+
+def test_an_unknown_baseline_is_refused_with_the_nearest_name(changed_study):
+  edit(changed_study / 'study.json', lambda study: study.update(baseline='text-onyl'))
+  with pytest.raises(UserError, match="Did you mean 'text-only'"):
+    write_report(changed_study)
+
+
+@pytest.mark.parametrize('name', ['plan.json', 'ledger.json', 'evaluation.json', 'samples.json', 'metrics.jsonl'])
+def test_a_damaged_file_is_refused_by_name(changed_study, name):
+  path = named(changed_study, 'more_text') / name
+  path.write_text('{"a": \n')
+  with pytest.raises(UserError, match=re.escape(str(path))) as caught:
+    write_report(changed_study)
+  assert '\n' not in str(caught.value)
+
+
+@pytest.mark.parametrize('damage', [b'', b'PK\x03\x04 nonsense'])
+def test_damaged_document_scores_are_refused(changed_study, damage):
+  path = named(changed_study, 'more_text') / 'evaluation' / 'code.npz'
+  path.write_bytes(damage)
+  with pytest.raises(UserError, match=r'code\.npz is damaged'):
+    write_report(changed_study)
+
+
+def test_documents_of_another_evaluation_than_the_scores_are_refused(changed_study):
+  path = named(changed_study, 'more_text') / 'evaluation.json'
+  edit(path, lambda evaluation: evaluation['sources']['text'].update(nats=1.0))
+  with pytest.raises(UserError, match='evaluate the stage again'):
+    write_report(changed_study)
+
+
+def test_stages_evaluated_on_different_documents_are_not_compared(changed_study):
+  folder = named(changed_study, 'more_text')
+  path = folder / 'evaluation' / 'text.npz'
+  arrays = dict(np.load(path))
+  arrays['bytes'] = arrays['bytes'][::-1]
+  np.savez(path, **arrays)
+  with pytest.raises(UserError, match=rf"{folder.name}, source 'text': document 0 has"):
+    write_report(changed_study)
