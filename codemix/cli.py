@@ -8,12 +8,14 @@ import importlib
 import os
 import sys
 from collections.abc import Sequence
-from types import ModuleType, TracebackType
+from types import ModuleType
 from typing import NoReturn
 
+from codemix import noise
 from codemix.errors import CodemixError, UserError, nearest
 from codemix.terminal import (
   drop_output,
+  is_verbose,
   keep_stdout_for_results,
   stdout_is_full,
   write_in_any_encoding,
@@ -98,7 +100,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def entry() -> NoReturn:
   """The console script: runs one verb and ends the process with its exit code."""
-  keep_stdout_for_results()
+  keep_stdout_for_results(native_to_stderr='--verbose' in sys.argv)
   try:
     exit_code = main()
   except Exception as error:
@@ -136,7 +138,7 @@ def _run(argv: list[str]) -> int:
     raise UserError(f'the verb comes first: write codemix VERB {verb}. `codemix --help` lists the verbs.')
   if verb not in VERBS:
     raise UserError(f"there is no verb '{verb}'.{nearest(verb, VERBS)} `codemix --help` lists them.")
-  _quiet()
+  noise.show_all() if '--verbose' in rest or is_verbose() else noise.silence_known()
   command = importlib.import_module(f'codemix.commands.{verb}')
   about, example = VERBS[verb]
   parser = Parser(
@@ -159,6 +161,10 @@ class Parser(argparse.ArgumentParser):
 
   Bindings are taken out first: argparse would read one with a blank in its value as a file's name.
   """
+
+  def __init__(self, **settings):
+    super().__init__(**settings)
+    self.add_argument('--verbose', action='store_true', help='show all that the libraries log and warn of')
 
   def parse_args(self, args: Sequence[str], namespace: argparse.Namespace | None = None) -> argparse.Namespace:
     """The arguments, with `gin_bindings`: 'Stage.batch=8' of --gin.Stage.batch=8, in their order.
@@ -240,31 +246,6 @@ def _flag_of(binding: str, value: str) -> str:
   except (SyntaxError, ValueError):
     value = value if value[0] in '@%' else repr(value)
   return f'--gin.{binding}={value or "VALUE"}' if value.isalnum() or not value else f'"--gin.{binding}={value}"'
-
-
-def _quiet() -> None:
-  """The terminal shows what codemix says; the libraries' own logs are set to errors."""
-  os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '3')
-  os.environ.setdefault('GRPC_VERBOSITY', 'ERROR')
-  os.environ.setdefault('TF_ENABLE_ONEDNN_OPTS', '0')
-  import logging
-  import warnings
-
-  from codemix.parallel.libtpu import may_have_tpus, tell_of_no_tpu
-
-  if not may_have_tpus():
-    tell_of_no_tpu()
-  logging.getLogger().setLevel(logging.CRITICAL)
-  logging.getLogger('absl').setLevel(logging.CRITICAL)
-  logging.getLogger('jax').setLevel(logging.ERROR)
-  warnings.filterwarnings('ignore')
-  sys.excepthook = _without_late_writes
-
-
-def _without_late_writes(kind: type[BaseException], error: BaseException, traceback: TracebackType | None) -> None:
-  """Where one write of a checkpoint has failed, and is told of, TensorStore's threads print each that ends after it."""
-  if not (kind is RuntimeError and str(error) == 'Event loop is closed'):
-    sys.__excepthook__(kind, error, traceback)
 
 
 def _help() -> str:

@@ -7,6 +7,8 @@ import errno
 import os
 import sys
 
+VERBOSE = 'CODEMIX_VERBOSE'  # the environment variable that --verbose sets, for the processes that a verb starts
+
 # What codemix itself draws, for a terminal or file whose encoding lacks it. Anything else, such as the text of a
 # document, is written as Python's escape, from which it can be read back.
 _PLAIN = str.maketrans('█▇▆▅▄▃▂▁→–×…', '#@%*+=-.>-x.')
@@ -24,6 +26,11 @@ def _in_plain_characters(error: UnicodeError) -> tuple[str, int]:
 codecs.register_error(PLAIN, _in_plain_characters)
 
 
+def is_verbose() -> bool:
+  """Whether all that libraries write is shown."""
+  return bool(os.environ.get(VERBOSE))
+
+
 def write_in_any_encoding() -> None:
   """Lets the standard streams take every character, whatever their encoding (`PYTHONIOENCODING`, the locale)."""
   for stream in (sys.stdout, sys.stderr):
@@ -31,8 +38,8 @@ def write_in_any_encoding() -> None:
       stream.reconfigure(errors=PLAIN)
 
 
-def keep_stdout_for_results() -> None:
-  """What native code writes to stdout (Gloo greets there, once for each mesh) goes nowhere.
+def keep_stdout_for_results(native_to_stderr: bool = False) -> None:
+  """Drops what native code writes to stdout (Gloo greets there, once for each mesh), or sends it to stderr.
 
   A standard stream that was closed at the start is one to nowhere, here and in the processes that
   this one starts: its number would otherwise be that of the next file to be opened, a checkpoint's
@@ -46,7 +53,7 @@ def keep_stdout_for_results() -> None:
   kept = sys.stdout or os.fdopen(1, 'w', closefd=False)
   # Line by line: in step with stderr also where both go to a file. The width of a terminal is asked of `__stdout__`.
   sys.stdout = sys.__stdout__ = os.fdopen(os.dup(1), 'w', buffering=1, encoding=kept.encoding, errors=kept.errors)
-  os.dup2(nowhere, 1)
+  os.dup2(2 if native_to_stderr else nowhere, 1)
   os.close(nowhere)
 
 

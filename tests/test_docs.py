@@ -245,7 +245,7 @@ def shown(default: object) -> object:
 @pytest.mark.parametrize('verb', cli.VERBS)
 def test_every_verb_is_in_the_reference_with_its_flags(verb):
   documented = sections(ROOT / 'docs' / 'reference' / 'cli.md')
-  shared = argparse.ArgumentParser(add_help=False)
+  shared = cli.Parser(add_help=False)
   for add in (
     experiment.add_gin_arguments,
     experiment.add_process_arguments,

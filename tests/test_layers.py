@@ -18,7 +18,7 @@ LAYERS = (
   ('training', 'evaluation'),
   ('studies', 'report', 'contamination', 'benchmarks'),
   ('planner',),
-  ('configurables', 'config', 'commands'),
+  ('configurables', 'config', 'commands', 'noise'),
   ('cli', '__main__', '__init__'),
 )
 LAYER = {name: level for level, names in enumerate(LAYERS) for name in names}

@@ -134,7 +134,7 @@ class Decoder(nnx.Module):
     make_blocks = nnx.vmap(lambda rngs: Block(config, rngs))
     self.config = config
     self.embedding = _matrix(rngs, *table)
-    self.layers = make_blocks(rngs.fork(split=config.layers))
+    self.layers = make_blocks(rngs.split(config.layers))
     self.norm = Norm(config, norm=config.width)
     if not config.tied:
       self.head = _matrix(rngs, *table)

@@ -90,7 +90,7 @@ def make_train_step(
     counts_BxL = batch['weights'] > 0
     metrics = {
       'loss': loss,
-      'grad_norm': optax.global_norm(grads),
+      'grad_norm': optax.tree.norm(grads),
       'source': batch['source'],
       'tokens': counts_BxL.sum(-1, dtype=jnp.int32),
       'documents': (counts_BxL & (batch['inputs'] == bos_id)).sum(-1, dtype=jnp.int32),

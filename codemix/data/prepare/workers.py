@@ -27,6 +27,7 @@ from typing import Annotated, Any, Protocol, runtime_checkable
 from codemix.checked import From, Name, checked
 from codemix.errors import CodemixError, UserError
 from codemix.files import write_bytes
+from codemix.terminal import is_verbose
 
 Step = Callable[[Any], Any]
 Progress = Callable[[int], None]  # called in this process with the number of items done
@@ -131,7 +132,7 @@ class Beam:
     beam, pipeline_options = _import_beam()
     try:
       # Workers that are processes of their own take their log level from here.
-      quiet = ['--default_sdk_harness_log_level=CRITICAL']
+      quiet = [] if is_verbose() else ['--default_sdk_harness_log_level=CRITICAL']
       pipeline = beam.Pipeline(options=pipeline_options.PipelineOptions([*quiet, *self.options]))
     except ValueError as error:
       raise UserError(f'Beam.options {list(self.options)} name no pipeline that Beam can make: {error}') from None
@@ -255,7 +256,8 @@ def _import_beam():
     raise UserError(
       "Data.workers is Beam(), and Apache Beam is not installed: pip install 'codemix[beam]', or set Data.workers to a number of processes."
     ) from None
-  logging.getLogger('apache_beam').setLevel(logging.CRITICAL)
+  if not is_verbose():
+    logging.getLogger('apache_beam').setLevel(logging.CRITICAL)  # what a worker fails with comes back through the pipeline
   return apache_beam, pipeline_options
 
 
@@ -293,6 +295,9 @@ def _children_are_quiet() -> Iterator[None]:
   A runner's worker processes log before they read their log level. What they
   fail with comes back through the pipeline.
   """
+  if is_verbose():
+    yield
+    return
   ours = sys.stderr
   ours.flush()
   kept = os.dup(2)

@@ -7,6 +7,8 @@ import os
 import sys
 from collections.abc import Iterator
 
+from codemix.terminal import is_verbose
+
 
 @contextlib.contextmanager
 def suppress_stderr() -> Iterator[None]:
@@ -16,7 +18,7 @@ def suppress_stderr() -> Iterator[None]:
   is no CUDA, say), and on a GPU it takes all memory, which is JAX's: so it looks here, and finds none.
   """
   sys.stderr.flush()
-  kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+  kept, nowhere = os.dup(2), os.dup(2) if is_verbose() else os.open(os.devnull, os.O_WRONLY)
   os.dup2(nowhere, 2)
   try:
     yield
