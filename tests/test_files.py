@@ -60,11 +60,11 @@ def test_what_a_user_can_fix_is_said_in_one_line_with_the_path(number, says, tmp
 @pytest.mark.parametrize(
   ('place', 'says'),
   [
-    ('file', 'a file of that name is in the way'),
+    ('file', 'a file of that name exists'),
     ('file/below', 'a part of the path is a file'),
     ('x' * 300, 'a name in it is too long'),
-    ('circle', 'a file of that name is in the way'),
-    ('circle/below', 'lead in a circle|in the way'),
+    ('circle', 'a file of that name exists'),
+    ('circle/below', 'lead in a circle|of that name exists'),
     ('/proc/nothing/here', 'the system makes no folder there'),
   ],
 )

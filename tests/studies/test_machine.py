@@ -60,7 +60,7 @@ def test_the_batch_that_would_divide_is_told(tmp_path):
   ('flag', 'says'),
   [
     ('--gin.Stage.batch=9', 'a batch of 9 rows does not divide over 8 devices'),
-    ("--gin.Runtime.output='{file}/out'", 'a part of the path is a file and no folder'),
+    ("--gin.Runtime.output='{file}/out'", 'a part of the path is a file, not a folder'),
   ],
 )
 def test_it_is_told_before_anything_is_prepared(flag, says, tmp_path: Path, capsys):

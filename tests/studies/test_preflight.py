@@ -50,7 +50,7 @@ REFUSED = [
 
 @pytest.mark.parametrize(('says', 'flags'), REFUSED, ids=[says for says, _ in REFUSED])
 def test_inspect_refuses_what_train_refuses_in_the_same_words(says, flags, root, capsys, monkeypatch):
-  monkeypatch.setattr('codemix.files.shutil.disk_usage', lambda folder: _Disk())
+  monkeypatch.setattr('shutil.disk_usage', lambda folder: _Disk())
   flags = [flag.format(root=root) for flag in flags]
   said = {}
   for verb in ('inspect', 'train'):

@@ -16,7 +16,7 @@ import unicodedata
 from collections.abc import Callable, Iterator
 
 from codemix.errors import UserError
-from codemix.files import warn_once
+from codemix.terminal import warn_once
 
 _NOT_THERE = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENAMETOOLONG)
 _NOT_TO_BE_READ = (*_NOT_THERE, errno.EACCES, errno.EPERM, errno.EISDIR, errno.ENXIO)

@@ -20,7 +20,7 @@ from codemix.data.corpus import local_files
 from codemix.data.corpus.compression import Damaged, Decompressed, format_of
 from codemix.data.corpus.local_files import absolute, printable
 from codemix.errors import UserError
-from codemix.files import warn_once
+from codemix.terminal import warn_once
 
 BLOCK_BYTES = 2**20  # of one read: large enough for a network, small beside a process's memory
 _URL = re.compile(r'([a-z0-9]+::)*[A-Za-z][A-Za-z0-9+.-]*://')

@@ -29,7 +29,7 @@ from codemix.data.corpus.storage import (
 )
 from codemix.data.languages import language_of
 from codemix.errors import UserError
-from codemix.files import warn_once
+from codemix.terminal import warn_once
 
 _REPOSITORY_FOLDERS = ('.git', '.hg', '.svn')
 _BINARY_PROBE = 8000  # bytes in which a NUL byte means "binary", as git decides it

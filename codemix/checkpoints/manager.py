@@ -1,0 +1,225 @@
+"""Saves, finds and restores the checkpoints of a stage, through Orbax."""
+
+from __future__ import annotations
+
+import contextlib
+import glob
+import re
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+import orbax.checkpoint as ocp
+from jax.experimental import multihost_utils
+
+from codemix.checkpoints.orbax_state import SealedPath, state_handler
+from codemix.checkpoints.seal import STATE, damage, digest_file, drop_stray_seals, sealed_digest
+from codemix.errors import UserError
+from codemix.files import make_folder, remove, writing
+from codemix.identity import differences
+
+Tree = Any
+
+POSITION = 'position'
+
+
+class Checkpoints:
+  """The checkpoints of one stage.
+
+  Args:
+    folder: the stage's `checkpoints` folder.
+    needed_bytes: the size of one, for the message when the disk is full.
+    keep: how many of the newest to keep; None for all.
+  """
+
+  def __init__(self, folder: Path, needed_bytes: int = 0, keep: int | None = None):
+    self.folder = Path(folder).absolute()
+    self._needed_bytes = needed_bytes
+    self._alias = contextlib.ExitStack()
+    with self._writing():
+      self._manager = ocp.CheckpointManager(
+        self._alias.enter_context(_safe_for_orbax(self.folder)),
+        options=ocp.CheckpointManagerOptions(
+          max_to_keep=keep,
+          cleanup_tmp_directories=True,
+          temporary_path_class=SealedPath,
+        ),
+        item_handlers={STATE: state_handler(), POSITION: ocp.JsonCheckpointHandler()},
+      )
+
+  def save(self, step: int, state: Tree, position: dict) -> None:
+    """Starts a save; the arrays are copied from the devices before it returns, and written after.
+
+    Args:
+      step: the run's step count.
+      state: a pytree of arrays.
+      position: plain data: the run's place in the data, and its ledger so far.
+    """
+    with self._writing():
+      self._manager.save(
+        step,
+        args=ocp.args.Composite(
+          **{STATE: ocp.args.PyTreeSave(state), POSITION: ocp.args.JsonSave(position)}
+        ),
+      )
+
+  def wait(self) -> None:
+    """Waits until every save is committed and sealed.
+
+    Raises:
+      UserError: the disk is full or cannot be written.
+    """
+    with self._writing():
+      self._manager.wait_until_finished()
+    if not jax.process_index():
+      drop_stray_seals(self.folder)
+
+  def newest(self, on_damaged: str, warn: Any) -> int | None:
+    """The newest step whose files all match their digests, or None.
+
+    Args:
+      on_damaged: 'previous' deletes a damaged checkpoint with a warning, and takes
+        the one before it; 'stop' raises instead.
+      warn: called with that warning.
+
+    Raises:
+      UserError: a checkpoint is damaged and `on_damaged` is 'stop'.
+    """
+    # Process 0 decides for all; the others might read a checkpoint that it is deleting.
+    step = None if jax.process_index() else self._newest_good(on_damaged, warn)
+    if jax.process_count() > 1:
+      step = int(multihost_utils.broadcast_one_to_all(np.int32(-1 if step is None else step)))
+      self._manager.reload()
+      step = None if step < 0 else step
+    return step
+
+  def _newest_good(self, on_damaged: str, warn: Any) -> int | None:
+    for step in sorted(self._manager.all_steps(), reverse=True):
+      why = damage(self.folder, step)
+      if why is None:
+        return step
+      if on_damaged == 'stop' and digest_file(self.folder, step).exists():
+        raise UserError(
+          f"the checkpoint {self.folder / str(step)} is damaged: {why}. Restore it, or set Runtime.on_damaged = 'previous'."
+        )
+      warn(f'checkpoint {self.folder / str(step)} is passed over: {why}')
+      self._discard(step)
+    return None
+
+  def require(self, step: int, expected_digest: str) -> None:
+    """Checks that a checkpoint exists, is undamaged, and has this digest.
+
+    Raises:
+      UserError: it does not.
+    """
+    why = damage(self.folder, step) if (self.folder / str(step)).is_dir() else 'it is missing'
+    if why is None and self.digest(step) != expected_digest:
+      why = 'it is another than the one with which its stage was done'
+    if why is not None:
+      raise UserError(
+        f'the checkpoint {self.folder / str(step)} cannot be used: {why}. Restore it, or delete the folder {self.folder.parent} to train the stage again.'
+      )
+
+  def restore_position(self, step: int) -> dict:
+    return self._restore(step, **{POSITION: ocp.args.JsonRestore()})[POSITION]
+
+  def restore_state(self, step: int, target: Tree) -> Tree:
+    """Reads a state onto the devices.
+
+    Args:
+      step: from `newest`, or the stage's result.
+      target: ShapeDtypeStructs with shardings, on any mesh.
+
+    Raises:
+      UserError: the checkpoint has other arrays than `target`.
+    """
+    return self._restore_arrays(step, target, self._saved_shapes(step))
+
+  def restore_params(self, step: int, target: Tree) -> Tree:
+    """Reads only the parameters of a state: with Adam a third of its bytes.
+
+    Args, Raises: as in `restore_state`, for the parameters.
+    """
+    saved = {name: shape for name, shape in self._saved_shapes(step).items() if name.startswith('params.')}
+    return self._restore_arrays(step, {'params': target}, saved, partial_restore=True)['params']
+
+  def _saved_shapes(self, step: int) -> dict[str, str]:
+    return _shapes(self._manager.item_metadata(step)[STATE].tree)
+
+  def _restore_arrays(self, step: int, target: Tree, saved: dict[str, str], **how: Any) -> Tree:
+    if different := list(differences(_shapes(target), saved)):
+      shown = '; '.join(different[:3]) + (f'; and {len(different) - 3} more' if len(different) > 3 else '')
+      raise UserError(f'the checkpoint {self.folder / str(step)} is of another model: {shown}.')
+    onto = ocp.checkpoint_utils.construct_restore_args(target)
+    return self._restore(step, **{STATE: ocp.args.PyTreeRestore(target, restore_args=onto, **how)})[STATE]
+
+  def digest(self, step: int) -> str:
+    """One hash of all files of a sealed checkpoint."""
+    return sealed_digest(self.folder, step)
+
+  def close(self) -> None:
+    """Waits for running saves, and closes the folder; raises like `wait`."""
+    with self._writing(), self._alias:
+      self._manager.close()
+
+  def _restore(self, step: int, **items: Any) -> Any:
+    return self._manager.restore(step, args=ocp.args.Composite(**items))
+
+  def delete_before(self, step: int) -> None:
+    """Deletes the checkpoints of earlier steps; only process 0 calls it, when a stage is finished."""
+    for earlier in self._manager.all_steps():
+      if earlier < step:
+        self._discard(earlier)
+
+  def _discard(self, step: int) -> None:
+    remove(digest_file(self.folder, step))
+    remove(self.folder / str(step))
+    self._manager.reload()
+
+  @contextlib.contextmanager
+  def _writing(self) -> Iterator[None]:
+    with writing(self.folder, self._needed_bytes):
+      try:
+        yield
+      except ValueError as error:
+        # TensorStore reports a full disk in the text of a ValueError.
+        if found := re.search(r"os_error_code='(\d+)'", str(error)):
+          raise OSError(int(found[1]), str(error)) from error
+        raise
+
+
+@contextlib.contextmanager
+def _safe_for_orbax(folder: Path) -> Iterator[Path]:
+  """Yields the folder, or a link to it if Orbax would read its name as a pattern or URL.
+
+  For a folder `run[12]` Orbax would collect the parts of a checkpoint in `run1`, or none.
+  """
+  if not (glob.has_magic(str(folder)) or any(odd in str(folder) for odd in ('\\', ':/')) or not _is_text(folder)):
+    yield folder
+    return
+  make_folder(folder)
+  with tempfile.TemporaryDirectory(prefix='codemix-checkpoints-') as place:
+    link = Path(place) / folder.name
+    link.symlink_to(folder, target_is_directory=True)
+    yield link
+
+
+def _is_text(path: Path) -> bool:
+  try:
+    str(path).encode()
+  except UnicodeEncodeError:
+    return False
+  return True
+
+
+def _shapes(tree: Tree) -> dict[str, str]:
+  """'params.layers.norm.scale' -> 'float32[3,96]' for each array of a tree."""
+  # Orbax returns named tuples as dicts, so only the names in a path count.
+  name = lambda key: str(getattr(key, 'name', getattr(key, 'key', getattr(key, 'idx', key))))
+  return {
+    '.'.join(map(name, path)): f'{leaf.dtype}{list(leaf.shape)}'.replace(' ', '')
+    for path, leaf in jax.tree_util.tree_leaves_with_path(tree)
+  }

@@ -1,0 +1,60 @@
+"""How Orbax writes a checkpoint's state: handlers, and the path class that seals it."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+import jax
+import numpy as np
+import orbax.checkpoint as ocp
+
+from codemix.checkpoints.seal import STATE, seal
+from codemix.files import write_json
+
+
+class ArraysAsNumpy(ocp.type_handlers.ArrayHandler):
+  """Writes arrays of devices with the type name of NumPy's, so that plain Orbax restores them without a sharding.
+
+  Arrays named 'jax.Array' need a sharding or the devices of the save. codemix restores with shardings in
+  either case, and ignores the name.
+  """
+
+  def typestr(self) -> str:
+    return ocp.type_handlers.NumpyHandler().typestr()
+
+
+class _NamedJaxArray:
+  """No value has this type: its handler reads older checkpoints, whose arrays are named 'jax.Array'."""
+
+
+def state_handler() -> ocp.PyTreeCheckpointHandler:
+  """Writes uncompressed arrays, without files that a restore does not read: a third less work during the steps."""
+  settings = {'enable_write_sharding_file': False, 'array_metadata_store': None}  # a restore passes its own shardings
+  return ocp.PyTreeCheckpointHandler(
+    # zstd saves 7% on trained weights, and takes a quarter of the time of a save.
+    use_compression=False,
+    type_handler_registry=ocp.type_handlers.create_type_handler_registry(
+      (jax.Array, ArraysAsNumpy(**settings)),
+      (np.ndarray, ocp.type_handlers.NumpyHandler()),
+      (_NamedJaxArray, ocp.type_handlers.ArrayHandler(**settings)),
+    ),
+  )
+
+
+class SealedPath(ocp.path.atomicity.AtomicRenameTemporaryPath):
+  """Seals a checkpoint after Orbax has committed it and before Orbax deletes an older one."""
+
+  async def finalize(self) -> None:
+    # Orbax commits the items of a checkpoint in the same way.
+    if self.get_final().name == STATE:
+      await asyncio.to_thread(_describe_state, Path(self.get()))
+    await super().finalize()
+    committed = Path(self.get_final())
+    if committed.name.isdigit():
+      await asyncio.to_thread(seal, committed)
+
+
+def _describe_state(folder: Path) -> None:
+  """Records the handler in the state's folder too: Orbax records it one folder above, and warns if only the state is opened."""
+  write_json(folder / '_CHECKPOINT_METADATA', {'item_handlers': ocp.PyTreeCheckpointHandler.typestr()})
