@@ -27,6 +27,7 @@ from codemix.checked import (
   UpTo,
   Usually,
   checked,
+  containers,
   kinds,
   kinds_of,
 )
@@ -109,17 +110,17 @@ def wrong(kind: kinds.Kind) -> list[object]:
       return [*others, False, 0, '']
     case kinds.Instance():
       return [*others, 1, 'text', '@Name()', None, {}, [], kind.cls]
-    case kinds.Items():
+    case containers.Items():
       inner = [] if isinstance(kind.each, tuple) else [[value] for value in wrong(kind.each)]
       return [*others, 1, 'text', None, {}, *([()] if kind.some else []), *inner]
-    case kinds.Table():
+    case containers.Table():
       inner = [{'name': value} for value in wrong(kind.value)]
       return [*others, 1, None, 'text', [('name', 1)], {1: 1}, *([{}] if kind.some else []), *inner]
     case kinds.Read():
       return [*others, math.nan, math.inf, -1, True, 'text', None]
     case kinds.Anything():
       return []
-    case kinds.Either():
+    case containers.Either():
       return [value for each in kind.kinds for value in wrong(each) if not any(right(k, value) for k in kind.kinds)]
   raise AssertionError(f'{kind} has no wrong values here')
 

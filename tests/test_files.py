@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import os
 import signal
 import subprocess
@@ -177,7 +178,7 @@ def test_a_file_system_without_locks_is_used_with_a_warning(number, tmp_path, mo
   def refuse(*arguments):
     raise OSError(number, os.strerror(number))
 
-  monkeypatch.setattr(files.fcntl, 'flock', refuse)
+  monkeypatch.setattr(fcntl, 'flock', refuse)
   with files.locked(tmp_path, 'training'):
     files.write_json(tmp_path / 'x.json', {})
   said = capfd.readouterr().err
@@ -188,7 +189,7 @@ def test_another_error_of_a_lock_stays_what_it_was(tmp_path, monkeypatch):
   def refuse(*arguments):
     raise OSError(errno.EIO, 'Input/output error')
 
-  monkeypatch.setattr(files.fcntl, 'flock', refuse)
+  monkeypatch.setattr(fcntl, 'flock', refuse)
   with pytest.raises(OSError, match='Input/output'), files.locked(tmp_path, 'training'):
     pass
 

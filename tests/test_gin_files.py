@@ -98,7 +98,7 @@ def test_an_include_that_lies_beside_its_file_is_told_with_the_flag(write, tmp_p
   (tmp_path / 'sub').mkdir()
   write("include 'common.gin'\n", 'sub/a.gin')
   write('', 'sub/common.gin')
-  assert refusal('sub/a.gin').endswith('It lies beside sub/a.gin: give --gin_search_paths=sub.')
+  assert refusal('sub/a.gin').endswith('It is beside sub/a.gin: give --gin_search_paths=sub.')
 
 
 def test_a_module_that_fails_is_named_with_the_line_that_failed(write, tmp_path, monkeypatch):

@@ -13,7 +13,7 @@ PACKAGE = Path(__file__).resolve().parents[1] / 'codemix'
 
 # From the bottom; a module may import from its own layer and those below.
 LAYERS = (
-  ('errors', 'checked', 'files', 'identity', 'numerics', 'gin_errors', 'gin_places', 'gin_reading', 'gin_reach', 'terminal', 'console', 'formatting'),
+  ('errors', 'checked', 'files', 'identity', 'numerics', 'terminal', 'console', 'formatting'),
   ('data', 'models', 'parallel', 'checkpoints', 'sandbox'),
   ('training', 'evaluation'),
   ('studies', 'report', 'contamination', 'benchmarks'),

@@ -1,4 +1,4 @@
-"""Fields that check themselves: an annotation says what a value may be, and it is checked when the object is built.
+"""Dataclass fields and arguments checked against their annotations when an object is built.
 
     @dataclasses.dataclass(frozen=True)
     @checked
@@ -9,12 +9,12 @@
     Optimizer(b1=1.5)  # UserError: Optimizer.b1 is 1.5; it is a number from 0 up to, and not including, 1.
 
 Annotations are Python's own: `int`, `float`, `bool`, `str`, `None`, `Literal`, unions, `tuple[X, ...]`,
-`Sequence[X]`, `Mapping[K, V]`, and classes. Bounds, and a unit in words, stand in `Annotated`. Functions are
-decorated alike, and their arguments are checked.
+`Sequence[X]`, `Mapping[K, V]`, and classes. Bounds and units are given in `Annotated`. A decorated
+function checks its arguments in the same way.
 
-A value is stored in one form, so that equal values have one identity: a whole number as int (8.0 is 8, and 200e9
-is a whole number), another as float, NumPy's scalars as Python's, lists as tuples. A value of another type is
-refused: True is not a number, '8' is text, and text is not a list of its letters.
+A value is stored in a canonical form, so that equal values have one identity: whole numbers as int (8.0 and 200e9
+are whole), others as float, NumPy's scalars as Python's, lists as tuples. A value of another type is refused: True
+is not a number, '8' is text, and text is not a list of letters.
 """
 
 

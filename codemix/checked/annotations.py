@@ -1,4 +1,4 @@
-"""What an annotation may say beside the type: bounds, a unit, and the types that several configurables share."""
+"""Bounds and other remarks in annotations, and types that several configurables share."""
 
 from __future__ import annotations
 
@@ -8,60 +8,58 @@ from typing import Annotated, Any
 
 
 @dataclasses.dataclass(frozen=True)
-class From:
+class Bound:
+  """A limit of a number."""
+
+  limit: float
+
+  def holds(self, value: Any) -> bool:
+    raise NotImplementedError
+
+
+class From(Bound):
   """At least this."""
 
-  least: float
-
   def holds(self, value: Any) -> bool:
-    return value >= self.least
+    return value >= self.limit
 
 
-@dataclasses.dataclass(frozen=True)
-class Above:
+class Above(Bound):
   """More than this."""
 
-  bound: float
-
   def holds(self, value: Any) -> bool:
-    return value > self.bound
+    return value > self.limit
 
 
-@dataclasses.dataclass(frozen=True)
-class UpTo:
+class UpTo(Bound):
   """At most this."""
 
-  most: float
-
   def holds(self, value: Any) -> bool:
-    return value <= self.most
+    return value <= self.limit
 
 
-@dataclasses.dataclass(frozen=True)
-class Below:
+class Below(Bound):
   """Less than this."""
 
-  bound: float
-
   def holds(self, value: Any) -> bool:
-    return value < self.bound
+    return value < self.limit
 
 
 @dataclasses.dataclass(frozen=True)
 class ReadBy:
-  """Read by a function of the value and of what to call it in an error; it raises UserError."""
+  """Read by a function of the value and its name in messages, which may raise UserError."""
 
   function: Callable[[Any, str], Any]
   such_as: str
 
 
 class NotEmpty:
-  """At least one: of letters, items or entries."""
+  """At least one letter, item or entry."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Usually:
-  """The key that a dictionary often has, for an example in a message."""
+  """A frequent key of a dictionary, for examples in messages."""
 
   key: str
 
@@ -70,13 +68,11 @@ class AnyPath:
   """A path or URL, as text or `os.PathLike`; a leading ~ is the user's home."""
 
 
-Bound = From | Above | UpTo | Below
-
 Share = Annotated[float, From(0), UpTo(1)]
 Path = Annotated[str, AnyPath()]
 Name = Annotated[str, NotEmpty(), 'name']
 Tokens = Annotated[int, From(1), 'tokens']
-# JAX makes its keys of the lower 32 bits: seeds that are equal in them begin with the same weights.
+# JAX keys use the lower 32 bits: seeds that are equal in these give the same initial weights.
 Seed = Annotated[int, From(0), UpTo(2**32 - 1)]
 
 
@@ -89,20 +85,14 @@ def in_words(bounds: tuple[Bound, ...]) -> str:
       return ''
     case From(least), None:
       return f', at least {_figure(least)}'
+    case None, UpTo(most):
+      return f', at most {_figure(most)}'
     case From(least), UpTo(most):
       return f' from {_figure(least)} to {_figure(most)}'
-    case From(least), Below(bound):
-      return f' from {_figure(least)} up to, and not including, {_figure(bound)}'
-    case Above(bound), None:
-      return f' above {_figure(bound)}'
-    case Above(bound), UpTo(most):
-      return f' above {_figure(bound)} and at most {_figure(most)}'
-    case Above(bound), Below(end):
-      return f' above {_figure(bound)} and below {_figure(end)}'
-    case _, UpTo(most):
-      return f', at most {_figure(most)}'
-    case _:
-      return f' below {_figure(high.bound)}'
+    case From(least), Below(end):
+      return f' from {_figure(least)} up to, and not including, {_figure(end)}'
+  words = {Above: 'above', UpTo: 'at most', Below: 'below'}
+  return ' ' + ' and '.join(f'{words[type(bound)]} {_figure(bound.limit)}' for bound in (low, high) if bound)
 
 
 def _figure(number: float) -> str:

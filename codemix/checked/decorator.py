@@ -16,9 +16,9 @@ T = TypeVar('T')
 
 
 def checked(definition: T) -> T:
-  """Checks the fields of a dataclass (of which it is the inner decorator) or the arguments of a function.
+  """Checks the fields of a dataclass (as its inner decorator) or the arguments of a function.
 
-  A class's own `__post_init__` is called afterwards, for what concerns several fields.
+  The class's own `__post_init__` is called afterwards, for checks of several fields.
   """
   return _checked_class(definition) if isinstance(definition, type) else _checked_function(definition)
 
@@ -48,7 +48,7 @@ def _checked_function(function):
     try:
       bound = signature.bind(*args, **kwargs)
     except TypeError:
-      return function(*args, **kwargs)  # Python says best what is missing
+      return function(*args, **kwargs)  # Python's own error names the missing argument
     kinds = argument_kinds(function)
     for name, value in bound.arguments.items():
       bound.arguments[name] = kinds[name].read(value, f'{function.__name__}.{name}')
@@ -61,18 +61,18 @@ def _checked_function(function):
 
 @functools.cache
 def field_kinds(cls: type) -> dict[str, Kind]:
-  """What each field of a dataclass that its constructor takes may be."""
+  """The kind of each field that a dataclass's constructor takes."""
   hints = typing.get_type_hints(cls, include_extras=True)
   return {field.name: kind_of(hints[field.name]) for field in dataclasses.fields(cls) if field.init}
 
 
 @functools.cache
 def argument_kinds(function: Callable) -> dict[str, Kind]:
-  """What each argument of a function may be."""
+  """The kind of each argument of a function."""
   hints = typing.get_type_hints(function, include_extras=True)
   return {name: kind_of(hints[name]) for name in inspect.signature(function).parameters}
 
 
 def kinds_of(definition: Any) -> dict[str, Kind]:
-  """What each field of a checked class, or each argument of a checked function, may be."""
+  """The kind of each field of a checked class, or of each argument of a checked function."""
   return field_kinds(definition) if isinstance(definition, type) else argument_kinds(inspect.unwrap(definition))

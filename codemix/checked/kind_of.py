@@ -10,18 +10,16 @@ from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
 from codemix.checked.annotations import AnyPath, NotEmpty, ReadBy, Usually
+from codemix.checked.containers import Either, Items, Table
 from codemix.checked.kinds import (
   Anything,
   Choice,
-  Either,
   Flag,
   Instance,
-  Items,
   Kind,
   Nothing,
   Number,
   Read,
-  Table,
   Text,
 )
 
@@ -41,7 +39,7 @@ def kind_of(annotation: Any) -> Kind:
   """The kind that an annotation stands for.
 
   Raises:
-    TypeError: it is none that can be checked.
+    TypeError: it cannot be checked.
   """
   if annotation in _PLAIN:
     return _PLAIN[annotation]

@@ -1,13 +1,12 @@
-"""The kinds of values that an annotation can ask for: each reads a value, and says in words what it accepts."""
+"""Kinds of single values: each reads a value, and describes in words what it accepts."""
 
 from __future__ import annotations
 
-import collections.abc
 import dataclasses
 import math
 import numbers
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import Any
 
 from codemix.checked.annotations import Bound, ReadBy, in_words
@@ -16,30 +15,30 @@ from codemix.errors import UserError
 
 
 class Kind:
-  """What a value may be.
+  """The values that a field accepts.
 
   Attributes:
-    words: for a person: 'a whole number of rows, at least 1'.
-    many: the same for several: 'whole numbers of rows, each at least 1'.
+    words: its description: 'a whole number of rows, at least 1'.
+    many: its plural: 'whole numbers of rows, each at least 1'.
   """
 
   words: str
   many: str
 
   def takes(self, value: Any) -> bool:
-    """Whether the value is of this kind, whatever may be wrong in it."""
+    """Whether the value is of this kind, perhaps out of range."""
     raise NotImplementedError
 
   def checked(self, value: Any, where: str) -> Any:
-    """The value in its one form; raises UserError where it is out of range."""
+    """The value in its canonical form; raises UserError if it is out of range."""
     return value
 
   def read(self, value: Any, where: str) -> Any:
-    """The value in its one form.
+    """The value in its canonical form.
 
     Args:
       value: as the user wrote it.
-      where: what to call it: 'Stage.batch'.
+      where: its name in messages: 'Stage.batch'.
 
     Raises:
       UserError: it is of another kind, or out of range.
@@ -53,35 +52,35 @@ class Kind:
 
   @property
   def alternatives(self) -> tuple[Kind, ...]:
-    """The kinds of which a value needs to be one."""
+    """The kinds, one of which the value must be."""
     return (self,)
 
   def inner(self) -> tuple[Kind, ...]:
-    """The kinds of the values that it holds."""
+    """The kinds of the values inside."""
     return ()
 
   def within(self) -> Iterator[Kind]:
-    """Itself, and the kinds of the values that it holds, at any depth."""
+    """Itself, and the kinds of the values inside, at any depth."""
     yield self
     for kind in self.inner():
       yield from kind.within()
 
   def spells(self, text: str) -> bool:
-    """Whether a text is a value of this kind between quotes; never for text itself."""
+    """Whether a text is a value of this kind in quotes; False for text itself."""
     return False
 
   def names(self) -> tuple[str, ...]:
-    """The texts that it takes, where they are few."""
+    """The texts that it accepts, if they are few."""
     return ()
 
   def wrapped(self, value: Any, spelling: str) -> str:
-    """How to write a value that should have stood in a list or a dictionary; '' where that is not what is wrong."""
+    """How to put a value into a list or a dictionary, if only that is missing; else ''."""
     return ''
 
 
 @dataclasses.dataclass(frozen=True)
 class Number(Kind):
-  """A whole number, or any finite one."""
+  """A finite number, perhaps whole."""
 
   whole: bool
   bounds: tuple[Bound, ...] = ()
@@ -226,132 +225,6 @@ class Instance(Kind):
 
 
 @dataclasses.dataclass(frozen=True)
-class Items(Kind):
-  """Several values in order; a tuple.
-
-  Attributes:
-    each: of them; or one for each place, where their number is fixed.
-  """
-
-  each: Kind | tuple[Kind, ...]
-  some: bool = False
-  unit: str = ''  # what stands at each place: '(where, mixture)'
-
-  @property
-  def words(self) -> str:
-    if isinstance(self.each, tuple):
-      return f'a pair {self.unit}'.rstrip() if len(self.each) == 2 else f'a list of {len(self.each)} values'
-    return f'a list of {self.each.many}{", at least one" if self.some else ""}'
-
-  @property
-  def many(self) -> str:
-    return f'pairs {self.unit}'.rstrip() if isinstance(self.each, tuple) else 'lists'
-
-  def inner(self) -> tuple[Kind, ...]:
-    return self.each if isinstance(self.each, tuple) else (self.each,)
-
-  def takes(self, value: Any) -> bool:
-    return isinstance(_listed(value), collections.abc.Sequence) and not isinstance(value, str | bytes)
-
-  def checked(self, value: Any, where: str) -> tuple:
-    items = tuple(_listed(value))
-    kinds = self.each if isinstance(self.each, tuple) else (self.each,) * len(items)
-    if len(kinds) != len(items) or (self.some and not items):
-      raise self.refusal(value, where)
-    read = tuple(kind.read(item, f'{where}[{index}]') for index, (kind, item) in enumerate(zip(kinds, items, strict=True)))
-    unchanged = isinstance(value, tuple) and all(new is old for new, old in zip(read, items, strict=True))
-    return value if unchanged else read
-
-  def wrapped(self, value: Any, spelling: str) -> str:
-    empty = isinstance(value, tuple | list | Mapping) and not value
-    of_one = not empty and isinstance(self.each, Kind) and self.each.takes(value)
-    return f'({spelling},), with the comma, for a list of one' if of_one else ''
-
-
-@dataclasses.dataclass(frozen=True)
-class Table(Kind):
-  """A mapping.
-
-  Attributes:
-    usual: a key that it often has, for an example.
-  """
-
-  key: Kind
-  value: Kind
-  some: bool = False
-  usual: str = 'name'
-
-  @property
-  def words(self) -> str:
-    of = '' if isinstance(self.value, Anything) else f' of {self.value.many}'
-    return f'a dictionary{of}{", with at least one entry" if self.some else ""}'
-
-  @property
-  def many(self) -> str:
-    return 'dictionaries'
-
-  def inner(self) -> tuple[Kind, ...]:
-    return (self.value,)
-
-  def takes(self, value: Any) -> bool:
-    return isinstance(value, Mapping)
-
-  def checked(self, value: Any, where: str) -> Mapping:
-    if self.some and not value:
-      raise self.refusal(value, where)
-    read = {
-      self.key.read(key, f'a key of {where}'): self.value.read(inner, f'{where}[{shown(key)}]')
-      for key, inner in value.items()
-    }
-    unchanged = all(new is old for new, old in zip(read.values(), value.values(), strict=True))
-    return value if unchanged else read
-
-  def wrapped(self, value: Any, spelling: str) -> str:
-    of_one = not isinstance(self.value, Anything) and self.value.takes(value)
-    return f"{{'{self.usual}': {spelling}}}" if of_one else ''
-
-
-@dataclasses.dataclass(frozen=True)
-class Either(Kind):
-  """One of several kinds."""
-
-  kinds: tuple[Kind, ...]
-
-  @property
-  def words(self) -> str:
-    return ', or '.join(kind.words for kind in self._ordered)
-
-  @property
-  def many(self) -> str:
-    return ' or '.join(kind.many for kind in self._ordered)
-
-  @property
-  def _ordered(self) -> list[Kind]:
-    """None last: it is the exception."""
-    return sorted(self.kinds, key=lambda kind: isinstance(kind, Nothing))
-
-  @property
-  def alternatives(self) -> tuple[Kind, ...]:
-    return self.kinds
-
-  def inner(self) -> tuple[Kind, ...]:
-    return self.kinds
-
-  def takes(self, value: Any) -> bool:
-    return any(kind.takes(value) for kind in self.kinds)
-
-  def checked(self, value: Any, where: str) -> Any:
-    suiting = [kind for kind in self.kinds if kind.takes(value)]
-    for kind in suiting:
-      try:
-        return kind.checked(value, where)
-      except UserError:
-        if isinstance(kind, Items | Table):  # their message names the item that is wrong
-          raise
-    raise self.refusal(value, where)
-
-
-@dataclasses.dataclass(frozen=True)
 class Anything(Kind):
   words = many = 'anything'
 
@@ -361,7 +234,7 @@ class Anything(Kind):
 
 @dataclasses.dataclass(frozen=True)
 class Read(Kind):
-  """What a function reads, perhaps between bounds."""
+  """A value that a function reads, perhaps between bounds."""
 
   how: ReadBy
   bounds: tuple[Bound, ...] = ()
@@ -382,11 +255,6 @@ class Read(Kind):
     if not all(bound.holds(read) for bound in self.bounds):
       raise self.refusal(value, where)
     return read
-
-
-def _listed(value: Any) -> Any:
-  """NumPy's arrays as lists."""
-  return value.tolist() if hasattr(value, 'tolist') and getattr(value, 'ndim', 0) else value
 
 
 def _of(unit: str) -> str:

@@ -1,4 +1,4 @@
-"""How a message shows a refused value, and what it suggests instead."""
+"""How a message shows a refused value, and what it suggests."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _REFERENCE = re.compile(r'[%@][\w./]+(\(\))?$')
 
 
 def shown(value: Any) -> str:
-  """A value as a message spells it: as it is written, and not at great length."""
+  """A value as shown in a message, shortened if long."""
   if isinstance(value, type):
     return f'the class {value.__name__}'
   if inspect.isroutine(value):
@@ -37,10 +37,10 @@ def shown(value: Any) -> str:
 
 
 def hint(kinds: Sequence[Kind], value: Any) -> str:
-  """What to write instead of a value, where that can be guessed.
+  """What to write instead of a value, if it can be guessed.
 
   Args:
-    kinds: the alternatives, one of which the value should have been.
+    kinds: the alternatives for the value.
     value: as the user wrote it.
   """
   if isinstance(value, type) or inspect.isroutine(value):

@@ -1,4 +1,4 @@
-"""Where each value of the gin configuration was bound: gin itself forgets it."""
+"""Where each value of the gin configuration was bound; gin does not record it."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 import gin
 from codemix.errors import UserError
 
-Key = tuple[str, str, str]  # scope, full selector, parameter; a macro is that of 'gin.macro' in a scope of its name
+Key = tuple[str, str, str]  # scope, full selector, parameter; a macro is 'gin.macro' in the scope of its name
 MACRO = 'gin.macro'
 
 
@@ -18,9 +18,9 @@ class Place:
   """A line of a gin file, or a flag.
 
   Attributes:
-    file: as it was found; '' for a flag.
+    file: its path; '' for a flag.
     line: from 1.
-    flag: what stands left of the = of a flag.
+    flag: the part of a flag before the =.
   """
 
   file: str
@@ -36,15 +36,16 @@ class Place:
 
 
 class PlacedError(UserError):
-  """An error that begins with its place."""
+  """An error whose message begins with its place."""
 
 
-# Of the configuration that was read last, as gin's own is.
+# Of the configuration that was read last, like gin's own.
 PLACES: dict[Key, Place] = {}
+NAMED: list[str] = []  # files that the command line names, without codemix's own
 
 
 def found_at(scope: str, selector: str, parameter: str) -> tuple[Key, Place] | None:
-  """The binding that a call in `scope` takes a parameter from, and its place; None where nothing binds it."""
+  """The binding of a parameter that a call in `scope` uses, and its place; None if there is none."""
   parts = scope.split('/') if scope else []
   for count in range(len(parts), -1, -1):
     key = ('/'.join(parts[:count]), selector, parameter)
@@ -54,7 +55,7 @@ def found_at(scope: str, selector: str, parameter: str) -> tuple[Key, Place] | N
 
 
 def spelled(key: Key) -> str:
-  """A binding as a gin file has it: 'first/Stage.tokens', or the name of a macro."""
+  """A binding as written in a gin file: 'first/Stage.tokens', or the name of a macro."""
   scope, selector, parameter = key
   if selector == MACRO:
     return scope
@@ -67,13 +68,13 @@ def last_name(selector: str) -> str:
 
 
 def value_of(key: Key) -> Any:
-  """What a binding binds, unresolved."""
+  """The value of a binding, with references unresolved."""
   scope, selector, parameter = key
   return gin.config._CONFIG[scope, selector][parameter]
 
 
 def parts_of(value: Any) -> Iterator[Any]:
-  """A bound value and all that is in it."""
+  """A bound value and all values inside it."""
   yield value
   if isinstance(value, dict):
     for inner in (*value.keys(), *value.values()):

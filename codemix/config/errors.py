@@ -1,14 +1,13 @@
-"""gin's errors in one line: where, what is wrong, and the nearest name that exists."""
+"""gin's errors in one line: where, what is wrong, and the nearest name."""
 
 from __future__ import annotations
 
 import inspect
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 
 import gin
-from codemix.errors import UserError, nearest
-from codemix.gin_places import (
+from codemix.config.places import (
   MACRO,
   PLACES,
   Key,
@@ -19,15 +18,16 @@ from codemix.gin_places import (
   spelled,
   value_of,
 )
+from codemix.errors import UserError, nearest
 
 _CALL = re.compile(r"\n  In call to configurable '([^']+)' \(.*?\)(?: in scope '([^']+)')?(?=\n|$)")
 
 
 def explanation(error: Exception) -> str:
-  """What is wrong, in one line, without its place."""
+  """The error in one line, without its place."""
   text = str(error)
   if isinstance(error, UserError):
-    # gin appends where the call stood; the message itself is the first line.
+    # gin appends the places of calls; the message itself is the first line.
     return text.split('\n')[0]
   for pattern, explain in _EXPLANATIONS:
     if found := re.search(pattern, text):
@@ -36,18 +36,18 @@ def explanation(error: Exception) -> str:
 
 
 def build_error(error: Exception) -> UserError:
-  """The UserError for an error of a constructor that gin called, with the place of the binding that it names."""
+  """The UserError for an error in a constructor that gin called, with the place of the binding that it names."""
   if isinstance(error, RecursionError):
     return UserError(f'bindings refer to each other in a circle: {" -> ".join(_circle())}.')
   text, calls = str(error), [(name, scope) for name, scope in _CALL.findall(str(error))]
-  told = explanation(error)
-  where = _place_of_lacking(text) or _place_of_named(told, calls)
-  return UserError(f'{where}: {told}' if where else told)
+  message = explanation(error)
+  where = _place_of_lacking(text) or _place_of_named(message, calls)
+  return UserError(f'{where}: {message}' if where else message)
 
 
-def _place_of_named(told: str, calls: list[tuple[str, str]]) -> str:
-  """Of the binding that the message names first, in the call that it came from."""
-  for name, parameter in re.findall(r'\b(\w+)\.(\w+)', told):
+def _place_of_named(message: str, calls: list[tuple[str, str]]) -> str:
+  """The place of the first binding that the message names, in the call that raised it."""
+  for name, parameter in re.findall(r'\b(\w+)\.(\w+)', message):
     for called, scope in calls:
       if called == name and (found := found_at(scope, gin.config._REGISTRY.get_match(name).selector, parameter)):
         return _described(*found)
@@ -55,7 +55,7 @@ def _place_of_named(told: str, calls: list[tuple[str, str]]) -> str:
 
 
 def _described(key: Key, place: Place) -> str:
-  """The place, and the binding where the message itself would not name it."""
+  """The place, with the binding if the message does not name it."""
   value = value_of(key)
   if isinstance(value, gin.config.ConfigurableReference) and value.selector == MACRO:
     macro = ('/'.join(value.scopes), MACRO, 'value')
@@ -66,7 +66,7 @@ def _described(key: Key, place: Place) -> str:
 
 
 def _place_of_lacking(text: str) -> str:
-  """Of the binding that refers to a macro without a value."""
+  """The place of the binding that refers to a macro without a value."""
   if not (found := re.search(r"^macro\(\) missing.*?in scope '([^']+)'", text, re.DOTALL)):
     return ''
   for key, place in PLACES.items():
@@ -99,7 +99,7 @@ def _unknown_configurable(selector: str) -> str:
 
 
 def _unknown_parameter(selector: str, parameter: str) -> str:
-  known = _parameters(selector)
+  known = inspect.signature(gin.config._REGISTRY.get_match(selector).wrapped).parameters
   name = selector.rsplit('.', 1)[-1]
   return f"{name} has no parameter '{parameter}'.{nearest(parameter, known)}"
 
@@ -126,11 +126,6 @@ _EXPLANATIONS: tuple[tuple[str, Callable[..., str]], ...] = (
 )
 
 
-def _parameters(selector: str) -> Iterable[str]:
-  wrapped = gin.config._REGISTRY.get_match(selector).wrapped
-  return inspect.signature(wrapped).parameters
-
-
 def registered_names() -> list[str]:
-  """What may be bound: the names of codemix's configurables."""
+  """The names of all configurables."""
   return [selector.rsplit('.', 1)[-1] for selector, _ in gin.config._REGISTRY.items()]

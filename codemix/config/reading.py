@@ -1,7 +1,7 @@
 """Reads gin files and flags into gin's configuration, statement by statement, so that each mistake has its line.
 
-gin's own loop forgets where a binding stood, follows a circle of includes until Python gives up, and
-takes a byte order mark for a name.
+gin's own loop does not record where a binding was, follows circular includes until Python's recursion
+limit, and reads a byte order mark as part of a name.
 """
 
 from __future__ import annotations
@@ -17,9 +17,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import gin
-from codemix.errors import UserError, nearest
-from codemix.gin_errors import explanation, registered_names
-from codemix.gin_places import (
+from codemix.config.errors import explanation, registered_names
+from codemix.config.places import (
   MACRO,
   PLACES,
   Key,
@@ -30,6 +29,7 @@ from codemix.gin_places import (
   spelled,
   value_of,
 )
+from codemix.errors import UserError, nearest
 from gin import config_parser
 
 _UTF_16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
@@ -44,9 +44,9 @@ class Reading:
   """One reading of files and flags.
 
   Attributes:
-    folders: where files are looked for, in this order.
-    files: those that were read, as they were found.
-    repeated: (binding, place of the first, place of the second) of what one file binds twice.
+    folders: searched for files, in this order.
+    files: the paths of the files that were read.
+    repeated: (binding, first place, second place) of each name that one file binds twice.
   """
 
   def __init__(self, folders: Sequence[Path]):
@@ -55,11 +55,11 @@ class Reading:
     self.repeated: list[tuple[Key, Place, Place]] = []
 
   def file(self, name: str, around: tuple[Path, ...] = ()) -> str:
-    """Reads a file, and those that it includes; returns where it was found.
+    """Reads a file and its includes; returns its path.
 
     Args:
-      name: as it was written.
-      around: the files by which it is included, from the outermost.
+      name: as written.
+      around: the files that include it, from the outermost.
 
     Raises:
       UserError: naming file and line.
@@ -69,7 +69,7 @@ class Reading:
       raise UserError(f'the includes go in a circle: {" includes ".join(map(str, (*around, path)))}.')
     self.files.append(str(path))
     stream = io.StringIO(_text(path), newline=None)
-    stream.name = str(path)  # which gin's locations have
+    stream.name = str(path)  # for gin's locations
     with gin.config._parse_scope() as context:
       for statement, place in _statements(stream, Place(str(path), 1)):
         with _at(place):
@@ -120,21 +120,21 @@ class Reading:
     if found:
       inside = sorted(each.name for each in found[0].glob('*.gin')) if found[0].is_dir() else []
       such = f', such as {path / inside[0]}' if inside else ''
-      raise UserError(f"'{name}' is {'a folder' if found[0].is_dir() else 'no ordinary file'}: name a gin file{such}.")
+      raise UserError(f"'{name}' is {'a folder' if found[0].is_dir() else 'not an ordinary file'}: name a gin file{such}.")
     raise UserError(self._not_found(name, path, around))
 
   def _not_found(self, name: str, path: Path, around: tuple[Path, ...]) -> str:
-    told = f"the gin file '{name}' is not found in {', '.join(map(str, self.folders))}."
+    message = f"the gin file '{name}' is not found in {', '.join(map(str, self.folders))}."
     if around and (around[-1].parent / path).is_file():
-      return f'{told} It lies beside {around[-1]}: give --gin_search_paths={around[-1].parent}.'
+      return f'{message} It is beside {around[-1]}: give --gin_search_paths={around[-1].parent}.'
     if ',' in name:
-      return f'{told} Give --gin_file once for each file.'
+      return f'{message} Give --gin_file once for each file.'
     shipped = self.folders[-1]
-    return told + nearest(name, [str(each.relative_to(shipped)) for each in shipped.rglob('*.gin')], '.gin')
+    return message + nearest(name, [str(each.relative_to(shipped)) for each in shipped.rglob('*.gin')], '.gin')
 
 
 def require_no_quoted_references() -> None:
-  """Refuses '%NAME' and '@NAME()' in quotes, which are text, where there is such a macro or configurable.
+  """Refuses '%NAME' and '@NAME()' in quotes, which are text, if there is such a macro or configurable.
 
   Raises:
     UserError: naming the binding.
@@ -151,10 +151,10 @@ def require_no_quoted_references() -> None:
 
 
 class _Parser(config_parser.ConfigParser):
-  """gin's parser, which refuses a dictionary that has a key twice: Python, and gin, would drop the first one's value."""
+  """gin's parser, but refuses a dictionary with a repeated key, whose first value gin would drop."""
 
   def __init__(self, *arguments):
-    self._keys: list[list] = []  # of the containers around the present token, from the outermost
+    self._keys: list[list] = []  # of the containers around the current token, from the outermost
     super().__init__(*arguments)
 
   def _maybe_parse_container(self):
@@ -174,7 +174,7 @@ class _Parser(config_parser.ConfigParser):
 
 
 def _statements(stream: io.StringIO, place: Place) -> Iterator[tuple[tuple, Place]]:
-  """The statements of a file, each with its place; or those of a flag, whose place is given."""
+  """The statements of a file or flag, each with its place."""
   at = place
   try:
     for statement in _Parser(stream, gin.config.ParserDelegate(False)):
@@ -186,15 +186,15 @@ def _statements(stream: io.StringIO, place: Place) -> Iterator[tuple[tuple, Plac
     raise PlacedError(f'{at.on(number or at.line)}: {_syntax(error, number, text)}') from None
   except PlacedError:
     raise
-  except Exception as error:  # such as a reference to what is not there, whose line gin appends
+  except Exception as error:  # such as an unknown reference, whose line gin appends
     found = re.search(r'\n  In .* line (\d+)', str(error))
     raise PlacedError(f'{at.on(int(found[1])) if found else at}: {explanation(error)}') from error
 
 
 def _first_line_of_the_unread(text: str) -> int:
-  """The line in which the statement begins that Python cannot split into tokens.
+  """The first line of the statement that Python cannot split into tokens.
 
-  The place that `tokenize` gives is that of the end of the text or of the opening quote, by Python's version.
+  `tokenize` reports the end of the text or the opening quote, depending on Python's version.
   """
   lines = io.StringIO(text).readlines()
   return next(number for number in range(len(lines), 0, -1) if _splits(''.join(lines[: number - 1])))
@@ -209,15 +209,15 @@ def _splits(text: str) -> bool:
 
 
 def _syntax(error: SyntaxError | tokenize.TokenError, number: int | None, text: str) -> str:
-  """What does not parse, and what may have been meant."""
+  """What does not parse, and what to write instead."""
   lines = text.split('\n')
   line = lines[number - 1].strip() if number and number <= len(lines) else ''
   if found := _TYPOGRAPHIC.search(line):
     return f"'{line}' has the typographic sign {found[0]!a}: write a plain quote or blank."
-  said = error.msg if isinstance(error, SyntaxError) else error.args[0]
-  if said.startswith(_TWICE):
-    return f'a dictionary has the key {said.removeprefix(_TWICE)} twice, of which one value would be lost: name it once.'
-  if isinstance(error, tokenize.TokenError) and not said.startswith('invalid'):
+  message = error.msg if isinstance(error, SyntaxError) else error.args[0]
+  if message.startswith(_TWICE):
+    return f'a dictionary has the key {message.removeprefix(_TWICE)} twice, of which one value would be lost: name it once.'
+  if isinstance(error, tokenize.TokenError) and not message.startswith('invalid'):
     start = f"'{line}' is not complete: " if line else ''
     return f'{start}a bracket, brace or quote is not closed by the end.'
   if found := re.search(r"Failed to parse token '([^']*)'", str(error)):
@@ -231,12 +231,12 @@ def _syntax(error: SyntaxError | tokenize.TokenError, number: int | None, text: 
     return f"'{line}' is a flag: in a file write {line.removeprefix('--gin.')}."
   if _COMPUTED.search(line.partition('=')[2]):
     return f"'{line}' does not parse: gin computes nothing, so write the result."
-  return f"'{line}' does not parse ({said.rstrip('.').lower()}). A line binds one value, NAME.PARAMETER = VALUE; a string stands in quotes."
+  return f"'{line}' does not parse ({message.rstrip('.').lower()}). A line binds one value, NAME.PARAMETER = VALUE; a string stands in quotes."
 
 
 @contextlib.contextmanager
 def _at(place: Place) -> Iterator[None]:
-  """Puts the place before an error that has none yet."""
+  """Prefixes an error with the place, unless it has one."""
   try:
     yield
   except PlacedError:
@@ -252,9 +252,9 @@ def _import(statement: config_parser.ImportStatement, context: gin.config.ParseC
     if isinstance(error, ModuleNotFoundError) and error.name and f'{statement.module}.'.startswith(f'{error.name}.'):
       raise UserError(f"there is no module '{error.name}' to import; is its folder in PYTHONPATH?") from None
     last = traceback.extract_tb(error.__traceback__)[-1]
-    said = str(error).split('\n')[0]
+    message = str(error).split('\n')[0]
     raise UserError(
-      f"importing '{statement.module}' failed at {last.filename}, line {last.lineno}: {type(error).__name__}: {said}"
+      f"importing '{statement.module}' failed at {last.filename}, line {last.lineno}: {type(error).__name__}: {message}"
     ) from error
 
 

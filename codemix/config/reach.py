@@ -1,28 +1,38 @@
-"""Bindings that nothing refers to: silent in gin, and mostly a mistyped name."""
+"""Bindings that nothing refers to, mostly because of a mistyped name; gin ignores them silently."""
 
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 
 import gin
-from codemix.checked import kinds, kinds_of
+from codemix.checked import kinds_of
+from codemix.checked.containers import Items
+from codemix.checked.kinds import Instance
+from codemix.config.places import (
+  MACRO,
+  NAMED,
+  PLACES,
+  Key,
+  last_name,
+  references_of,
+  spelled,
+  value_of,
+)
 from codemix.errors import nearest
-from codemix.gin_places import MACRO, PLACES, Key, last_name, references_of, spelled, value_of
 
-# What the verbs build, whatever a file refers to.
+# The verbs build these, even if no file refers to them.
 ROOTS = ('Study', 'Recipe', 'Data', 'Runtime', 'Contamination', 'ModelConfig')
 
 
-def without_reference(named: Sequence[str], shipped: str) -> list[str]:
-  """A warning for each scope, macro or configurable that is bound and that no reference can reach.
+def without_reference(shipped: str) -> list[str]:
+  """Warnings for scopes, macros and configurables that are bound but that no reference reaches.
 
-  What ships with codemix binds more than one recipe uses. So may a file that is included: what it binds
-  completely, so that a reference could build it, is an offer.
+  Files of codemix bind more than one recipe uses, and so may included files: there is no warning for a
+  configurable whose required parameters they all bind.
 
   Args:
-    named: the files that the command line names.
-    shipped: the folder of codemix's own.
+    shipped: the folder of codemix's own files.
   """
   reached = _reached()
   warnings: dict[tuple[str, str], str] = {}
@@ -30,32 +40,21 @@ def without_reference(named: Sequence[str], shipped: str) -> list[str]:
     scope, selector, _ = key
     if not place.file or place.file.startswith(f'{shipped}/') or (scope, selector) in warnings:
       continue
-    if any(selector == at[1] and _inside(at[0], scope) for at in reached):
+    if any(selector == at[1] and inside(at[0], scope) for at in reached):
       continue
-    if place.file in named or not _is_complete(scope, selector):
+    if place.file in NAMED or not _is_complete(scope, selector):
       warnings[scope, selector] = f'{place}: {spelled(key)} has no effect: {_reason(key, reached)}'
   return list(warnings.values())
 
 
-def has_effect(key: Key) -> bool:
-  """Whether something that was built took its value from this binding."""
-  scope, selector, parameter = key
-  for (called_in, called), taken in gin.config._OPERATIVE_CONFIG.items():
-    if called == selector and parameter in taken and _inside(called_in, scope):
-      closer = (other for other in PLACES if other[1:] == (selector, parameter))
-      if not any(len(other[0]) > len(scope) and _inside(called_in, other[0]) for other in closer):
-        return True
-  return False
-
-
 def reference_wanted(key: Key) -> str:
-  """Which binding is missing, where no reference reaches the configurable of this one in any scope; else nothing."""
+  """The binding to add so that a reference reaches this configurable in some scope; '' if one does."""
   reached = _reached()
   return '' if key[1] == MACRO or key[1] in {selector for _, selector in reached} else _reason(key, reached)
 
 
 def _reached() -> set[tuple[str, str]]:
-  """(scope, selector) of everything that the roots, or a reference anywhere, would build."""
+  """(scope, selector) of everything that is built from the roots, or from a reference of any binding."""
   roots = [('', gin.config._REGISTRY.get_match(name).selector) for name in ROOTS]
   waiting = [*roots, *(node for key in PLACES for node in _referred(key, key[0]))]
   reached: set[tuple[str, str]] = set()
@@ -65,23 +64,24 @@ def _reached() -> set[tuple[str, str]]:
       continue
     reached.add(node)
     for key in PLACES:
-      if key[1] == node[1] and _inside(node[0], key[0]):
+      if key[1] == node[1] and inside(node[0], key[0]):
         waiting.extend(_referred(key, node[0]))
   return reached
 
 
 def _referred(key: Key, scope: str) -> Iterator[tuple[str, str]]:
-  """What a binding refers to; a reference without a scope is built in the scope that it is met in."""
+  """The references of a binding; one without a scope is built in the scope around it."""
   for own, selector in references_of(value_of(key)):
     yield own or scope, selector
 
 
-def _inside(scope: str, around: str) -> bool:
+def inside(scope: str, around: str) -> bool:
+  """Whether `scope` is `around` or below it."""
   return not around or scope == around or scope.startswith(f'{around}/')
 
 
 def _is_complete(scope: str, selector: str) -> bool:
-  """Whether all that the configurable needs is bound in this very scope."""
+  """Whether all required parameters are bound in this scope."""
   parameters = inspect.signature(gin.config._REGISTRY[selector].wrapped).parameters.values()
   return all((scope, selector, p.name) in PLACES for p in parameters if p.default is p.empty)
 
@@ -101,13 +101,13 @@ def _reason(key: Key, reached: Iterable[tuple[str, str]]) -> str:
 
 
 def _takers(selector: str) -> Iterator[tuple[str, bool]]:
-  """(CONFIGURABLE.PARAMETER, whether as a list) of what takes what this one builds."""
+  """(CONFIGURABLE.PARAMETER, whether it is a list) of each parameter that accepts an object of this configurable."""
   cls = gin.config._REGISTRY[selector].wrapped
   for other, entry in gin.config._REGISTRY.items():
     if isinstance(cls, type) and getattr(entry.wrapped, '__checked__', False):
       for field, kind in kinds_of(entry.wrapped).items():
-        if any(isinstance(each, kinds.Instance) and _is_a(cls, each.cls) for each in kind.within()):
-          yield f'{last_name(other)}.{field}', any(isinstance(each, kinds.Items) for each in kind.within())
+        if any(isinstance(each, Instance) and _is_a(cls, each.cls) for each in kind.within()):
+          yield f'{last_name(other)}.{field}', any(isinstance(each, Items) for each in kind.within())
 
 
 def _is_a(cls: type, wanted: type) -> bool:
