@@ -21,7 +21,7 @@ from codemix.terminal import (
   write_in_any_encoding,
 )
 
-# verb -> (what it does, one real example); the module codemix.commands.<verb> is imported when asked for.
+# verb -> (what it does, an example); codemix.commands.<verb> is imported on use.
 VERBS = {
   'prepare': (
     'tokenize the sources of a recipe or study into token stores',
@@ -32,7 +32,7 @@ VERBS = {
     'codemix tokenizer train --gin_file=studies/quickstart.gin',
   ),
   'plan': (
-    'compile every stage for a topology that is not here: memory, time, chip-hours',
+    'compile every stage for a given topology, without the chips: memory, time, chip-hours',
     'codemix plan --gin_file=recipes/balanced_to_text.gin --gin_file=scales/470m.gin --gin_file=runtimes/tpu_pod.gin --topology=v5e:16x16',
   ),
   'train': (
@@ -48,7 +48,7 @@ VERBS = {
     "codemix generate --stage=runs/stages/cooldown-0123456789ab --prompt='def main('",
   ),
   'study': (
-    'train, evaluate and compare the recipes of a study, each shared beginning once',
+    'train, evaluate and compare the recipes of a study, shared stages once',
     'codemix study --gin_file=studies/quickstart.gin',
   ),
   'report': ('write report.html, report.md and results.csv of a study', 'codemix report --output=runs/quickstart'),
@@ -58,7 +58,7 @@ VERBS = {
   ),
   'verify': ('re-read token stores against their digests', 'codemix verify runs/data/stores'),
   'contamination': (
-    'find the items of evaluation sets in what a run was trained on',
+    'find the items of evaluation sets in the training data of a run',
     'codemix contamination --gin_file=studies/quickstart.gin --items=gsm8k=test.jsonl',
   ),
   'bench': ('measure how fast codemix is on this machine', 'codemix bench data'),
@@ -66,7 +66,7 @@ VERBS = {
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-  """Runs one verb; returns the exit code (`codemix.errors` says which means what)."""
+  """Runs one verb; returns its exit code (see `codemix.errors`)."""
   argv = list(sys.argv[1:] if argv is None else argv)
   write_in_any_encoding()
   speaker = f'codemix {argv[0]}' if argv and argv[0] in VERBS else 'codemix'
@@ -78,7 +78,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     print(f'{speaker}: {error}', file=sys.stderr)
     _report_to_peers(error.exit_code, str(error))
     return error.exit_code
-  except BrokenPipeError:  # the reader of our output, such as `head`, has seen enough
+  except BrokenPipeError:  # the reader of the output, such as `head`, has closed it
     drop_output()
     return 141
   except PermissionError as error:
@@ -93,7 +93,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     print(f'{speaker}: cannot write its output: {error.strerror}.', file=sys.stderr)
     return 2
   except KeyboardInterrupt:
-    print(f'{speaker}: stopped; the same command goes on from the last checkpoint.', file=sys.stderr)
+    print(f'{speaker}: stopped; the same command resumes from the last checkpoint.', file=sys.stderr)
     _report_to_peers(130, 'Ctrl-C')
     return 130
 
@@ -110,12 +110,12 @@ def entry() -> NoReturn:
     sys.excepthook(type(error), error, error.__traceback__)
     _report_to_peers(exit_code := 1, f'{type(error).__name__}: {error}'.splitlines()[0])
   if processes := _processes():
-    processes.leave(exit_code)  # where there are several, an ordinary exit would lose the code
+    processes.leave(exit_code)  # with several processes, an ordinary exit would lose the code
   sys.exit(exit_code)
 
 
 def _processes() -> ModuleType | None:
-  """`codemix.parallel.processes`, if something imported it: without it there are no other processes."""
+  """`codemix.parallel.processes` if it was imported; otherwise there are no other processes."""
   return sys.modules.get('codemix.parallel.processes')
 
 
@@ -125,7 +125,7 @@ def _report_to_peers(exit_code: int, reason: str) -> None:
 
 
 def _run(argv: list[str]) -> int:
-  if argv[:1] == ['help'] and len(argv) == 2:  # `codemix help train`, as of git
+  if argv[:1] == ['help'] and len(argv) == 2:  # `codemix help train`, as in git
     argv = [argv[1], '--help']
   if not argv or argv[0] in ('-h', '--help', 'help'):
     print(_help())
@@ -151,15 +151,15 @@ def _run(argv: list[str]) -> int:
   command.add_arguments(parser)
   try:
     arguments = parser.parse_args(rest)
-  except SystemExit:  # it has shown its help
+  except SystemExit:  # after --help
     return 0
   return command.run(arguments) or 0
 
 
 class Parser(argparse.ArgumentParser):
-  """Takes gin bindings beside its own flags, and says a mistake in one line, without the usage above it.
+  """Parses gin bindings in addition to its own flags, and reports a mistake in one line, without the usage.
 
-  Bindings are taken out first: argparse would read one with a blank in its value as a file's name.
+  Bindings are removed first, since argparse would read one with a space in its value as a file name.
   """
 
   def __init__(self, **settings):
@@ -167,10 +167,10 @@ class Parser(argparse.ArgumentParser):
     self.add_argument('--verbose', action='store_true', help='show all that the libraries log and warn of')
 
   def parse_args(self, args: Sequence[str], namespace: argparse.Namespace | None = None) -> argparse.Namespace:
-    """The arguments, with `gin_bindings`: 'Stage.batch=8' of --gin.Stage.batch=8, in their order.
+    """The arguments, with `gin_bindings`: 'Stage.batch=8' for --gin.Stage.batch=8, in order.
 
     Raises:
-      UserError: a word that is none of them.
+      UserError: an unknown word.
     """
     words, bindings = _without_bindings(args)
     arguments, unknown = self.parse_known_args(words, namespace)
@@ -190,7 +190,7 @@ class Parser(argparse.ArgumentParser):
 def _without_bindings(words: Sequence[str]) -> tuple[list[str], list[str]]:
   """The words that are not gin bindings, and the bindings: --gin.NAME=VALUE, or --gin.NAME VALUE.
 
-  T5X writes them so; gin's own flag, --gin_bindings='NAME = VALUE', means the same.
+  T5X has these flags; gin's own, --gin_bindings='NAME = VALUE', means the same.
   """
   others, bindings = [], []
   waiting = iter(words)
@@ -219,15 +219,15 @@ def _is_gin_file(word: str) -> bool:
 
 
 def _instead_of(word: str, known: Sequence[str]) -> str:
-  """What to write instead of a word that is not an argument."""
+  """The error for a word that is not an argument, with what to write instead."""
   flag, given, value = word.partition('=')
   if not word.startswith('-'):
     if _is_gin_file(word):
-      return f"'{word}' stands alone: write --gin_file={word}"
+      return f"'{word}' lacks its flag: write --gin_file={word}"
     if given and '.' in flag:
-      return f"'{word}' stands alone: write --gin.{flag.removeprefix('gin.')}={value}"
+      return f"'{word}' lacks its flag: write --gin.{flag.removeprefix('gin.')}={value}"
     if '--output' in known and os.path.isdir(word):
-      return f"'{word}' stands alone: write --output={word}"
+      return f"'{word}' lacks its flag: write --output={word}"
     return f"there is no argument '{word}'.{nearest(word, known)}"
   name = flag.lstrip('-')
   if f'--{name}' in known or name.startswith('gin.'):
@@ -240,7 +240,7 @@ def _instead_of(word: str, known: Sequence[str]) -> str:
 
 
 def _flag_of(binding: str, value: str) -> str:
-  """The flag that binds a value as it was typed to the shell: one that is no literal of Python is text."""
+  """The flag that binds a value as typed to the shell; a value that is not a Python literal is text."""
   try:
     ast.literal_eval(value or 'None')
   except (SyntaxError, ValueError):

@@ -1,7 +1,6 @@
-"""Everything that a gin file may bind, in one table.
+"""The table of everything that a gin file may bind.
 
-The classes themselves know nothing of gin: a library user builds the same
-objects by hand.
+The classes do not import gin; a program builds the same objects directly.
 """
 
 from __future__ import annotations

@@ -1,7 +1,6 @@
-"""What codemix says when it stops, and the exit code that goes with it.
+"""Errors for people, and their exit codes.
 
-A launcher reads the exit code to decide between "relaunch" and "wake a person",
-so each reason for stopping has its own.
+Each reason for stopping has its own exit code, by which a launcher decides whether to relaunch.
 """
 
 from __future__ import annotations
@@ -17,13 +16,13 @@ class CodemixError(Exception):
 
 
 class UserError(CodemixError):
-  """Something the user wrote or pointed at is wrong: relaunching will not help."""
+  """The user's input is wrong: relaunching will not help."""
 
   exit_code = 2
 
 
 class NonFiniteError(CodemixError):
-  """A loss or a gradient is NaN or infinite; nothing after it was saved."""
+  """A loss or a gradient is NaN or infinite; no later state was saved."""
 
   exit_code = 3
 
@@ -35,17 +34,17 @@ class Preempted(CodemixError):
 
 
 class PeerEnded(CodemixError):
-  """Another process of the run was killed, or does not answer: the same command in all processes goes on."""
+  """Another process of the run was killed or does not answer; the same command in all processes resumes."""
 
-  exit_code = 76  # beside Preempted's: here too relaunching helps, but nothing was saved for it
+  exit_code = 76  # next to Preempted's: relaunching helps too, but no checkpoint was saved
 
 
 def nearest(name: str, candidates: Iterable[str], ending: str = '', cutoff: float = 0.5) -> str:
   """` Did you mean 'x'?` for the candidate closest to `name`, else an empty string.
 
   Args:
-    ending: that all candidates have, such as '.gin': it makes no two of them alike.
-    cutoff: how alike they must be, from 0 to 1 (`difflib.get_close_matches`).
+    ending: an ending of all candidates, such as '.gin', ignored in the comparison.
+    cutoff: the least similarity, from 0 to 1 (`difflib.get_close_matches`).
   """
   bare = sorted(candidate.removesuffix(ending) for candidate in candidates)
   asked = name.removesuffix(ending)

@@ -1,8 +1,7 @@
-"""Content hashes of plain data, and the difference between two of them in words.
+"""Content hashes of plain data, and the differences between two values in words.
 
-Caches, stages and checkpoints are named by what they were made from. The data
-hashed here is JSON-like (dicts, lists, strings, numbers); the hash does not
-depend on the order of keys.
+Stores, stages and checkpoints are named by hashes of their identity: JSON-like
+data (dicts, lists, strings, numbers). The hash does not depend on the order of keys.
 """
 
 from __future__ import annotations
@@ -14,7 +13,7 @@ from pathlib import Path
 
 
 def canonical(value: object) -> str:
-  """The one JSON text of `value`: keys sorted, no white space, 2.0 written as 2, NaN refused."""
+  """The canonical JSON of `value`: keys sorted, no white space, 2.0 written as 2, NaN refused."""
   return json.dumps(_normal(value), sort_keys=True, separators=(',', ':'), allow_nan=False)
 
 
@@ -24,7 +23,7 @@ def digest(value: object) -> str:
 
 
 def _normal(value: object) -> object:
-  """The same data with whole floats as ints: `200e9` and `200_000_000_000` are one budget."""
+  """The same data with whole floats as ints, so that `200e9` equals `200_000_000_000`."""
   if isinstance(value, dict):
     return {key: _normal(item) for key, item in value.items()}
   if isinstance(value, (list, tuple)):

@@ -1,9 +1,8 @@
-"""The settings of JAX that decide a run's numbers: codemix sets them, whatever the environment or the program says.
+"""JAX settings that change a run's numbers, pinned whatever the environment or the program sets.
 
-A stage's hash stands for its numbers and does not hold JAX's settings. So `pinned`, around the study's runner and
-the other entry points, sets those that would give another initialisation or another type to JAX's defaults, and
-sets them back at the end. A setting that can no longer be changed is refused.
-Flags of the compiler that merely round differently are left alone, and kept in a study's provenance.
+A stage's hash stands for its numbers, but does not include JAX's settings. So `pinned`, around the runner and the
+other entry points, sets those that would change initialisation or types to JAX's defaults, and restores them at the
+end. Compiler flags that only change rounding are left alone, and recorded in a study's provenance.
 """
 
 from __future__ import annotations
@@ -17,12 +16,12 @@ import jax
 
 from codemix.errors import NonFiniteError, UserError
 
-# Switches that libraries read when they are loaded, or the compiler at every compilation.
+# Read by libraries when they are loaded, or by the compiler at every compilation.
 VARIABLES = ('XLA_FLAGS', 'LIBTPU_INIT_ARGS', 'NVIDIA_TF32_OVERRIDE')
 
-# Of XLA_FLAGS: how many devices a machine shows, and what is written for debugging.
+# In XLA_FLAGS: the number of devices, and dumps for debugging.
 _OF_A_MACHINE = re.compile(r'--xla_(force_host_platform_device_count|dump_\w+)(=\S*)?')
-# It computes as if there were no NaN, by which a run that diverges is recognised.
+# Fast math assumes that there is no NaN, which codemix needs to detect divergence.
 _FAST_MATH = re.compile(r'--xla_\w*enable_fast_math(=(true|1))?(\s|$)', re.IGNORECASE)
 
 
@@ -38,7 +37,7 @@ _PINS = {
   'jax_softmax_custom_jvp': False,
   'jax_high_dynamic_range_gumbel': False,
   'jax_allow_f16_reductions': True,
-  # No numbers follow from these, but a debugging aid of the environment would end a run at its first batch.
+  # These do not change numbers, but a debugging setting in the environment would end a run at its first batch.
   'jax_transfer_guard_host_to_device': 'allow',
   'jax_transfer_guard_device_to_device': 'allow',
   'jax_transfer_guard_device_to_host': 'allow',
@@ -47,19 +46,19 @@ _PINS = {
 
 @contextlib.contextmanager
 def pinned() -> Iterator[None]:
-  """JAX computes with codemix's settings in this context, in all threads; also the decorator of a function.
+  """Pins JAX's settings in this context, in all threads; also a decorator.
 
   Raises:
-    UserError: a setting that changes the numbers and cannot be set any more.
-    NonFiniteError: JAX was asked to look for numbers that are not finite, and found one.
+    UserError: XLA_FLAGS sets fast math.
+    NonFiniteError: JAX checks for numbers that are not finite, and found one.
   """
   _refuse()
   with contextlib.ExitStack() as here:
-    for name, value in _PINS.items():  # for other threads: the loader's, and those that save
+    for name, value in _PINS.items():  # globally, for the threads that load and save
       if name in jax.config.values:  # a later JAX may have dropped it
         here.callback(jax.config.update, name, jax.config.values[name])
         jax.config.update(name, value)
-    # A program may itself be in such a context, which goes before the global settings.
+    # Contexts of the program win over global settings, so enter contexts too.
     for context in (
       jax.enable_x64(False),
       jax.threefry_partitionable(True),
@@ -73,12 +72,12 @@ def pinned() -> Iterator[None]:
       here.enter_context(context)
     try:
       yield
-    except FloatingPointError as error:  # under JAX_DEBUG_NANS or JAX_DEBUG_INFS, JAX looks itself
+    except FloatingPointError as error:  # raised under JAX_DEBUG_NANS or JAX_DEBUG_INFS
       raise NonFiniteError(f'JAX found a number that is not finite: {str(error).splitlines()[0]}') from error
 
 
 def settings_in_force() -> dict[str, str]:
-  """What is set in the environment that may bear on the last digits of numbers, without what is a machine's own."""
+  """Settings of the environment that may change the last digits of numbers, without those of the machine."""
   found = {name: _OF_A_MACHINE.sub('', os.environ.get(name, '')).split() for name in VARIABLES}
   return {name: ' '.join(sorted(words)) for name, words in found.items() if words}
 
@@ -86,5 +85,5 @@ def settings_in_force() -> dict[str, str]:
 def _refuse() -> None:
   if _FAST_MATH.search(os.environ.get('XLA_FLAGS', '')):
     raise UserError(
-      'XLA_FLAGS sets fast math, with which a loss that is not a number goes unnoticed: take --xla_cpu_enable_fast_math out of it.'
+      'XLA_FLAGS sets fast math, with which a loss that is not a number goes unnoticed: remove --xla_cpu_enable_fast_math from it.'
     )

@@ -26,9 +26,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     '--items', action='append', default=[], metavar='NAME=FILE', help='an evaluation set as it is distributed; may be repeated'
   )
   parser.add_argument(
-    '--no_held_out', action='store_true', help='leave out the held-out splits that the stages are scored on, which are checked as well'
+    '--no_held_out', action='store_true', help='do not check the held-out splits that the stages are scored on'
   )
-  parser.add_argument('--output', metavar='FILE', help='where the result goes; contamination.json in Runtime.output if not given')
+  parser.add_argument('--output', metavar='FILE', help='the file of the result; default: contamination.json in Runtime.output')
   add_format_argument(parser)
 
 
@@ -41,7 +41,7 @@ def run(arguments: argparse.Namespace) -> None:
   from codemix.studies.planning import plan_study, scored_names
 
   if experiment.data.streaming:
-    raise UserError('a streamed source keeps no rows to look into; set Data.streaming to False and prepare it.')
+    raise UserError('a streamed source has no stored rows to search; set Data.streaming to False and prepare it.')
   settings = experiment.also['Contamination']
   settings = dataclasses.replace(settings, sets=(*settings.sets, *map(_evaluation_set, arguments.items)))
   plan = plan_study(experiment.study, experiment.data)
@@ -65,14 +65,14 @@ def run(arguments: argparse.Namespace) -> None:
 
 
 def _progress():
-  """Tells of the pass now and then, however many parts it has."""
-  told = time.monotonic()
+  """Reports progress every `PROGRESS_S` seconds."""
+  reported = time.monotonic()
 
   def progress(done: int) -> None:
-    nonlocal told
-    if time.monotonic() - told > PROGRESS_S:
-      told = time.monotonic()
-      show_line(f'contamination: {done:,} parts of what was consumed are searched')
+    nonlocal reported
+    if time.monotonic() - reported > PROGRESS_S:
+      reported = time.monotonic()
+      show_line(f'contamination: {done:,} parts of the consumed tokens are searched')
 
   return progress
 
@@ -87,7 +87,7 @@ def _evaluation_set(argument: str):
 
 
 def _stages(experiment: Experiment, plan) -> list:
-  """What each stage of the plan drew; a finished one's ledger must say the same."""
+  """The rows that each stage of the plan reads; the ledger of a finished stage must agree."""
   from codemix.contamination.consumed import StageDraws
   from codemix.training.stage import is_done, stage_folder
   from codemix.training.stage_record import read_ledger
@@ -101,7 +101,7 @@ def _stages(experiment: Experiment, plan) -> list:
     if finished:
       realised = {entry['source']: entry['rows'] for entry in read_ledger(folder)['realised']}
       if realised != {source: rows for source, (_, rows) in draws.items()}:
-        raise UserError(f'{folder}/ledger.json is not what its recipe comes to; `codemix inspect --check` says more.')
+        raise UserError(f'{folder}/ledger.json does not agree with its recipe; `codemix inspect --check` shows the difference.')
     lineage = tuple(stage_folder(output, ancestor).name for ancestor in stage_plan.lineage())
     stages.append(StageDraws(folder.name, lineage, draws, stage_plan.seed, finished))
   return stages

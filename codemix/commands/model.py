@@ -1,4 +1,4 @@
-"""`codemix inspect --model`: what the models of a recipe come to, or a model alone; needs no data."""
+"""`codemix inspect --model`: parameters, FLOPs and memory of the models of a recipe, or of one model; needs no data."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from codemix.studies.recipe import Recipe
 from codemix.training.runtime import Runtime
 from codemix.training.stage import Stage
 
-LENGTH = 8192  # tokens of a row where no recipe says it: the paper's
+LENGTH = 8192  # tokens of a row without a recipe: the paper's
 
 
 def show_models(arguments: argparse.Namespace) -> None:
   """Prints parameters, FLOPs and memory of each model that the gin flags name.
 
   Raises:
-    UserError: they name none, or it does not divide over the mesh.
+    UserError: they name no model, or it does not divide over the mesh.
   """
   recipes, runtime = recipes_of(arguments)
 
@@ -40,13 +40,13 @@ def show_models(arguments: argparse.Namespace) -> None:
 
 
 def recipes_of(arguments: argparse.Namespace) -> tuple[list[Recipe], Runtime]:
-  """The recipes that the gin flags come to (one, made up, around a lone model), and the runtime."""
+  """The recipes of the gin flags (for a model alone, one made up around it), and the runtime."""
   parse_gin(arguments)
   if config.is_bound('Study', 'recipes') or config.is_bound('Recipe', 'stages'):
     experiment = load_experiment(arguments)
     return list(experiment.study.recipes.values()), experiment.runtime
   runtime = config.build('Runtime')
-  # A recipe has stages; here any will do.
+  # A recipe needs stages; any will do here.
   given = {'stages': [Stage('any', 1.0, {'any': 1.0}, batch=1)]}
   if not config.is_bound('Recipe', 'model'):
     given['model'] = config.build('ModelConfig')

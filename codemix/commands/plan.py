@@ -21,17 +21,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
   parser.add_argument(
     '--topology', required=True, metavar='CHIP:SIDES', help='what to compile for: v5e:16x16, v6e:8x8, v5p:4x4x4, or cpu:8 for virtual devices'
   )
-  parser.add_argument('--slices', type=int, default=1, metavar='N', help='so many of them, joined by the data-center network')
+  parser.add_argument('--slices', type=int, default=1, metavar='N', help='the number of slices, joined by the data-center network')
   parser.add_argument('--mfu', type=float, default=0.4, metavar='SHARE', help='share of the peak that the chip-hours assume')
   parser.add_argument('--price', type=float, metavar='AMOUNT', help='of a chip-hour, in any currency')
-  parser.add_argument('--memory', type=float, metavar='GIB', help='of a chip that a step may take, instead of all that it has')
+  parser.add_argument('--memory', type=float, metavar='GIB', help='of a chip that a step may take, instead of all its memory')
   add_format_argument(parser)
 
 
 def run(arguments: argparse.Namespace) -> int:
-  """Returns 2 where a step does not fit, else 0."""
+  """Returns 2 if a step does not fit, else 0."""
   _check(arguments)
-  # A TPU host must not start its TPU for this: compiling needs none, and a run may be using it.
+  # A TPU host must not start its TPU: compiling needs none, and a run may be using it.
   os.environ.setdefault('JAX_PLATFORMS', 'cpu')
   from codemix.parallel.topology import parse_topology, require_compiler
 

@@ -15,7 +15,7 @@ from codemix.commands.experiment import (
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
   add_gin_arguments(parser)
-  parser.add_argument('--again', action='store_true', help='write each token store anew, also where it is there: for what codemix cannot see, such as a file that a function of yours reads')
+  parser.add_argument('--again', action='store_true', help='write each token store again, even if it exists: for changes that codemix cannot see, such as in a file that a function of yours reads')
   add_format_argument(parser)
 
 

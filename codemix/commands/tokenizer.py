@@ -14,7 +14,7 @@ from codemix.commands.experiment import (
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-  parser.add_argument('action', choices=('train', 'describe'), help='train it if it is not there, or describe it')
+  parser.add_argument('action', choices=('train', 'describe'), help='train it if it does not exist, or describe it')
   add_gin_arguments(parser)
   add_format_argument(parser)
 

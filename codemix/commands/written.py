@@ -1,4 +1,4 @@
-"""What codemix has written below the folders of a command line: token stores, stages, local corpora."""
+"""Finds token stores, stages and local corpora below the folders of a command line."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ STORE, STAGE, CORPORA = 'token store', 'stage', 'local corpora'
 
 
 def find_written(named: Sequence[str], kinds: Sequence[str] = (STORE, STAGE, CORPORA)) -> list[tuple[str, Path]]:
-  """(kind, folder) of all that these folders are, or hold at any depth, each once.
+  """(kind, folder) of everything of these kinds at or below these folders, each once.
 
-  A token store may be one that `prepare` has not finished: it has no `manifest.json`.
+  An unfinished token store, without `manifest.json`, counts too.
 
   Raises:
-    UserError: one holds nothing of these kinds; the nearest thing is named.
+    UserError: a folder has nothing of these kinds; with what it has, or the nearest.
   """
   return list(dict.fromkeys(found for folder in map(Path, named) for found in _in(folder, kinds)))
 

@@ -125,7 +125,7 @@ def test_a_ledger_that_says_something_else_is_refused(place, capfd):
   written['realised'][0]['rows'] += 1
   ledger.write_text(json.dumps(written))
   assert _main(place, 'contamination') == 2
-  assert 'is not what its recipe comes to' in capfd.readouterr().err
+  assert 'does not agree with its recipe' in capfd.readouterr().err
 
 
 def test_clean_items_refuses_another_set_stage_or_file(place):
