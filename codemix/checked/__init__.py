@@ -35,22 +35,3 @@ from codemix.checked.annotations import (
 )
 from codemix.checked.decorator import checked, kinds_of
 from codemix.checked.messages import shown
-
-__all__ = [
-  'Above',
-  'AnyPath',
-  'Below',
-  'From',
-  'Name',
-  'NotEmpty',
-  'Path',
-  'ReadBy',
-  'Seed',
-  'Share',
-  'Tokens',
-  'UpTo',
-  'Usually',
-  'checked',
-  'kinds_of',
-  'shown',
-]

@@ -9,5 +9,3 @@ as NumPy arrays.
 
 from codemix.checkpoints.manager import Checkpoints
 from codemix.checkpoints.seal import damage, sealed_digest
-
-__all__ = ['Checkpoints', 'damage', 'sealed_digest']

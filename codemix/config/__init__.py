@@ -2,5 +2,3 @@
 
 from codemix.config.effect import check_used, shadowed
 from codemix.config.load import bindings_of, build, gin_directory, is_bound, parse, scopes_of
-
-__all__ = ['bindings_of', 'build', 'check_used', 'gin_directory', 'is_bound', 'parse', 'scopes_of', 'shadowed']

@@ -7,18 +7,3 @@ from codemix.files.folders import make_folder, require_writable, writing
 from codemix.files.json_forms import read_json, require_form
 from codemix.files.locks import locked, require_unlocked
 from codemix.files.whole import remove, sync, write_bytes, write_json, write_text
-
-__all__ = [
-  'locked',
-  'make_folder',
-  'read_json',
-  'remove',
-  'require_form',
-  'require_unlocked',
-  'require_writable',
-  'sync',
-  'write_bytes',
-  'write_json',
-  'write_text',
-  'writing',
-]
