@@ -138,7 +138,7 @@ def test_every_configurable_is_checked():
   assert not [name for name, configurable in CONFIGURABLES.items() if not getattr(configurable, '__checked__', False)]
 
 
-@pytest.mark.parametrize(('name', 'field'), fields())
+@pytest.mark.parametrize(('name', 'field'), list(fields()))
 def test_every_field_refuses_what_it_is_not_and_names_itself(name, field):
   configurable = CONFIGURABLES[name]
   needed = NEEDED.get(name, {})

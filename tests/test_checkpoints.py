@@ -17,8 +17,7 @@ import orbax.checkpoint as ocp
 import pytest
 import tensorstore as ts
 
-from codemix import checkpoints as checkpoints_module
-from codemix.checkpoints import Checkpoints, damage
+from codemix.checkpoints import Checkpoints, damage, seal
 from codemix.errors import UserError
 
 POSITION = {'stage': 'abc', 'row': 7, 'realised': {'text': {'rows': 3}, 'code': {'rows': 4}}}
@@ -184,22 +183,22 @@ def test_parameters_can_be_read_without_the_rest(folder):
 
 
 def test_arrays_in_a_form_whose_parts_cannot_be_counted_are_no_checkpoint(tmp_path):
-  with pytest.raises(NotImplementedError, match='holds nothing'):
-    checkpoints_module._require_every_chunk(tmp_path)
+  with pytest.raises(NotImplementedError, match='has nothing'):
+    seal.require_every_chunk(tmp_path)
   store = ts.KvStore.open({'driver': 'ocdbt', 'base': tmp_path.as_uri()}).result()
   store.write(b'params.scale/zarr.json', b'{}').result()  # zarr 3
   with pytest.raises(NotImplementedError, match='params.scale'):
-    checkpoints_module._require_every_chunk(tmp_path)
+    seal.require_every_chunk(tmp_path)
 
 
 def test_a_save_without_all_parts_of_its_arrays_is_no_checkpoint(folder):
   step = max(int(path.name) for path in folder.glob('[0-9]*') if path.is_dir())
-  checkpoints_module._require_every_chunk(folder / str(step) / 'state')
+  seal.require_every_chunk(folder / str(step) / 'state')
   store = ts.KvStore.open({'driver': 'ocdbt', 'base': (folder / str(step) / 'state').as_uri()}).result()
   chunk = next(key for key in store.list().result() if not key.endswith(b'.zarray'))
   store.delete_range(ts.KvStore.KeyRange(chunk, chunk + b'\0')).result()
   with pytest.raises(UserError, match='all processes must write to the same folder'):
-    checkpoints_module._require_every_chunk(folder / str(step) / 'state')
+    seal.require_every_chunk(folder / str(step) / 'state')
 
 READ_THE_DOCS = re.search(
   r'### Without codemix.*?```python\n(.*?)```', (Path(__file__).parents[1] / 'docs/reference/files.md').read_text(), re.DOTALL

@@ -21,12 +21,12 @@ _SEAL = {...: list}  # size and sha256 of each file
 
 def seal(checkpoint: Path) -> None:
   """Writes the digest file of a committed checkpoint, and removes those of deleted ones."""
-  _require_every_chunk(checkpoint / STATE)
+  require_every_chunk(checkpoint / STATE)
   write_json(digest_file(checkpoint.parent, int(checkpoint.name)), dict(_file_digests(checkpoint)))
   drop_stray_seals(checkpoint.parent)
 
 
-def _require_every_chunk(state: Path) -> None:
+def require_every_chunk(state: Path) -> None:
   """Checks that every array has all of its chunks; a restore would fill missing ones with zeros.
 
   Raises:
