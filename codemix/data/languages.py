@@ -13,7 +13,6 @@ from typing import Literal
 
 from codemix.checked import Name, checked
 from codemix.errors import UserError, nearest
-from codemix.identity import digest
 
 # Percent of the code documents (arXiv:2408.10914, Table 3); 99.99 in all. Strings, so as to be exact.
 CODE_DOCUMENTS: Mapping[str, str] = {
@@ -122,8 +121,6 @@ _ALIASES: Mapping[str, str] = {
   'yml': 'yaml',
   'md': 'markdown',
 }
-
-DIGEST = digest([dict(LANGUAGE_OF_FILE), dict(_ALIASES)])
 
 
 def canonical(name: str) -> str:

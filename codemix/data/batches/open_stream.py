@@ -13,6 +13,7 @@ from codemix.data.batches.stream import EpochSize, StreamedSource
 from codemix.data.corpus import storage
 from codemix.data.corpus.corpus import Corpus
 from codemix.data.corpus.documents import documents
+from codemix.data.corpus.earlier_identity import stream_described
 from codemix.data.filters import is_corpus_wide
 from codemix.data.prepare.pipeline import check_corpus
 from codemix.data.seqio.function_identity import Described
@@ -39,7 +40,7 @@ def open_stream(name: str, data: Data, tokenizer: Tokenizer, length: int, max_ep
     corpus = data.corpora[name]
     _check(name, corpus)
     fingerprint = lambda url: corpus.reader.digest(url) if storage.is_folder(url) else storage.size(url)
-    identity = corpus.identity(SPLIT, fingerprint)
+    identity = corpus.identity(SPLIT, fingerprint, stream_described)
     read = functools.partial(_tokenized, corpus, tokenizer)
   else:
     identity, read = _seqio_task(name, data, tokenizer)

@@ -44,6 +44,8 @@ class ExactDuplicates:
   stands last among the filters.
   """
 
+  stable_name, version = 'exact_duplicates', 1
+
   corpus_wide = True
 
   @property

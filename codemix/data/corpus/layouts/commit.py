@@ -32,6 +32,8 @@ class Commit(RowParser):
     source, language, id: fields, as in `Text`.
   """
 
+  stable_name, version = 'commit', 1
+
   message: Name = 'message'
   old: str = 'old_contents'
   new: str = 'new_contents'

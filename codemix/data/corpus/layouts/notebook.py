@@ -36,12 +36,12 @@ class Notebook(RowParser):
     language: of all documents; '' for that of each notebook.
   """
 
+  stable_name, version = 'notebook', 2
+
   field: str = 'text'
   source: str | None = None
   id: str | None = None
   language: str = ''
-
-  _cells_version = 2  # what is made of a cell and of a kernel's name is part of a store's identity
 
   def needed_fields(self) -> tuple[str, ...] | None:
     return needed(self.field, source=self.source, id=self.id) if self.field else None

@@ -35,6 +35,8 @@ class Question(RowParser):
       Overflow in other languages (`ru.stackoverflow.com`).
   """
 
+  stable_name, version = 'question', 1
+
   title: str = 'title'
   body: Name = 'body'
   answers: Name = 'answers'

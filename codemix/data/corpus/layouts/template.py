@@ -35,12 +35,12 @@ class Template(RowParser):
     UserError: the template has no field, or its braces are not closed.
   """
 
+  stable_name, version = 'template', 2
+
   template: Annotated[str, NotEmpty()]
   language: str = ''
   source: str | None = None
   id: str | None = None
-
-  _fields_version = 2  # what `fields` makes of a value is part of a store's identity
 
   def __post_init__(self):
     try:

@@ -29,13 +29,13 @@ class Text(RowParser):
       {'language': 'en'}.
   """
 
+  stable_name, version = 'text', 2
+
   field: Name = 'text'
   source: str | None = None
   language: str | None = None
   id: str | None = None
   constants: Mapping[Literal['source', 'language'], str] = dataclasses.field(default_factory=dict)
-
-  _fields_version = 2  # what `fields` makes of a value is part of a store's identity
 
   def needed_fields(self) -> tuple[str, ...]:
     return needed(self.field, source=self.source, language=self.language, id=self.id)

@@ -30,6 +30,8 @@ class Verified(RowParser):
     source, language, id: fields, as in `Text`.
   """
 
+  stable_name, version = 'verified', 1
+
   prompt: str = 'prompt'
   solution: Name = 'canonical_solution'
   test: str = 'test'
@@ -78,9 +80,9 @@ class Puzzle(RowParser):
     source: of all documents; '' for the name of the corpus.
   """
 
-  source: str = ''
+  stable_name, version = 'puzzle', 2
 
-  _fields_version = 2  # what `fields` makes of a value is part of a store's identity
+  source: str = ''
 
   def needed_fields(self) -> tuple[str, ...]:
     return ('sat', 'sol_header', 'sol_docstring', 'sol_bodies', 'name')

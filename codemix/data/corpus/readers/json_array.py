@@ -32,6 +32,8 @@ class JsonArray(Reader):
     max_record_bytes: an element longer than this counts as broken.
   """
 
+  stable_name, version = 'json_array', 1
+
   max_record_bytes: Annotated[int, From(1), 'bytes'] = 64 * 2**20
 
   def rows(self, piece: Piece) -> Iterator[tuple[str, Mapping] | BadRecord]:

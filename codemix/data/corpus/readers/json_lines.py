@@ -29,6 +29,8 @@ class JsonLines(Reader):
     piece_bytes: plain files are divided, at line ends, into parts of about this size.
   """
 
+  stable_name, version = 'json_lines', 1
+
   max_line_bytes: Annotated[int, From(1), 'bytes'] = 64 * 2**20
   piece_bytes: Annotated[int, From(1), 'bytes'] = 64 * 2**20
 

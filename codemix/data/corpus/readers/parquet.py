@@ -28,6 +28,8 @@ class Parquet(Reader):
     piece_bytes: row groups are taken together to about this size (as they are in memory).
   """
 
+  stable_name, version = 'parquet', 1
+
   columns: tuple[Name, ...] = ()
   piece_bytes: Annotated[int, From(1), 'bytes'] = 256 * 2**20
   # The fields that a layout reads, which `only` sets: no parameter, since a corpus has its layout beside it.

@@ -43,10 +43,10 @@ class PostsXml(Reader):
     max_post_bytes: a longer post is set aside.
   """
 
+  stable_name, version = 'posts_xml', 2
+
   site: str = ''
   max_post_bytes: Annotated[int, From(1), 'bytes'] = 16 * 2**20
-
-  _elements_version = 2  # what is taken for a post is part of a store's identity
 
   def rows(self, piece: Piece) -> Iterator[tuple[str, Mapping] | BadRecord]:
     """Raises UserError where there is no room for the temporary database."""

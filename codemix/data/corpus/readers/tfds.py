@@ -29,6 +29,8 @@ class Tfds(Reader):
       `Corpus.root`.
   """
 
+  stable_name, version = 'tfds', 1
+
   data_dir: Path = ''
 
   lists_files = False  # they are fixed by the dataset's version, and to ask for them imports TensorFlow

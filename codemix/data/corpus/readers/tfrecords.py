@@ -27,6 +27,8 @@ class TFRecords(Reader):
   of fsspec. What follows a broken record cannot be found: the rest of its file is set aside.
   """
 
+  stable_name, version = 'tfrecords', 1
+
   def rows(self, piece: Piece) -> Iterator[tuple[str, Mapping] | BadRecord]:
     with suppress_stderr():  # takes seconds
       import tensorflow as tf

@@ -53,6 +53,8 @@ class WholeFiles(Reader):
     piece_files: files that are read together.
   """
 
+  stable_name, version = 'whole_files', 1
+
   include: Annotated[tuple[Name, ...], NotEmpty()] = ('*',)
   exclude: tuple[Name, ...] = ()
   tracked_only: bool = True
