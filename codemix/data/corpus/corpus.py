@@ -14,8 +14,8 @@ from typing import Annotated
 
 from codemix.checked import Name, NotEmpty, Path, Share, Usually, checked
 from codemix.data.corpus.bad_share import BadShare
-from codemix.data.corpus.fields import MISSING_FIELD
 from codemix.data.corpus.earlier_identity import earlier_described, is_earlier, without_own_code
+from codemix.data.corpus.fields import MISSING_FIELD
 from codemix.data.corpus.identity import described
 from codemix.data.corpus.layouts.text import Text
 from codemix.data.corpus.local_files import printable

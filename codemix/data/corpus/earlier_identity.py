@@ -15,7 +15,7 @@ import textwrap
 import tokenize
 from collections.abc import Callable, Mapping
 
-from codemix.data.corpus.identity import definition, describe, described, is_own
+from codemix.data.corpus.identity import describe, described, is_own
 
 # By stable name: the version that gives what the class gave then, its path, and the digest of its code.
 _CLASSES = {

@@ -62,7 +62,7 @@ def definition(thing: type | Callable) -> dict:
   if (version := _declared(thing, 'version')) is not None:
     said['version'] = version
   elif is_users(thing):
-    said['code'] = _module_digest(thing.__module__) or _own_digest(thing)
+    said['code'] = module_digest(thing.__module__) or _own_digest(thing)
   elif not is_own(thing):
     said['name'] = f'{thing.__module__}.{said["name"]}'
   bases = thing.__mro__[1:] if inspect.isclass(thing) and not is_own(thing) else ()
@@ -99,7 +99,7 @@ def _declared(thing: object, name: str) -> object:
 
 
 @functools.cache
-def _module_digest(name: str) -> str:
+def module_digest(name: str) -> str:
   """sha256 over the files of a module and of the user's modules that it imports; '' where it has no file."""
   digests, waiting, known = [], [name], {name}
   while waiting:
