@@ -68,11 +68,11 @@ def case(function: Callable[[Path], Given]) -> Callable[[Path], Given]:
   return function
 
 
-def of_reader(reader: Reader, folder: Path, files: Mapping[str, bytes], pattern: str = '**/*', parser: RowParser = Text()) -> Given:
+def of_reader(reader: Reader, folder: Path, files: Mapping[str, bytes], pattern: str = '**/*', parser: RowParser | None = None) -> Given:
   for name, content in files.items():
     (folder / name).parent.mkdir(parents=True, exist_ok=True)
     (folder / name).write_bytes(content)
-  corpus = Corpus({'train': pattern}, reader, parser, root=str(folder))
+  corpus = Corpus({'train': pattern}, reader, parser or Text(), root=str(folder))
   items = [item for piece in corpus.pieces('train') for item in corpus.records(piece, 'train')]
   return Given(reader, [shown(item, str(folder)) for item in items])
 

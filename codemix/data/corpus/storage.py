@@ -231,10 +231,6 @@ def _digest_of(url: str, stamp: str) -> str:
   return sha256.hexdigest()
 
 
-def is_compressed(url: str) -> bool:
-  return format_of(url) is not None
-
-
 def open_raw(url: str, start: int = 0) -> io.BufferedReader:
   """The contents of a file as a binary stream, in bounded memory; `.gz`, `.zst`, `.bz2` and `.xz` are undone.
 
@@ -258,7 +254,7 @@ def open_stored(url: str, start: int = 0) -> io.BufferedReader:
   file = open_seekable(url)
   if start:
     file.seek(start)
-  return io.BufferedReader(_Owned(file, file), BLOCK_BYTES)
+  return io.BufferedReader(file, BLOCK_BYTES)
 
 
 def open_seekable(url: str):
@@ -276,22 +272,3 @@ def open_seekable(url: str):
     return system.open(path, 'rb')
   except (FileNotFoundError, IsADirectoryError, PermissionError) as error:
     raise UserError(f"'{url}' cannot be read: {error.strerror or error}") from None
-
-
-class _Owned(io.RawIOBase):
-  """`file` as a raw stream that also closes what lies under it."""
-
-  def __init__(self, file, under):
-    self._file, self._under = file, under
-
-  def readable(self) -> bool:
-    return True
-
-  def readinto(self, buffer) -> int:
-    return self._file.readinto(buffer)
-
-  def close(self) -> None:
-    if not self.closed:
-      self._file.close()
-      self._under.close()
-    super().close()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import os.path
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Literal
 
@@ -115,7 +116,4 @@ def _lines(text: str) -> list[str]:
 
 def _common(left: Sequence[str], right: Sequence[str]) -> int:
   """How many lines are the same from the beginning."""
-  for count, (one, other) in enumerate(zip(left, right, strict=False)):
-    if one != other:
-      return count
-  return min(len(left), len(right))
+  return len(os.path.commonprefix([left, right]))

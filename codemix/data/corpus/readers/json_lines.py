@@ -10,11 +10,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Annotated
 
 from codemix.checked import From, checked
-from codemix.data.corpus.compression import Damaged
+from codemix.data.corpus.compression import Damaged, format_of
 from codemix.data.corpus.damage import EMPTY, damaged, foreign
 from codemix.data.corpus.protocols import Piece, Reader
 from codemix.data.corpus.record import CUT_SHORT, BadRecord
-from codemix.data.corpus.storage import BLOCK_BYTES, is_compressed, open_raw, size, stamp
+from codemix.data.corpus.storage import BLOCK_BYTES, open_raw, size, stamp
 
 
 @dataclasses.dataclass(frozen=True)
@@ -38,7 +38,7 @@ class JsonLines(Reader):
     return [piece for url in urls for piece in self._pieces(url)]
 
   def _pieces(self, url: str) -> list[Piece]:
-    if is_compressed(url) or size(url) <= self.piece_bytes or _another_form(url):
+    if format_of(url) or size(url) <= self.piece_bytes or _another_form(url):
       return [Piece(url)]
     starts = _line_starts(url, self.piece_bytes, stamp(url))
     stops = [start for start, _ in starts[1:]] + [None]

@@ -62,7 +62,7 @@ class WholeFiles(Reader):
   piece_files: Annotated[int, From(1), 'files'] = 1000
 
   def find(self, patterns: str | Sequence[str], root: str, split: str) -> list[str]:
-    self._listed_again()
+    _listing.cache_clear()
     found = [url for url in expand(patterns, root) if not _in_repository(posixpath.relpath(url, root or '/'))]
     with_files = [url for url in found if self._files(url)]
     for url in found:
@@ -168,10 +168,6 @@ class WholeFiles(Reader):
     return _matches(path, self.include) and not any(
       _matches(each, self.exclude) for each in (path, *above)
     )
-
-  @staticmethod
-  def _listed_again() -> None:
-    _listing.cache_clear()
 
 
 def _matches(path: str, patterns: Sequence[str]) -> bool:
