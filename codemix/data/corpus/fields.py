@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from numbers import Number
 from uuid import UUID
 
@@ -14,18 +15,28 @@ MISSING_FIELD = 'no field '  # begins the reason of each BadRecord for a field t
 
 
 class FieldError(Exception):
-  """A row has not what the layout needs; `bad(place)` says it as a BadRecord."""
+  """A row lacks what the row parser needs. Arguments: reason, detail and expected of a BadRecord."""
 
-  def __init__(self, reason: str, detail: str = ''):
+  def __init__(self, reason: str, detail: str = '', expected: bool = False):
     super().__init__(reason)
-    self.reason, self.detail = reason, detail
+    self.reason, self.detail, self.expected = reason, detail, expected
 
-  def bad(self, place: str) -> BadRecord:
-    return BadRecord(place, self.reason, self.detail)
+
+def sets_aside(record: Callable) -> Callable:
+  """Decorates `RowParser.record`: a FieldError becomes the BadRecord that it describes."""
+
+  @functools.wraps(record)
+  def wrapped(self, place: str, row: Mapping):
+    try:
+      return record(self, place, row)
+    except FieldError as error:
+      return BadRecord(place, error.reason, error.detail, error.expected)
+
+  return wrapped
 
 
 def needed(*paths: str, **labels: str | None) -> tuple[str, ...]:
-  """The fields that a layout reads: those of `paths` that are not '', and labels, by their usual names where they are None."""
+  """The fields that a row parser reads: the paths that are not '', and the labels, by their usual names where they are None."""
   named = [usual if path is None else path for usual, path in labels.items()]
   return tuple(path for path in (*paths, *named) if path)
 
@@ -92,6 +103,11 @@ def label(row: Mapping, path: str | None, usual: str) -> str:
     return ''
   found = value(row, path)
   return str(found) if isinstance(found, Number | UUID) else string(row, path)
+
+
+def labels(row: Mapping, **paths: str | None) -> dict[str, str]:
+  """`label` of each path, by its usual name: labels(row, source='meta.set', id=None)."""
+  return {usual: label(row, path, usual) for usual, path in paths.items()}
 
 
 def _get(row: Mapping, path: str) -> object:

@@ -8,7 +8,15 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 
 from codemix.checked import checked
-from codemix.data.corpus.fields import FieldError, is_blank, label, needed, string, value
+from codemix.data.corpus.fields import (
+  FieldError,
+  is_blank,
+  labels,
+  needed,
+  sets_aside,
+  string,
+  value,
+)
 from codemix.data.corpus.layouts.kernel_languages import language_of_kernel
 from codemix.data.corpus.protocols import RowParser
 from codemix.data.corpus.record import BadRecord, Record
@@ -46,20 +54,18 @@ class Notebook(RowParser):
   def needed_fields(self) -> tuple[str, ...] | None:
     return needed(self.field, source=self.source, id=self.id) if self.field else None
 
+  @sets_aside
   def record(self, place: str, row: Mapping) -> Record | BadRecord:
-    try:
-      if self.field and is_blank(row, self.field):
-        return BadRecord(place, 'empty notebook', expected=True)
-      notebook = self._notebook(row)
-      stated = _stated_language(notebook)
-      cells = list(_written(notebook, stated))
-      if not cells:
-        return BadRecord(place, 'empty notebook', expected=True)
-      source, id = label(row, self.source, 'source'), label(row, self.id, 'id')
-      language = self.language or stated or _only(language for _, language in cells)
-      return Record('\n\n'.join(text for text, _ in cells), source, language, id)
-    except FieldError as error:
-      return error.bad(place)
+    if self.field and is_blank(row, self.field):
+      raise FieldError('empty notebook', expected=True)
+    notebook = self._notebook(row)
+    stated = _stated_language(notebook)
+    cells = list(_written(notebook, stated))
+    if not cells:
+      raise FieldError('empty notebook', expected=True)
+    language = self.language or stated or _only(language for _, language in cells)
+    text = '\n\n'.join(text for text, _ in cells)
+    return Record(text, language=language, **labels(row, source=self.source, id=self.id))
 
   def _notebook(self, row: Mapping) -> Mapping:
     found = value(row, self.field) if self.field else row
