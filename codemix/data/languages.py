@@ -130,7 +130,7 @@ def canonical(name: str) -> str:
 
 
 def language_of(path: str) -> str:
-  """The language of a file by its name, '' where the name does not tell."""
+  """The language of a file by its name, '' where the name is not known."""
   file = PurePosixPath(path)
   return LANGUAGE_OF_FILE.get(file.name.lower()) or LANGUAGE_OF_FILE.get(file.suffix.lower(), '')
 

@@ -42,7 +42,7 @@ class _Format:
   """A form of compression.
 
   Attributes:
-    name: as people call it.
+    name: for messages.
     magic: matches the beginning of each member (gzip), frame (zstd) or stream (bzip2, xz).
     magic_bytes: how long that is.
     decoder: makes an object that decodes one of them, with `decompress`, `eof` and `unused_data`.
@@ -104,7 +104,7 @@ class Decompressed(io.RawIOBase):
     self._members = 0  # that were read whole
     self._begin = self._at = 0  # stored bytes before the member, and that were decoded
     self._text = self._member_text = 0  # bytes that came out: in all, and of the member
-    self._member_size: int | None = None  # what its header says will come out
+    self._member_size: int | None = None  # the text size that its header states
     self._waiting = memoryview(b'')  # came out, not yet asked for
     self._damage: Damaged | None = None
 
@@ -130,7 +130,7 @@ class Decompressed(io.RawIOBase):
     super().close()
 
   def _next_member(self) -> bool:
-    """Begins the next member; False at the end, and where what follows is none."""
+    """Begins the next member; False at the end, and where what follows is not a member."""
     if self._members:
       self._skip_padding()
     head = self._peek(max(self._form.magic_bytes, _ZSTD_HEADER_BYTES))

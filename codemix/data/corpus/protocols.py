@@ -16,7 +16,7 @@ class Piece:
 
   Attributes:
     url: the file.
-    start: where it begins: bytes of plain lines, row groups of parquet, ...
+    start: where it begins, in bytes of plain lines, row groups of parquet, ...
     stop: where it ends; None for the end of the file.
     line: number of the first line, from 1, where it consists of lines.
   """
@@ -69,7 +69,7 @@ class Reader(Protocol):
     return [Piece(url) for url in urls]
 
   def rows(self, piece: Piece) -> Iterator[tuple[str, Mapping] | BadRecord]:
-    """(place, row) in the order of the file, in bounded memory; broken data is no exception."""
+    """(place, row) in the order of the file, in bounded memory; broken data gives a BadRecord and raises nothing."""
     ...
 
   def sample(self, pieces: Sequence[Piece]) -> Iterator[tuple[str, Mapping] | BadRecord]:
@@ -86,5 +86,5 @@ class RowParser(Protocol):
   """
 
   def record(self, place: str, row: Mapping) -> Record | BadRecord | list[Record] | None:
-    """The document, or the several of them; BadRecord where it is broken; None where there is none by design."""
+    """The document, or several; a BadRecord where the row is broken or has nothing to train on; None to leave it out."""
     ...

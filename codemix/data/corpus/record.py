@@ -1,4 +1,4 @@
-"""What every source gives, whatever form its files have: one record per document."""
+"""One record per document: what every corpus gives, whatever the form of its files."""
 
 from __future__ import annotations
 

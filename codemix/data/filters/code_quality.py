@@ -1,9 +1,7 @@
 """The paper's quality filters for code (arXiv:2408.10914, appendix A.1).
 
-The appendix gives one line for each; how a number or a list is told is decided
-here. Each reads a text once, whatever is in it: no character is passed over by
-more than a bounded number of tries of a pattern. What decides stands in the
-class, so that a cache's identity, which has a digest of it, changes with it.
+The appendix gives one line for each; what counts as a number or a list is
+decided here. Each filter reads a text once, in time linear in its length.
 """
 
 from __future__ import annotations
@@ -29,7 +27,7 @@ class MaxFloats:
   A floating-point number is a decimal one with digits after its point (0.5,
   .5, 1_000.25), or with an exponent (1e-5, 1.e-5, 2.5E3). A suffix or unit may
   follow (1.5f, 1.5em). Versions and addresses (1.2.3), digits behind a letter
-  (v1.5) and a point that ends a sentence (in 1999.) make none.
+  (v1.5) and a point that ends a sentence (in 1999.) do not count.
   """
 
   stable_name, version = 'max_floats', 1
@@ -94,7 +92,7 @@ class TopLevelDomainLists:
       countries and the older generic ones) or dotted names that end in one.
 
   So a table from domains to countries is one, too; a list of country or
-  language codes is none, and neither is a short list of domains.
+  language codes is not one, nor is a short list of domains.
   """
 
   stable_name, version = 'top_level_domain_lists', 1
@@ -147,12 +145,12 @@ class TopLevelDomainLists:
           else:
             distinct.add(last)
             named += 1
-            if named > 2 * len(KNOWN_DOMAINS):  # no list any more, whatever follows
+            if named > 2 * len(KNOWN_DOMAINS):  # too many for a list, whatever follows
               return distinct, named, dotted, words
     return distinct, named, dotted, words
 
   def _lines(self, text: str) -> Iterator[tuple[int, int]]:
-    """(begin, end) of each line that is no comment, without a copy of the text."""
+    """(begin, end) of each line that is not a comment, without a copy of the text."""
     begin = 0
     while begin < len(text):
       end = text.find('\n', begin)

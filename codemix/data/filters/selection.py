@@ -1,4 +1,4 @@
-"""Filters by what a record says of itself: its set, its language, its path, its size."""
+"""Filters by the labels of a record (its set, language and path) and by its size."""
 
 from __future__ import annotations
 

@@ -24,7 +24,7 @@ def earlier_store(stores: Path, identity: Mapping, is_same: Callable[[Mapping], 
   for manifest in sorted(stores.glob(f'{name}-*/manifest.json')):
     try:
       then = read_json(manifest, {'identity': dict})['identity']
-    except UserError:  # damaged: whoever opens it is told so
+    except UserError:  # damaged: opening it raises the error
       continue
     if all(then.get(key) == identity[key] for key in _COMPARED) and is_same(then):
       return manifest.parent
@@ -32,5 +32,5 @@ def earlier_store(stores: Path, identity: Mapping, is_same: Callable[[Mapping], 
 
 
 def words_of_use(folder: Path) -> str:
-  """What `prepare` says of a store that it found so."""
+  """The message of `prepare` about a store that `earlier_store` found."""
   return f'prepared by an older codemix with the same settings; {folder.name} is used as it is. `codemix prepare --again` prepares it again.'

@@ -13,7 +13,7 @@ from codemix.data.corpus.fields import FieldError, has, labels, needed, sets_asi
 from codemix.data.corpus.protocols import RowParser
 from codemix.data.corpus.record import BadRecord, Record
 
-# Beyond so many changed lines a smallest difference takes minutes, and says no more than the two files.
+# A minimal diff of more changed lines takes minutes, and is about as long as the two files.
 _MAX_COMPARED_LINES = 4000
 
 

@@ -34,7 +34,7 @@ class Notebook(RowParser):
   For files (`WholeFiles(include=('*.ipynb',))`), and for parquet or JSON lines with a column that
   holds the notebook. Formats 1 to 4 of Jupyter. Raw cells are dropped with the outputs.
 
-  The language is what the notebook says: of a cell in the cell, else in `language_info`, in
+  The language is what the notebook states: for a cell in the cell, else in `language_info`, in
   `kernelspec`, or by the name of its kernel ('ir' is R). Format 4 has no default for it, so a
   notebook without any of these has none; in the formats 1 to 3 the default is Python.
 
@@ -89,7 +89,7 @@ def _cells(notebook: Mapping) -> object:
 
 
 def _stated_language(notebook: Mapping) -> str:
-  """What the notebook says of its language as a whole, in small letters; '' where that is nothing."""
+  """The language that the notebook states as a whole, in small letters; '' where it states none."""
   metadata = _mapping(notebook, 'metadata')
   kernel = _kernel(metadata)
   databricks = _mapping(metadata, 'application/vnd.databricks.v1+notebook')
@@ -120,7 +120,7 @@ def _default_language(notebook: Mapping) -> str:
 
 
 def _language_of_cell(cell: Mapping, stated: str) -> str:
-  """What a cell says of its own language: in the metadata of .NET and VS Code, and in formats 2 and 3."""
+  """The language that a cell states for itself: in the metadata of .NET and VS Code, and in formats 2 and 3."""
   metadata = _mapping(cell, 'metadata')
   polyglot = _mapping(metadata, 'polyglot_notebook').get('kernelName')
   dotnet = _mapping(metadata, 'dotnet_interactive').get('language')
@@ -202,7 +202,7 @@ def _joined(lines: Sequence[str]) -> str:
   """The text of a list of lines, with or without their line ends.
 
   Format 4 writes the ends, format 2 leaves them out, and of format 3 there are both kinds, as there
-  are of format 4 by other programs. In a list that has ends, an empty string is no line.
+  are of format 4 by other programs. In a list that has ends, an empty string is not a line.
   """
   with_ends = any(line.endswith(_LINE_ENDS) for line in lines)
   inner = (line if line.endswith(_LINE_ENDS) or (with_ends and not line) else f'{line}\n' for line in lines[:-1])

@@ -116,7 +116,7 @@ def _with_nul(row: BadRecord, line: bytes | None, usual: float) -> BadRecord:
 
 
 def parsed(place: str, line: bytes) -> tuple[str, Mapping] | BadRecord:
-  """A line as a row, or why it is none."""
+  """A line as a row, or the BadRecord that says why it is not one."""
   try:
     row = json.loads(line.decode('utf-8-sig'))
   except UnicodeDecodeError as error:

@@ -33,10 +33,10 @@ class PostsXml(Reader):
   A row has `id` (the question's number), `site`, `title`, `body`, `score`, `tags`, and `answers`
   as a list of {'id', 'body', 'score'}; bodies are HTML. The layout `Question` makes text of it.
 
-  An answer may stand years behind its question, and the largest dump has 100 GB: the posts are
-  sorted by question in a temporary database on disk (in TMPDIR; it and the sorting take about
-  twice the size of the XML), while memory stays bounded. A post that is no XML is set aside by itself: dumps of some years hold
-  characters that XML does not allow.
+  An answer may stand far behind its question, and the largest dump has 100 GB. The posts are
+  therefore sorted by question in a temporary database on disk (in TMPDIR; about twice the size of
+  the XML), in bounded memory. A post that is
+  not XML is set aside alone: dumps of some years hold characters that XML does not allow.
 
   Attributes:
     site: such as 'stackoverflow'; '' for the name of the folder that the file is in.
@@ -92,7 +92,7 @@ class PostsXml(Reader):
 
 def _database(folder: Path) -> sqlite3.Connection:
   posts = sqlite3.connect(folder / 'posts.sqlite')
-  # The file is thrown away whatever happens, so it need not survive a crash.
+  # The file is temporary, so it need not survive a crash.
   posts.executescript(
     """
     PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF; PRAGMA temp_store = FILE;

@@ -41,7 +41,7 @@ class WholeFiles(Reader):
   """The files below the folders that `Corpus.files` names, or those files themselves.
 
   A row has `text`, `id` (the path below the folder), `source` (the folder's name) and `language`
-  (by the file's name; '' where that does not tell), which `Text()` reads as they are. What is not
+  (by the file's name; '' where it is unknown), which `Text()` reads as they are. What is not
   UTF-8 in a name is escaped. Links are not followed; they, named pipes, sockets, devices and the
   submodules of a checkout are passed over, and counted so.
 
@@ -121,7 +121,7 @@ class WholeFiles(Reader):
         yield url, row
 
   def _stored(self, url: str) -> tuple[bytes | None, BadRecord | None]:
-    """The bytes of a file, as far as it may be long and one more, and its damage; None where the damage took of them."""
+    """(bytes of a file, up to one more than `max_file_bytes`; its damage). No bytes where the damage cost some."""
     blocks, left = [], self.max_file_bytes + 1
     with open_raw(url) as file:
       try:
@@ -129,7 +129,7 @@ class WholeFiles(Reader):
           blocks.append(block)
           left -= len(block)
       except Damaged as error:
-        # A file is one document: a part of it is none.
+        # A file is one document; a part of one is not used.
         bad = BadRecord(url, error.form or DAMAGED, str(error))
         return (b''.join(blocks) if error.kind == 'trailing' else None), bad
     return b''.join(blocks), None
@@ -155,7 +155,7 @@ class WholeFiles(Reader):
     return tuple(path for path, kind in self._listed(url) if not kind)
 
   def _passed_over(self, url: str) -> Iterator[BadRecord]:
-    """What below a folder is not a file; pieces hold only files."""
+    """What lies below a folder and is not a file; pieces hold only files."""
     for path, kind in self._listed(url) if storage.kind(url) == 'a folder' else ():
       if kind:
         yield BadRecord(_below(url, path), kind, expected=True)
@@ -214,9 +214,9 @@ def _tracked(folder: Path) -> Iterator[tuple[str, str]]:
   try:
     listed = subprocess.run(command, capture_output=True, check=True).stdout
   except (OSError, subprocess.CalledProcessError) as error:
-    told = getattr(error, 'stderr', b'') or str(error).encode()
+    message = getattr(error, 'stderr', b'') or str(error).encode()
     raise UserError(
-      f'git cannot list the files of {printable(str(folder))}: {" ".join(told.decode(errors="replace").split())}. '
+      f'git cannot list the files of {printable(str(folder))}: {" ".join(message.decode(errors="replace").split())}. '
       'WholeFiles.tracked_only = False takes every file that lies there.'
     ) from None
   for name in dict.fromkeys(filter(None, os.fsdecode(listed).split('\0'))):  # a name in conflict is listed thrice
