@@ -1,7 +1,7 @@
-"""Paths and glob patterns on the local file system: what they lead to, and an error where that cannot be found out.
+"""Resolves paths and glob patterns on the local file system, with an error where a folder cannot be read.
 
-fsspec and pathlib pass over a folder that cannot be listed, and take brackets in the name of a
-folder for a pattern: data would be missing, or be another's, without a word.
+fsspec and pathlib skip folders that cannot be listed and read brackets in the name of a folder as a
+pattern; files would be missing, or others be read, without an error.
 """
 
 from __future__ import annotations

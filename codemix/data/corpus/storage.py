@@ -1,7 +1,6 @@
-"""Raw files wherever they lie (local, gs://, s3://, memory://): found, measured, opened as a stream.
+"""Finds, measures and opens raw files on local disks and, through fsspec, elsewhere (gs://, s3://, memory://).
 
-What is not local goes through fsspec, whose file systems are installed when
-they are used (gcsfs for gs://).
+A file system of fsspec is a package of its own, to be installed where it is used (gcsfs for gs://).
 """
 
 from __future__ import annotations
@@ -27,8 +26,7 @@ _URL = re.compile(r'([a-z0-9]+::)*[A-Za-z][A-Za-z0-9+.-]*://')
 _WITHIN = ('zip://', 'tar://', 'libarchive://')  # files within another, which `::` names
 _LOCAL = fsspec.filesystem('file')
 
-# What reading a file raises when its bytes are not what they were. Other errors of reading
-# (a network that is down) are no damage, and are not to be skipped over.
+# Raised by reading a file whose bytes are damaged. Other errors, such as a network that is down, end the reading.
 DAMAGE = (Damaged,)
 
 
@@ -224,11 +222,8 @@ def digest_of(url: str) -> str:
 
 @functools.cache
 def _digest_of(url: str, stamp: str) -> str:
-  sha256 = hashlib.sha256()
   with open_stored(url) as file:
-    while block := file.read(BLOCK_BYTES):
-      sha256.update(block)
-  return sha256.hexdigest()
+    return hashlib.file_digest(file, 'sha256').hexdigest()
 
 
 def open_raw(url: str, start: int = 0) -> io.BufferedReader:

@@ -65,10 +65,7 @@ class HexLiterals:
   """Drops texts that contain `0x`, anywhere."""
 
   stable_name, version = 'hex_literals', 1
-
-  @property
-  def name(self) -> str:
-    return "no '0x'"
+  name = "no '0x'"
 
   def reason(self, record: Record) -> str | None:
     return 'hexadecimal' if '0x' in record.text else None
@@ -96,6 +93,7 @@ class TopLevelDomainLists:
   """
 
   stable_name, version = 'top_level_domain_lists', 1
+  name = 'no lists of top-level domains'
 
   country_domains: Annotated[int, From(1), UpTo(len(COUNTRY_DOMAINS))] = 100
 
@@ -103,10 +101,6 @@ class TopLevelDomainLists:
   _two_letters = re.compile(r'(?<![A-Za-z0-9-])(?:[a-z]{2}|[A-Z]{2})(?![A-Za-z0-9-])')
   _comment = re.compile(r'[ \t]*(?://|#|;|--|/\*|<!--)')
   _longest = 253  # characters of a domain name (RFC 1035)
-
-  @property
-  def name(self) -> str:
-    return 'no lists of top-level domains'
 
   def reason(self, record: Record) -> str | None:
     return 'top-level domains' if self._is_list(record.text) else None

@@ -76,11 +76,8 @@ class TFRecords(Reader):
 
 def _length(url: str) -> int:
   """Bytes of the contents of a file."""
-  length = 0
   with open_raw(url) as file:
-    while block := file.read1(BLOCK_BYTES):
-      length += len(block)
-  return length
+    return sum(map(len, iter(lambda: file.read1(BLOCK_BYTES), b'')))
 
 
 def _row(place: str, stored: bytes) -> tuple[str, Mapping] | BadRecord:
