@@ -118,7 +118,11 @@ def module_digest(name: str) -> str:
 def _imported(source: bytes, name: str) -> Iterator[str]:
   """The modules that a module imports at its top, as far as they are loaded."""
   package = getattr(sys.modules[name], '__package__', None) or ''
-  for node in ast.parse(source).body:
+  try:
+    statements = ast.parse(source).body
+  except (SyntaxError, ValueError):  # a compiled module
+    return
+  for node in statements:
     names = []
     if isinstance(node, ast.Import):
       names = [alias.name for alias in node.names]

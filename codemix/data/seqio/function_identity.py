@@ -155,10 +155,10 @@ def stream_definition(thing: object) -> dict:
   """
   if is_users(thing):
     return definition(thing)
-  try:
-    return {'name': _name(thing), 'source': digest(inspect.getsource(thing))}
-  except (OSError, TypeError):
-    return {'name': _name(thing), 'source': 'built in'}
+  source = 'built in'
+  with contextlib.suppress(OSError, TypeError):
+    source = digest(inspect.getsource(thing))
+  return {'name': _name(thing), 'source': source}
 
 
 def same_task(then: Mapping, now: Mapping) -> bool:

@@ -128,6 +128,15 @@ def test_a_part_of_a_user_is_known_by_its_whole_module_and_what_that_imports(own
   assert own(mine=with_helper, their_helper='X = 2') != first
 
 
+def test_a_module_that_is_not_python_source_is_known_by_its_bytes(tmp_path, monkeypatch):
+  compiled = types.ModuleType('compiled_filters')
+  compiled.__file__ = str(tmp_path / 'compiled_filters.so')
+  Path(compiled.__file__).write_bytes(b'\x7fELF\0')
+  monkeypatch.setitem(sys.modules, 'compiled_filters', compiled)
+  Own = type('Own', (), {'__module__': 'compiled_filters'})
+  assert len(described(Own())['code']) == 64
+
+
 def test_a_part_of_a_user_is_known_by_the_version_that_it_declares(own):
   versioned = OWN.replace('  name', '  version = 2\n  name')
   assert own(mine=versioned) == {'name': 'Own', 'version': 2} == own(mine=versioned + '\n# Edited.\n')
