@@ -1,4 +1,4 @@
-"""Compressed files as streams that give every byte before a damage, and only then say what it is."""
+"""Compressed files as streams that give every byte before a damage, and then raise `Damaged`."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _ZSTD_HEADER_BYTES = 18  # the longest header of a frame, which may hold the siz
 
 
 class Damaged(Exception):
-  """The bytes of a file are not what was written; what stood before them has been read.
+  """The bytes of a file are damaged; the bytes before them have been read.
 
   Attributes:
     kind: 'foreign' (it is another kind of file), 'cut' (it ends too soon), 'broken' (bytes that
@@ -181,9 +181,9 @@ class Decompressed(io.RawIOBase):
     self._waiting = memoryview(text)
 
   def _salvaged(self, data: bytes) -> bytes:
-    """What comes out of `data` before its broken byte: a decoder that fails keeps it to itself.
+    """The text of `data` before its broken byte, which a decoder that fails does not return.
 
-    The member is decoded once more up to there, and then byte by byte.
+    The member is decoded once more up to `data`, and from there byte by byte.
     """
     decoder, given, salvaged = self._form.decoder(), self._member_text, []
     with self._open_at(self._begin) as stored:

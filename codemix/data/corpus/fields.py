@@ -1,4 +1,4 @@
-"""Fields of a row by dotted path, and what is wrong with one that cannot be used."""
+"""Reads fields of a row by dotted path; a FieldError says why a field cannot be used."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from uuid import UUID
 from codemix.data.corpus.record import BadRecord
 
 _MISSING = object()
-MISSING_FIELD = 'no field '  # begins the reason of each BadRecord for a field that is not there
+MISSING_FIELD = 'no field '  # begins the reason of each BadRecord for an absent field
 
 
 class FieldError(Exception):
@@ -42,13 +42,13 @@ def needed(*paths: str, **labels: str | None) -> tuple[str, ...]:
 
 
 def has(row: Mapping, path: str) -> bool:
-  """Whether the field is there, and not null."""
+  """Whether the row has the field, and it is not null."""
   found = _get(row, path)
   return found is not _MISSING and not _is_null(found)
 
 
 def is_blank(row: Mapping, path: str) -> bool:
-  """Whether the field is there, and nothing in it."""
+  """Whether the row has the field, and it is null or white space."""
   found = _get(row, path)
   return _is_null(found) or (isinstance(found, str | bytes) and not found.strip())
 
@@ -68,7 +68,7 @@ def value(row: Mapping, path: str) -> object:
 
 
 def string(row: Mapping, path: str) -> str:
-  """The string at a path; bytes are taken for UTF-8, and null for no text: ''.
+  """The string at a path; bytes are decoded as UTF-8, and null is ''.
 
   Raises:
     FieldError: there is no such field, or it is something else.
@@ -87,12 +87,12 @@ def string(row: Mapping, path: str) -> str:
 
 
 def label(row: Mapping, path: str | None, usual: str) -> str:
-  """A short field such as a language or an id, numbers included; '' where it is null.
+  """A short field such as a language or an id, as a string (numbers too); '' where it is null.
 
   Args:
-    row: where it is looked for.
-    path: its path, which must be there; None for `usual`, where the row has it; '' for none.
-    usual: the name that the field has in codemix's own records.
+    row: has the field.
+    path: its path, which the row must have; None for `usual` where the row has it; '' for no label.
+    usual: the name of the field in codemix's own records.
 
   Raises:
     FieldError: `path` is not there.

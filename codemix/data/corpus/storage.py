@@ -38,8 +38,8 @@ def expand(patterns: str | Sequence[str], root: str = '') -> list[str]:
     root: a folder or URL, put before those that are relative; a name, not a pattern.
 
   Raises:
-    UserError: something is not a pattern, or matches nothing; a folder cannot be listed; a file
-      system is not installed.
+    UserError: a pattern is wrong or matches nothing; a folder cannot be listed; a file system is
+      not installed.
   """
   return sorted({match for matches in _each(patterns, root).values() for match in matches})
 
@@ -47,11 +47,11 @@ def expand(patterns: str | Sequence[str], root: str = '') -> list[str]:
 def expand_files(patterns: str | Sequence[str], root: str = '') -> list[str]:
   """The files that glob patterns match, as `expand`.
 
-  A folder beside them is passed over with a warning, where the last part of the pattern is `*`.
+  A folder beside them is skipped with a warning, where the last part of the pattern is `*`.
 
   Raises:
-    UserError: as `expand`; also where a pattern matches no file, what cannot be read as one, or a
-      folder that has the name of a file (`a.jsonl`, which Spark makes).
+    UserError: as `expand`; also where a pattern matches no file, something that is neither file nor
+      folder, or a folder with the name of a file (`a.jsonl`, as Spark writes).
   """
   found: set[str] = set()
   for pattern, matches in _each(patterns, root).items():
@@ -59,7 +59,7 @@ def expand_files(patterns: str | Sequence[str], root: str = '') -> list[str]:
     if not files:
       raise UserError(_only_folders(pattern, matches))
     if '**' not in pattern.split('/'):  # which matches what is in the folders, too
-      _tell_of_folders(pattern, sorted(set(matches).difference(files)))
+      _warn_of_folders(pattern, sorted(set(matches).difference(files)))
     for file in files:
       if not is_url(file):
         _require_file(file)
@@ -105,8 +105,8 @@ def _only_folders(pattern: str, matches: Sequence[str]) -> str:
   return f"'{named}' matches only folders, no files: add the part of the pattern that names the files in them."
 
 
-def _tell_of_folders(pattern: str, folders: Sequence[str]) -> None:
-  """What is said of folders that a pattern for files matches beside files. Raises UserError where they are meant as files."""
+def _warn_of_folders(pattern: str, folders: Sequence[str]) -> None:
+  """Warns of folders that a pattern matches beside files. Raises UserError where its last part is more than `*`."""
   if not folders:
     return
   named = ', '.join(f"'{printable(folder)}'" for folder in folders[:3]) + (f' and {len(folders) - 3} more' if len(folders) > 3 else '')
@@ -227,7 +227,7 @@ def _digest_of(url: str, stamp: str) -> str:
 
 
 def open_raw(url: str, start: int = 0) -> io.BufferedReader:
-  """The contents of a file as a binary stream, in bounded memory; `.gz`, `.zst`, `.bz2` and `.xz` are undone.
+  """The contents of a file as a binary stream, in bounded memory; `.gz`, `.zst`, `.bz2` and `.xz` are decompressed.
 
   Args:
     url: the file; several gzip members, zstd frames and so on are one stream.
@@ -253,7 +253,7 @@ def open_stored(url: str, start: int = 0) -> io.BufferedReader:
 
 
 def open_seekable(url: str):
-  """The bytes of a file as they are stored, as fsspec gives them: for formats that jump about.
+  """The bytes of a file as they are stored, as a seekable stream, for formats such as parquet.
 
   Raises:
     UserError: the file is missing, is not a file, or cannot be read.
