@@ -13,7 +13,6 @@ from typing import Literal
 
 from codemix.checked import Name, checked
 from codemix.errors import UserError, nearest
-from codemix.identity import digest
 
 # Percent of the code documents (arXiv:2408.10914, Table 3); 99.99 in all. Strings, so as to be exact.
 CODE_DOCUMENTS: Mapping[str, str] = {
@@ -123,8 +122,6 @@ _ALIASES: Mapping[str, str] = {
   'md': 'markdown',
 }
 
-DIGEST = digest([dict(LANGUAGE_OF_FILE), dict(_ALIASES)])
-
 
 def canonical(name: str) -> str:
   """The name that codemix uses for a language: 'C#' -> 'c-sharp', 'Rust' -> 'rust'; unknown ones in small letters."""
@@ -133,7 +130,7 @@ def canonical(name: str) -> str:
 
 
 def language_of(path: str) -> str:
-  """The language of a file by its name, '' where the name does not tell."""
+  """The language of a file by its name, '' where the name is not known."""
   file = PurePosixPath(path)
   return LANGUAGE_OF_FILE.get(file.name.lower()) or LANGUAGE_OF_FILE.get(file.suffix.lower(), '')
 

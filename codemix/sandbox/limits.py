@@ -31,6 +31,8 @@ class Limits:
     file_bytes: everything in its temporary folder together, and the same again in /dev/shm.
   """
 
+  stable_name, version = 'limits', 1
+
   cpu_seconds: Seconds = 10.0
   wall_seconds: Seconds = 60.0
   memory_bytes: Annotated[int, From(64 << 20), 'bytes'] = 1 << 30

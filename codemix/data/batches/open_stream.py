@@ -13,9 +13,10 @@ from codemix.data.batches.stream import EpochSize, StreamedSource
 from codemix.data.corpus import storage
 from codemix.data.corpus.corpus import Corpus
 from codemix.data.corpus.documents import documents
+from codemix.data.corpus.earlier_identity import stream_described
 from codemix.data.filters import is_corpus_wide
 from codemix.data.prepare.pipeline import check_corpus
-from codemix.data.seqio.function_identity import Described
+from codemix.data.seqio.function_identity import Described, stream_definition
 from codemix.data.seqio.tensorflow_import import suppress_stderr
 from codemix.data.settings import Data, tokenizer_identity
 from codemix.data.tokenization.tokenizer import Tokenizer
@@ -39,7 +40,7 @@ def open_stream(name: str, data: Data, tokenizer: Tokenizer, length: int, max_ep
     corpus = data.corpora[name]
     _check(name, corpus)
     fingerprint = lambda url: corpus.reader.digest(url) if storage.is_folder(url) else storage.size(url)
-    identity = corpus.identity(SPLIT, fingerprint)
+    identity = corpus.identity(SPLIT, fingerprint, stream_described)
     read = functools.partial(_tokenized, corpus, tokenizer)
   else:
     identity, read = _seqio_task(name, data, tokenizer)
@@ -81,6 +82,6 @@ def _seqio_task(name: str, data: Data, tokenizer: Tokenizer):
     from codemix.data.seqio import registry
   registry.import_tasks(data)
   task = registry.find_task(name, SPLIT, data.corpora)
-  by_size = Described(fingerprint=lambda path: path.stat().st_size)
-  identity = {'task': name, **registry.task_identity(task, SPLIT, by_size)}
+  by_size = Described(fingerprint=lambda path: path.stat().st_size, define=stream_definition)
+  identity = {'task': name, **registry.task_identity(task, SPLIT, by_size, stream_described)}
   return identity, functools.partial(registry.stream, task, SPLIT, tokenizer)

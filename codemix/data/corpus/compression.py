@@ -1,4 +1,4 @@
-"""Compressed files as streams that give every byte before a damage, and only then say what it is."""
+"""Compressed files as streams that give every byte before a damage, and then raise `Damaged`."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _ZSTD_HEADER_BYTES = 18  # the longest header of a frame, which may hold the siz
 
 
 class Damaged(Exception):
-  """The bytes of a file are not what was written; what stood before them has been read.
+  """The bytes of a file are damaged; the bytes before them have been read.
 
   Attributes:
     kind: 'foreign' (it is another kind of file), 'cut' (it ends too soon), 'broken' (bytes that
@@ -42,7 +42,7 @@ class _Format:
   """A form of compression.
 
   Attributes:
-    name: as people call it.
+    name: for messages.
     magic: matches the beginning of each member (gzip), frame (zstd) or stream (bzip2, xz).
     magic_bytes: how long that is.
     decoder: makes an object that decodes one of them, with `decompress`, `eof` and `unused_data`.
@@ -104,7 +104,7 @@ class Decompressed(io.RawIOBase):
     self._members = 0  # that were read whole
     self._begin = self._at = 0  # stored bytes before the member, and that were decoded
     self._text = self._member_text = 0  # bytes that came out: in all, and of the member
-    self._member_size: int | None = None  # what its header says will come out
+    self._member_size: int | None = None  # the text size that its header states
     self._waiting = memoryview(b'')  # came out, not yet asked for
     self._damage: Damaged | None = None
 
@@ -130,7 +130,7 @@ class Decompressed(io.RawIOBase):
     super().close()
 
   def _next_member(self) -> bool:
-    """Begins the next member; False at the end, and where what follows is none."""
+    """Begins the next member; False at the end, and where what follows is not a member."""
     if self._members:
       self._skip_padding()
     head = self._peek(max(self._form.magic_bytes, _ZSTD_HEADER_BYTES))
@@ -181,9 +181,9 @@ class Decompressed(io.RawIOBase):
     self._waiting = memoryview(text)
 
   def _salvaged(self, data: bytes) -> bytes:
-    """What comes out of `data` before its broken byte: a decoder that fails keeps it to itself.
+    """The text of `data` before its broken byte, which a decoder that fails does not return.
 
-    The member is decoded once more up to there, and then byte by byte.
+    The member is decoded once more up to `data`, and from there byte by byte.
     """
     decoder, given, salvaged = self._form.decoder(), self._member_text, []
     with self._open_at(self._begin) as stored:

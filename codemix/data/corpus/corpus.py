@@ -14,6 +14,7 @@ from typing import Annotated
 
 from codemix.checked import Name, NotEmpty, Path, Share, Usually, checked
 from codemix.data.corpus.bad_share import BadShare
+from codemix.data.corpus.earlier_identity import earlier_described, is_earlier, without_own_code
 from codemix.data.corpus.fields import MISSING_FIELD
 from codemix.data.corpus.identity import described
 from codemix.data.corpus.layouts.text import Text
@@ -187,44 +188,42 @@ class Corpus:
       f'Say in {type(self.layout).__name__} which field it is.'
     )
 
-  def identity(self, split: str, fingerprint: Callable[[str], object] | None = None) -> dict:
-    """What decides the records of a split, as plain data: files by name and digest, and the settings.
-
-    Names are those below the folder that all files share: a corpus may be moved.
+  def identity(
+    self,
+    split: str,
+    fingerprint: Callable[[str], object] | None = None,
+    describe: Callable[[object], dict] = described,
+  ) -> dict:
+    """What decides the records of a split, as plain data: the files and the settings.
 
     Args:
       split: its name.
-      fingerprint: what each file is known by instead of its digest, such as its size.
+      fingerprint: gives what identifies a file instead of its digest, such as its size.
+      describe: describes the reader, the row parser and each filter.
+
+    Returns:
+      'files': the digest of each file by its path below the folder that all files share, so that a
+        corpus may be moved; and the settings, as `described` gives them.
     """
     urls = self.urls(split)
-    return {'files': self._names_of(urls, fingerprint or self.reader.digest), **self._settings()}
+    shared = os.path.commonprefix([posixpath.dirname(url) + '/' for url in urls]).rfind('/') + 1
+    fingerprint = fingerprint or self.reader.digest
+    return {'files': {url[shared:]: fingerprint(url) for url in urls}, **self._settings(describe)}
 
   def changed_since(self, identity: Mapping) -> list[str]:
-    """The settings that differ from those of an earlier `identity`; codemix's own code is not compared."""
-    now = json.loads(json.dumps({**self._settings(), 'files': identity.get('files')}))
-    return [told[:200] for told in differences(_without_own_code(identity), _without_own_code(now))]
+    """The settings that differ from those of the `identity` in a manifest; versions of codemix's classes are not compared."""
+    settings = self._settings(earlier_described if is_earlier(identity) else described)
+    now = json.loads(json.dumps({**settings, 'files': identity.get('files')}))
+    return [line[:200] for line in differences(without_own_code(identity), without_own_code(now))]
 
-  def _names_of(self, urls: Sequence[str], fingerprint: Callable[[str], object]) -> dict:
-    """What each file is known by, under its name below the folder that all of them share."""
-    shared = os.path.commonprefix([posixpath.dirname(url) + '/' for url in urls]).rfind('/') + 1
-    return {url[shared:]: fingerprint(url) for url in urls}
-
-  def _settings(self) -> dict:
+  def _settings(self, describe: Callable[[object], dict]) -> dict:
     return {
-      'reader': described(self.reader),
-      'layout': described(self.layout),
-      'filters': [described(filter) for filter in self.filters],
+      'reader': describe(self.reader),
+      'layout': describe(self.layout),
+      'filters': [describe(filter) for filter in self.filters],
       'validation_share': self.validation_share if self._holds_out else 0.0,
       'name': self.name,
     }
-
-
-def _without_own_code(part: object) -> object:
-  """An identity without the digests of what codemix's own classes do, which a release may change."""
-  if isinstance(part, Mapping):
-    own = str(part.get('kind', '')).startswith('codemix.')
-    return {key: _without_own_code(value) for key, value in part.items() if not (own and key == 'code')}
-  return [_without_own_code(value) for value in part] if isinstance(part, list) else part
 
 
 def _encodable(text: str) -> str:

@@ -1,4 +1,4 @@
-"""Damage of a file as the BadRecord that says where it is, and what it costs."""
+"""The BadRecord of a damaged file: where the damage is, and how many records it costs."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def lost_records(read: int, lost_share: float | None) -> int | None:
 
 
 def foreign(url: str, compressed: bool = True) -> BadRecord | None:
-  """The file as the other kind of file that it is; None where it is none that is known.
+  """The BadRecord of a file that is of another known kind than its name says; None for any other.
 
   Args:
     url: the file.
@@ -44,7 +44,7 @@ def foreign(url: str, compressed: bool = True) -> BadRecord | None:
     with (open_raw if compressed else open_stored)(url) as file:
       head = file.peek(HEAD_BYTES)[:HEAD_BYTES]
   except Damaged:
-    return None  # reading the file raises the error that says why
+    return None  # reading the file raises the same error
   if form := foreign_form(head):
     return BadRecord(url, form[0], form[1], lost=None)
   return None

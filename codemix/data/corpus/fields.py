@@ -1,43 +1,54 @@
-"""Fields of a row by dotted path, and what is wrong with one that cannot be used."""
+"""Reads fields of a row by dotted path; a FieldError says why a field cannot be used."""
 
 from __future__ import annotations
 
+import functools
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from numbers import Number
 from uuid import UUID
 
 from codemix.data.corpus.record import BadRecord
 
 _MISSING = object()
-MISSING_FIELD = 'no field '  # begins the reason of each BadRecord for a field that is not there
+MISSING_FIELD = 'no field '  # begins the reason of each BadRecord for an absent field
 
 
 class FieldError(Exception):
-  """A row has not what the layout needs; `bad(place)` says it as a BadRecord."""
+  """A row lacks what the row parser needs. Arguments: reason, detail and expected of a BadRecord."""
 
-  def __init__(self, reason: str, detail: str = ''):
+  def __init__(self, reason: str, detail: str = '', expected: bool = False):
     super().__init__(reason)
-    self.reason, self.detail = reason, detail
+    self.reason, self.detail, self.expected = reason, detail, expected
 
-  def bad(self, place: str) -> BadRecord:
-    return BadRecord(place, self.reason, self.detail)
+
+def sets_aside(record: Callable) -> Callable:
+  """Decorates `RowParser.record`: a FieldError becomes the BadRecord that it describes."""
+
+  @functools.wraps(record)
+  def wrapped(self, place: str, row: Mapping):
+    try:
+      return record(self, place, row)
+    except FieldError as error:
+      return BadRecord(place, error.reason, error.detail, error.expected)
+
+  return wrapped
 
 
 def needed(*paths: str, **labels: str | None) -> tuple[str, ...]:
-  """The fields that a layout reads: those of `paths` that are not '', and labels, by their usual names where they are None."""
+  """The fields that a row parser reads: the paths that are not '', and the labels, by their usual names where they are None."""
   named = [usual if path is None else path for usual, path in labels.items()]
   return tuple(path for path in (*paths, *named) if path)
 
 
 def has(row: Mapping, path: str) -> bool:
-  """Whether the field is there, and not null."""
+  """Whether the row has the field, and it is not null."""
   found = _get(row, path)
   return found is not _MISSING and not _is_null(found)
 
 
 def is_blank(row: Mapping, path: str) -> bool:
-  """Whether the field is there, and nothing in it."""
+  """Whether the row has the field, and it is null or white space."""
   found = _get(row, path)
   return _is_null(found) or (isinstance(found, str | bytes) and not found.strip())
 
@@ -57,7 +68,7 @@ def value(row: Mapping, path: str) -> object:
 
 
 def string(row: Mapping, path: str) -> str:
-  """The string at a path; bytes are taken for UTF-8, and null for no text: ''.
+  """The string at a path; bytes are decoded as UTF-8, and null is ''.
 
   Raises:
     FieldError: there is no such field, or it is something else.
@@ -76,12 +87,12 @@ def string(row: Mapping, path: str) -> str:
 
 
 def label(row: Mapping, path: str | None, usual: str) -> str:
-  """A short field such as a language or an id, numbers included; '' where it is null.
+  """A short field such as a language or an id, as a string (numbers too); '' where it is null.
 
   Args:
-    row: where it is looked for.
-    path: its path, which must be there; None for `usual`, where the row has it; '' for none.
-    usual: the name that the field has in codemix's own records.
+    row: has the field.
+    path: its path, which the row must have; None for `usual` where the row has it; '' for no label.
+    usual: the name of the field in codemix's own records.
 
   Raises:
     FieldError: `path` is not there.
@@ -92,6 +103,11 @@ def label(row: Mapping, path: str | None, usual: str) -> str:
     return ''
   found = value(row, path)
   return str(found) if isinstance(found, Number | UUID) else string(row, path)
+
+
+def labels(row: Mapping, **paths: str | None) -> dict[str, str]:
+  """`label` of each path, by its usual name: labels(row, source='meta.set', id=None)."""
+  return {usual: label(row, path, usual) for usual, path in paths.items()}
 
 
 def _get(row: Mapping, path: str) -> object:

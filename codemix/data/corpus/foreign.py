@@ -1,4 +1,4 @@
-"""What a file is that is not what its name says: a page of errors, a pointer, another encoding."""
+"""Recognizes files that are not what their names say: error pages, git-LFS pointers, other encodings and formats."""
 
 from __future__ import annotations
 

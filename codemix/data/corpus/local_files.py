@@ -1,7 +1,7 @@
-"""Paths and glob patterns on the local file system: what they lead to, and an error where that cannot be found out.
+"""Resolves paths and glob patterns on the local file system, with an error where a folder cannot be read.
 
-fsspec and pathlib pass over a folder that cannot be listed, and take brackets in the name of a
-folder for a pattern: data would be missing, or be another's, without a word.
+fsspec and pathlib skip folders that cannot be listed and read brackets in the name of a folder as a
+pattern; files would be missing, or others be read, without an error.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ def printable(path: str) -> str:
 
 @contextlib.contextmanager
 def reading(path: str) -> Iterator[None]:
-  """Turns what is wrong with a path into a UserError that names it; an error of the disk stays as it is."""
+  """Turns an error about a path into a UserError that names it; other errors of the disk pass through."""
   try:
     yield
   except OSError as error:
@@ -72,9 +72,9 @@ def matches(pattern: str, root: str = '') -> list[str]:
   """Absolute paths of the files and folders that a glob pattern leads to, each once.
 
   Args:
-    pattern: parts with `*`, `?` or `[ab]`, or `**` for all folders below. A part without `*` that
-      is there under that very name is a name.
-    root: the folder of a relative pattern; a name, whatever is in it.
+    pattern: parts with `*`, `?` or `[ab]`, or `**` for all folders below. A part without `*` is a
+      name where a file or folder has exactly this name.
+    root: the folder of a relative pattern; always a name, never a pattern.
 
   Raises:
     UserError: a folder on the way cannot be listed.
@@ -90,8 +90,8 @@ def matches(pattern: str, root: str = '') -> list[str]:
 
 
 def _below(folder: str, part: str) -> Iterator[str]:
-  """What one part of a pattern leads to from a folder; the folder may be something else, with nothing below it."""
-  _warn_where_it_leads_nowhere(folder)
+  """What one part of a pattern matches below a folder; nothing where `folder` is not a folder."""
+  _warn_of_broken_link(folder)
   path = os.path.join(folder, part)
   if part == '**':
     yield from folders(folder)
@@ -102,12 +102,12 @@ def _below(folder: str, part: str) -> Iterator[str]:
 
 
 def with_negation(pattern: str) -> str:
-  """The pattern with a shell's `[^ab]` as `[!ab]`, which Python knows."""
+  """The pattern with a shell's `[^ab]` as Python's `[!ab]`."""
   return pattern.replace('[^', '[!')
 
 
 def folders(folder: str) -> Iterator[str]:
-  """A folder and all below it, through links too, each once: links may lead in a circle."""
+  """A folder and all folders below it, links followed, each once, since links may form a circle."""
   seen, waiting, linked = set(), [folder], []
   while waiting or linked:
     if not waiting:
@@ -125,14 +125,14 @@ def folders(folder: str) -> Iterator[str]:
         (linked if entry.is_symlink() else waiting).append(entry.path)
 
 
-def _warn_where_it_leads_nowhere(path: str) -> None:
+def _warn_of_broken_link(path: str) -> None:
   if os.path.islink(path) and not os.path.exists(path):
     warn_once(f"the link '{printable(path)}' leads nowhere; if it was a folder of data, they are missing")
 
 
 def _is_folder(entry: os.DirEntry) -> bool:
   if entry.is_symlink():
-    _warn_where_it_leads_nowhere(entry.path)
+    _warn_of_broken_link(entry.path)
   try:
     return entry.is_dir()
   except OSError as error:
@@ -179,10 +179,10 @@ def walk(folder: str, leave_out: Callable[[str], bool]) -> Iterator[tuple[str, s
 
 
 def is_there(path: str) -> bool:
-  """Whether a path leads to something, be it a link to nothing.
+  """Whether a path exists; a broken link does.
 
   Raises:
-    UserError: a folder above cannot be read, so this is unknown.
+    UserError: a folder above cannot be read.
   """
   with reading(path):
     try:

@@ -16,7 +16,7 @@ class Piece:
 
   Attributes:
     url: the file.
-    start: where it begins: bytes of plain lines, row groups of parquet, ...
+    start: where it begins, in bytes of plain lines, row groups of parquet, ...
     stop: where it ends; None for the end of the file.
     line: number of the first line, from 1, where it consists of lines.
   """
@@ -28,7 +28,7 @@ class Piece:
 
 
 class PartialRow(dict):
-  """A row of which some fields were not read, because the layout needs none of them.
+  """A row without the fields that the row parser does not need, which were not read.
 
   Attributes:
     unread: their names, for messages.
@@ -43,13 +43,14 @@ class PartialRow(dict):
 
 @runtime_checkable
 class Reader(Protocol):
-  """Files -> rows. Readers are frozen dataclasses: their fields are part of a cache's identity.
+  """Files -> rows. Readers are frozen dataclasses: their fields are part of a store's identity.
 
-  One whose files have columns may have a method `only(fields)` besides, which gives it for a layout
-  that looks at no others. One that asks a library for its files may have `lists_files = False`: they
-  are then not listed again when a store is opened, to see whether some were added.
+  A class may declare `version`, a number that is raised whenever it gives something else, and
+  `stable_name`; see `codemix.data.corpus.identity`. A reader of files with columns may have a method
+  `only(fields)`, which returns a reader of these columns alone. A reader that asks a library for its
+  files may have `lists_files = False`: opening a store then does not list them again to find added ones.
 
-  What is defined here suits a reader of separate files, and is inherited.
+  The methods defined here suit a reader of separate files, and are inherited.
   """
 
   def find(self, patterns: str | Sequence[str], root: str, split: str) -> list[str]:
@@ -69,22 +70,22 @@ class Reader(Protocol):
     return [Piece(url) for url in urls]
 
   def rows(self, piece: Piece) -> Iterator[tuple[str, Mapping] | BadRecord]:
-    """(place, row) in the order of the file, in bounded memory; broken data is no exception."""
+    """(place, row) in the order of the file, in bounded memory; broken data gives a BadRecord and raises nothing."""
     ...
 
   def sample(self, pieces: Sequence[Piece]) -> Iterator[tuple[str, Mapping] | BadRecord]:
-    """Some rows, the first to be had, from which to see whether a layout suits them."""
+    """The first rows, from which `Corpus.check` sees whether the row parser suits them."""
     return (row for piece in pieces for row in self.rows(piece))
 
 
 @runtime_checkable
 class RowParser(Protocol):
-  """A row -> a document. Layouts are frozen dataclasses, as readers are.
+  """A row -> a document. Row parsers are frozen dataclasses, as readers are, and declare the same.
 
-  One may have a method `needed_fields()` besides: the fields of a row that it looks at, by dotted
-  path, or None for all. Of parquet the other columns are then not decoded.
+  One may have a method `needed_fields()`: the fields of a row that it reads, by dotted path, or None
+  for all. Other columns of parquet files are then not decoded.
   """
 
   def record(self, place: str, row: Mapping) -> Record | BadRecord | list[Record] | None:
-    """The document, or the several of them; BadRecord where it is broken; None where there is none by design."""
+    """The document, or several; a BadRecord where the row is broken or has nothing to train on; None to leave it out."""
     ...

@@ -1,4 +1,4 @@
-"""What every source gives, whatever form its files have: one record per document."""
+"""One record per document: what every corpus gives, whatever the form of its files."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ class Record:
   """A document.
 
   Attributes:
-    text: what is tokenized; it can be encoded in UTF-8.
+    text: what is tokenized, without lone surrogates, so that UTF-8 can encode it.
     source: the set or repository that it comes from, such as 'RedPajamaC4'.
     language: 'python', 'markdown', 'en', ...; '' where it is not known.
     id: the corpus's own id, path or URL; else the place in its file.
@@ -34,11 +34,11 @@ class BadRecord:
   Attributes:
     place: 'file:line', 'file:row 17' or 'file'.
     reason: a short kind, for counting: 'not JSON', 'not UTF-8', 'too long', 'damaged file', ...
-    detail: what more there is to say, such as the parser's message.
-    expected: it is nothing broken, only nothing to train on (an image in a folder of
-      files): counted, but not held against `Corpus.max_bad_share`.
-    lost: the records that it costs: of a damaged file an estimate of those that could not be read;
-      None where that is unknown, because the file ends too soon or has another format.
+    detail: for example the parser's message.
+    expected: it is not broken, but has nothing to train on (an image in a folder of files): it is
+      counted, but not towards `Corpus.max_bad_share`.
+    lost: the number of records that it costs; of a damaged file an estimate, None where that is
+      unknown because the file ends too soon or has another format.
     after: the records of that file that were read before.
   """
 

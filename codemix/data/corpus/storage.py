@@ -1,7 +1,6 @@
-"""Raw files wherever they lie (local, gs://, s3://, memory://): found, measured, opened as a stream.
+"""Finds, measures and opens raw files on local disks and, through fsspec, elsewhere (gs://, s3://, memory://).
 
-What is not local goes through fsspec, whose file systems are installed when
-they are used (gcsfs for gs://).
+A file system of fsspec is a package of its own, to be installed where it is used (gcsfs for gs://).
 """
 
 from __future__ import annotations
@@ -27,8 +26,7 @@ _URL = re.compile(r'([a-z0-9]+::)*[A-Za-z][A-Za-z0-9+.-]*://')
 _WITHIN = ('zip://', 'tar://', 'libarchive://')  # files within another, which `::` names
 _LOCAL = fsspec.filesystem('file')
 
-# What reading a file raises when its bytes are not what they were. Other errors of reading
-# (a network that is down) are no damage, and are not to be skipped over.
+# Raised by reading a file whose bytes are damaged. Other errors, such as a network that is down, end the reading.
 DAMAGE = (Damaged,)
 
 
@@ -40,8 +38,8 @@ def expand(patterns: str | Sequence[str], root: str = '') -> list[str]:
     root: a folder or URL, put before those that are relative; a name, not a pattern.
 
   Raises:
-    UserError: something is not a pattern, or matches nothing; a folder cannot be listed; a file
-      system is not installed.
+    UserError: a pattern is wrong or matches nothing; a folder cannot be listed; a file system is
+      not installed.
   """
   return sorted({match for matches in _each(patterns, root).values() for match in matches})
 
@@ -49,11 +47,11 @@ def expand(patterns: str | Sequence[str], root: str = '') -> list[str]:
 def expand_files(patterns: str | Sequence[str], root: str = '') -> list[str]:
   """The files that glob patterns match, as `expand`.
 
-  A folder beside them is passed over with a warning, where the last part of the pattern is `*`.
+  A folder beside them is skipped with a warning, where the last part of the pattern is `*`.
 
   Raises:
-    UserError: as `expand`; also where a pattern matches no file, what cannot be read as one, or a
-      folder that has the name of a file (`a.jsonl`, which Spark makes).
+    UserError: as `expand`; also where a pattern matches no file, something that is neither file nor
+      folder, or a folder with the name of a file (`a.jsonl`, as Spark writes).
   """
   found: set[str] = set()
   for pattern, matches in _each(patterns, root).items():
@@ -61,7 +59,7 @@ def expand_files(patterns: str | Sequence[str], root: str = '') -> list[str]:
     if not files:
       raise UserError(_only_folders(pattern, matches))
     if '**' not in pattern.split('/'):  # which matches what is in the folders, too
-      _tell_of_folders(pattern, sorted(set(matches).difference(files)))
+      _warn_of_folders(pattern, sorted(set(matches).difference(files)))
     for file in files:
       if not is_url(file):
         _require_file(file)
@@ -107,8 +105,8 @@ def _only_folders(pattern: str, matches: Sequence[str]) -> str:
   return f"'{named}' matches only folders, no files: add the part of the pattern that names the files in them."
 
 
-def _tell_of_folders(pattern: str, folders: Sequence[str]) -> None:
-  """What is said of folders that a pattern for files matches beside files. Raises UserError where they are meant as files."""
+def _warn_of_folders(pattern: str, folders: Sequence[str]) -> None:
+  """Warns of folders that a pattern matches beside files. Raises UserError where its last part is more than `*`."""
   if not folders:
     return
   named = ', '.join(f"'{printable(folder)}'" for folder in folders[:3]) + (f' and {len(folders) - 3} more' if len(folders) > 3 else '')
@@ -224,19 +222,12 @@ def digest_of(url: str) -> str:
 
 @functools.cache
 def _digest_of(url: str, stamp: str) -> str:
-  sha256 = hashlib.sha256()
   with open_stored(url) as file:
-    while block := file.read(BLOCK_BYTES):
-      sha256.update(block)
-  return sha256.hexdigest()
-
-
-def is_compressed(url: str) -> bool:
-  return format_of(url) is not None
+    return hashlib.file_digest(file, 'sha256').hexdigest()
 
 
 def open_raw(url: str, start: int = 0) -> io.BufferedReader:
-  """The contents of a file as a binary stream, in bounded memory; `.gz`, `.zst`, `.bz2` and `.xz` are undone.
+  """The contents of a file as a binary stream, in bounded memory; `.gz`, `.zst`, `.bz2` and `.xz` are decompressed.
 
   Args:
     url: the file; several gzip members, zstd frames and so on are one stream.
@@ -258,11 +249,11 @@ def open_stored(url: str, start: int = 0) -> io.BufferedReader:
   file = open_seekable(url)
   if start:
     file.seek(start)
-  return io.BufferedReader(_Owned(file, file), BLOCK_BYTES)
+  return io.BufferedReader(file, BLOCK_BYTES)
 
 
 def open_seekable(url: str):
-  """The bytes of a file as they are stored, as fsspec gives them: for formats that jump about.
+  """The bytes of a file as they are stored, as a seekable stream, for formats such as parquet.
 
   Raises:
     UserError: the file is missing, is not a file, or cannot be read.
@@ -276,22 +267,3 @@ def open_seekable(url: str):
     return system.open(path, 'rb')
   except (FileNotFoundError, IsADirectoryError, PermissionError) as error:
     raise UserError(f"'{url}' cannot be read: {error.strerror or error}") from None
-
-
-class _Owned(io.RawIOBase):
-  """`file` as a raw stream that also closes what lies under it."""
-
-  def __init__(self, file, under):
-    self._file, self._under = file, under
-
-  def readable(self) -> bool:
-    return True
-
-  def readinto(self, buffer) -> int:
-    return self._file.readinto(buffer)
-
-  def close(self) -> None:
-    if not self.closed:
-      self._file.close()
-      self._under.close()
-    super().close()

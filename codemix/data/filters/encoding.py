@@ -24,6 +24,8 @@ class Encoding:
     max_unprintable: largest fraction that are control characters.
   """
 
+  stable_name, version = 'encoding', 1
+
   nul: bool = False
   max_replaced: Share = 0.001
   max_unprintable: Share = 0.001

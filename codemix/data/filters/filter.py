@@ -14,13 +14,14 @@ if TYPE_CHECKING:
 
 @runtime_checkable
 class Filter(Protocol):
-  """Keeps a record or says why not; plain data, so that it can be hashed and sent to workers.
+  """Keeps a record or gives the reason for dropping it; a frozen dataclass, which is hashed and sent to workers.
 
-  One that is better asked about several records at a time may have a method
-  `reasons(records)` besides, which gives a list.
+  A class may declare `version`, a number that is raised whenever it gives something else, and
+  `stable_name`; see `codemix.data.corpus.identity`. A filter that is faster on several records at a
+  time may also have a method `reasons(records)`, which returns a list.
 
   Attributes:
-    name: for a person, in the manifest: what is kept or dropped.
+    name: what is kept or dropped, for people who read the manifest.
   """
 
   @property
@@ -44,11 +45,9 @@ class ExactDuplicates:
   stands last among the filters.
   """
 
+  stable_name, version = 'exact_duplicates', 1
+  name = 'exact duplicates dropped'
   corpus_wide = True
-
-  @property
-  def name(self) -> str:
-    return 'exact duplicates dropped'
 
   def reason(self, record: Record) -> str | None:
     """None: no record is a duplicate by itself."""

@@ -14,30 +14,28 @@ from codemix.sandbox.limits import Limits
 if TYPE_CHECKING:
   from codemix.data.corpus.record import Record
 
-# Raised with every change to the commands or the launcher by which another program may pass.
-VERDICTS = 1
-
 
 @dataclasses.dataclass(frozen=True)
 @checked
 class PassesTests:
   """Drops a record whose `program` (its text with tests) does not pass when it is run.
 
-  What passes depends on `limits` and on how programs are run (`verdicts`), which are therefore
-  part of a cache's identity. It depends on the versions of interpreters too, but these are not: a
-  cache must open on machines that only train, which have no PHP. `languages.tool_versions` gives
-  them, for the manifest.
+  What passes depends on `limits` and on how programs are run (`version`), which are part of a
+  store's identity. It depends on the versions of interpreters too; these are not part of it, because
+  a store must open on machines that only train and have no PHP. `languages.tool_versions` gives
+  them for the manifest.
 
   Attributes:
     limits: what each program may use.
     allow_unsandboxed: where there is no working sandbox, run programs with this user's rights,
       rather than refuse.
-    verdicts: `VERDICTS`.
   """
+
+  # The version rises with every change to the commands or the launcher by which another program may pass.
+  stable_name, version = 'passes_tests', 1
 
   limits: Limits = Limits()
   allow_unsandboxed: bool = False
-  verdicts: int = dataclasses.field(default=VERDICTS, init=False, repr=False)
 
   name: ClassVar[str] = 'passes tests'
 

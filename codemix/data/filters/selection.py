@@ -1,4 +1,4 @@
-"""Filters by what a record says of itself: its set, its language, its path, its size."""
+"""Filters by the labels of a record (its set, language and path) and by its size."""
 
 from __future__ import annotations
 
@@ -26,6 +26,8 @@ class Sets:
     keep: these and no other; or
     drop: all but these.
   """
+
+  stable_name, version = 'sets', 1
 
   keep: Sequence[Name] = ()
   drop: Sequence[Name] = ()
@@ -55,9 +57,9 @@ class Languages:
       path.
   """
 
+  stable_name, version = 'languages', 1
+
   keep: Annotated[Sequence[Name], NotEmpty()]
-  # Which name means which language decides what is kept, so that a cache's identity has it too.
-  names: str = dataclasses.field(init=False, repr=False, default=languages.DIGEST)
 
   def __post_init__(self):
     object.__setattr__(self, 'keep', tuple(map(languages.canonical, self.keep)))
@@ -83,6 +85,8 @@ class Extensions:
       in whatever case; `Record.id` is the path.
   """
 
+  stable_name, version = 'extensions', 1
+
   keep: Annotated[Sequence[Name], NotEmpty()]
 
   @property
@@ -106,6 +110,8 @@ class Size:
     min_bytes, max_bytes: of the text as UTF-8, both included; None for no upper
       bound.
   """
+
+  stable_name, version = 'size', 1
 
   min_bytes: Annotated[int, From(0), 'bytes'] = 1
   max_bytes: Annotated[int, From(0), 'bytes'] | None = None

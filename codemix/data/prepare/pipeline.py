@@ -10,6 +10,7 @@ from pathlib import Path
 from codemix.data.corpus import storage
 from codemix.data.corpus.bad_share import merged
 from codemix.data.corpus.corpus import Corpus
+from codemix.data.corpus.earlier_identity import is_earlier
 from codemix.data.corpus.protocols import Piece
 from codemix.data.filters import is_corpus_wide
 from codemix.data.prepare import duplicates
@@ -20,6 +21,7 @@ from codemix.data.prepare.tokenize_shard import TokenizeShard
 from codemix.data.prepare.workers import Workers
 from codemix.data.settings import Data, tokenizer_identity
 from codemix.data.store import raw_files, token_store
+from codemix.data.store.earlier_store import earlier_store, words_of_use
 from codemix.data.store.shard_writer import DRAFTS, parts_in, shard_file
 from codemix.data.store.token_store import TokenStore
 from codemix.data.tokenization.tokenizer import Tokenizer
@@ -73,6 +75,11 @@ def prepare_corpus(
   identity = corpus_identity(name, corpus, split, tokenizer, data.shards)
   # Absolute: workers may run in another folder.
   folder = data.root.absolute() / 'stores' / f'{name}-{split}-{digest(identity)[:12]}'
+  if not again and not (folder / 'manifest.json').exists():
+    same = lambda then: then['corpus'].get('files') == identity['corpus']['files'] and not corpus.changed_since(then['corpus'])
+    if found := earlier_store(data.root.absolute() / 'stores', identity, lambda then: is_earlier(then.get('corpus', {})) and same(then)):
+      folder = found
+      progress(f'{name} {split}: {words_of_use(folder)}')
   with locked(folder, f'preparing {name}'):
     if again:
       token_store.clear(folder)

@@ -17,8 +17,9 @@ import numpy as np
 import seqio
 import tensorflow as tf
 
+from codemix.data.corpus.identity import described as corpus_part
 from codemix.data.seqio.corpus_task import CorpusDataSource
-from codemix.data.seqio.function_identity import Described
+from codemix.data.seqio.function_identity import Described, has_functions, same_task
 from codemix.data.seqio.task_documents import (
   FEATURE,
   VERSION,
@@ -28,6 +29,7 @@ from codemix.data.seqio.task_documents import (
 )
 from codemix.data.settings import Data, tokenizer_identity
 from codemix.data.store import raw_files, record_counts, token_store
+from codemix.data.store.earlier_store import earlier_store, words_of_use
 from codemix.data.store.record_counts import Accounts
 from codemix.data.store.shard_writer import parts_in, writing_shard
 from codemix.data.store.token_store import TokenStore
@@ -120,6 +122,13 @@ def prepare_task(
   described = Described()
   task_identity(task, split, described)
   folder = data.root / 'stores' / f'{name}-{split}-{digest(identity)[:12]}'
+  if not again and not (folder / 'manifest.json').exists():
+    changed = task.source.corpus.changed_since if isinstance(task.source, CorpusDataSource) else lambda source: []
+    is_same = lambda then: same_task(then, identity) and not changed(then['source'])
+    if found := earlier_store(data.root / 'stores', identity, is_same):
+      folder = found
+      unseen = ' Whether the code of its functions has changed since then is not known.' if has_functions(identity) else ''
+      progress(f'{name} {split}: {words_of_use(folder)}{unseen}')
   with locked(folder, f'preparing {name}'):
     if again:
       token_store.clear(folder)
@@ -203,7 +212,9 @@ def store_identity(task: seqio.Task, split: str, tokenizer: Tokenizer, shards: i
   }
 
 
-def task_identity(task: seqio.Task, split: str, described: Described | None = None) -> dict:
+def task_identity(
+  task: seqio.Task, split: str, described: Described | None = None, describe: Callable[[object], dict] = corpus_part
+) -> dict:
   """What a task is made of: its preprocessors with the values that they read, and its source.
 
   'files' are local files that a function names, 'unknown' the values that cannot be compared with those of
@@ -212,22 +223,25 @@ def task_identity(task: seqio.Task, split: str, described: Described | None = No
   Args:
     task: what is described.
     split: which is read.
-    described: what the functions' files are known by.
+    described: describes the functions.
+    describe: describes the reader, row parser and filters of a corpus.
   """
   described = described or Described()
   made_of = {
     'documents': VERSION,
     'preprocessors': [described.function(step) for step in task.preprocessors],
-    'source': source_identity(task.source, split, described),
+    'source': source_identity(task.source, split, described, describe),
   }
   files = {os.path.basename(path): known for path, known in described.files.items()}
   return {**made_of, **({'files': files} if files else {}), **({'unknown': described.unknown} if described.unknown else {})}
 
 
-def source_identity(source: seqio.DataSource, split: str, described: Described) -> dict:
+def source_identity(
+  source: seqio.DataSource, split: str, described: Described, describe: Callable[[object], dict] = corpus_part
+) -> dict:
   """What a SeqIO source holds: digests of its files, or its own description."""
   if isinstance(source, CorpusDataSource):
-    return source.corpus.identity(split)
+    return source.corpus.identity(split, describe=describe)
   if isinstance(source, seqio.TfdsDataSource):
     tfds = source.tfds_dataset
     slices = tfds.tfds_splits or {}

@@ -200,23 +200,6 @@ def test_files_in_several_places_keep_names_that_differ(corpus, tmp_path):
   assert len(both.identity('train')['files']) == 2
 
 
-def test_identity_follows_the_code_of_a_filter_but_not_its_remarks(tmp_path, monkeypatch):
-  import importlib
-
-  def digest_with(body, name):
-    (tmp_path / f'{name}.py').write_text(body)
-    monkeypatch.syspath_prepend(str(tmp_path))
-    module = importlib.import_module(name)
-    write_lines(tmp_path / 'a.jsonl', [])
-    return Corpus({'train': str(tmp_path / 'a.jsonl')}, filters=(module.Own(),)).identity('train')['filters'][0]['code']
-
-  plain = 'class Own:\n  name = "own"\n  def reason(self, record):\n    return None\n'
-  remarked = 'class Own:\n  """Own."""\n\n  name = "own"  # a name\n\n  def reason(self, record):\n    """All."""\n    # nothing\n    return None\n'
-  changed = plain.replace('None', "'dropped'")
-  one, two, three = (digest_with(body, f'own_filter_{index}') for index, body in enumerate((plain, remarked, changed)))
-  assert one == two != three
-
-
 def test_an_argument_that_cannot_be_kept_is_refused(corpus):
   @dataclasses.dataclass(frozen=True)
   class Odd:

@@ -296,6 +296,6 @@ def test_a_lossy_tokenizer_makes_another_store_and_says_in_it_what_it_changes(ra
 def test_a_corpus_of_other_settings_is_refused_until_it_is_prepared_again(raw, tmp_path):
   prepared(data(tmp_path, corpus(raw)))
   changed = data(tmp_path, corpus(raw, filters=(MaxFloats(5),)))
-  with pytest.raises(UserError, match="'lines' .train. was prepared with other settings of its Corpus: filters.*MaxFloats.*Run `codemix prepare`"):
+  with pytest.raises(UserError, match="'lines' .train. was prepared with other settings of its Corpus: filters.*max_floats.*Run `codemix prepare`"):
     opened(changed)
   assert prepared(changed).digest == opened(changed).digest

@@ -1,13 +1,14 @@
 """What a function reads beside its arguments is part of what it is; what cannot be known is named."""
 
 import functools
+import json
 import random
 import re
 
 import numpy as np
 import pytest
 
-from codemix.data.seqio.function_identity import Described
+from codemix.data.seqio.function_identity import Described, same_task
 
 LIMIT = 5
 TABLE = {'a': [1, 2]}
@@ -130,3 +131,35 @@ def test_a_function_that_calls_itself_has_an_end():
     return again(count - 1)
 
   assert describe(again) == describe(again)
+
+
+def test_a_function_that_declares_a_version_is_known_by_it_and_its_bound_values(monkeypatch):
+  versioned = with_closure(1)
+  versioned.version = 3
+  described = describe(versioned)
+  assert described == {'name': 'with_closure.<locals>.step', 'version': 3, 'reads': {'limit': '1'}}
+  monkeypatch.setattr(uses_globals, 'version', 1, raising=False)
+  before = describe(uses_globals)
+  monkeypatch.setitem(globals(), 'LIMIT', 6)
+  assert describe(uses_globals) == before == {'name': 'uses_globals', 'version': 1}
+
+
+def test_a_version_declared_on_a_decorated_function_is_found():
+  @functools.wraps(helper)
+  def wrapper(dataset):
+    return helper(dataset)
+
+  wrapper.version = 2
+  assert describe(wrapper) == {'name': 'helper', 'version': 2}
+
+
+def test_a_function_of_a_library_is_its_name():
+  assert describe(functools.partial(json.dumps, indent=2)) == {'name': 'json.dumps', 'arguments': {'indent': '2'}}
+
+
+def test_a_task_of_an_older_codemix_is_the_same_where_names_and_arguments_are():
+  then = {'preprocessors': [{'name': 'tests.x.helper', 'source': 'abc', 'arguments': {'n': '1'}}], 'source': {'files': {'a': 'b'}}}
+  now = {'preprocessors': [{'name': 'helper', 'code': 'def', 'arguments': {'n': '1'}}], 'source': {'files': {'a': 'b'}}}
+  assert same_task(then, now) and not same_task(now, now)
+  assert not same_task(then, {**now, 'source': {'files': {'a': 'c'}}})
+  assert not same_task(then, {**now, 'preprocessors': [{'name': 'helper', 'arguments': {'n': '2'}}]})

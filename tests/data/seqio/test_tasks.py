@@ -21,6 +21,7 @@ from codemix.data.seqio.corpus_task import CorpusDataSource
 from codemix.data.seqio.vocabularies import TokenizerVocabulary
 from codemix.data.tokenization.tokenizer import load_tokenizer, train_bpe
 from codemix.errors import UserError
+from codemix.identity import digest
 
 BYTES = load_tokenizer('bytes')
 
@@ -339,3 +340,22 @@ def test_what_a_function_reads_unseen_is_said_and_can_be_prepared_again(function
   text, again, _, data = _task_store(tmp_path, again=True)
   assert text == 'new' and again.folder == store.folder
   assert data.open_store('of_functions', 'train', BYTES).digest == again.digest != store.digest
+
+
+def test_a_store_of_a_task_that_an_older_codemix_prepared_is_used_and_said_so(function_task, tmp_path):
+  (tmp_path / 'lines.txt').write_text('a line\n')
+  function_task(_lines_of(tmp_path / 'lines.txt'), _with_end('!'))
+  _, store, _, _ = _task_store(tmp_path)
+  manifest = json.loads((store.folder / 'manifest.json').read_text())
+  step, tokenize = manifest['identity']['preprocessors']
+  manifest['identity']['preprocessors'] = [
+    {'name': f'tests.{step["name"]}', 'source': 'of its text', 'closure': step['reads']},
+    {**tokenize, 'source': 'of its text'},
+  ]
+  (store.folder / 'manifest.json').write_text(json.dumps(manifest))
+  older = store.folder.rename(store.folder.with_name(f'of_functions-train-{digest(manifest["identity"])[:12]}'))
+  text, found, said, data = _task_store(tmp_path)
+  assert text == 'a line!' and found.folder == older
+  assert 'prepared by an older codemix' in said[0] and 'the code of its functions' in said[0]
+  assert data.open_store('of_functions', 'train', BYTES).folder == older
+  assert _task_store(tmp_path, again=True)[1].folder == store.folder

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import os.path
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Literal
 
 from codemix.checked import From, Name, checked
-from codemix.data.corpus.fields import FieldError, has, label, needed, string
+from codemix.data.corpus.fields import FieldError, has, labels, needed, sets_aside, string
 from codemix.data.corpus.protocols import RowParser
 from codemix.data.corpus.record import BadRecord, Record
 
-# Beyond so many changed lines a smallest difference takes minutes, and says no more than the two files.
+# A minimal diff of more changed lines takes minutes, and is about as long as the two files.
 _MAX_COMPARED_LINES = 4000
 
 
@@ -32,6 +33,8 @@ class Commit(RowParser):
     source, language, id: fields, as in `Text`.
   """
 
+  stable_name, version = 'commit', 1
+
   message: Name = 'message'
   old: str = 'old_contents'
   new: str = 'new_contents'
@@ -47,25 +50,17 @@ class Commit(RowParser):
     change = (self.diff,) if self.diff else (self.old, self.new, self.path)
     return needed(self.message, *change, source=self.source, language=self.language, id=self.id)
 
+  @sets_aside
   def record(self, place: str, row: Mapping) -> Record | BadRecord:
-    try:
-      text = self._text(row)
-      if text is None:
-        return BadRecord(place, 'no change', expected=True)
-      labels = (label(row, self.source, 'source'), label(row, self.language, 'language'))
-      return Record(text, *labels, label(row, self.id, 'id'))
-    except FieldError as error:
-      return error.bad(place)
+    return Record(self._text(row), **labels(row, source=self.source, language=self.language, id=self.id))
 
-  def _text(self, row: Mapping) -> str | None:
-    """None where nothing changed."""
+  def _text(self, row: Mapping) -> str:
     message = string(row, self.message).strip()
-    if self.diff:
-      diff = string(row, self.diff)
-      return _paragraphs(message, diff) if diff.strip() else None
-    old, new = string(row, self.old), string(row, self.new)
+    if self.diff and (diff := string(row, self.diff)).strip():
+      return _paragraphs(message, diff)
+    old, new = ('', '') if self.diff else (string(row, self.old), string(row, self.new))
     if old == new:
-      return None
+      raise FieldError('no change', expected=True)
     if self.form == 'files':
       return _paragraphs(old.rstrip('\n'), message, new)
     path = string(row, self.path) if self.path and has(row, self.path) else ''
@@ -113,7 +108,4 @@ def _lines(text: str) -> list[str]:
 
 def _common(left: Sequence[str], right: Sequence[str]) -> int:
   """How many lines are the same from the beginning."""
-  for count, (one, other) in enumerate(zip(left, right, strict=False)):
-    if one != other:
-      return count
-  return min(len(left), len(right))
+  return len(os.path.commonprefix([left, right]))

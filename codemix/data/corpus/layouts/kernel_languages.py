@@ -39,7 +39,7 @@ _KERNELS: dict[str, str] = {
   'swift': 'swift',
   'typescript': 'typescript tslab deno',
 }
-_LANGUAGE_OF = {kernel: language for language, kernels in _KERNELS.items() for kernel in kernels.split()}
+LANGUAGE_OF_KERNEL = {kernel: language for language, kernels in _KERNELS.items() for kernel in kernels.split()}
 _OF_CONDA = {'py': 'python', 'r': 'r'}  # last words of the kernels that nb_conda_kernels finds
 
 _NO_LANGUAGES = ('jupyter', '.net', 'apache', 'toree')  # .NET and Apache Toree are kernels of several languages
@@ -55,7 +55,7 @@ def language_of_kernel(name: str) -> str:
   for prefix in _NO_LANGUAGES:
     name = name.removeprefix(prefix).lstrip(' -_(')
   first = re.split(r'[\s\-()\[\].]', name)[0]
-  if first in _LANGUAGE_OF:
-    return _LANGUAGE_OF[first]
+  if first in LANGUAGE_OF_KERNEL:
+    return LANGUAGE_OF_KERNEL[first]
   bare = _WORD.match(first)  # without a version that is written right behind it: 'python3', 'xcpp17', 'scala212'
-  return _LANGUAGE_OF.get(bare[0].rstrip('_'), '') if bare and not first[bare.end() :].strip('0123456789_') else ''
+  return LANGUAGE_OF_KERNEL.get(bare[0].rstrip('_'), '') if bare and not first[bare.end() :].strip('0123456789_') else ''

@@ -8,7 +8,15 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 
 from codemix.checked import checked
-from codemix.data.corpus.fields import FieldError, is_blank, label, needed, string, value
+from codemix.data.corpus.fields import (
+  FieldError,
+  is_blank,
+  labels,
+  needed,
+  sets_aside,
+  string,
+  value,
+)
 from codemix.data.corpus.layouts.kernel_languages import language_of_kernel
 from codemix.data.corpus.protocols import RowParser
 from codemix.data.corpus.record import BadRecord, Record
@@ -26,7 +34,7 @@ class Notebook(RowParser):
   For files (`WholeFiles(include=('*.ipynb',))`), and for parquet or JSON lines with a column that
   holds the notebook. Formats 1 to 4 of Jupyter. Raw cells are dropped with the outputs.
 
-  The language is what the notebook says: of a cell in the cell, else in `language_info`, in
+  The language is what the notebook states: for a cell in the cell, else in `language_info`, in
   `kernelspec`, or by the name of its kernel ('ir' is R). Format 4 has no default for it, so a
   notebook without any of these has none; in the formats 1 to 3 the default is Python.
 
@@ -36,30 +44,28 @@ class Notebook(RowParser):
     language: of all documents; '' for that of each notebook.
   """
 
+  stable_name, version = 'notebook', 2
+
   field: str = 'text'
   source: str | None = None
   id: str | None = None
   language: str = ''
 
-  _cells_version = 2  # what is made of a cell and of a kernel's name is part of a store's identity
-
   def needed_fields(self) -> tuple[str, ...] | None:
     return needed(self.field, source=self.source, id=self.id) if self.field else None
 
+  @sets_aside
   def record(self, place: str, row: Mapping) -> Record | BadRecord:
-    try:
-      if self.field and is_blank(row, self.field):
-        return BadRecord(place, 'empty notebook', expected=True)
-      notebook = self._notebook(row)
-      stated = _stated_language(notebook)
-      cells = list(_written(notebook, stated))
-      if not cells:
-        return BadRecord(place, 'empty notebook', expected=True)
-      source, id = label(row, self.source, 'source'), label(row, self.id, 'id')
-      language = self.language or stated or _only(language for _, language in cells)
-      return Record('\n\n'.join(text for text, _ in cells), source, language, id)
-    except FieldError as error:
-      return error.bad(place)
+    if self.field and is_blank(row, self.field):
+      raise FieldError('empty notebook', expected=True)
+    notebook = self._notebook(row)
+    stated = _stated_language(notebook)
+    cells = list(_written(notebook, stated))
+    if not cells:
+      raise FieldError('empty notebook', expected=True)
+    language = self.language or stated or _only(language for _, language in cells)
+    text = '\n\n'.join(text for text, _ in cells)
+    return Record(text, language=language, **labels(row, source=self.source, id=self.id))
 
   def _notebook(self, row: Mapping) -> Mapping:
     found = value(row, self.field) if self.field else row
@@ -83,7 +89,7 @@ def _cells(notebook: Mapping) -> object:
 
 
 def _stated_language(notebook: Mapping) -> str:
-  """What the notebook says of its language as a whole, in small letters; '' where that is nothing."""
+  """The language that the notebook states as a whole, in small letters; '' where it states none."""
   metadata = _mapping(notebook, 'metadata')
   kernel = _kernel(metadata)
   databricks = _mapping(metadata, 'application/vnd.databricks.v1+notebook')
@@ -114,7 +120,7 @@ def _default_language(notebook: Mapping) -> str:
 
 
 def _language_of_cell(cell: Mapping, stated: str) -> str:
-  """What a cell says of its own language: in the metadata of .NET and VS Code, and in formats 2 and 3."""
+  """The language that a cell states for itself: in the metadata of .NET and VS Code, and in formats 2 and 3."""
   metadata = _mapping(cell, 'metadata')
   polyglot = _mapping(metadata, 'polyglot_notebook').get('kernelName')
   dotnet = _mapping(metadata, 'dotnet_interactive').get('language')
@@ -196,7 +202,7 @@ def _joined(lines: Sequence[str]) -> str:
   """The text of a list of lines, with or without their line ends.
 
   Format 4 writes the ends, format 2 leaves them out, and of format 3 there are both kinds, as there
-  are of format 4 by other programs. In a list that has ends, an empty string is no line.
+  are of format 4 by other programs. In a list that has ends, an empty string is not a line.
   """
   with_ends = any(line.endswith(_LINE_ENDS) for line in lines)
   inner = (line if line.endswith(_LINE_ENDS) or (with_ends and not line) else f'{line}\n' for line in lines[:-1])

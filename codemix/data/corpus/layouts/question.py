@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import Annotated
 
 from codemix.checked import From, Name, checked
-from codemix.data.corpus.fields import FieldError, has, label, needed, string, value
+from codemix.data.corpus.fields import FieldError, has, label, needed, sets_aside, string, value
 from codemix.data.corpus.layouts.html_text import html_to_text
 from codemix.data.corpus.protocols import RowParser
 from codemix.data.corpus.record import BadRecord, Record
@@ -35,6 +35,8 @@ class Question(RowParser):
       Overflow in other languages (`ru.stackoverflow.com`).
   """
 
+  stable_name, version = 'question', 1
+
   title: str = 'title'
   body: Name = 'body'
   answers: Name = 'answers'
@@ -50,18 +52,16 @@ class Question(RowParser):
   def needed_fields(self) -> tuple[str, ...]:
     return needed(self.title, self.body, self.answers, source=self.source, id=self.id)
 
+  @sets_aside
   def record(self, place: str, row: Mapping) -> Record | BadRecord | None:
-    try:
-      answers = self._answers(row)
-      if len(answers) < self.min_answers:
-        return None
-      title = string(row, self.title) if self.title and has(row, self.title) else ''
-      question = '\n\n'.join(part for part in (title, self._text(string(row, self.body))) if part)
-      parts = [f'Q: {question}', *answers] if question or answers else []
-      source, id = label(row, self.source, 'source'), label(row, self.id, 'id')
-      language = self.language or _language_of_site(source)
-    except FieldError as error:
-      return error.bad(place)
+    answers = self._answers(row)
+    if len(answers) < self.min_answers:
+      return None
+    title = string(row, self.title) if self.title and has(row, self.title) else ''
+    question = '\n\n'.join(part for part in (title, self._text(string(row, self.body))) if part)
+    parts = [f'Q: {question}', *answers] if question or answers else []
+    source, id = label(row, self.source, 'source'), label(row, self.id, 'id')
+    language = self.language or _language_of_site(source)
     return Record('\n\n'.join(parts), source, language, f'{source}/questions/{id}' if id else '')
 
   def _answers(self, row: Mapping) -> list[str]:
@@ -87,5 +87,5 @@ class Question(RowParser):
 
 
 def _language_of_site(site: str) -> str:
-  told = _OTHER_LANGUAGES.match(site)
-  return (told[1] or told[2])[:2] if told else 'en'
+  found = _OTHER_LANGUAGES.match(site)
+  return (found[1] or found[2])[:2] if found else 'en'

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import Annotated
 
 from codemix.checked import NotEmpty, checked
-from codemix.data.corpus.fields import FieldError, has, label, needed, string, value
+from codemix.data.corpus.fields import FieldError, has, labels, needed, sets_aside, string, value
 from codemix.data.corpus.protocols import RowParser
 from codemix.data.corpus.record import BadRecord, Record
 from codemix.errors import UserError
@@ -35,12 +35,12 @@ class Template(RowParser):
     UserError: the template has no field, or its braces are not closed.
   """
 
+  stable_name, version = 'template', 2
+
   template: Annotated[str, NotEmpty()]
   language: str = ''
   source: str | None = None
   id: str | None = None
-
-  _fields_version = 2  # what `fields` makes of a value is part of a store's identity
 
   def __post_init__(self):
     try:
@@ -56,23 +56,12 @@ class Template(RowParser):
     named = [field for part in _OPTIONAL.split(self.template) for field in _fields(part)]
     return needed(*named, source=self.source, id=self.id)
 
+  @sets_aside
   def record(self, place: str, row: Mapping) -> Record | BadRecord:
     # Split at a pattern with one group: what stands between the brackets is every second part.
     parts = _OPTIONAL.split(self.template)
-    try:
-      text = ''.join(
-        _filled(part, row, optional=bool(index % 2)) for index, part in enumerate(parts)
-      )
-      source, id = label(row, self.source, 'source'), label(row, self.id, 'id')
-      return Record(text, source, self.language, id)
-    except _EmptyField as error:
-      return BadRecord(place, f"empty '{error}'", expected=True)
-    except FieldError as error:
-      return error.bad(place)
-
-
-class _EmptyField(Exception):
-  """A field that has no text in it."""
+    text = ''.join(_filled(part, row, optional=bool(index % 2)) for index, part in enumerate(parts))
+    return Record(text, language=self.language, **labels(row, source=self.source, id=self.id))
 
 
 def _filled(part: str, row: Mapping, optional: bool) -> str:
@@ -83,7 +72,7 @@ def _filled(part: str, row: Mapping, optional: bool) -> str:
     if not text.strip():
       if optional:
         return ''
-      raise _EmptyField(field)
+      raise FieldError(f"empty '{field}'", expected=True)
     values[field] = text
   return ''.join(
     literal + (values[field] if field is not None else '')

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Literal
 
 from codemix.checked import Name, checked
-from codemix.data.corpus.fields import FieldError, label, needed, string
+from codemix.data.corpus.fields import labels, needed, sets_aside, string
 from codemix.data.corpus.protocols import RowParser
 from codemix.data.corpus.record import BadRecord, Record
 
@@ -29,24 +29,19 @@ class Text(RowParser):
       {'language': 'en'}.
   """
 
+  stable_name, version = 'text', 2
+
   field: Name = 'text'
   source: str | None = None
   language: str | None = None
   id: str | None = None
   constants: Mapping[Literal['source', 'language'], str] = dataclasses.field(default_factory=dict)
 
-  _fields_version = 2  # what `fields` makes of a value is part of a store's identity
-
   def needed_fields(self) -> tuple[str, ...]:
     return needed(self.field, source=self.source, language=self.language, id=self.id)
 
+  @sets_aside
   def record(self, place: str, row: Mapping) -> Record | BadRecord:
-    try:
-      return Record(
-        string(row, self.field),
-        label(row, self.source, 'source') or self.constants.get('source', ''),
-        label(row, self.language, 'language') or self.constants.get('language', ''),
-        label(row, self.id, 'id'),
-      )
-    except FieldError as error:
-      return error.bad(place)
+    text = string(row, self.field)
+    found = labels(row, source=self.source, language=self.language, id=self.id)
+    return Record(text, **{name: value or self.constants.get(name, '') for name, value in found.items()})

@@ -7,7 +7,16 @@ import re
 from collections.abc import Mapping
 
 from codemix.checked import Name, checked
-from codemix.data.corpus.fields import FieldError, has, is_blank, label, needed, string, value
+from codemix.data.corpus.fields import (
+  FieldError,
+  has,
+  is_blank,
+  labels,
+  needed,
+  sets_aside,
+  string,
+  value,
+)
 from codemix.data.corpus.protocols import RowParser
 from codemix.data.corpus.record import BadRecord, Record
 
@@ -30,6 +39,8 @@ class Verified(RowParser):
     source, language, id: fields, as in `Text`.
   """
 
+  stable_name, version = 'verified', 1
+
   prompt: str = 'prompt'
   solution: Name = 'canonical_solution'
   test: str = 'test'
@@ -42,18 +53,15 @@ class Verified(RowParser):
     code = (self.prompt, self.solution, self.test, self.entry_point)
     return needed(*code, source=self.source, language=self.language, id=self.id)
 
+  @sets_aside
   def record(self, place: str, row: Mapping) -> Record | BadRecord:
-    try:
-      if is_blank(row, self.solution):
-        return BadRecord(place, 'no solution', expected=True)
-      if self.test and is_blank(row, self.test):
-        return BadRecord(place, 'no tests', expected=True)
-      text = (string(row, self.prompt) if self.prompt else '') + string(row, self.solution)
-      language = label(row, self.language, 'language')
-      labels = (label(row, self.source, 'source'), language, label(row, self.id, 'id'))
-      return Record(text, *labels, program=self._program(row, text, language))
-    except FieldError as error:
-      return error.bad(place)
+    if is_blank(row, self.solution):
+      raise FieldError('no solution', expected=True)
+    if self.test and is_blank(row, self.test):
+      raise FieldError('no tests', expected=True)
+    text = (string(row, self.prompt) if self.prompt else '') + string(row, self.solution)
+    found = labels(row, source=self.source, language=self.language, id=self.id)
+    return Record(text, **found, program=self._program(row, text, found['language']))
 
   def _program(self, row: Mapping, text: str, language: str) -> str:
     test = string(row, self.test) if self.test else ''
@@ -78,23 +86,21 @@ class Puzzle(RowParser):
     source: of all documents; '' for the name of the corpus.
   """
 
-  source: str = ''
+  stable_name, version = 'puzzle', 2
 
-  _fields_version = 2  # what `fields` makes of a value is part of a store's identity
+  source: str = ''
 
   def needed_fields(self) -> tuple[str, ...]:
     return ('sat', 'sol_header', 'sol_docstring', 'sol_bodies', 'name')
 
+  @sets_aside
   def record(self, place: str, row: Mapping) -> list[Record] | BadRecord:
-    try:
-      bodies = value(row, 'sol_bodies')
-      if not isinstance(bodies, list) or not bodies:
-        return BadRecord(place, 'no solution', expected=True)
-      if is_blank(row, 'sat'):
-        return BadRecord(place, 'no puzzle', expected=True)
-      return [self._solved(row, string({'sol_bodies': body}, 'sol_bodies')) for body in bodies]
-    except FieldError as error:
-      return error.bad(place)
+    bodies = value(row, 'sol_bodies')
+    if not isinstance(bodies, list) or not bodies:
+      raise FieldError('no solution', expected=True)
+    if is_blank(row, 'sat'):
+      raise FieldError('no puzzle', expected=True)
+    return [self._solved(row, string({'sol_bodies': body}, 'sol_bodies')) for body in bodies]
 
   def _solved(self, row: Mapping, body: str) -> Record:
     docstring = string(row, 'sol_docstring') if has(row, 'sol_docstring') else ''

@@ -25,12 +25,14 @@ class JsonArray(Reader):
   """A whole `.json`, plain or compressed, read element by element rather than at once.
 
   Of a list each element is a row; of an object each value, with its name as the field 'key'
-  where it has none. What follows a broken element cannot be told apart: the rest of that file is
-  set aside, and an estimate of its rows is counted as broken.
+  where it has none. Elements behind a broken one cannot be found: the rest of that file is set
+  aside, and an estimate of its rows counts as broken.
 
   Attributes:
     max_record_bytes: an element longer than this counts as broken.
   """
+
+  stable_name, version = 'json_array', 1
 
   max_record_bytes: Annotated[int, From(1), 'bytes'] = 64 * 2**20
 
@@ -121,7 +123,7 @@ class _Window:
     self.closed = False  # whether that was seen
 
   def peek(self) -> str:
-    """The next character that is no white space; '' at the end."""
+    """The next character that is not white space; '' at the end."""
     while True:
       while self._at < len(self._text) and self._text[self._at] in _SPACE:
         self._at += 1

@@ -10,11 +10,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Annotated
 
 from codemix.checked import From, checked
-from codemix.data.corpus.compression import Damaged
+from codemix.data.corpus.compression import Damaged, format_of
 from codemix.data.corpus.damage import EMPTY, damaged, foreign
 from codemix.data.corpus.protocols import Piece, Reader
 from codemix.data.corpus.record import CUT_SHORT, BadRecord
-from codemix.data.corpus.storage import BLOCK_BYTES, is_compressed, open_raw, size, stamp
+from codemix.data.corpus.storage import BLOCK_BYTES, open_raw, size, stamp
 
 
 @dataclasses.dataclass(frozen=True)
@@ -29,6 +29,8 @@ class JsonLines(Reader):
     piece_bytes: plain files are divided, at line ends, into parts of about this size.
   """
 
+  stable_name, version = 'json_lines', 1
+
   max_line_bytes: Annotated[int, From(1), 'bytes'] = 64 * 2**20
   piece_bytes: Annotated[int, From(1), 'bytes'] = 64 * 2**20
 
@@ -36,7 +38,7 @@ class JsonLines(Reader):
     return [piece for url in urls for piece in self._pieces(url)]
 
   def _pieces(self, url: str) -> list[Piece]:
-    if is_compressed(url) or size(url) <= self.piece_bytes or _another_form(url):
+    if format_of(url) or size(url) <= self.piece_bytes or _another_form(url):
       return [Piece(url)]
     starts = _line_starts(url, self.piece_bytes, stamp(url))
     stops = [start for start, _ in starts[1:]] + [None]
@@ -114,7 +116,7 @@ def _with_nul(row: BadRecord, line: bytes | None, usual: float) -> BadRecord:
 
 
 def parsed(place: str, line: bytes) -> tuple[str, Mapping] | BadRecord:
-  """A line as a row, or why it is none."""
+  """A line as a row, or the BadRecord that says why it is not one."""
   try:
     row = json.loads(line.decode('utf-8-sig'))
   except UnicodeDecodeError as error:

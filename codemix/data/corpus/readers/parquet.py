@@ -24,9 +24,11 @@ class Parquet(Reader):
 
   Attributes:
     columns: those that are read, such as ('content', 'max_stars_repo_name'); () for all. Of them only
-      those are read that the layout looks at, where it says so (`RowParser.needed_fields`).
+      those are read that the row parser needs, where it names them (`RowParser.needed_fields`).
     piece_bytes: row groups are taken together to about this size (as they are in memory).
   """
+
+  stable_name, version = 'parquet', 1
 
   columns: tuple[Name, ...] = ()
   piece_bytes: Annotated[int, From(1), 'bytes'] = 256 * 2**20
@@ -41,7 +43,7 @@ class Parquet(Reader):
       try:
         metadata = _open(file).metadata
       except _damage():
-        return [Piece(url)]  # reading it tells what is wrong
+        return [Piece(url)]  # reading it gives the BadRecord
     pieces, start, waiting = [], 0, 0
     for group in range(metadata.num_row_groups):
       waiting += metadata.row_group(group).total_byte_size
@@ -53,7 +55,7 @@ class Parquet(Reader):
     return pieces
 
   def only(self, fields: Sequence[str]) -> Parquet:
-    """This reader for a layout that looks at no other fields than these, of which a row need not have all."""
+    """This reader for a row parser that reads only these fields; a row may lack some of them."""
     narrowed = copy.copy(self)
     object.__setattr__(narrowed, '_needed', tuple(fields))
     return narrowed
@@ -168,7 +170,7 @@ def _python_row(batch) -> Mapping | BadRecord:
 
 
 def _without_footer(url: str, error: str) -> BadRecord:
-  """A file whose end, which says where everything is, is missing or broken: how many rows it had is unknown."""
+  """The BadRecord of a file whose footer is missing or broken: the number of its rows is unknown."""
   other = foreign(url, compressed=False)
   if other and other.reason != 'parquet file':
     return other
@@ -176,7 +178,7 @@ def _without_footer(url: str, error: str) -> BadRecord:
 
 
 def _open(file):
-  import pyarrow.parquet  # takes 0.3 s, which others need not wait for
+  import pyarrow.parquet  # takes 0.3 s, which other readers need not wait for
 
   return pyarrow.parquet.ParquetFile(file, buffer_size=2**20, pre_buffer=False)
 

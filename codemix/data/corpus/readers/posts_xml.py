@@ -33,20 +33,20 @@ class PostsXml(Reader):
   A row has `id` (the question's number), `site`, `title`, `body`, `score`, `tags`, and `answers`
   as a list of {'id', 'body', 'score'}; bodies are HTML. The layout `Question` makes text of it.
 
-  An answer may stand years behind its question, and the largest dump has 100 GB: the posts are
-  sorted by question in a temporary database on disk (in TMPDIR; it and the sorting take about
-  twice the size of the XML), while memory stays bounded. A post that is no XML is set aside by itself: dumps of some years hold
-  characters that XML does not allow.
+  An answer may stand far behind its question, and the largest dump has 100 GB. The posts are
+  therefore sorted by question in a temporary database on disk (in TMPDIR; about twice the size of
+  the XML), in bounded memory. A post that is
+  not XML is set aside alone: dumps of some years hold characters that XML does not allow.
 
   Attributes:
     site: such as 'stackoverflow'; '' for the name of the folder that the file is in.
     max_post_bytes: a longer post is set aside.
   """
 
+  stable_name, version = 'posts_xml', 2
+
   site: str = ''
   max_post_bytes: Annotated[int, From(1), 'bytes'] = 16 * 2**20
-
-  _elements_version = 2  # what is taken for a post is part of a store's identity
 
   def rows(self, piece: Piece) -> Iterator[tuple[str, Mapping] | BadRecord]:
     """Raises UserError where there is no room for the temporary database."""
@@ -56,16 +56,17 @@ class PostsXml(Reader):
     ):
       try:
         damage = None
-        for post in _posts(piece.url, self.max_post_bytes):
-          if isinstance(post, BadRecord):
-            yield post
-          elif isinstance(post, _Damage):
-            damage = post
-          else:
-            posts.execute('INSERT INTO posts VALUES (?, ?, ?, ?, ?, ?, ?, ?)', post)
+        try:
+          for post in _posts(piece.url, self.max_post_bytes):
+            if isinstance(post, BadRecord):
+              yield post
+            else:
+              posts.execute('INSERT INTO posts VALUES (?, ?, ?, ?, ?, ?, ?, ?)', post)
+        except _Unclosed as unclosed:
+          damage = unclosed
         posts.commit()
         if damage:
-          yield damage.bad(posts.execute('SELECT count(*) FROM posts WHERE NOT answer').fetchone()[0])
+          yield damage.bad(piece.url, posts.execute('SELECT count(*) FROM posts WHERE NOT answer').fetchone()[0])
         yield from _questions(posts, piece.url, self._site(piece.url))
       except sqlite3.OperationalError as error:
         raise UserError(
@@ -75,14 +76,15 @@ class PostsXml(Reader):
   def sample(self, pieces: Sequence[Piece]) -> Iterator[tuple[str, Mapping] | BadRecord]:
     """Questions as they come, without their answers: nothing need be sorted for it."""
     for piece in pieces:
-      for post in _posts(piece.url, self.max_post_bytes):
-        if isinstance(post, BadRecord):
-          yield post
-        elif isinstance(post, _Damage):
-          yield post.bad(0)
-        elif not post[1]:
-          number, _, score, _, line, title, tags, body = post
-          yield _question(piece.url, line, number, self._site(piece.url), title, body, score, tags)
+      try:
+        for post in _posts(piece.url, self.max_post_bytes):
+          if isinstance(post, BadRecord):
+            yield post
+          elif not post[1]:
+            number, _, score, _, line, title, tags, body = post
+            yield _question(piece.url, line, number, self._site(piece.url), title, body, score, tags)
+      except _Unclosed as unclosed:
+        yield unclosed.bad(piece.url, 0)
 
   def _site(self, url: str) -> str:
     return self.site or posixpath.basename(posixpath.dirname(url))
@@ -90,7 +92,7 @@ class PostsXml(Reader):
 
 def _database(folder: Path) -> sqlite3.Connection:
   posts = sqlite3.connect(folder / 'posts.sqlite')
-  # The file is thrown away whatever happens, so it need not survive a crash.
+  # The file is temporary, so it need not survive a crash.
   posts.executescript(
     """
     PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF; PRAGMA temp_store = FILE;
@@ -123,61 +125,42 @@ def _question(url, line, number, site, title, body, score, tags) -> tuple[str, d
   return f'{url}:{line}', {**question, 'answers': []}
 
 
-@dataclasses.dataclass(frozen=True)
-class _Damage:
-  """That a file is damaged: what it costs depends on how many questions were read.
+class _Unclosed(Exception):
+  """The list of posts is not closed, or the file is damaged.
 
   Attributes:
-    url: the file.
-    error: what is wrong.
-    line: up to which it was read.
-    complete: the list of posts was closed.
+    damage: what is wrong; None where the file is empty.
+    line: the line of the last post that was read.
+    closed: the list of posts was closed before.
   """
 
-  url: str
-  error: Damaged
-  line: int
-  complete: bool
+  def __init__(self, damage: Damaged | None, line: int, closed: bool):
+    super().__init__()
+    self.damage, self.line, self.closed = damage, line, closed
 
-  def bad(self, questions: int) -> BadRecord:
-    return damaged(self.url, self.error, questions, f'after line {self.line:,}', self.complete)
+  def bad(self, url: str, questions: int) -> BadRecord:
+    """As a BadRecord; what it costs depends on how many questions were read."""
+    if self.damage is None:
+      return BadRecord(url, EMPTY, 'there is nothing in it', expected=True)
+    return damaged(url, self.damage, questions, f'after line {self.line:,}', self.closed)
 
 
-def _posts(url: str, limit: int) -> Iterator[tuple | BadRecord | _Damage]:
-  """The questions and answers of a file, in its order, as rows of the table; last its damage, if it has any."""
+def _posts(url: str, limit: int) -> Iterator[tuple | BadRecord]:
+  """The questions and answers of a file, in its order, as rows of the table.
+
+  Raises:
+    _Unclosed: at its end, where that is not as it should be.
+  """
   if other := foreign(url):
     yield other
     return
-  line = 1
   with open_raw(url) as file:
-    try:
-      for line, element in _elements(file, limit):
-        place = f'{url}:{line}'
-        if element is None:
-          yield BadRecord(place, 'too long', f'a post of more than {limit} bytes')
-        elif (post := _post(place, line, element)) is not None:
-          yield post
-    except _Unclosed as unclosed:
-      if not unclosed.anything:
-        yield BadRecord(url, EMPTY, 'there is nothing in it', expected=True)
-      elif unclosed.damage:
-        yield _Damage(url, unclosed.damage, line, unclosed.closed)
-      else:
-        yield _Damage(url, Damaged('</posts> is missing at the end', 'cut'), line, False)
-
-
-class _Unclosed(Exception):
-  """A file of posts does not end as it should.
-
-  Attributes:
-    closed: the list of posts was closed before.
-    damage: of the compressed bytes, if there is any.
-    anything: there is something in the file.
-  """
-
-  def __init__(self, closed: bool, damage: Damaged | None, anything: bool):
-    super().__init__()
-    self.closed, self.damage, self.anything = closed, damage, anything
+    for line, element in _elements(file, limit):
+      place = f'{url}:{line}'
+      if element is None:
+        yield BadRecord(place, 'too long', f'a post of more than {limit} bytes')
+      elif (post := _post(place, line, element)) is not None:
+        yield post
 
 
 def _post(place: str, line: int, element: bytes) -> tuple | BadRecord | None:
@@ -204,13 +187,15 @@ def _elements(file, limit: int) -> Iterator[tuple[int, bytes | None]]:
   Raises:
     _Unclosed: the list of posts is not closed, or the file is damaged.
   """
-  line, closed, anything, damage = 1, False, False, None
+  line, last, closed, anything, damage = 1, 1, False, False, None
   try:
     for text, newlines in _between(file, b'<', limit):
       anything = anything or text is None or bool(text.strip())
       if text is None:
+        last = line
         yield line, None
       elif _ROW.match(text):
+        last = line
         element = b'<' + text.rstrip()
         # The end of `<row ...></row>` stands behind the next '<'.
         yield line, element if element.endswith(b'/>') else element + b'</row>'
@@ -220,7 +205,8 @@ def _elements(file, limit: int) -> Iterator[tuple[int, bytes | None]]:
   except Damaged as error:
     damage = error
   if damage or not closed:
-    raise _Unclosed(closed, damage, anything or damage is not None)
+    missing = Damaged('</posts> is missing at the end', 'cut') if anything else None
+    raise _Unclosed(damage or missing, last, closed)
 
 
 def _between(file, separator: bytes, limit: int) -> Iterator[tuple[bytes | None, int]]:

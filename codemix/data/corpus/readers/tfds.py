@@ -29,6 +29,8 @@ class Tfds(Reader):
       `Corpus.root`.
   """
 
+  stable_name, version = 'tfds', 1
+
   data_dir: Path = ''
 
   lists_files = False  # they are fixed by the dataset's version, and to ask for them imports TensorFlow
@@ -56,7 +58,7 @@ class Tfds(Reader):
 
 
 def _examples(file: str) -> Iterator[Mapping]:
-  """The examples of one file of a dataset, whose folder says what they consist of."""
+  """The examples of one file of a dataset, read with the features that its folder describes."""
   with suppress_stderr():
     import tensorflow_datasets as tfds
 
@@ -80,7 +82,7 @@ def _plain(value: object) -> object:
 
 def _name_and_split(name: str, split: str) -> tuple[str, str]:
   if not name.startswith(_SCHEME):
-    raise UserError(f"'{name}' is no name of a TFDS dataset: write it as 'tfds:c4/en:3.1.0'")
+    raise UserError(f"'{name}' is not the name of a TFDS dataset: write it as 'tfds:c4/en:3.1.0'")
   dataset, _, own = name.removeprefix(_SCHEME).partition('@')
   return dataset, own or split
 
@@ -91,7 +93,7 @@ def _builder(dataset: str, data_dir: str):
     import tensorflow  # noqa: F401 (which tensorflow_datasets would import later, and aloud)
     import tensorflow_datasets as tfds
 
-  # The folder alone says how to read it: no code of the dataset is needed, or must be trusted.
+  # Built from the files in the folder: the dataset's own code need not be installed or trusted.
   try:
     return tfds.core.read_only_builder.builder_from_files(dataset, data_dir=data_dir or None)
   except tfds.core.DatasetNotFoundError:

@@ -27,6 +27,8 @@ class TFRecords(Reader):
   of fsspec. What follows a broken record cannot be found: the rest of its file is set aside.
   """
 
+  stable_name, version = 'tfrecords', 1
+
   def rows(self, piece: Piece) -> Iterator[tuple[str, Mapping] | BadRecord]:
     with suppress_stderr():  # takes seconds
       import tensorflow as tf
@@ -46,20 +48,20 @@ class TFRecords(Reader):
     except (tf.errors.DataLossError, tf.errors.InvalidArgumentError, tf.errors.OutOfRangeError) as error:
       yield self._damage(piece.url, number, read, error.message)
     else:
-      # TensorFlow takes a record that is cut for the end of the file.
+      # TensorFlow reads a record that is cut as the end of the file.
       if cut := self._damage(piece.url, number, read, ''):
         yield cut
       elif not number:
         yield BadRecord(piece.url, EMPTY, 'there is nothing in it', expected=True)
 
   def _damage(self, url: str, number: int, read: int, message: str) -> BadRecord | None:
-    """What a file lost: of one that is broken as many records to a byte as before, of one that is cut nobody knows.
+    """What a file lost: where it is broken, as many records to a byte as were read; where it is cut, an unknown number.
 
     Args:
       url: the file.
       number: records that were read.
       read: bytes of them.
-      message: TensorFlow's error; '' where it has none, and only the length tells.
+      message: TensorFlow's error; '' where there is none, and the length shows the damage.
     """
     where = f'after row {number:,}, byte {read:,} of its records'
     try:
@@ -74,11 +76,8 @@ class TFRecords(Reader):
 
 def _length(url: str) -> int:
   """Bytes of the contents of a file."""
-  length = 0
   with open_raw(url) as file:
-    while block := file.read1(BLOCK_BYTES):
-      length += len(block)
-  return length
+    return sum(map(len, iter(lambda: file.read1(BLOCK_BYTES), b'')))
 
 
 def _row(place: str, stored: bytes) -> tuple[str, Mapping] | BadRecord:

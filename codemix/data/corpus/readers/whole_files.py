@@ -41,7 +41,7 @@ class WholeFiles(Reader):
   """The files below the folders that `Corpus.files` names, or those files themselves.
 
   A row has `text`, `id` (the path below the folder), `source` (the folder's name) and `language`
-  (by the file's name; '' where that does not tell), which `Text()` reads as they are. What is not
+  (by the file's name; '' where it is unknown), which `Text()` reads as they are. What is not
   UTF-8 in a name is escaped. Links are not followed; they, named pipes, sockets, devices and the
   submodules of a checkout are passed over, and counted so.
 
@@ -53,6 +53,8 @@ class WholeFiles(Reader):
     piece_files: files that are read together.
   """
 
+  stable_name, version = 'whole_files', 1
+
   include: Annotated[tuple[Name, ...], NotEmpty()] = ('*',)
   exclude: tuple[Name, ...] = ()
   tracked_only: bool = True
@@ -60,7 +62,7 @@ class WholeFiles(Reader):
   piece_files: Annotated[int, From(1), 'files'] = 1000
 
   def find(self, patterns: str | Sequence[str], root: str, split: str) -> list[str]:
-    self._listed_again()
+    _listing.cache_clear()
     found = [url for url in expand(patterns, root) if not _in_repository(posixpath.relpath(url, root or '/'))]
     with_files = [url for url in found if self._files(url)]
     for url in found:
@@ -119,7 +121,7 @@ class WholeFiles(Reader):
         yield url, row
 
   def _stored(self, url: str) -> tuple[bytes | None, BadRecord | None]:
-    """The bytes of a file, as far as it may be long and one more, and its damage; None where the damage took of them."""
+    """(bytes of a file, up to one more than `max_file_bytes`; its damage). No bytes where the damage cost some."""
     blocks, left = [], self.max_file_bytes + 1
     with open_raw(url) as file:
       try:
@@ -127,7 +129,7 @@ class WholeFiles(Reader):
           blocks.append(block)
           left -= len(block)
       except Damaged as error:
-        # A file is one document: a part of it is none.
+        # A file is one document; a part of one is not used.
         bad = BadRecord(url, error.form or DAMAGED, str(error))
         return (b''.join(blocks) if error.kind == 'trailing' else None), bad
     return b''.join(blocks), None
@@ -153,7 +155,7 @@ class WholeFiles(Reader):
     return tuple(path for path, kind in self._listed(url) if not kind)
 
   def _passed_over(self, url: str) -> Iterator[BadRecord]:
-    """What below a folder is not a file; pieces hold only files."""
+    """What lies below a folder and is not a file; pieces hold only files."""
     for path, kind in self._listed(url) if storage.kind(url) == 'a folder' else ():
       if kind:
         yield BadRecord(_below(url, path), kind, expected=True)
@@ -166,10 +168,6 @@ class WholeFiles(Reader):
     return _matches(path, self.include) and not any(
       _matches(each, self.exclude) for each in (path, *above)
     )
-
-  @staticmethod
-  def _listed_again() -> None:
-    _listing.cache_clear()
 
 
 def _matches(path: str, patterns: Sequence[str]) -> bool:
@@ -216,9 +214,9 @@ def _tracked(folder: Path) -> Iterator[tuple[str, str]]:
   try:
     listed = subprocess.run(command, capture_output=True, check=True).stdout
   except (OSError, subprocess.CalledProcessError) as error:
-    told = getattr(error, 'stderr', b'') or str(error).encode()
+    message = getattr(error, 'stderr', b'') or str(error).encode()
     raise UserError(
-      f'git cannot list the files of {printable(str(folder))}: {" ".join(told.decode(errors="replace").split())}. '
+      f'git cannot list the files of {printable(str(folder))}: {" ".join(message.decode(errors="replace").split())}. '
       'WholeFiles.tracked_only = False takes every file that lies there.'
     ) from None
   for name in dict.fromkeys(filter(None, os.fsdecode(listed).split('\0'))):  # a name in conflict is listed thrice
