@@ -1,4 +1,4 @@
-"""Every attention implementation, held to the definition, and all to one equality test."""
+"""Every attention implementation is held to the reference, and all to one equality test."""
 
 import functools
 import re
@@ -9,11 +9,13 @@ import numpy as np
 import pytest
 
 from codemix.errors import UserError
-from codemix.models import attention
+from codemix.models import attention, reference
 from codemix.models.attention import IMPLEMENTATIONS, VERIFIED, attend
+from codemix.models.attention.blockwise import Plan, sharing_spans
 from codemix.models.config import ATTENTION
 from codemix.parallel.mesh import MeshConfig, make_mesh
 from codemix.parallel.sharding import ShardingRules
+from tests.models.random_inputs import in_float64
 
 # The pairs of implementation and mask that the tests below put to the test. Kernels of another
 # platform run in Pallas's interpreter.
@@ -33,23 +35,6 @@ ROWS = {
   300: [[128, 128], [3, 290]],
   1100: [[700, 2, 300], [100, 900]],  # several spans, some of which share no document
 }
-
-
-def reference(q, k, v, segment_ids):
-  """One query at a time, in float64."""
-  B, L, H, K = q.shape
-  queries_per_head = H // k.shape[2]
-  out = np.zeros(q.shape)
-  for b in range(B):
-    for i in range(L):
-      seen = [
-        j for j in range(i + 1) if segment_ids is None or segment_ids[b, i] == segment_ids[b, j]
-      ]
-      for h in range(H):
-        scores = k[b, seen, h // queries_per_head] @ q[b, i, h] / np.sqrt(K)
-        weights = np.exp(scores - scores.max())
-        out[b, i, h] = weights / weights.sum() @ v[b, seen, h // queries_per_head]
-  return out
 
 
 def random_heads(seed, B, L, H, G, K, dtype=jnp.float32):
@@ -87,13 +72,13 @@ def assert_equal(results, expected, tolerance):
 @pytest.mark.parametrize('heads', [(1, 1), (6, 3), (4, 1)])
 @pytest.mark.parametrize('length', [1, 16])
 @pytest.mark.parametrize('masked', [False, True])
-def test_attention_is_its_definition(name, heads, length, masked):
+def test_attention_is_that_of_the_reference(name, heads, length, masked):
   q, k, v, _ = random_heads(length, 2, length, *heads, 8)
   segments = np.sort(np.random.default_rng(length).integers(0, 4, (2, length)), axis=1)
   segments = jnp.asarray(segments) if masked else None
   out = jax.jit(functools.partial(attend, implementation=name, interpret=True))(q, k, v, segments)
-  q, k, v = (np.asarray(a, np.float64) for a in (q, k, v))
-  np.testing.assert_allclose(out, reference(q, k, v, segments), rtol=2e-5, atol=2e-5)
+  expected = in_float64(reference.attention, q, k, v, reference.attention_mask(length, segments))
+  np.testing.assert_allclose(out, expected, rtol=2e-5, atol=2e-5)
 
 
 @pytest.mark.parametrize(('name', 'mask'), [pair for pair in PAIRS if pair[0] != 'xla'])
@@ -223,10 +208,10 @@ def test_memory_grows_with_the_length_and_not_with_its_square():
 
 
 def test_blocks_without_a_common_document_are_left_out():
-  plan = attention.blockwise._Plan(spans=4, tiles=1, tile=8, heads=1, pairs=2)
+  plan = Plan(spans=4, tiles=1, tile=8, heads=1, pairs=2)
 
   def spans(*rows):
-    return [found.tolist() for found in attention.blockwise._sharing_spans(plan, packed(rows, 32))]
+    return [found.tolist() for found in sharing_spans(plan, packed(rows, 32))]
 
   assert spans([32]) == [[0, 0, 0, 0], [3, 3, 3, 3]]
   assert spans([8, 8, 8, 8]) == [[0, 1, 2, 3], [0, 1, 2, 3]]

@@ -12,9 +12,9 @@ from jax.sharding import Mesh
 from codemix.errors import UserError
 from codemix.models.attention.blockwise import TILE, blockwise_attention
 from codemix.models.attention.gpu import cudnn_attention, pallas_attention
-from codemix.models.attention.reference import masked_attention, xla_attention
 from codemix.models.attention.sharded import per_device
 from codemix.models.attention.splash import splash_attention
+from codemix.models.attention.xla import masked_attention, xla_attention
 from codemix.parallel.mesh import platform_of
 from codemix.parallel.sharding import RULES, ShardingRules
 

@@ -21,6 +21,8 @@ import jax
 import jax.numpy as jnp
 from jax.ad_checkpoint import checkpoint_name
 
+from codemix.models.cpu.matmul import transposed_copy
+
 # Tokens at most. Of 128 to 512 and 128 to 1024, these took least time on two cores at lengths of 512 to
 # 8192: products of fewer rows are half as fast, and larger ones compute more that is masked.
 TILE = 256
@@ -29,7 +31,7 @@ CPU_SCORES = 2**19  # at a time (2 MiB): more leave the cache, fewer leave cores
 NONE = -1e30  # a score that is masked; finite, so that no difference of two is NaN
 
 
-class _Plan(NamedTuple):
+class Plan(NamedTuple):
   """How a row is cut (hashable: static under jit)."""
 
   spans: int
@@ -66,12 +68,12 @@ def blockwise_attention(
   return out.reshape(B, M * T, H, K)[:, :L]
 
 
-def _plan(length: int, heads: int, pairs: int, platform: str) -> _Plan:
+def _plan(length: int, heads: int, pairs: int, platform: str) -> Plan:
   """Spans and tiles of equal size, with fewer than 8 tokens of padding for each tile."""
   spans = -(-length // SPAN)
   tiles = -(-length // (spans * TILE))
   tile = -(-length // (spans * tiles))
-  plan = _Plan(spans, tiles, -(-tile // 8) * 8, heads, pairs)
+  plan = Plan(spans, tiles, -(-tile // 8) * 8, heads, pairs)
   if platform != 'cpu':
     return plan  # all pairs in parallel
   fitting = max(CPU_SCORES // (heads * plan.tile * plan.span), 1)
@@ -80,18 +82,18 @@ def _plan(length: int, heads: int, pairs: int, platform: str) -> _Plan:
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(0,))
-def _attention(plan: _Plan, q_NxMxRTxK, k_NxLxK, v_NxLxK, segments_NxL):
+def _attention(plan: Plan, q_NxMxRTxK, k_NxLxK, v_NxLxK, segments_NxL):
   return _attention_forward(plan, q_NxMxRTxK, k_NxLxK, v_NxLxK, segments_NxL)[0]
 
 
-def _attention_forward(plan: _Plan, *inputs):
+def _attention_forward(plan: Plan, *inputs):
   out, lse = _few_at_a_time(plan, functools.partial(_forward, plan), inputs)
   # What remat policies keep is what the backward pass reads.
   out, lse = checkpoint_name(out, 'context'), checkpoint_name(lse, 'context')
   return out, (*inputs, out, lse)
 
 
-def _attention_backward(plan: _Plan, residuals, dout):
+def _attention_backward(plan: Plan, residuals, dout):
   gradients = _few_at_a_time(plan, functools.partial(_backward, plan), (*residuals, dout))
   return *gradients, None
 
@@ -99,7 +101,7 @@ def _attention_backward(plan: _Plan, residuals, dout):
 _attention.defvjp(_attention_forward, _attention_backward)
 
 
-def _few_at_a_time(plan: _Plan, function: Callable, arrays: tuple) -> tuple:
+def _few_at_a_time(plan: Plan, function: Callable, arrays: tuple) -> tuple:
   N = arrays[0].shape[0]
   if plan.pairs == N:
     return function(*arrays)
@@ -108,9 +110,9 @@ def _few_at_a_time(plan: _Plan, function: Callable, arrays: tuple) -> tuple:
   return jax.tree.map(join, jax.lax.map(lambda few: function(*few), jax.tree.map(split, arrays)))
 
 
-def _forward(plan: _Plan, q, k, v, segments):
+def _forward(plan: Plan, q, k, v, segments):
   """Attention as `q`, and the log-sum-exp of each query's scores, float32 [N, M, R * T]."""
-  first, _ = _sharing_spans(plan, segments)
+  first, _ = sharing_spans(plan, segments)
 
   def tile(number, out_and_lse):
     span, t, place = number
@@ -141,17 +143,16 @@ def _forward(plan: _Plan, q, k, v, segments):
   return _each_tile(plan, tile, (jnp.zeros_like(q), jnp.zeros(q.shape[:-1], jnp.float32)))
 
 
-def _backward(plan: _Plan, q, k, v, segments, out, lse, dout):
+def _backward(plan: Plan, q, k, v, segments, out, lse, dout):
   """Gradients by q, k and v.
 
   Here a tile is one of keys, which visits the queries that can see it. So the products that sum over
   queries and over keys both go along the rows of their matrices; CPUs take two to three times as
   long for columns.
   """
-  _, last = _sharing_spans(plan, segments)
+  _, last = sharing_spans(plan, segments)
   delta = jnp.sum(out.astype(jnp.float32) * dout.astype(jnp.float32), axis=-1)
-  # Turned over once, and kept from being turned back into a product that goes along columns.
-  k_KxL = jax.lax.optimization_barrier(k.swapaxes(1, 2))
+  k_KxL = transposed_copy(k)
   scale = q.shape[-1] ** -0.5
 
   def tile(number, gradients):
@@ -189,7 +190,7 @@ def _backward(plan: _Plan, q, k, v, segments, out, lse, dout):
   return dq_KxMRT.swapaxes(1, 2).reshape(q.shape).astype(q.dtype), dk, dv
 
 
-def _sharing_spans(plan: _Plan, segments_NxL) -> tuple[jax.Array, jax.Array]:
+def sharing_spans(plan: Plan, segments_NxL) -> tuple[jax.Array, jax.Array]:
   """For each span the first and the last that can share a document with it, int32 [spans]."""
   if segments_NxL is None:
     first = jnp.zeros(plan.spans, jnp.int32)
@@ -204,7 +205,7 @@ def _sharing_spans(plan: _Plan, segments_NxL) -> tuple[jax.Array, jax.Array]:
   return first.astype(jnp.int32), (plan.spans - 1 - from_end).astype(jnp.int32)
 
 
-def _each_tile(plan: _Plan, tile: Callable, state):
+def _each_tile(plan: Plan, tile: Callable, state):
   """`tile((span, its tile, tile of the row), state)` for all tiles of the row."""
 
   def span(number, state):
@@ -220,7 +221,7 @@ def _each(function: Callable, first, end, state, *, others: bool):
   return jax.lax.fori_loop(first, end, function, state) if others else state
 
 
-def _mask(plan: _Plan, segments, queries, keys, diagonal: bool) -> jax.Array:
+def _mask(plan: Plan, segments, queries, keys, diagonal: bool) -> jax.Array:
   """Which keys a query sees, [N or 1, rows, keys].
 
   Args:
@@ -238,7 +239,7 @@ def _mask(plan: _Plan, segments, queries, keys, diagonal: bool) -> jax.Array:
   return mask
 
 
-def _rows(plan: _Plan, a_NxT: jax.Array) -> jax.Array:
+def _rows(plan: Plan, a_NxT: jax.Array) -> jax.Array:
   """Of each token of some tiles to of each row of them, where a tile has its tokens for each head."""
   a_NxMx1xT = a_NxT.reshape(len(a_NxT), -1, 1, plan.tile)
   return jnp.repeat(a_NxMx1xT, plan.heads, axis=2).reshape(len(a_NxT), -1)
