@@ -104,7 +104,7 @@ def entry() -> NoReturn:
   except Exception as error:
     if not (processes := _processes()):
       raise
-    processes.wait_for_the_cause(error)
+    processes.wait_for_cause(error)
     sys.excepthook(type(error), error, error.__traceback__)
     _report_to_peers(exit_code := 1, f'{type(error).__name__}: {error}'.splitlines()[0])
   if processes := _processes():
@@ -119,7 +119,7 @@ def _processes() -> ModuleType | None:
 
 def _report_to_peers(exit_code: int, reason: str) -> None:
   if processes := _processes():
-    processes.say_end(exit_code, reason)
+    processes.report_end(exit_code, reason)
 
 
 def _run(argv: list[str]) -> int:
@@ -250,10 +250,10 @@ def _quiet() -> None:
   import logging
   import warnings
 
-  from codemix.parallel.libtpu import may_have_tpus, tell_of_no_tpu
+  from codemix.parallel.libtpu import may_have_tpus, skip_tpu_discovery
 
   if not may_have_tpus():
-    tell_of_no_tpu()
+    skip_tpu_discovery()
   logging.getLogger().setLevel(logging.CRITICAL)
   logging.getLogger('absl').setLevel(logging.CRITICAL)
   logging.getLogger('jax').setLevel(logging.ERROR)

@@ -17,7 +17,7 @@ import numpy as np
 from codemix.benchmarks.figure import Figure, Sizes
 from codemix.benchmarks.measuring import medians, usual_dtype
 from codemix.errors import UserError
-from codemix.models.attention import IMPLEMENTATIONS, VERIFIED, attend
+from codemix.models.attention import IMPLEMENTATIONS, attend
 
 SCORES_MIB = 2048  # 'xla' is left out where the scores of all pairs of tokens take more
 
@@ -87,7 +87,7 @@ def available(size: Size) -> Iterator[str]:
   for name, implementation in IMPLEMENTATIONS.items():
     here = implementation.platform in (None, jax.default_backend())
     fits = name != 'xla' or scores_mib <= SCORES_MIB
-    if here and fits and 'documents' in VERIFIED.get(name, ()):
+    if here and fits and 'documents' in implementation.verified:
       yield name
 
 

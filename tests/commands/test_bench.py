@@ -35,7 +35,7 @@ def test_every_figure_of_the_data_benchmark_is_measured(capsys, tmp_path):
     (['data', '--size=tokens=1'], '--size=tokens=1: write 1_000_000 or more'),
     (['loop', '--size=interval=1'], '--size=interval=1: write 2 or more'),
     (['attention', '--size=kv_heads=3'], '--size=kv_heads=3: it must divide heads = 4'),
-    (['data', '--folder=/no/such/folder'], 'is no folder'),
+    (['data', '--folder=/no/such/folder'], 'is not a folder'),
   ],
 )
 def test_a_mistake_is_one_line_and_exit_code_two(capsys, words, message):

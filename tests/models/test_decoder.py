@@ -10,7 +10,13 @@ import pytest
 
 from codemix.models import decoder, reference
 from codemix.models.config import ModelConfig
-from tests.models.random_inputs import QUICK, in_float64, packed_batch, random_documents, random_params
+from tests.models.random_inputs import (
+  QUICK,
+  in_float64,
+  packed_batch,
+  random_documents,
+  random_params,
+)
 
 PARALLEL = ModelConfig(
   64, layers=2, width=16, ffn_width=24, heads=4, head_dim=6, dtype='float32', loss_chunk=5
