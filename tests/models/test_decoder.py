@@ -8,8 +8,11 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from codemix.errors import UserError
 from codemix.models import decoder, reference
 from codemix.models.config import ModelConfig
+from codemix.parallel.mesh import MeshConfig, make_mesh
+from codemix.parallel.sharding import parameter_shardings
 from tests.models.random_inputs import (
   QUICK,
   in_float64,
@@ -203,3 +206,24 @@ def test_logits_are_float32_and_scaled():
   expected = in_float64(functools.partial(reference.logits, SERIAL, dtype=jnp.float64), params, *inputs)
   np.testing.assert_allclose(logits, expected[0], rtol=1e-4, atol=1e-4)
   assert logits.dtype == jnp.float32
+
+
+def test_initial_parameters_do_not_depend_on_the_mesh():
+  def init(places=None):
+    jitted = jax.jit(decoder.init_params, static_argnums=0, out_shardings=places, compiler_options=QUICK)
+    return jitted(SERIAL, 3)
+
+  mesh = make_mesh(MeshConfig(data=2, fsdp=2, tensor=2))
+  places = parameter_shardings(mesh, decoder.abstract_params(SERIAL), decoder.logical_axes(SERIAL))
+  sharded = init(places)
+  jax.tree.map(
+    lambda a, b: np.testing.assert_array_equal(np.asarray(a), np.asarray(b)), sharded, init()
+  )
+  assert jax.tree.map(lambda a: a.sharding, sharded) == places
+
+
+def test_a_batch_that_does_not_divide_is_refused():
+  rows = packed_batch(random_rows() * 2, LENGTH)
+  params = random_params(PARALLEL)
+  with pytest.raises(UserError, match='6 rows.*8 devices.*data x fsdp.*multiple of 8'):
+    decoder.token_losses(PARALLEL, params, rows, mesh=make_mesh(MeshConfig(data=4, fsdp=2)))
