@@ -18,7 +18,6 @@ from codemix.benchmarks.measuring import in_fresh_process, seconds
 FILES = 8  # of raw text, for two processes to share
 VOCAB_SIZE = 8192
 SAMPLE_BYTES = 2_000_000
-THREADS = 'RAYON_NUM_THREADS'  # sets the threads of the tokenizer's library
 
 
 def measure(folder: Path, text_bytes: int, repeats: int) -> Iterator[Figure]:
@@ -30,7 +29,8 @@ def measure(folder: Path, text_bytes: int, repeats: int) -> Iterator[Figure]:
   """
   written = _write_corpus(folder, text_bytes)
   runs = [
-    {name: _run(folder, workers) for name, workers in (('alone', 0), ('one', 1), ('two', 2))} for _ in range(repeats)
+    {name: in_fresh_process(_seconds, folder, workers) for name, workers in (('alone', 0), ('one', 1), ('two', 2))}
+    for _ in range(repeats)
   ]
   best = {name: min(run[name] for run in runs) for name in runs[0]}
   yield Figure('prepare, one process with one thread', written / best['one'] / 1e6, 'MB/s')
@@ -63,31 +63,18 @@ def _first(texts: list[str], size: int) -> Iterator[str]:
     size -= len(text)
 
 
-def _run(folder: Path, workers: int) -> float:
-  """Seconds of `prepare` (0 workers: of the tokenizer) in a fresh process, with one tokenizer thread a process."""
-  before = os.environ.get(THREADS)
-  os.environ[THREADS] = '1'
-  try:
-    return in_fresh_process(_prepare if workers else _tokenize, folder, workers)
-  finally:
-    os.environ.pop(THREADS) if before is None else os.environ.update({THREADS: before})
-
-
-def _tokenize(folder: Path, _: int) -> float:
-  from codemix.data.tokenization.tokenizer import load_tokenizer
-
-  tokenizer = load_tokenizer(folder / 'tokenizer.json')
-  texts = [json.loads(line)['text'] for path in (folder / 'raw').iterdir() for line in path.open()]
-  return seconds(lambda: tokenizer.encode_batch(texts))
-
-
-def _prepare(folder: Path, workers: int) -> float:
+def _seconds(folder: Path, workers: int) -> float:
+  """Seconds of `prepare` with so many workers (0: of the tokenizer alone), each with one tokenizer thread."""
   from codemix.data.corpus.corpus import Corpus
   from codemix.data.prepare.source import prepare
   from codemix.data.settings import Data
 
+  os.environ['RAYON_NUM_THREADS'] = '1'  # of the tokenizer's library, in this process and its workers
   corpus = Corpus(files={'train': '*.jsonl'}, root=str(folder / 'raw'))
   with tempfile.TemporaryDirectory(dir=folder) as directory:
-    data = Data(directory=directory, tokenizer=str(folder / 'tokenizer.json'), sources={'library': corpus}, workers=workers)
+    data = Data(directory=directory, tokenizer=str(folder / 'tokenizer.json'), sources={'library': corpus}, workers=workers or 1)
     tokenizer = data.load_tokenizer()
-    return seconds(lambda: prepare('library', 'train', data, tokenizer, lambda line: None))
+    if workers:
+      return seconds(lambda: prepare('library', 'train', data, tokenizer, lambda line: None))
+    texts = [json.loads(line)['text'] for path in (folder / 'raw').iterdir() for line in path.open()]
+    return seconds(lambda: len(tokenizer.encode_batch(texts)))

@@ -11,12 +11,7 @@ import tempfile
 from pathlib import Path
 
 from codemix import config
-from codemix.commands.experiment import (
-  add_format_argument,
-  add_gin_arguments,
-  parse_gin,
-  show_line,
-)
+from codemix.commands.experiment import add_format_argument, add_gin_arguments, parse_gin, show_line
 from codemix.errors import UserError, nearest
 
 # Modules of codemix.benchmarks, each with Size and measure(folder, size); 'step' takes a model too.

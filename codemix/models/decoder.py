@@ -41,13 +41,7 @@ class Decoder(nnx.Module):
       self.head = matrix(rngs, *table)
 
   def __call__(
-    self,
-    inputs_BxL,
-    positions_BxL,
-    attend: Attend,
-    caches=None,
-    mesh: Mesh | None = None,
-    rules: ShardingRules = RULES,
+    self, inputs_BxL, positions_BxL, attend: Attend, caches=None, mesh: Mesh | None = None, rules=RULES
   ):
     """Activations [B, L, D], and the caches of all layers, stacked along a leading axis.
 

@@ -86,20 +86,9 @@ def generate(
 
 @functools.partial(jax.jit, static_argnames=('config', 'new_length', 'greedy', 'mesh'))
 def _continue(
-  config: ModelConfig,
-  params: decoder.Params,
-  prompts_BxP: jax.Array,
-  lengths_B: jax.Array,
-  keys_B: jax.Array,
-  limit: jax.Array,
-  eos_id: jax.Array,
-  options: tuple[jax.Array, jax.Array, jax.Array],
-  *,
-  new_length: int,
-  greedy: bool,
-  mesh: Mesh | None,
+  config, params, prompts_BxP, lengths_B, keys_B, limit, eos_id, options, *, new_length, greedy, mesh
 ) -> jax.Array:
-  """New tokens [B, new_length], `NOTHING` after EOS and after `limit` steps."""
+  """New tokens [B, new_length], `NOTHING` after EOS and after `limit` steps; `options` are those of `sample`."""
   B, P = prompts_BxP.shape
   model = decoder.bind(config, params)
   rows_B = jnp.arange(B)

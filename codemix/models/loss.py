@@ -119,7 +119,7 @@ def _evaluate(head: _Head, x, head_VxD, targets, weights, *, with_gradients: boo
 
   # Devices exchange weights in the compute dtype, not in float32.
   arrays = x, head_VxD.astype(x.dtype), targets, weights
-  return on_mesh(of_device, head.mesh, head.rules, *arrays, with_gradients=with_gradients)
+  return on_mesh(of_device, head.mesh, head.rules, arrays, with_gradients=with_gradients)
 
 
 def _scan_chunks(head: _Head, layout: Layout, chunk, tokens, head_VxD, *, with_gradients: bool):

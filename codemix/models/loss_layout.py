@@ -108,10 +108,7 @@ def on_mesh(
   of_device: Callable,
   mesh: Mesh | None,
   rules: ShardingRules,
-  x_BxLxD: jax.Array,
-  head_VxD: jax.Array,
-  targets_BxL: jax.Array,
-  weights_BxL: jax.Array,
+  arrays: tuple[jax.Array, ...],
   *,
   with_gradients: bool,
 ) -> tuple:
@@ -120,18 +117,18 @@ def on_mesh(
   Args:
     of_device: (layout, x, head, targets, weights) -> (loss, nll, dx, dhead); dx and dhead are None
       without gradients.
+    arrays: x_BxLxD, head_VxD, targets_BxL, weights_BxL.
 
   Returns: the same for all tokens: the loss summed, dhead sharded as the parameter is.
 
   Raises:
     UserError: rows or positions cannot be split over the devices.
   """
-  arrays = x_BxLxD, head_VxD, targets_BxL, weights_BxL
   if mesh is None or mesh.size == 1:
     return of_device(Layout(), *arrays)
-  B, L, _ = x_BxLxD.shape
+  B, L, _ = arrays[0].shape
   check_rows(B, L, mesh)
-  layout = choose(mesh, rules, B * L, len(head_VxD))
+  layout = choose(mesh, rules, B * L, len(arrays[1]))
   tokens = PartitionSpec(BATCH_AXES, 'sequence')
   dhead = PartitionSpec(layout.vocabulary_axes + layout.row_axes, layout.column_axes)
 

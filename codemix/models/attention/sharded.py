@@ -15,15 +15,9 @@ from codemix.parallel.tokens import check_rows
 
 
 def per_device(
-  attend: Callable,
-  mesh: Mesh,
-  rules: ShardingRules,
-  q_BxLxHxK: jax.Array,
-  k_BxLxGxK: jax.Array,
-  v_BxLxGxK: jax.Array,
-  segment_ids_BxL: jax.Array | None,
+  attend: Callable, mesh: Mesh, rules: ShardingRules, q_BxLxHxK, k_BxLxGxK, v_BxLxGxK, segment_ids_BxL
 ) -> jax.Array:
-  """`attend(q, k, v, segment_ids)` on each device's rows and heads, over whole rows: [B, L, H, K].
+  """`attend(q, k, v, segment_ids or None)` on each device's rows and heads, over whole rows: [B, L, H, K].
 
   Where the mesh splits the positions of a row, its devices exchange tokens for heads before, and heads
   for tokens after (DeepSpeed-Ulysses, arXiv:2309.14509). So each has the same work, unlike a split of
