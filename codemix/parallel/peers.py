@@ -58,7 +58,7 @@ class Peers:
   def __init__(
     self, index: int, connections: Mapping[int, socket.socket], names: Mapping[int, str], silence_s: float
   ):
-    self._index, self._names, self._silence_s = index, names, silence_s
+    self._index, self._names, self.silence_s = index, names, silence_s
     self._open = dict(connections)
     self._ends: dict[int, End] = {}
     self._changing, self._sending = threading.Lock(), threading.Lock()
@@ -90,8 +90,8 @@ class Peers:
       except TimeoutError:
         # Time in which this process itself was stopped does not count.
         silent_s += min(time.monotonic() - began, 2 * TICK_S)
-        if silent_s > self._silence_s:
-          self._record(_lost(number, f'has given no sign of life for {self._silence_s:g} s'))
+        if silent_s > self.silence_s:
+          self._record(_lost(number, f'has given no sign of life for {self.silence_s:g} s'))
         continue
       except OSError:
         piece = b''
@@ -116,7 +116,7 @@ class Peers:
     sent, failed = 0.0, None
     while True:
       now = time.monotonic()
-      if now - sent > self._silence_s / 10:
+      if now - sent > self.silence_s / 10:
         self._send(None)
         sent = now
       end = next((end for end in list(self._ends.values()) if end.exit_code), None)

@@ -25,14 +25,13 @@ from codemix.parallel.peers import Peers
 from codemix.parallel.relay import LOCALHOST, open_relay
 
 LAST_S = 10  # that process 0 waits for the others to exit
-AFTER_AN_ERROR_S = 3  # in which this process learns of another one's end that caused its error
+AFTER_AN_ERROR_S = 3  # that this process waits for the report of an end that caused its error
 HEARTBEAT_S = 30
-JAX_IS_SLOWER = 10  # JAX's heartbeat time-out in ours, since it knows no names and no exit codes
+JAX_IS_SLOWER = 10  # JAX's heartbeat time-out, in ours: ours comes first, with names and exit codes
 
 _WITHOUT_PROXY = 'no_grpc_proxy'  # gRPC reads it in lower case, before no_proxy
 
 _peers: Peers | None = None
-_heartbeat_s = 0.0
 
 
 def initialize(
@@ -59,7 +58,7 @@ def initialize(
     UserError: arguments that are missing or contradict those of another process.
     CodemixError: not all processes joined in time; the message names the missing ones.
   """
-  global _peers, _heartbeat_s
+  global _peers
   if _peers:
     raise UserError('initialize: this process has joined the others already; call it once.')
   host, port, count, index = _resolve(coordinator_address, num_processes, process_id, timeout_s)
@@ -67,7 +66,6 @@ def initialize(
     connections, names = rendezvous.lead(port, count, timeout_s)
   else:
     connections, names = rendezvous.join(host.strip('[]'), port, count, index, timeout_s)
-  _heartbeat_s = heartbeat_timeout_s
   _peers = Peers(index, connections, names, heartbeat_timeout_s)
   atexit.register(_report_end_at_exit)
   relay = open_relay('localhost' if index == 0 else host.strip('[]'), port, timeout_s)
@@ -118,7 +116,7 @@ def wait_for_cause(error: BaseException) -> None:
   causes: BaseException | None = error
   while causes and not isinstance(causes, jax.errors.JaxRuntimeError):
     causes = causes.__cause__ or causes.__context__
-  time.sleep(_heartbeat_s + AFTER_AN_ERROR_S if causes else AFTER_AN_ERROR_S)
+  time.sleep(_peers.silence_s + AFTER_AN_ERROR_S if causes else AFTER_AN_ERROR_S)
 
 
 def leave(exit_code: int) -> NoReturn:
