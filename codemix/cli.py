@@ -106,7 +106,7 @@ def entry() -> NoReturn:
   except Exception as error:
     if not (processes := _processes()):
       raise
-    processes.wait_for_the_cause(error)
+    processes.wait_for_cause(error)
     sys.excepthook(type(error), error, error.__traceback__)
     _report_to_peers(exit_code := 1, f'{type(error).__name__}: {error}'.splitlines()[0])
   if processes := _processes():
@@ -121,7 +121,7 @@ def _processes() -> ModuleType | None:
 
 def _report_to_peers(exit_code: int, reason: str) -> None:
   if processes := _processes():
-    processes.say_end(exit_code, reason)
+    processes.report_end(exit_code, reason)
 
 
 def _run(argv: list[str]) -> int:

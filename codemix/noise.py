@@ -11,7 +11,7 @@ import sys
 import warnings
 from types import TracebackType
 
-from codemix.parallel.libtpu import may_have_tpus, tell_of_no_tpu
+from codemix.parallel.libtpu import may_have_tpus, skip_tpu_discovery
 from codemix.terminal import VERBOSE
 
 # For native code, which knows levels only. What the environment sets already stays.
@@ -42,7 +42,7 @@ def silence_known() -> None:
   for name, value in _ENVIRONMENT.items():
     os.environ.setdefault(name, value)
   if not may_have_tpus():
-    tell_of_no_tpu()
+    skip_tpu_discovery()
   for category, message in _WARNINGS:
     warnings.filterwarnings('ignore', message, category)
   sys.excepthook = _without_late_writes

@@ -1,7 +1,6 @@
-"""What each implementation of attention takes on this machine: time, and memory beside its inputs.
+"""Time and memory of each implementation of attention on this machine.
 
-Packed rows of random numbers, all implementations in turn, so that what else the machine does meets
-all of them. Float32 on CPUs, bfloat16 elsewhere, as models are trained there.
+Packed rows of random numbers, the implementations in turn. Float32 on CPUs, bfloat16 elsewhere.
 """
 
 from __future__ import annotations
@@ -15,25 +14,24 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from codemix.benchmarks.figure import Figure
-from codemix.benchmarks.sizes import require_counts
-from codemix.benchmarks.timing import medians, usual_dtype
+from codemix.benchmarks.figure import Figure, Sizes
+from codemix.benchmarks.measuring import medians, usual_dtype
 from codemix.errors import UserError
-from codemix.models.attention import IMPLEMENTATIONS, VERIFIED, attend
+from codemix.models.attention import IMPLEMENTATIONS, attend
 
-SCORES_MIB = 2048  # where the scores of all pairs of tokens are more than that, 'xla' is left out
+SCORES_MIB = 2048  # 'xla' is left out where the scores of all pairs of tokens take more
 
 
 @dataclasses.dataclass(frozen=True)
-class Size:
+class Size(Sizes):
   """How much is measured.
 
   Attributes:
     length: tokens of a row.
     rows: of the batch.
-    heads, kv_heads, head_dim: as of a `ModelConfig`.
+    heads, kv_heads, head_dim: as in `ModelConfig`.
     documents: of a row, of equal length.
-    repeats: of each measurement, of which the median is said.
+    repeats: of each measurement; the median counts.
   """
 
   length: int = 512
@@ -45,16 +43,16 @@ class Size:
   repeats: int = 9
 
   def __post_init__(self) -> None:
-    require_counts(self)
+    super().__post_init__()
     if self.heads % self.kv_heads:
       raise UserError(f'--size=kv_heads={self.kv_heads}: it must divide heads = {self.heads}.')
 
 
 def measure(folder: Path, size: Size) -> Iterator[Figure]:
-  """Yields the figures of one implementation after the other; `folder` is not used."""
+  """Yields the figures of each implementation; `folder` is not used."""
   del folder
   inputs = _inputs(size)
-  compiled = {name: _compile(name, inputs) for name in _available(size)}
+  compiled = {name: _compile(name, inputs) for name in available(size)}
   runs = {
     (name, part): functools.partial(program, *inputs)
     for name, programs in compiled.items()
@@ -74,7 +72,7 @@ def measure(folder: Path, size: Size) -> Iterator[Figure]:
 
 
 def _inputs(size: Size) -> tuple[jax.Array, ...]:
-  """q, k, v, the gradient by the result, and segment ids."""
+  """q, k, v, the gradient by the output, and segment ids."""
   rng = np.random.default_rng(0)
   heads = size.heads, size.kv_heads, size.kv_heads, size.heads
   arrays = (rng.normal(size=(size.rows, size.length, n, size.head_dim)) for n in heads)
@@ -83,18 +81,18 @@ def _inputs(size: Size) -> tuple[jax.Array, ...]:
   return *(jnp.asarray(array, usual_dtype()) for array in arrays), segments
 
 
-def _available(size: Size) -> Iterator[str]:
-  """Names of what this platform has, as far as it is verified and fits."""
+def available(size: Size) -> Iterator[str]:
+  """Names of the implementations that this platform has, that are verified, and that fit."""
   scores_mib = 4 * size.rows * size.heads * size.length**2 / 2**20
   for name, implementation in IMPLEMENTATIONS.items():
     here = implementation.platform in (None, jax.default_backend())
     fits = name != 'xla' or scores_mib <= SCORES_MIB
-    if here and fits and 'documents' in VERIFIED.get(name, ()):
+    if here and fits and 'documents' in implementation.verified:
       yield name
 
 
 def _compile(name: str, inputs: tuple[jax.Array, ...]) -> tuple[jax.stages.Compiled, ...]:
-  """The forward pass, and forward and backward pass."""
+  """The forward pass alone, and with the backward pass."""
   run = functools.partial(attend, implementation=name)
 
   def both(q, k, v, dout, segments):
@@ -108,5 +106,5 @@ def _compile(name: str, inputs: tuple[jax.Array, ...]) -> tuple[jax.stages.Compi
 
 
 def _temporary_mib(program: jax.stages.Compiled) -> float:
-  """What the program needs beside its inputs and outputs."""
+  """Memory of the program beside its inputs and outputs."""
   return program.memory_analysis().temp_size_in_bytes / 2**20

@@ -1,8 +1,8 @@
-"""How fast a state is saved, verified and restored, beside the disk that it is saved on.
+"""How fast a state is saved, verified and restored, beside the speed of the disk.
 
-A save is asynchronous: the steps stop only while the devices' arrays are copied. Both are said, that
-part and the whole, until the checkpoint is sealed. Bytes are those of the arrays. TensorFlow is not
-imported.
+A save is asynchronous: training stops only while arrays are copied from the devices. The figures are of
+that part and of the whole save, until the checkpoint is sealed. Bytes are those of the arrays.
+TensorFlow is not imported.
 """
 
 from __future__ import annotations
@@ -19,24 +19,23 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import NamedSharding, PartitionSpec
 
-from codemix.benchmarks.figure import Figure
-from codemix.benchmarks.sizes import require_counts
-from codemix.benchmarks.timing import one_device_mesh, seconds
+from codemix.benchmarks.figure import Figure, Sizes
+from codemix.benchmarks.measuring import one_device_mesh, seconds
 from codemix.checkpoints import Checkpoints
 from codemix.errors import UserError
 
-BLOCK = 2**23  # bytes that the disk is given at a time
-NUMBERS = 2**18  # of float32 in a mebibyte
+BLOCK = 2**23  # bytes of a write
+NUMBERS = 2**18  # float32 numbers in a mebibyte
 
 
 @dataclasses.dataclass(frozen=True)
-class Size:
+class Size(Sizes):
   """How much is measured.
 
   Attributes:
     mebibytes: of the state.
-    arrays: into which it is divided, of float32.
-    repeats: of each measurement, of which the median is said.
+    arrays: of float32, into which the state is divided.
+    repeats: of each measurement; the median counts.
   """
 
   mebibytes: int = 512
@@ -44,7 +43,7 @@ class Size:
   repeats: int = 5
 
   def __post_init__(self) -> None:
-    require_counts(self)
+    super().__post_init__()
     if self.arrays > self.mebibytes * NUMBERS:
       raise UserError(f'--size=arrays={self.arrays}: that is more than the numbers in {self.mebibytes} MiB.')
 
@@ -53,10 +52,10 @@ def measure(folder: Path, size: Size) -> Iterator[Figure]:
   """Yields the disk's figure, then those of a checkpoint.
 
   Args:
-    folder: an empty one on the disk that is meant; three times the state must fit.
+    folder: an empty one on the disk to measure, with room for three times the state.
   """
   state = _state(size)
-  # Of arrays of their own: one keeps what was fetched of it, and its save would have less to do.
+  # Other arrays than the saved ones: an array caches its copy on the host, which a save would then skip.
   same = list(jax.device_get(_state(size)).values())
   target = jax.tree.map(lambda a: jax.ShapeDtypeStruct(a.shape, a.dtype, sharding=a.sharding), state)
   taken: dict[str, list[float]] = {}
@@ -66,7 +65,7 @@ def measure(folder: Path, size: Size) -> Iterator[Figure]:
 
   with contextlib.closing(Checkpoints(folder / 'checkpoints', keep=1)) as checkpoints:
     for step in range(1, size.repeats + 2):
-      time_it('disk', lambda: _write(folder / 'plain', same))
+      time_it('disk', lambda: write_plain(folder / 'plain', same))
       (folder / 'plain').unlink()
       time_it('stop', lambda step=step: checkpoints.save(step, state, {'step': step}))
       time_it('rest', checkpoints.wait)
@@ -74,7 +73,7 @@ def measure(folder: Path, size: Size) -> Iterator[Figure]:
       time_it('restore', lambda step=step: checkpoints.restore_state(step, target))
   mebibytes = sum(array.nbytes for array in jax.tree.leaves(state)) / 2**20
   saves = [a + b for a, b in zip(taken['stop'], taken['rest'], strict=True)]
-  middle = lambda times: statistics.median(times[1:])  # the first also warms up
+  middle = lambda times: statistics.median(times[1:])  # the first warms up
   speed = lambda times: mebibytes / middle(times)
   disk = speed(taken['disk'])
   where = f'{mebibytes:,.0f} MiB in {size.arrays} arrays'
@@ -88,7 +87,7 @@ def measure(folder: Path, size: Size) -> Iterator[Figure]:
 
 
 def _state(size: Size) -> dict[str, jax.Array]:
-  """Random float32 numbers on the first device: as hard to compress as weights."""
+  """Random float32 numbers on the first device, which compress as little as weights."""
   place = NamedSharding(one_device_mesh(), PartitionSpec())
   numbers = size.mebibytes * NUMBERS // size.arrays
   keys = jax.random.split(jax.random.key(0), size.arrays)
@@ -96,8 +95,8 @@ def _state(size: Size) -> dict[str, jax.Array]:
   return jax.block_until_ready({f'{index}': make(key) for index, key in enumerate(keys)})
 
 
-def _write(path: Path, arrays: Iterable[np.ndarray]) -> None:
-  """The bytes of these arrays in one plain file, until they are on the disk."""
+def write_plain(path: Path, arrays: Iterable[np.ndarray]) -> None:
+  """Writes the bytes of the arrays to one file, and waits until they are on the disk."""
   with open(path, 'wb') as file:
     for array in arrays:
       view = memoryview(array).cast('B')

@@ -1,12 +1,11 @@
-"""How fast rows are loaded, a stage's order is laid out, and text is prepared.
+"""How fast rows are loaded, the order of a stage is computed, and text is prepared.
 
-Everything is synthetic and made in a temporary folder; TensorFlow is not imported.
+The data is random and written to a temporary folder. TensorFlow is not imported.
 """
 
 from __future__ import annotations
 
 import dataclasses
-import multiprocessing
 import os
 import time
 from collections.abc import Iterator, Mapping
@@ -16,33 +15,32 @@ from pathlib import Path
 import numpy as np
 
 from codemix.benchmarks import prepare
-from codemix.benchmarks.figure import Figure
-from codemix.benchmarks.memory import peak_growth, status_bytes
-from codemix.benchmarks.sizes import require_counts
+from codemix.benchmarks.figure import Figure, Sizes
+from codemix.benchmarks.measuring import in_fresh_process, peak_growth, status_bytes
+from codemix.benchmarks.random_store import write_random
 from codemix.data.batches import ledger, loader
 from codemix.data.batches.ledger import StageRows
 from codemix.data.batches.rows import Source
 from codemix.data.languages import CODE_DOCUMENTS, MARKUP_DOCUMENTS
 from codemix.data.order.row_schedule import RowSchedule, constant_shares
-from codemix.data.store import token_store
 from codemix.errors import UserError
 
 LENGTH = 8192  # tokens of a row, as in the paper
-LEAST_TOKENS = 1_000_000  # of all sources: the one with the longest documents has some rows
+LEAST_TOKENS = 1_000_000  # of all sources, so that the one with the longest documents has some rows
 STAGE_ROWS = 24_414_063  # of 200B tokens
-DOCUMENT_TOKENS = {'text': 700, 'code': 2500, 'markup': 20_000}  # mean length of the made-up documents
+DOCUMENT_TOKENS = {'text': 700, 'code': 2500, 'markup': 20_000}  # mean length of the random documents
 SHARES = {'text': Fraction(1, 2), 'code': Fraction(2, 5), 'markup': Fraction(1, 10)}
 
 
 @dataclasses.dataclass(frozen=True)
-class Size:
+class Size(Sizes):
   """How much is measured.
 
   Attributes:
-    tokens: of all sources together; the cold reading wants more than a disk's own cache.
+    tokens: of all sources; reading from a cold cache needs more than the disk's own cache holds.
     batch: rows of a batch.
-    batches: read one after another while memory is watched.
-    text_bytes: prepared, and tokenized alone.
+    batches: read one after the other while the growth of memory is measured.
+    text_bytes: of text that is prepared, and tokenized alone.
     repeats: of that; the best counts.
   """
 
@@ -53,16 +51,16 @@ class Size:
   repeats: int = 3
 
   def __post_init__(self) -> None:
-    require_counts(self)
+    super().__post_init__()
     if self.tokens < LEAST_TOKENS:
       raise UserError(f'--size=tokens={self.tokens}: write {LEAST_TOKENS:_} or more, so that every source has rows.')
 
 
 def measure(folder: Path, size: Size) -> Iterator[Figure]:
-  """Yields each figure as soon as it is had.
+  """Yields each figure as soon as it is measured.
 
   Args:
-    folder: an empty one, for about 2 bytes a token.
+    folder: an empty one, with room for 2 bytes a token.
   """
   sources = _make_sources(folder, size.tokens)
   rows = _stage_rows(sources, size)
@@ -76,14 +74,10 @@ def measure(folder: Path, size: Size) -> Iterator[Figure]:
 
 
 def _make_sources(folder: Path, tokens: int) -> dict[str, Source]:
-  rng = np.random.default_rng(0)
-  dtype = np.dtype('<u2')
   sources = {}
   for name, share in SHARES.items():
-    lengths = rng.exponential(DOCUMENT_TOKENS[name], int(tokens * share / DOCUMENT_TOKENS[name])).astype(int) + 1
-    documents = ((rng.integers(0, 2**16, length, dtype), 4 * int(length)) for length in lengths)
-    token_store.write_shard(folder / name, 'only', documents, dtype)
-    store = token_store.write_manifest(folder / name, {'task': name, 'split': 'train'}, ['only'], dtype)
+    identity = {'task': name, 'split': 'train'}
+    store = write_random(folder / name, identity, int(tokens * share), 2**16, DOCUMENT_TOKENS[name])
     sources[name] = Source(name, store, LENGTH, bos_id=1)
   return sources
 
@@ -103,7 +97,7 @@ def _read(rows: StageRows, size: Size, steps: range) -> float:
 
 
 def _cold(rows: StageRows, folder: Path, size: Size) -> Figure:
-  """Rows in the order of a stage, of files of which nothing is in memory."""
+  """Rows in the order of a stage, from files that are not in the page cache."""
   rows.locate(0, 1)
   for path in folder.glob('*/tokens-*'):
     descriptor = os.open(path, os.O_RDONLY)
@@ -122,14 +116,14 @@ def _warm(rows: StageRows, size: Size) -> Figure:
 
 
 def _on_device(rows: StageRows, size: Size) -> Figure:
-  """Through the loader's threads onto the first device, as the training loop takes them."""
+  """Rows by the loader's threads onto the first device, as in the training loop."""
   import jax
   from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
   sharding = NamedSharding(Mesh(np.asarray(jax.devices()[:1]), ('data',)), PartitionSpec('data'))
   steps = range(min(500, size.batches))
   jax.block_until_ready(list(loader.batches(rows, size.batch, steps[:1], sharding, prefetch=4)))
-  began = time.perf_counter()  # the loader begins when it is first asked
+  began = time.perf_counter()  # the loader starts at the first batch
   for batch in loader.batches(rows, size.batch, steps, sharding, prefetch=4):
     jax.block_until_ready(batch)
   speed = len(steps) * size.batch * LENGTH / (time.perf_counter() - began)
@@ -137,7 +131,7 @@ def _on_device(rows: StageRows, size: Size) -> Figure:
 
 
 def _memory(rows: StageRows, size: Size) -> Iterator[Figure]:
-  """What the resident memory grows by from a tenth of the batches to the last."""
+  """Growth of the resident memory from a tenth of the batches to the last."""
   _read(rows, size, range(size.batches // 10))
   before = status_bytes('VmRSS')
   _read(rows, size, range(size.batches // 10, size.batches))
@@ -147,15 +141,14 @@ def _memory(rows: StageRows, size: Size) -> Iterator[Figure]:
 
 def _schedule() -> Iterator[Figure]:
   """The order of a 200B-token stage of the paper's 36 sources, in a process of its own."""
-  with multiprocessing.get_context('spawn').Pool(1) as pool:
-    built, grown, found = pool.apply(_build_schedule)
+  built, grown, found = in_fresh_process(_build_schedule)
   yield Figure(f'order of {STAGE_ROWS:,} rows of {len(_study_shares())} sources', built, 's', goal=5, more_is_better=False)
   yield Figure('memory of that', grown / 2**20, 'MiB', goal=300, more_is_better=False)
   yield Figure('position of a step', 1e3 * found, 'ms', goal=1, more_is_better=False)
 
 
 def _build_schedule() -> tuple[float, int, float]:
-  """Seconds that the order takes, bytes that the process grows by at most, and seconds to find a step."""
+  """Seconds to compute the order, bytes by which the process grows at most, and seconds to find a step."""
   segments = constant_shares(_study_shares(), STAGE_ROWS)
   schedules: list[RowSchedule] = []
   began = time.perf_counter()
@@ -169,7 +162,7 @@ def _build_schedule() -> tuple[float, int, float]:
 
 
 def _study_shares() -> dict[str, Fraction]:
-  """Half text, half code, of which a fifth is markup, at the shares of the paper's tables."""
+  """Half text and half code, a fifth of the code markup, with the shares of the paper's tables."""
   code, markup = _fractions(CODE_DOCUMENTS), _fractions(MARKUP_DOCUMENTS)
   return {
     'text': Fraction(1, 2),

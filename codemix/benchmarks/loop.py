@@ -1,8 +1,8 @@
 """What the training loop adds to its step, and what a save costs it.
 
-Stages are trained on made-up, prepared data as `codemix train` does it, with the metrics files, the
-accounts and TensorBoard. In turn with them the same compiled step runs in a bare loop, with its
-batches on the device already. TensorFlow is not imported.
+Stages are trained on random prepared data as `codemix train` does it, with metrics files, ledger and
+TensorBoard. In turn with them the same compiled step runs in a bare loop, whose batches are on the
+device already. TensorFlow is not imported.
 """
 
 from __future__ import annotations
@@ -15,18 +15,17 @@ import os
 import shutil
 import statistics
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import jax
 from jax.sharding import Mesh
 
-from codemix.benchmarks.figure import Figure
+from codemix.benchmarks.figure import Figure, Sizes
+from codemix.benchmarks.measuring import medians, one_device_mesh
 from codemix.benchmarks.random_store import prepare_random
-from codemix.benchmarks.sizes import require_counts
 from codemix.benchmarks.step import Size as StepSize
-from codemix.benchmarks.step import TrainSteps, random_batch
-from codemix.benchmarks.timing import medians, one_device_mesh
+from codemix.benchmarks.step import random_batch, train_steps
 from codemix.data.batches import loader
 from codemix.data.batches.ledger import StageRows
 from codemix.data.settings import Data
@@ -41,25 +40,26 @@ from codemix.training.schedules import Constant
 from codemix.training.stage import Stage
 
 SOURCES = {'text': 0.75, 'code': 0.25}
-STEP_S = 0.02  # what a step should take: the goals are those of such steps
+STEP_S = 0.02  # the goals are for steps of this many seconds
 MOST_ROWS = 512
+TIMED_STEPS = 20
 
 
 @dataclasses.dataclass(frozen=True)
-class Size:
+class Size(Sizes):
   """How much is measured.
 
   Attributes:
     rows: of a batch; 0: as many as make a step take some 20 ms here.
     length: tokens of a row.
     layers, width, vocabulary: of the decoder.
-    steps: of each turn of the bare step and of the loop.
+    steps: of each turn of the bare loop and of the training loop.
     warm_up: steps before those.
-    turns: of both; the median of what neighbours come to is said.
+    turns: of both loops; the median of the turns' ratios counts.
     interval: steps between two saves.
-    saves: that are measured.
-    step_cores: cores of a CPU that the step has to itself, and the host the others, as beside an
-      accelerator; 0: both share all of them.
+    saves: to measure.
+    step_cores: CPU cores for the step alone, with the other cores for the host, as beside an
+      accelerator; 0: both share all cores.
   """
 
   rows: int = 0
@@ -74,8 +74,10 @@ class Size:
   saves: int = 15
   step_cores: int = 0
 
+  may_be_zero = ('rows', 'warm_up', 'step_cores')
+
   def __post_init__(self) -> None:
-    require_counts(self, may_be_zero=('rows', 'warm_up', 'step_cores'))
+    super().__post_init__()
     if self.interval < 2:
       raise UserError(f'--size=interval={self.interval}: write 2 or more: half of it is free of saves.')
 
@@ -86,47 +88,24 @@ def measure(folder: Path, size: Size) -> Iterator[Figure]:
   Args:
     folder: an empty one, for some checkpoints.
   """
-  with _step_apart(size.step_cores):
+  with separate_cores(size.step_cores):
     mesh = one_device_mesh()
-    rows = size.rows or _fitting_rows(size, mesh)
-    yield Figure('a batch', rows, 'rows')
-    yield from _measure(folder, dataclasses.replace(size, rows=rows), mesh)
-
-
-def _fitting_rows(size: Size, mesh: Mesh) -> int:
-  """As many as make a step take about `STEP_S`, found by trying."""
-  rows = 4
-  for _ in range(4):
-    longer = STEP_S / _step_seconds(size, rows, mesh)
-    rows, before = round(min(max(rows * longer, 1), MOST_ROWS)), rows
-    if rows == before:
-      break
-  return rows
-
-
-def _step_seconds(size: Size, rows: int, mesh: Mesh, steps: int = 20) -> float:
-  """Of a step among others, with nothing else under way."""
-  model = _model(size)
-  step = TrainSteps(model, mesh, random_batch(StepSize(rows, size.length), model.vocab_size))
-  several = lambda: [step() for _ in range(steps)][-1]
-  return medians({rows: several}, repeats=5)[rows] / steps
-
-
-def _measure(folder: Path, size: Size, mesh: Mesh) -> Iterator[Figure]:
-  data = Data(directory=str(folder / 'data'), tokenizer='bytes')
-  longest = max(size.warm_up + size.steps, size.interval * (size.saves + 1))
-  for name, share in SOURCES.items():
-    prepare_random(data, name, 'train', int(share * longest * size.rows * size.length))
-  yield from _loop(_plan(data, size, size.warm_up + size.steps), mesh, folder, size)
-  yield from _save(_plan(data, size, size.interval * (size.saves + 1)), mesh, folder, size)
+    size = dataclasses.replace(size, rows=size.rows or fitting_rows(lambda rows: step_seconds(size, rows, mesh)))
+    yield Figure('a batch', size.rows, 'rows')
+    data = Data(directory=str(folder / 'data'), tokenizer='bytes')
+    turn, saves = size.warm_up + size.steps, size.interval * (size.saves + 1)
+    for name, share in SOURCES.items():
+      prepare_random(data, name, 'train', int(share * max(turn, saves) * size.rows * size.length))
+    yield from _loop(_plan(data, size, turn), mesh, folder, size)
+    yield from _save(_plan(data, size, saves), mesh, folder, size)
 
 
 @contextlib.contextmanager
-def _step_apart(cores: int) -> Iterator[None]:
-  """Starts JAX's threads on so many cores (unless it was started before), and goes on on the others.
+def separate_cores(cores: int) -> Iterator[None]:
+  """Starts JAX's threads on `cores` cores, unless JAX has started, and continues on the other cores.
 
   Raises:
-    UserError: that leaves none.
+    UserError: there is no other core.
   """
   if not cores:
     yield
@@ -135,12 +114,31 @@ def _step_apart(cores: int) -> Iterator[None]:
   if len(all_cores) <= cores:
     raise UserError(f'--size=step_cores={cores}: of {len(all_cores)} cores, the host needs one.')
   try:
-    os.sched_setaffinity(0, all_cores[:cores])  # what a thread starts stays where it is
+    os.sched_setaffinity(0, all_cores[:cores])  # inherited by the threads that JAX starts
     jax.devices()
     os.sched_setaffinity(0, all_cores[cores:])
     yield
   finally:
     os.sched_setaffinity(0, all_cores)
+
+
+def fitting_rows(seconds_of: Callable[[int], float]) -> int:
+  """The rows with which a step takes about `STEP_S`, found by trying; `seconds_of(rows)` times a step."""
+  rows = 4
+  for _ in range(4):
+    longer = STEP_S / seconds_of(rows)
+    rows, before = round(min(max(rows * longer, 1), MOST_ROWS)), rows
+    if rows == before:
+      break
+  return rows
+
+
+def step_seconds(size: Size, rows: int, mesh: Mesh) -> float:
+  """Seconds of a step, one after the other, with nothing else running."""
+  model = _model(size)
+  step = train_steps(model, mesh, random_batch(StepSize(rows, size.length), model.vocab_size))
+  several = lambda: [step() for _ in range(TIMED_STEPS)][-1]
+  return medians({rows: several}, repeats=5)[rows] / TIMED_STEPS
 
 
 def _loop(plan: StudyPlan, mesh: Mesh, folder: Path, size: Size) -> Iterator[Figure]:
@@ -159,24 +157,30 @@ def _loop(plan: StudyPlan, mesh: Mesh, folder: Path, size: Size) -> Iterator[Fig
 
 
 def _save(plan: StudyPlan, mesh: Mesh, folder: Path, size: Size) -> Iterator[Figure]:
-  """The half of each interval in which a save is written, beside the half in which nothing is saved."""
   seconds = _logged_seconds(_trainer(plan, mesh, folder / 'saves', save_every=size.interval), plan)
-  half = size.interval // 2
+  cost, share = save_cost(seconds, size.interval)
+  yield Figure('a save, beside the step', 1e3 * cost, 'ms')
+  yield Figure(
+    f'a save to its interval of {size.interval} steps', 100 * share, '%', goal=3, more_is_better=False
+  )
+
+
+def save_cost(seconds: Sequence[float], interval: int) -> tuple[float, float]:
+  """Median seconds that a save adds to the steps, and that as a share of an interval without it.
+
+  In the first half of the interval after a save it is written; the second half is free of saves.
+
+  Args:
+    seconds: of each step of a stage that saves every `interval` steps, whole intervals.
+  """
+  half = interval // 2
   quiet, cost = [], []
-  for save in range(1, size.saves + 1):
-    after = seconds[save * size.interval : (save + 1) * size.interval]
+  for start in range(interval, len(seconds), interval):
+    after = seconds[start : start + interval]
     quiet.append(statistics.fmean(after[half:]))
     cost.append(sum(after[:half]) - half * quiet[-1])
   save = statistics.median(cost)
-  interval = size.interval * statistics.median(quiet)
-  yield Figure('a save, beside the step', 1e3 * save, 'ms')
-  yield Figure(
-    f'a save to its interval of {size.interval} steps',
-    100 * save / interval,
-    '%',
-    goal=3,
-    more_is_better=False,
-  )
+  return save, save / (interval * statistics.median(quiet))
 
 
 def _model(size: Size) -> ModelConfig:
@@ -205,7 +209,7 @@ def _trainer(plan: StudyPlan, mesh: Mesh, output: Path, save_every: int) -> Trai
 
 
 def _bare(trainer: Trainer, plan: StudyPlan, size: Size) -> float:
-  """Seconds of the steps after the warm-up, with nothing else to do than to start them."""
+  """Seconds of the steps after the warm-up, in a loop that only starts them."""
   [stage] = plan.stages()
   train_step = trainer.train_step()
   rows = StageRows(trainer.sources, stage.draws, stage.segments, stage.seed)
@@ -228,7 +232,7 @@ def _bare(trainer: Trainer, plan: StudyPlan, size: Size) -> float:
 
 
 def _logged_seconds(trainer: Trainer, plan: StudyPlan) -> list[float]:
-  """Of each step of the stage, as its log tells them; a save's are those of the step after it."""
+  """Trains the stage; seconds of each step by its log, in which those of a save are of the step after it."""
   [stage] = plan.stages()
   lines = (train_stage(trainer, stage) / 'timing.jsonl').read_text().splitlines()
   return [json.loads(line)['seconds'] for line in lines]

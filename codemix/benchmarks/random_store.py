@@ -1,23 +1,31 @@
-"""Token stores of made-up documents, for benchmarks that need prepared data and not its contents."""
+"""Token stores of random documents, for benchmarks that need prepared data but not its contents."""
 
 from __future__ import annotations
+
+from pathlib import Path
 
 import numpy as np
 
 from codemix.data.settings import Data, tokenizer_identity
 from codemix.data.store import token_store
 
-DOCUMENT_TOKENS = 300  # mean length
+DOCUMENT_TOKENS = 300
+
+
+def write_random(folder: Path, identity: dict, tokens: int, vocabulary: int, mean: int = DOCUMENT_TOKENS, seed: int = 0):
+  """Writes a store of about `tokens` random tokens in documents of `mean` tokens on average; returns it."""
+  rng = np.random.default_rng(seed)
+  dtype = token_store.token_dtype(vocabulary)
+  lengths = rng.exponential(mean, tokens // mean + 8).astype(int) + 2
+  documents = ((rng.integers(3, vocabulary, length, dtype), int(length)) for length in lengths)
+  token_store.write_shard(folder, 'only', documents, dtype)
+  return token_store.write_manifest(folder, identity, ['only'], dtype)
 
 
 def prepare_random(data: Data, source: str, split: str, tokens: int) -> None:
-  """Writes a store of about so many random tokens, as `codemix prepare` would one of a real source."""
+  """Writes such a store where `codemix prepare` writes that of a source."""
   tokenizer = data.load_tokenizer()
-  rng = np.random.default_rng(len(source))
-  dtype = token_store.token_dtype(tokenizer.vocab_size)
-  lengths = rng.exponential(DOCUMENT_TOKENS, tokens // DOCUMENT_TOKENS + 8).astype(int) + 2
-  documents = ((rng.integers(3, tokenizer.vocab_size, length, dtype), int(length)) for length in lengths)
-  folder = data.root / 'stores' / f'{source}-{split}-random'
-  token_store.write_shard(folder, 'only', documents, dtype)
   identity = {'task': source, 'split': split, 'tokenizer': tokenizer_identity(tokenizer)}
-  data.point_to(token_store.write_manifest(folder, identity, ['only'], dtype), source, split, tokenizer)
+  folder = data.root / 'stores' / f'{source}-{split}-random'
+  store = write_random(folder, identity, tokens, tokenizer.vocab_size, seed=len(source))
+  data.point_to(store, source, split, tokenizer)

@@ -1,9 +1,8 @@
-"""How long `codemix train` takes from its launch to its first step, and where the seconds go.
+"""Seconds from the launch of `codemix train` to its first step, by part.
 
-The verb itself is launched, each time in a process and an output folder of its own, on the
-quickstart's model and stages with made-up tokens: first with nothing compiled before, then again with
-the programs that the first has left in its compilation cache. The first step is done when its line is
-in the stage's metrics; then the process is killed.
+Each launch is a process with its own output folder that trains the quickstart's model on random tokens:
+first with an empty compilation cache, then with the cache that the first launch has filled. The first
+step is done when its line is in the stage's metrics; then the process is killed.
 """
 
 from __future__ import annotations
@@ -18,17 +17,16 @@ import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from codemix.benchmarks.figure import Figure
-from codemix.benchmarks.sizes import require_counts
+from codemix.benchmarks.figure import Figure, Sizes
 from codemix.errors import CodemixError
 
 RECIPE = ('--gin_file=recipes/balanced_to_text.gin', '--gin_file=runtimes/cpu.gin')
-SOURCES = ('local_text', 'local_code')  # that this recipe reads and is scored on
+SOURCES = ('local_text', 'local_code')  # those of the recipe
 GOALS_S = {'cold': 12.0, 'with the cache': 6.0}
 TIMEOUT_S = 600
 POLL_S = 0.005
 
-# What the process runs: the verb, after a listener to what JAX compiles.
+# The process records what JAX compiles, and runs the verb.
 _LAUNCH = """
 import runpy, sys
 from codemix.benchmarks.start import note
@@ -41,20 +39,16 @@ _IMPORTED = 'imported'
 
 
 @dataclasses.dataclass(frozen=True)
-class Size:
+class Size(Sizes):
   """How much is measured.
 
   Attributes:
-    repeats: launches of each kind, cold and with the cache in turn; medians are said.
+    repeats: launches of each kind, cold and with the cache in turn; the median counts.
     tokens: of each source.
   """
 
   repeats: int = 3
   tokens: int = 200_000
-
-  def __post_init__(self) -> None:
-    require_counts(self)
-
 
 def measure(folder: Path, size: Size) -> Iterator[Figure]:
   """Yields seconds to the first step, cold and with the compilation cache, and their parts.
@@ -67,7 +61,7 @@ def measure(folder: Path, size: Size) -> Iterator[Figure]:
   for repeat in range(size.repeats):
     cache = folder / f'compiled-{repeat}'
     for taken in launches.values():
-      taken.append(_launch(folder, cache))
+      taken.append(launch(folder, cache))
       shutil.rmtree(folder / 'output')
   for kind, taken in launches.items():
     middle = {part: statistics.median(launch[part] for launch in taken) for part in taken[0]}
@@ -81,9 +75,10 @@ def measure(folder: Path, size: Size) -> Iterator[Figure]:
 
 
 def note(path: str) -> None:
-  """Imports what the verb will, and lets this process note in a file when it had, and each program that JAX makes.
+  """Imports what `codemix train` imports, and records that, and each program that JAX compiles from then on.
 
-  Its lines are [time.time(), what, of which function, seconds].
+  Args:
+    path: of a file of JSON lines [time.time(), event, seconds of it, the function's name].
   """
   from jax import monitoring
 
@@ -92,7 +87,7 @@ def note(path: str) -> None:
   file = open(path, 'a', buffering=1)  # noqa: SIM115 (until the process ends)
 
   def write(event: str, seconds: float, fun_name: str = '', **_: object) -> None:
-    file.write(json.dumps([time.time(), event, fun_name, seconds]) + '\n')
+    file.write(json.dumps([time.time(), event, seconds, fun_name]) + '\n')
 
   write(_IMPORTED, 0.0)
   monitoring.register_event_duration_secs_listener(write)
@@ -108,8 +103,12 @@ def _prepare(folder: Path, tokens: int) -> None:
       prepare_random(data, source, split, tokens)
 
 
-def _launch(folder: Path, cache: Path) -> dict[str, float]:
-  """Seconds until the first step was done, and the parts of them."""
+def launch(folder: Path, cache: Path) -> dict[str, float]:
+  """Seconds to the first step and of its parts, and the number of programs compiled.
+
+  Raises:
+    CodemixError: the process ended, or `TIMEOUT_S` passed, without a step.
+  """
   notes, output = folder / 'notes.jsonl', folder / 'output'
   notes.unlink(missing_ok=True)
   bound = {
@@ -140,7 +139,7 @@ def _launch(folder: Path, cache: Path) -> dict[str, float]:
 
 
 def _first_step(process: subprocess.Popen, output: Path, deadline: float) -> float | None:
-  """When the first line of metrics was there; None where the process ends, or time is up, without one."""
+  """The time of the first line of metrics; None: the process ended, or the time is up, without one."""
   while time.time() < deadline:
     running = process.poll() is None
     if any(path.stat().st_size for path in output.glob('stages/*/metrics.jsonl')):
@@ -152,14 +151,13 @@ def _first_step(process: subprocess.Popen, output: Path, deadline: float) -> flo
 
 
 def _parts(began: float, ended: float, notes: Sequence[Sequence]) -> dict[str, float]:
-  """The parts of a launch by name, in seconds, and how many programs were made in it."""
-  [imported] = [when for when, what, _, _ in notes if what == _IMPORTED]
-  compiled = [(name, seconds) for _, what, name, seconds in notes if what == _COMPILED]
+  [imported] = [when for when, event, _, _ in notes if event == _IMPORTED]
+  compiled = [(name, seconds) for _, event, seconds, name in notes if event == _COMPILED]
   parts = {'imports': imported - began}
   for program in ('fresh_state', 'train_step'):
     parts[f'compiling or reading {program}'] = sum(s for name, s in compiled if program in name)
   parts['all other programs'] = sum(s for _, s in compiled) - sum(list(parts.values())[1:])
-  parts['lowering'] = sum(seconds for _, what, _, seconds in notes if what == _LOWERED)
+  parts['lowering'] = sum(seconds for _, event, seconds, _ in notes if event == _LOWERED)
   rest = ended - began - sum(parts.values())
   return {
     'first step': ended - began,

@@ -11,12 +11,7 @@ import tempfile
 from pathlib import Path
 
 from codemix import config
-from codemix.commands.experiment import (
-  add_format_argument,
-  add_gin_arguments,
-  parse_gin,
-  show_line,
-)
+from codemix.commands.experiment import add_format_argument, add_gin_arguments, parse_gin, show_line
 from codemix.errors import UserError, nearest
 
 # Modules of codemix.benchmarks, each with Size and measure(folder, size); 'step' takes a model too.
@@ -25,7 +20,7 @@ BENCHMARKS = ('attention', 'checkpoint', 'data', 'loop', 'loss', 'matmul', 'star
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
   parser.add_argument('what', metavar='WHAT', help=f'what to measure: {", ".join(BENCHMARKS)}')
-  parser.add_argument('--folder', metavar='DIR', help='where the files that are measured are made, and deleted again; a fast local disk')
+  parser.add_argument('--folder', metavar='DIR', help='where temporary files are written; a fast local disk')
   parser.add_argument(
     '--size', action='append', default=[], metavar='NAME=NUMBER', help='how much of something is measured, as in --size=batches=1000'
   )
@@ -40,7 +35,7 @@ def run(arguments: argparse.Namespace) -> None:
   size = given_size(benchmark.Size, arguments.size)
   given = given_model(arguments)
   if arguments.folder and not Path(arguments.folder).is_dir():
-    raise UserError(f'--folder: {arguments.folder} is no folder.')
+    raise UserError(f'--folder: {arguments.folder} is not a folder.')
   figures = []
   with tempfile.TemporaryDirectory(dir=arguments.folder) as folder:
     for figure in benchmark.measure(Path(folder), size, **given):
@@ -53,7 +48,7 @@ def run(arguments: argparse.Namespace) -> None:
 
 
 def given_model(arguments: argparse.Namespace) -> dict[str, object]:
-  """The model of the gin files and flags, where there are any."""
+  """The model of the gin files and flags, as an argument of `measure`; empty without any."""
   if not (arguments.gin_file or arguments.gin_bindings):
     return {}
   if arguments.what != 'step':
@@ -74,7 +69,7 @@ def _machine() -> str:
 
 
 def given_size(form: type, settings: list[str]):
-  """The benchmark's sizes, with those given on the command line."""
+  """The benchmark's `Size`, with the numbers given on the command line."""
   names = [field.name for field in dataclasses.fields(form)]
   given = {}
   for setting in settings:
@@ -87,7 +82,7 @@ def given_size(form: type, settings: list[str]):
 
 
 def _count(text: str) -> int | None:
-  """A number from 0 as Python writes it; None where it is none."""
+  """A number from 0 as Python writes it; None: `text` is not one."""
   try:
     number = int(text)
   except ValueError:

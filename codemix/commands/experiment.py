@@ -81,7 +81,7 @@ def set_up_jax(runtime: Runtime) -> None:
   """Lets JAX keep what it compiles in Runtime.compilation_cache, if there is one, and on CPUs its memory."""
   import jax
 
-  from codemix.parallel.host_allocator import retain_heap
+  from codemix.models.cpu.heap import retain_heap
 
   retain_heap()
   if runtime.compilation_cache:

@@ -29,8 +29,8 @@ def run(arguments: argparse.Namespace) -> None:
 
   import jax
 
+  from codemix.parallel.coordination import barrier
   from codemix.parallel.mesh import make_mesh
-  from codemix.parallel.processes import barrier
   from codemix.report.write import write_report
   from codemix.studies.alike import require_alike
   from codemix.studies.machine import check_machine

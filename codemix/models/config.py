@@ -1,12 +1,11 @@
-"""The shape of a decoder, and what follows from it by arithmetic: parameters and FLOPs.
+"""The configuration of a decoder, and its numbers of parameters and FLOPs.
 
-No JAX here: a plan, a `--help` or a report reads a configuration without starting an accelerator.
+JAX is not imported, so that a plan, a `--help` or a report does not start an accelerator.
 """
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable
 from typing import Annotated, Literal
 
 from codemix.checked import Above, From, checked
@@ -19,10 +18,9 @@ ATTENTION = ('auto', 'xla', 'blockwise', 'splash', 'pallas', 'cudnn')
 
 Size = Annotated[int, From(1)]
 
-
-# How the same numbers are computed: in what portions, by which kernel, and what is computed twice. They change results
-# by the order of sums alone, as another number of devices does, and so a stage may be begun with one
-# value and gone on with another.
+# How the same numbers are computed: in which chunks, by which kernel, and what is recomputed. These
+# change results only by the order of sums, as the number of devices does, so a stage may be resumed with
+# another value.
 EXECUTION = ('remat', 'scan', 'loss_chunk', 'attention')
 
 
@@ -31,7 +29,7 @@ EXECUTION = ('remat', 'scan', 'loss_chunk', 'attention')
 class ModelConfig:
   """A decoder-only Transformer; the defaults are the block of the public Cohere (Command-R) architecture.
 
-  Of the numbers beside it Command-R has others: a `logit_scale` of 0.0625 and a `rope_theta` of its own.
+  Command-R itself has another `logit_scale` (0.0625) and another `rope_theta`.
 
   Attributes:
     vocab_size: rows of the embedding table, special tokens included.
@@ -39,32 +37,32 @@ class ModelConfig:
     width: size of the residual stream.
     ffn_width: size of the hidden layer of the SwiGLU feed-forward network.
     heads: attention (query) heads.
-    head_dim: size of one head; even, since rotary positions turn pairs of numbers.
+    head_dim: size of one head; even, since rotary positions rotate pairs of numbers.
     kv_heads: key/value heads, a divisor of `heads`; None: as many as `heads`.
     block: 'parallel': x + attention(norm(x)) + ffn(norm(x)), one norm;
-      'serial': attention first, then the FFN, each after a norm of its own (as Llama).
+      'serial': attention, then the FFN, each after its own norm (as in Llama).
     norm: 'layernorm' (scale, no bias) or 'rmsnorm'.
     tied: whether the output head is the embedding table.
-    qk_norm: whether queries and keys are normalised, each head with a scale of its own.
-    document_mask: whether attention stays inside a document of a packed row.
+    qk_norm: whether queries and keys are normalised, each head with its own scale.
+    document_mask: whether attention stays inside each document of a packed row.
     rope_theta: base of the rotary frequencies.
     logit_scale: factor on the logits.
     norm_epsilon: added to the variance in each norm.
     dtype: of activations and of matmul inputs; parameters are always float32.
-    remat: what the backward pass recomputes, from least to most, and from most memory to least.
-      'none': nothing; 'dots': all but the matmuls with weights and attention's result; 'attention': all of a block but its
-      queries, keys, values and attention's result; 'context': all but attention's result; 'block':
-      each block from its input.
-    scan: whether one compiled block is gone through layer by layer; else every layer is compiled by
-      itself, which takes longer and may run faster.
-    attention: name of an implementation in `codemix.models.attention`, or 'auto': what suits the
+    remat: what the backward pass recomputes, from least to most, and so from most memory to least.
+      'none': nothing; 'dots': all of a block but its matmuls with weights and attention's output;
+      'attention': all but queries, keys, values and attention's output; 'context': all but
+      attention's output; 'block': each block from its input.
+    scan: whether a scan over the layers runs one compiled block; else each layer is compiled, which
+      takes longer and may run faster.
+    attention: name of an implementation in `codemix.models.attention`, or 'auto': the fastest for the
       devices and the length.
     loss_chunk: positions of each row of a device whose logits are in memory at once; None: as many as
       are fastest (`codemix.models.loss.default_chunk`).
     z_loss: weight of log(Z)^2 in the loss (PaLM, arXiv:2204.02311, section 5, uses 1e-4).
 
   Raises:
-    UserError: a value that is out of range, not among its choices, or at odds with another.
+    UserError: a value is out of range, not among its choices, or contradicts another.
   """
 
   vocab_size: Size
@@ -97,7 +95,7 @@ class ModelConfig:
     if self.heads % self.key_value_heads:
       raise UserError(
         f'ModelConfig.kv_heads is {self.kv_heads}, which does not divide heads = {self.heads}: '
-        f'use one of {_listing(_divisors(self.heads))}.'
+        f'use one of {", ".join(str(n) for n in range(1, self.heads + 1) if self.heads % n == 0)}.'
       )
 
   @property
@@ -105,7 +103,7 @@ class ModelConfig:
     return self.heads if self.kv_heads is None else self.kv_heads
 
   def identity(self) -> dict[str, object]:
-    """What decides the model's numbers, as plain data: all but `EXECUTION`, with as many key/value heads as there are."""
+    """The settings that decide the model's numbers, as plain data: all but `EXECUTION`, with `kv_heads` resolved."""
     written = {k: v for k, v in dataclasses.asdict(self).items() if k not in EXECUTION}
     return {**written, 'kv_heads': self.key_value_heads}
 
@@ -126,12 +124,12 @@ class ModelConfig:
   def flops_per_token(self, length: int) -> dict[str, float]:
     """Floating-point operations to train on one token of a row of `length` tokens, by part.
 
-    Counted: the matmuls of the forward and the backward pass at 2 FLOPs per multiply-add, so 6 per
-    weight (the 6N of Kaplan et al., arXiv:2001.08361, section 2.1; the output head counts as
-    weights also where it is tied) plus attention's two matmuls with the sequence, 12 x heads x
-    head_dim x length per layer (PaLM, arXiv:2204.02311, appendix B), of which the causal mask needs
-    half. Not counted: the embedding's lookup, norms, softmax, rotary positions, the optimizer,
-    and whatever `remat` computes a second time. Document masks are not deducted.
+    Counted are the matmuls of the forward and the backward pass at 2 FLOPs per multiply-add: 6 per
+    weight (the 6N of Kaplan et al., arXiv:2001.08361, section 2.1; the output head counts also where
+    it is tied), and attention's two matmuls with the sequence, 12 x heads x head_dim x length per
+    layer (PaLM, arXiv:2204.02311, appendix B), of which the causal mask needs half. Not counted are
+    the embedding's lookup, norms, softmax, rotary positions, the optimizer, and what `remat`
+    recomputes. Document masks are not deducted.
 
     Returns: embedding (0), attention_projections, attention_scores, ffn, head, and total.
 
@@ -149,11 +147,3 @@ class ModelConfig:
       'head': 6.0 * self.vocab_size * self.width,
     }
     return parts | {'total': sum(parts.values())}
-
-
-def _divisors(number: int) -> list[int]:
-  return [divisor for divisor in range(1, number + 1) if number % divisor == 0]
-
-
-def _listing(values: Iterable[object]) -> str:
-  return ', '.join(str(value) for value in values)

@@ -1,6 +1,6 @@
-"""Products of tokens with weight matrices, with gradients that CPUs compute fast.
+"""Matmuls of tokens with weights, and SwiGLU, with their gradients written out.
 
-Shapes: N tokens, A inputs and C outputs of a matrix; D width, F FFN width.
+Shapes: N tokens, A inputs and C outputs of a weight; D width, F FFN width.
 """
 
 from __future__ import annotations
@@ -8,10 +8,12 @@ from __future__ import annotations
 import jax
 from jax.ad_checkpoint import checkpoint_name
 
+from codemix.models.cpu.matmul import weight_gradients_by_rows
+
 
 @jax.custom_vjp
 def dense(x_NxA: jax.Array, *weights_AxC: jax.Array) -> tuple[jax.Array, ...]:
-  """`x @ weight` for each of the weights, in the dtype of `x_NxA`, as theirs has to be."""
+  """`x @ weight` for each weight; all of one dtype."""
   return tuple(x_NxA @ weight for weight in weights_AxC)
 
 
@@ -23,41 +25,25 @@ def _dense_backward(residuals, dy_NxC):
   x_NxA, *weights_AxC = residuals
   dx_NxA = sum(dy @ weight.T for dy, weight in zip(dy_NxC, weights_AxC, strict=True))
   dweights_AxC = jax.lax.platform_dependent(
-    x_NxA, *dy_NxC, cpu=_weight_gradients_by_rows, default=_weight_gradients
+    x_NxA, *dy_NxC, cpu=weight_gradients_by_rows, default=_weight_gradients
   )
   return dx_NxA, *dweights_AxC
-
-
-dense.defvjp(_dense_forward, _dense_backward)
 
 
 def _weight_gradients(x_NxA, *dy_NxC):
   return tuple(x_NxA.T @ dy for dy in dy_NxC)
 
 
-def _weight_gradients_by_rows(x_NxA, *dy_NxC):
-  """The same by way of a transposed copy of what is narrower: x, once for all, or a dy.
-
-  XLA's fast products on CPUs read both factors row by row. It would fold a transposition into the
-  product and then take one that is two thirds as fast, unless a barrier hides it.
-  """
-  hide = jax.lax.optimization_barrier
-  x_AxN = hide(x_NxA.T)
-
-  def gradient(dy):
-    narrow_x = x_NxA.shape[1] <= dy.shape[1]
-    return x_AxN @ dy if narrow_x else hide(hide(dy.T) @ x_NxA).T
-
-  return tuple(map(gradient, dy_NxC))
+dense.defvjp(_dense_forward, _dense_backward)
 
 
 @jax.custom_vjp
 def swiglu(
   x_NxD: jax.Array, gate_DxF: jax.Array, up_DxF: jax.Array, down_FxD: jax.Array
 ) -> jax.Array:
-  """`(silu(x @ gate) * (x @ up)) @ down` (Shazeer, arXiv:2002.05202), in the dtype of all four.
+  """`(silu(x @ gate) * (x @ up)) @ down` (Shazeer, arXiv:2002.05202); all of one dtype.
 
-  What it keeps for the gradients is x and two arrays [N, F], named 'gate' and 'up' for remat.
+  Keeps x and two arrays [N, F] for the gradients, named 'gate' and 'up' for remat.
   """
   return _swiglu_forward(x_NxD, gate_DxF, up_DxF, down_FxD)[0]
 
@@ -77,8 +63,8 @@ def _swiglu_backward(residuals, dout_NxD):
   return dx_NxD, dgate_DxF, dup_DxF, ddown_FxD
 
 
-swiglu.defvjp(_swiglu_forward, _swiglu_backward)
-
-
 def _gated(gate_NxF, up_NxF):
   return jax.nn.silu(gate_NxF) * up_NxF
+
+
+swiglu.defvjp(_swiglu_forward, _swiglu_backward)

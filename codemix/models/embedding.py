@@ -1,4 +1,4 @@
-"""Rows of the embedding table for the tokens of a batch, however table and tokens lie on a mesh."""
+"""The embedding lookup, with table and tokens sharded over a mesh."""
 
 from __future__ import annotations
 
@@ -19,16 +19,15 @@ def lookup(
 ) -> jax.Array:
   """[B, L, D] in `dtype`, rows and positions split over the mesh; the gradient is float32.
 
-  Each device looks up its part of the table for the tokens of all devices that share a copy of it,
-  and then they exchange tokens for columns: far less to send than the table.
+  Each device looks up the tokens of all devices that share a copy of the table in its part of it. Then
+  they exchange tokens for columns, which sends far less than the table.
 
-  Said device by device, not left to the compiler: where it chose to split the table by rows over an
-  axis that splits tokens too, XLA's partitioner (jaxlib 0.10.2) exchanged the wrong tokens inside a
-  scan.
+  This is a `shard_map`, since XLA's partitioner (jaxlib 0.10.2) exchanged the wrong tokens inside a scan
+  where the rows of the table were split over an axis that splits tokens too.
 
   Args:
     ids_BxL: 0 to V - 1; B and L are multiples of the devices that they are split over.
-    rules: how the table lies on the mesh.
+    rules: how the table is sharded over the mesh.
   """
   if mesh is None or mesh.size == 1:
     return table_VxD[ids_BxL].astype(dtype)
@@ -43,8 +42,8 @@ def lookup(
       if axis in TOKEN_AXES:
         ids_N = jax.lax.all_gather(ids_N, axis, tiled=True)
     x_NxD = _own_rows(table_VxD, ids_N, vocabulary).astype(dtype)
-    # The last axis was gathered outermost, so the tokens are dealt out along it first; which also is
-    # how columns are joined, the innermost first.
+    # The axis that was gathered last is outermost, so its tokens are scattered first. Columns are joined
+    # in the same order, the innermost first.
     for axis in reversed(width):
       x_NxD = _join_columns(x_NxD, axis)
     for axis in reversed(vocabulary):
@@ -61,7 +60,7 @@ def lookup(
 
 
 def _own_rows(table_VxD: jax.Array, ids_N: jax.Array, vocabulary: tuple[str, ...]) -> jax.Array:
-  """[N, D], zeros where another device along the axes has the row."""
+  """[N, D], with zeros for rows that another device along the axes has."""
   if not vocabulary:
     return table_VxD[ids_N]
   places = ids_N - jax.lax.axis_index(vocabulary) * len(table_VxD)

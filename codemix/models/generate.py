@@ -1,4 +1,4 @@
-"""Continuing prompts, greedily or by sampling, with a key/value cache."""
+"""Generates continuations of prompts, greedily or by sampling, with a key/value cache."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ from codemix.models.config import ModelConfig
 from codemix.numerics import pinned
 from codemix.parallel.sharding import constrain
 
-ROWS = 8  # prompts that are continued at once
+ROWS = 8  # prompts of a batch
 SHORTEST = 16  # tokens; shorter prompts are padded to this
-NOTHING = -1  # in place of a token after the end
+NOTHING = -1  # in place of tokens after the end
 
 
 @pinned()
@@ -40,21 +40,20 @@ def generate(
 ) -> list[list[int]]:
   """The continuation of each prompt: its new tokens, up to and without EOS.
 
-  What comes of a prompt does not depend on the other prompts or on their order: each is computed in
-  a batch of `ROWS` rows, padded to a length that follows from its own, with random numbers that
-  follow from `seed`, its tokens, and how many times the same prompt came before. So a prompt given
-  n times yields n samples.
+  A continuation does not depend on the other prompts or on their order: each is computed in a batch of
+  `ROWS` rows, padded to a length that depends on its own, with random numbers that depend on `seed`,
+  its tokens, and how often the same prompt came before. So a prompt given n times yields n samples.
 
   Args:
-    prompts: token ids, without BOS: as in training, one is put before each prompt.
+    prompts: token ids without BOS, which is put before each prompt, as in training.
     max_new_tokens: tokens after which a continuation ends without EOS.
-    temperature: 0: the likeliest token (of equals, the lowest id); else a divisor of the logits.
-    top_k: sample from this many likeliest tokens only; 0: from all.
-    top_p: sample from the fewest tokens with this probability together; 1: from all.
-    mesh: where the parameters are sharded over a mesh, that mesh.
+    temperature: 0: the likeliest token (of equals, the lowest id); else the logits are divided by it.
+    top_k: sample only from this many likeliest tokens; 0: from all.
+    top_p: sample only from the fewest tokens that together have this probability; 1: from all.
+    mesh: the mesh that the parameters are sharded over, or None.
 
   Raises:
-    UserError: an option out of range, or a token id that the vocabulary does not have.
+    UserError: an option is out of range, or a token id is not in the vocabulary.
   """
   _check_options(max_new_tokens, temperature, top_k, top_p, seed)
   for number, prompt in enumerate(prompts):
@@ -64,7 +63,7 @@ def generate(
   keys = list(_keys(rows, seed))
   continuations: list[list[int]] = [[] for _ in rows]
   for length, members in _batches(rows):
-    # A batch is filled up with copies of its first prompt, whose results are dropped.
+    # Copies of the first prompt fill the batch; their results are dropped.
     filled = members + members[:1] * (ROWS - len(members))
     tokens_BxM = _continue(
       config,
@@ -87,20 +86,9 @@ def generate(
 
 @functools.partial(jax.jit, static_argnames=('config', 'new_length', 'greedy', 'mesh'))
 def _continue(
-  config: ModelConfig,
-  params: decoder.Params,
-  prompts_BxP: jax.Array,
-  lengths_B: jax.Array,
-  keys_B: jax.Array,
-  limit: jax.Array,
-  eos_id: jax.Array,
-  options: tuple[jax.Array, jax.Array, jax.Array],
-  *,
-  new_length: int,
-  greedy: bool,
-  mesh: Mesh | None,
+  config, params, prompts_BxP, lengths_B, keys_B, limit, eos_id, options, *, new_length, greedy, mesh
 ) -> jax.Array:
-  """New tokens [B, new_length], those after EOS and after `limit` steps `NOTHING`."""
+  """New tokens [B, new_length], `NOTHING` after EOS and after `limit` steps; `options` are those of `sample`."""
   B, P = prompts_BxP.shape
   model = decoder.bind(config, params)
   rows_B = jnp.arange(B)
@@ -119,7 +107,7 @@ def _continue(
     return context, (jnp.pad(k, room), jnp.pad(v, room))
 
   def read_token(position_B, q, k, v, cache):
-    # Later places hold the prompt's padding, or nothing: not read, and overwritten in their turn.
+    # Later places hold padding, or nothing: they are masked, and overwritten in their turn.
     k_BxTxGxK, v_BxTxGxK = (
       old.at[rows_B, position_B].set(new[:, 0]) for old, new in zip(cache, (k, v), strict=True)
     )
@@ -146,11 +134,11 @@ def _continue(
   tokens_BxM = jnp.full((B, new_length), NOTHING).at[:, 0].set(token_B)
   state = 1, caches, token_B, token_B == eos_id, tokens_BxM
   tokens_BxM = jax.lax.while_loop(goes_on, next_token, state)[-1]
-  return constrain(tokens_BxM, mesh, None, None)  # whole on every process
+  return constrain(tokens_BxM, mesh, None, None)  # replicated on every process
 
 
 def _batches(rows: Sequence[np.ndarray]) -> Iterator[tuple[int, list[int]]]:
-  """Padded length and at most `ROWS` row numbers of each batch."""
+  """For each batch, the padded length and at most `ROWS` row numbers."""
   by_length = collections.defaultdict(list)
   for number, row in enumerate(rows):
     by_length[_power_of_two(max(len(row), SHORTEST))].append(number)

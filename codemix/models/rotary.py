@@ -1,9 +1,9 @@
-"""Rotary positions (Su et al., arXiv:2104.09864), in the layout of that paper and of Cohere.
+"""Rotary positions (Su et al., arXiv:2104.09864), interleaved as in that paper and in Cohere's models.
 
-In that layout the numbers 2i and 2i+1 of a head turn together ("interleaved"). Accelerators and
-CPUs are slow at touching every other number, and a permutation of a head's numbers that queries and
-keys share does not change their dot product. So the *weights* of queries and keys are permuted
-(`halves_from_pairs`), and what turns together is number i of the first and of the second half.
+Interleaved means that numbers 2i and 2i+1 of a head rotate together. Accelerators and CPUs are slow at
+such strided access, and a permutation that queries and keys share does not change their dot product.
+So the *weights* of queries and keys are permuted (`halves_from_pairs`), and number i of the first half
+rotates with number i of the second.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ def turns(positions: jax.Array, head_dim: int, theta: float) -> tuple[jax.Array,
 
 
 def rotate(x_NxHxK: jax.Array, cos: jax.Array, sin: jax.Array) -> jax.Array:
-  """Turns each pair (x_i, y_i) of a head by its position's angle, in float32."""
+  """Rotates each pair (x_i, y_i) of a head by its position's angle, in float32."""
   x, y = jnp.split(x_NxHxK.astype(jnp.float32), 2, axis=-1)
   turned = jnp.concatenate([x * cos - y * sin, x * sin + y * cos], axis=-1)
   return turned.astype(x_NxHxK.dtype)

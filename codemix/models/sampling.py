@@ -1,4 +1,4 @@
-"""Choosing the next token from its logits."""
+"""Samples the next token from its logits."""
 
 from __future__ import annotations
 
@@ -9,11 +9,10 @@ import jax.numpy as jnp
 def nucleus(
   logits_BxV: jax.Array, top_k: jax.Array | int, top_p: jax.Array | float
 ) -> tuple[jax.Array, jax.Array]:
-  """The candidates of each row, likeliest first.
+  """The candidates of each row, likeliest first; of equal logits the lower id comes first.
 
-  Kept are the `top_k` likeliest tokens (0: all), and of these the fewest whose probabilities, made
-  to sum to 1, reach `top_p` (Holtzman et al., arXiv:1904.09751); at least one. Of equal logits the
-  lower id comes first.
+  These are the `top_k` likeliest tokens (0: all), and of them the fewest whose probabilities,
+  renormalised, reach `top_p` (Holtzman et al., arXiv:1904.09751); at least one.
 
   Returns: logits, float32 [B, V], -inf where cut off; and their token ids, int32 [B, V].
   """
@@ -23,7 +22,7 @@ def nucleus(
   sorted_BxV = jnp.where((top_k == 0) | (rank_V < top_k), sorted_BxV, -jnp.inf)
   probability_BxV = jax.nn.softmax(sorted_BxV, axis=-1)
   before_BxV = jnp.cumsum(probability_BxV, axis=-1) - probability_BxV
-  # The sum of many probabilities is not exactly 1, so "all" has to be said.
+  # The sum of many probabilities is not exactly 1, so `top_p` = 1 needs its own condition.
   kept = (before_BxV < top_p) | (jnp.asarray(top_p) >= 1) | (rank_V == 0)
   return jnp.where(kept, sorted_BxV, -jnp.inf), ids_BxV
 
@@ -35,7 +34,7 @@ def sample(
   top_k: jax.Array | int,
   top_p: jax.Array | float,
 ) -> jax.Array:
-  """One token of each row at `temperature` > 0, with a random key for each row: int32 [B]."""
+  """Samples one token of each row at `temperature` > 0, with a key for each row: int32 [B]."""
   candidates_BxV, ids_BxV = nucleus(logits_BxV / temperature, top_k, top_p)
   choice_B = jax.vmap(jax.random.categorical)(keys_B, candidates_BxV)
   return jnp.take_along_axis(ids_BxV, choice_B[:, None], axis=-1)[:, 0]

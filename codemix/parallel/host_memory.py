@@ -1,4 +1,4 @@
-"""Arrays that rest in the memory of the devices' hosts, and come to the devices when needed."""
+"""Offloading: arrays that stay in the memory of the devices' hosts until they are needed."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from jax.sharding import Mesh
 
 from codemix.errors import UserError
 
-PINNED = 'pinned_host'  # memory of the host that devices read and write by themselves
+PINNED = 'pinned_host'  # memory of the host that devices access directly
 
 Tree = Any
 
 
 def in_host_memory(shapes: Tree, shardings: Tree) -> Tree:
-  """The shardings with the same split in the hosts' memory; single numbers stay on the devices."""
+  """The same shardings, in the hosts' memory; scalars stay on the devices."""
   return jax.tree.map(
     lambda leaf, sharding: sharding.with_memory_kind(PINNED) if leaf.ndim else sharding,
     shapes,
@@ -24,7 +24,7 @@ def in_host_memory(shapes: Tree, shardings: Tree) -> Tree:
 
 
 def require_host_memory(mesh: Mesh) -> None:
-  """Raises UserError where the devices cannot read their hosts' memory by themselves."""
+  """Raises UserError where the devices cannot access their hosts' memory directly."""
   device = next(iter(mesh.local_devices))
   kinds = [memory.kind for memory in device.addressable_memories()]
   if PINNED not in kinds:

@@ -1,7 +1,7 @@
-"""What libtpu is told where there is no TPU: it is asked nothing, and says nothing.
+"""libtpu on machines without a TPU.
 
-Where the `tpu` extra is installed, JAX loads libtpu on any machine, and libtpu prints warnings about
-what it does not find on one that is no TPU host.
+Where the `tpu` extra is installed, JAX loads libtpu on any machine. Without a TPU, libtpu queries a
+metadata server and prints warnings, unless environment variables stop it.
 """
 
 from __future__ import annotations
@@ -9,24 +9,24 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-# Nothing of it bears on a compilation for another machine.
-_NO_TPU = {
+# None of these changes what is compiled for another machine.
+WITHOUT_TPU = {
   'TPU_SKIP_MDS_QUERY': '1',
   'TPU_ACCELERATOR_TYPE': 'v5litepod-1',
   'TPU_WORKER_HOSTNAMES': 'localhost',
   'TPU_WORKER_ID': '0',
   'TPU_LOG_DIR': 'disabled',
 }
-_PCI = Path('/sys/bus/pci/devices')
-_GOOGLE = '0x1ae0'  # a vendor's number; its network cards have it too
+PCI = Path('/sys/bus/pci/devices')
+_GOOGLE = '0x1ae0'  # a vendor's number, of TPUs and of network cards
 
 
 def may_have_tpus() -> bool:
   """Whether a device of this machine could be a TPU."""
-  return any(path.read_text().strip() == _GOOGLE for path in _PCI.glob('*/vendor'))
+  return any(path.read_text().strip() == _GOOGLE for path in PCI.glob('*/vendor'))
 
 
-def tell_of_no_tpu() -> None:
-  """Sets libtpu's environment variables, as far as they are not set; before JAX starts."""
-  for name, value in _NO_TPU.items():
+def skip_tpu_discovery() -> None:
+  """Sets libtpu's environment variables for a machine without a TPU, unless they are set; before JAX starts."""
+  for name, value in WITHOUT_TPU.items():
     os.environ.setdefault(name, value)

@@ -1,4 +1,4 @@
-"""The device mesh: axes for replicas of the whole, for rows, parameters, positions and heads."""
+"""The device mesh: axes for replicas, rows, parameters, positions and heads."""
 
 from __future__ import annotations
 
@@ -17,29 +17,28 @@ from codemix.errors import UserError
 
 SUGGESTIONS = 6  # meshes that an error message lists
 
-
-# -1 is all that the other axes leave.
+# -1: all devices that the other axes leave.
 Devices = Annotated[int, From(1), 'devices'] | Literal[-1]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 @checked
 class MeshConfig:
-  """How many devices lie along each axis; one of them may be -1: all that the others leave.
+  """Devices along each axis; one may be -1: all devices that the others leave.
 
-  From the outermost, over which the least is sent, to the innermost.
+  The axes are ordered from the outermost, over which the least is sent, to the innermost.
 
   Attributes:
-    replica: copies of all that follows, each with rows of its own; over several slices or nodes
-      this axis is laid across the network between them, and carries one reduction of the
-      gradients' shards a step (or a microbatch).
-    data: copies of the parameters inside a replica, each with rows of its own.
-    fsdp: devices that share one copy of the parameters, each with rows of its own.
+    replica: copies of all that follows, each with its own rows. With several slices or nodes this
+      axis crosses the network between them, and carries one reduction of the gradients' shards a
+      step (or a microbatch).
+    data: copies of the parameters inside a replica, each with its own rows.
+    fsdp: devices that share one copy of the parameters, each with its own rows.
     sequence: devices that share the positions of the same rows (context parallelism).
     tensor: devices that share the heads, the FFN and the vocabulary, for the same positions.
 
   Raises:
-    UserError: a size that is neither -1 nor positive, or more than one -1.
+    UserError: a size is neither -1 nor positive, or more than one is -1.
   """
 
   replica: Devices = 1
@@ -56,19 +55,19 @@ class MeshConfig:
     return ', '.join(f'{name}={size}' for name, size in self.sizes().items())
 
   def sizes(self) -> dict[str, int]:
-    """Devices along each axis, from the outermost; -1 as it was given."""
+    """Devices along each axis, from the outermost; -1 is not resolved."""
     return dataclasses.asdict(self)
 
 
 def platform_of(mesh: Mesh | None) -> str:
-  """'cpu', 'gpu', 'tpu' or another: the mesh's, which need not be this machine's, or without one JAX's default."""
+  """'cpu', 'gpu', 'tpu' or another: that of the mesh, which need not be this machine's; None: JAX's default."""
   platform = jax.default_backend() if mesh is None else mesh.devices.flat[0].platform
   return 'gpu' if platform in ('cuda', 'rocm') else platform
 
 
 AXES = tuple(field.name for field in dataclasses.fields(MeshConfig))
 
-# Those that may cross from slice to slice; what the others send is too much for that network.
+# The axes that may cross slices; the others send too much for that network.
 BETWEEN_SLICES = ('replica', 'data', 'fsdp')
 
 
@@ -76,11 +75,11 @@ def make_mesh(config: MeshConfig, devices: Sequence[jax.Device] | None = None) -
   """A mesh with the axes `AXES` over `devices` (default: all).
 
   The axes are of type Auto: the compiler propagates shardings (newer JAX would make them Explicit).
-  Where the devices tell of several slices (TPU slices joined by DCN, GPU nodes), those are laid
-  along 'replica' as far as its size goes, then along 'data', then 'fsdp'.
+  Slices (TPU slices joined by DCN, GPU nodes) are laid along 'replica' as far as its size allows, then
+  along 'data', then 'fsdp'.
 
   Raises:
-    UserError: the sizes do not multiply to the number of devices, or a slice would be cut through.
+    UserError: the product of the sizes is not the number of devices, or an inner axis would cross slices.
   """
   devices = jax.devices() if devices is None else list(devices)
   slices = len({getattr(device, 'slice_index', 0) for device in devices})
@@ -89,7 +88,7 @@ def make_mesh(config: MeshConfig, devices: Sequence[jax.Device] | None = None) -
 
 
 def factorizations(devices: int, slices: int = 1) -> Iterator[MeshConfig]:
-  """Every mesh of exactly that many devices, none of whose inner axes leaves its slice."""
+  """Every mesh of exactly that many devices whose inner axes stay inside a slice."""
   for sizes in _products(devices, len(AXES)):
     config = MeshConfig(**dict(zip(AXES, sizes, strict=True)))
     if _across(config, slices):
@@ -107,7 +106,7 @@ def _products(number: int, factors: int) -> Iterator[tuple[int, ...]]:
 
 
 def _across(config: MeshConfig, slices: int) -> dict[str, int] | None:
-  """How many of each axis's devices lie in different slices; None: the slices do not fit."""
+  """The number of slices along each axis; None: the slices do not fit."""
   across = dict.fromkeys(AXES, 1)
   for name in BETWEEN_SLICES:
     across[name] = math.gcd(slices, config.sizes()[name])
@@ -116,8 +115,8 @@ def _across(config: MeshConfig, slices: int) -> dict[str, int] | None:
 
 
 def _arrange(config: MeshConfig, devices: Sequence[jax.Device], slices: int) -> np.ndarray:
-  """The devices, neighbours in the mesh being neighbours in the machine."""
-  # Splitting an axis of the torus is allowed where no other layout exists (16 x 16 as 64 x 4).
+  """The devices as an array in which neighbours are neighbours in the machine."""
+  # An axis of the torus may be split where there is no other layout (16 x 16 as 64 x 4).
   options = {'devices': devices, 'allow_split_physical_axes': True}
   if slices == 1:
     return mesh_utils.create_device_mesh(tuple(config.sizes().values()), **options)
@@ -145,7 +144,7 @@ def _resolve(config: MeshConfig, devices: int, slices: int) -> MeshConfig:
 
 
 def _suggestions(config: MeshConfig, devices: int, slices: int) -> str:
-  """The meshes that keep most of what was asked for, one after the other."""
+  """The legal meshes, those first that keep most of the configured sizes."""
   asked = config.sizes().items()
 
   def kept(mesh: MeshConfig) -> int:

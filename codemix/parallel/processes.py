@@ -1,9 +1,9 @@
-"""Starting a run of several processes, waiting for each other by name and with a limit, and ending.
+"""How the processes of a run start together and end.
 
-JAX's own start-up ends the interpreter when a process is missing, and does not say which. So there
-is a roll call first: process 0 listens on the coordinator's port, the others report to it, and
-only when all are there does it hand the port over to JAX. While the run lasts, `Peers` hears of the
-end of each process, and `open_relay` keeps JAX from aborting the others before it has.
+JAX's own start-up ends the interpreter when a process is missing, without saying which. So a rendezvous
+comes first: process 0 listens on the coordinator's port, the others join it, and when all have joined
+the port goes to JAX. During the run, `Peers` learns of the end of each process, and `open_relay`
+keeps JAX from aborting the others before that.
 """
 
 from __future__ import annotations
@@ -12,29 +12,26 @@ import atexit
 import contextlib
 import logging
 import os
-import re
 import sys
 import time
 from typing import NoReturn
 
 import jax
-from jax._src import clusters, distributed  # no public way to a barrier with a name and a limit
+from jax._src import clusters, distributed  # no public way to a cluster's settings
 
-from codemix.errors import CodemixError, UserError
+from codemix.errors import UserError
 from codemix.parallel import rendezvous
-from codemix.parallel.interruptible import interruptible
 from codemix.parallel.peers import Peers
 from codemix.parallel.relay import LOCALHOST, open_relay
 
-LAST_S = 10  # that process 0 waits for the others to leave; one that is stuck would wait for it in turn
-AFTER_AN_ERROR_S = 3  # in which the end of another process, which was its cause, is heard of
+LAST_S = 10  # that process 0 waits for the others to exit
+AFTER_AN_ERROR_S = 3  # that this process waits for the report of an end that caused its error
 HEARTBEAT_S = 30
-JAX_IS_SLOWER = 10  # its heartbeats' limit in ours: it has no names and no exit code
+JAX_IS_SLOWER = 10  # JAX's heartbeat time-out, in ours: ours comes first, with names and exit codes
 
 _WITHOUT_PROXY = 'no_grpc_proxy'  # gRPC reads it in lower case, before no_proxy
 
 _peers: Peers | None = None
-_heartbeat_s = 0.0
 
 
 def initialize(
@@ -46,8 +43,8 @@ def initialize(
 ) -> None:
   """Joins this process to the others of a run; call it before anything that starts a device.
 
-  What is None is taken from the cluster (SLURM, Cloud TPU, ...), as `jax.distributed` detects it.
-  On CPUs the collectives are Gloo's. From then on this process ends, with a line that says why,
+  Arguments that are None are those of the cluster (SLURM, Cloud TPU, ...), as `jax.distributed` detects
+  them. Collectives on CPUs are Gloo's. From then on this process exits, with a line that says why,
   when another one is killed (exit code 76), does not answer (76), or ends with an error (its code).
 
   Args:
@@ -59,21 +56,20 @@ def initialize(
 
   Raises:
     UserError: arguments that are missing or contradict those of another process.
-    CodemixError: not all processes came in time; the message names the missing ones.
+    CodemixError: not all processes joined in time; the message names the missing ones.
   """
-  global _peers, _heartbeat_s
+  global _peers
   if _peers:
-    raise UserError('initialize: this process has joined the others before; call it once.')
+    raise UserError('initialize: this process has joined the others already; call it once.')
   host, port, count, index = _resolve(coordinator_address, num_processes, process_id, timeout_s)
   if index == 0:
-    present = rendezvous.call(port, count, timeout_s)
+    connections, names = rendezvous.lead(port, count, timeout_s)
   else:
-    present = rendezvous.report(host.strip('[]'), port, count, index, timeout_s)
-  _heartbeat_s = heartbeat_timeout_s
-  _peers = Peers(index, present.connections, present.names, heartbeat_timeout_s)
-  atexit.register(_say_end_at_exit)
+    connections, names = rendezvous.join(host.strip('[]'), port, count, index, timeout_s)
+  _peers = Peers(index, connections, names, heartbeat_timeout_s)
+  atexit.register(_report_end_at_exit)
   relay = open_relay('localhost' if index == 0 else host.strip('[]'), port, timeout_s)
-  # gRPC would ask a proxy for the way to this machine.
+  # gRPC would use a proxy to reach this machine.
   exempt = os.environ.get(_WITHOUT_PROXY) or os.environ.get('no_proxy')
   os.environ[_WITHOUT_PROXY] = ','.join(filter(None, [exempt, LOCALHOST]))
   jax.config.update('jax_check_proxy_envs', False)
@@ -86,11 +82,11 @@ def initialize(
     cluster_detection_method='deactivate',
     initialization_timeout=int(max(timeout_s, 1)),
     heartbeat_timeout_seconds=int(heartbeat_timeout_s * JAX_IS_SLOWER),
-    # A process that ends with an error must not make the others wait at their exit for long.
+    # A process that ended with an error must not delay the exit of the others.
     shutdown_timeout_seconds=int(max(heartbeat_timeout_s, 1)),
     coordinator_bind_address=os.environ.get('JAX_COORDINATOR_BIND_ADDRESS', f'[::]:{port}'),
   )
-  distributed.global_state.coordinator_address = f'{host}:{port}'  # for whoever asks JAX for it
+  distributed.global_state.coordinator_address = f'{host}:{port}'  # not the relay's
 
 
 def started_by_cluster() -> bool:
@@ -101,85 +97,61 @@ def started_by_cluster() -> bool:
   )
 
 
-def barrier(name: str, timeout_s: float) -> None:
-  """Waits until every process of the run is at the barrier `name`; alone, returns at once.
+def report_end(exit_code: int, reason: str) -> None:
+  """Reports to the other processes, if there are any, that this one is about to exit, and why.
 
-  Raises:
-    CodemixError: not all came within `timeout_s` seconds; the message names the missing ones.
-  """
-  client = distributed.global_state.client
-  if client is None:
-    return
-  try:
-    interruptible(lambda: client.wait_at_barrier(name, int(timeout_s * 1000)))
-  except jax.errors.JaxRuntimeError as error:
-    raise CodemixError(_barrier_message(name, timeout_s, str(error))) from error
-
-
-def say_end(exit_code: int, reason: str) -> None:
-  """Tells the other processes, where there are any, that this one is about to end, and why.
-
-  Where it is an error, they end with the same exit code; an error that all meet is reported by each.
+  After an error they exit with the same code. An error that all of them meet, each reports itself.
   """
   if _peers:
-    _peers.say_end(exit_code, reason)
+    _peers.report_end(exit_code, reason)
 
 
-def wait_for_the_cause(error: BaseException) -> None:
-  """After an error that may come of another process's end: gives the time to hear of that, which ends this one.
+def wait_for_cause(error: BaseException) -> None:
+  """After an error that another process's end may have caused: waits for the report of that, which ends this one.
 
-  What waits for a lost process in a collective may fail before its silence is long enough.
+  A collective with a lost process may fail before the process counts as lost.
   """
   if not _peers:
     return
   causes: BaseException | None = error
   while causes and not isinstance(causes, jax.errors.JaxRuntimeError):
     causes = causes.__cause__ or causes.__context__
-  time.sleep(_heartbeat_s + AFTER_AN_ERROR_S if causes else AFTER_AN_ERROR_S)
+  time.sleep(_peers.silence_s + AFTER_AN_ERROR_S if causes else AFTER_AN_ERROR_S)
 
 
 def leave(exit_code: int) -> NoReturn:
-  """Ends this process with its own exit code: process 0 when the others have gone, or `LAST_S` have.
+  """Ends this process with its own exit code; process 0 first waits up to `LAST_S` for the others to exit.
 
-  Where there are others, an ordinary exit would first wait for them, and after an error JAX would
-  then abort the process, which loses the exit code.
+  With several processes an ordinary exit waits for the others, and after an error JAX then aborts the
+  process, which loses the exit code.
   """
   if distributed.global_state.client is None:
     sys.exit(exit_code)
-  say_end(exit_code, 'its log says why')
+  report_end(exit_code, 'its log says why')
   logging.shutdown()
   with contextlib.suppress(OSError, ValueError):
     sys.stdout.flush()
   sys.stderr.flush()
   if _peers and distributed.global_state.process_id == 0:
-    with contextlib.suppress(KeyboardInterrupt):  # a second one; the exit code is that of the first
+    with contextlib.suppress(KeyboardInterrupt):  # a second Ctrl-C; the exit code is that of the first
       _peers.wait_for_ends(LAST_S)
   os._exit(exit_code)
 
 
-def _say_end_at_exit() -> None:
-  """Called where Python exits: after an unhandled error, or at the end of the program."""
+def _report_end_at_exit() -> None:
+  """At the exit of Python: after an unhandled error, or at the end of the program."""
   error = getattr(sys, 'last_value', None)
   code = 0 if error is None else getattr(error, 'exit_code', 1)
-  say_end(code, 'its log says why' if error is None else str(error) or type(error).__name__)
-
-
-def _barrier_message(name: str, timeout_s: float, error: str) -> str:
-  reached = re.search(r'reached the barrier: (\d+)/(\d+)', error)
-  missing = re.search(r'timed out task names:\s*((?:\S*\d+\s+)+)', error)
-  if not reached:
-    return f"barrier '{name}': {error.splitlines()[0]}"
-  message = f"barrier '{name}': {reached[1]} of {reached[2]} processes came in {timeout_s:g} s"
-  return message + (f'; missing: {", ".join(missing[1].split())}' if missing else '')
+  report_end(code, 'its log says why' if error is None else str(error) or type(error).__name__)
 
 
 def _local_device_ids() -> list[int] | None:
-  """Under SLURM with several processes a node: one device each, as JAX has it; else all of the machine."""
+  """One device under SLURM with several processes a node, as in JAX; else None: all of the machine."""
   if ids := os.environ.get('JAX_LOCAL_DEVICE_IDS'):
     return [int(number) for number in ids.split(',')]
   if not clusters.SlurmCluster.is_env_present():
     return None
-  # Such as '4(x2),3': as many on each node, in their order.
+  # The processes of each node in order, such as '4(x2),3'.
   tasks = os.environ.get('SLURM_STEP_TASKS_PER_NODE', '1')
   return None if tasks.split('(')[0] == '1' else [clusters.SlurmCluster.get_local_process_id()]
 
@@ -192,13 +164,10 @@ def _resolve(
     address, count, index, _ = clusters.ClusterEnv.auto_detect_unset_distributed_params(
       address, count, index, None, None, int(timeout_s)
     )
-  for name, value in (
-    ('coordinator_address', address),
-    ('num_processes', count),
-    ('process_id', index),
-  ):
+  given = {'coordinator_address': address, 'num_processes': count, 'process_id': index}
+  for name, value in given.items():
     if value is None:
-      raise UserError(f'initialize: {name} is not given, and no cluster that would tell was found.')
+      raise UserError(f'initialize: {name} is not given, and no cluster was found that sets it.')
   host, _, port = address.rpartition(':')
   if not host or not port.isdigit() or not 0 < int(port) < 2**16:
     raise UserError(
@@ -207,7 +176,5 @@ def _resolve(
   if count < 1:
     raise UserError(f'initialize: num_processes is {count}: it is at least 1.')
   if not 0 <= index < count:
-    raise UserError(
-      f'initialize: process_id is {index}: with {count} processes it is 0 to {count - 1}.'
-    )
+    raise UserError(f'initialize: process_id is {index}: with {count} processes it is 0 to {count - 1}.')
   return host, int(port), count, index

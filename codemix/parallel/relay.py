@@ -1,14 +1,12 @@
-"""A way to process 0 that stays open when process 0 is killed.
+"""A relay to process 0 that stays open when process 0 is killed.
 
-The moment its connection to the coordination service breaks, JAX's client aborts the process from a
-thread of C++, with a stack trace and exit code 134, and offers no hook that could come first (that of
-`missed_heartbeat_callback` cannot be a Python function: jaxlib does not convert its argument). The
-relay takes this connection, and does not break, so `codemix.parallel.peers` has the time to say which
-process was lost.
+When its connection to the coordination service breaks, JAX's client aborts the process from a C++
+thread, with a stack trace and exit code 134. No Python hook can come first: jaxlib cannot convert the
+argument of `missed_heartbeat_callback`. The relay holds this connection open, so that
+`codemix.parallel.peers` has time to report which process was lost.
 
-It is a process of its own: some calls of JAX wait for the coordination service without letting go of
-the interpreter, and a thread of the same one would then wait for them. As that process, this file is
-run as a script, without the rest of codemix.
+The relay is a process of its own, since some calls of JAX wait for the coordination service while they
+hold the GIL. It runs this file as a script, without the rest of codemix.
 """
 
 from __future__ import annotations
@@ -28,14 +26,10 @@ AGAIN_S = 0.1
 
 
 def open_relay(host: str, port: int, timeout_s: float) -> int:
-  """Starts a process that passes on what is sent to a port of this machine, for as long as this one lives.
+  """Starts a relay from a port of this machine, which it returns, to `host:port`; it ends with this process.
 
   Args:
-    host, port: where to.
-    timeout_s: seconds for which a connection to there is tried, from when the first one is asked for.
-
-  Returns:
-    the port, of LOCALHOST.
+    timeout_s: seconds for which each connection to `host:port` is tried.
   """
   relay = subprocess.Popen(
     [sys.executable, '-I', '-S', __file__, host, str(port), str(timeout_s)],
@@ -46,16 +40,16 @@ def open_relay(host: str, port: int, timeout_s: float) -> int:
   return int(relay.stdout.readline())
 
 
-_alive: list[subprocess.Popen] = []  # an object that is let go of would close the relay's stdin, by which it lives
+_alive: list[subprocess.Popen] = []  # the relay runs until its stdin closes, as at garbage collection
 
 
 def _main(host: str, port: str, timeout_s: str) -> None:
   for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-    signal.signal(number, signal.SIG_IGN)  # a launcher sends them to all processes; this one ends with its parent
+    signal.signal(number, signal.SIG_IGN)  # launchers signal all processes; the relay ends with its parent
   server = socket.create_server((LOCALHOST, 0))
   print(server.getsockname()[1], flush=True)
   _start(_serve, server, host, int(port), float(timeout_s))
-  sys.stdin.read()  # its end is that of the parent
+  sys.stdin.read()  # until the parent ends
 
 
 def _serve(server: socket.socket, host: str, port: int, timeout_s: float) -> None:
@@ -69,7 +63,7 @@ def _serve(server: socket.socket, host: str, port: int, timeout_s: float) -> Non
 
 
 def _connect(host: str, port: int, timeout_s: float) -> socket.socket | None:
-  """None: it was not there in time; JAX has a limit of its own, and says that it has passed."""
+  """None: there was no connection in time, which JAX reports after a limit of its own."""
   deadline = time.monotonic() + timeout_s
   while time.monotonic() < deadline:
     with contextlib.suppress(OSError):
@@ -79,7 +73,7 @@ def _connect(host: str, port: int, timeout_s: float) -> socket.socket | None:
 
 
 def _pass_on(source: socket.socket, sink: socket.socket) -> None:
-  """Passes on bytes, but never the end of them."""
+  """Passes bytes on, but not the end of the stream."""
   with contextlib.suppress(OSError):
     while piece := source.recv(PIECE):
       sink.sendall(piece)

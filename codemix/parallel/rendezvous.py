@@ -1,89 +1,79 @@
-"""A roll call before a run of several processes: all are there, or the missing ones are named.
+"""The rendezvous before a run of several processes: all join, or an error names the missing ones.
 
-Process 0 listens. Each other process says in one line of JSON which one it is, and where; when all
-are there, or when something is wrong, each gets one line: GO and who they are, or the kind of
-error and its message. The connections are then those of `codemix.parallel.peers`.
+Process 0 listens. Each other process sends its number and name in a line of JSON. When all have joined,
+or something is wrong, each gets a line back: GO and all names, or the type of an error and its message.
+The connections are then used by `codemix.parallel.peers`.
 """
 
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import errno
 import json
 import os
 import socket
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TypeVar
 
 from codemix.errors import CodemixError, UserError
 
 GO = 'go'
 RETRY_SECONDS = 0.2
-LINE_SECONDS = 5  # a caller that says nothing for so long is not one of ours
-BIND_SECONDS = 10  # the port of a run that is just ending comes free within this
+LINE_SECONDS = 5  # a caller that is silent for so long is not a process of the run
+BIND_SECONDS = 10  # in which the port of a run that is ending becomes free
 LONGEST_LINE = 2**24  # bytes
 SHOWN = 16  # missing processes that a message lists
 
 Result = TypeVar('Result')
+# Connections by process number (process 0's to all others, another's to process 0), and the names of all
+# processes by number, such as 'process 1 (on node-7, pid 4711)'.
+Members = tuple[Mapping[int, socket.socket], Mapping[int, str]]
 
 
-@dataclasses.dataclass(frozen=True)
-class Present:
-  """Processes that have all reported.
-
-  Attributes:
-    connections: process 0's to each other one by number; every other one's to process 0.
-    names: of all by number, such as 'process 1 (on node-7, pid 4711)'.
-  """
-
-  connections: Mapping[int, socket.socket]
-  names: Mapping[int, str]
-
-
-def call(port: int, count: int, timeout_s: float) -> Present:
-  """As process 0: waits until the other `count - 1` processes have reported.
+def lead(port: int, count: int, timeout_s: float) -> Members:
+  """As process 0: waits until the other `count - 1` processes have joined.
 
   Raises:
-    CodemixError: some did not come within `timeout_s` seconds.
+    CodemixError: some did not join within `timeout_s` seconds.
     UserError: two processes have the same number or do not agree on `count`; the port is taken.
   """
   deadline = time.monotonic() + timeout_s
-  callers: dict[int, socket.socket] = {}
-  with _listen(port, count) as server, contextlib.ExitStack() as unless_all_come:
-    names = {0: _name(0)}
-    reported: list[socket.socket] = []
+  members: dict[int, socket.socket] = {}
+  names = {0: _name(0)}
+  callers: list[socket.socket] = []
+  with _listen(port, count) as server:
     try:
       while len(names) < count:
+        server.settimeout(max(deadline - time.monotonic(), 0.001))  # 0 would mean "do not block"
         try:
-          caller = _accept(server, deadline)
+          caller, _ = server.accept()
         except TimeoutError:
           raise CodemixError(_missing_message(names, count, timeout_s)) from None
-        unless_all_come.callback(caller.close)
         if (hello := _read_hello(caller)) is None:
           caller.close()
           continue
-        reported.append(caller)
+        callers.append(caller)
         index, its_count, name = hello
-        if index in callers and _has_ended(callers[index]):  # it was killed and started again
-          names.pop(index)
+        if index in members and _has_ended(members[index]):  # it was killed and started again
+          del names[index]
         _check_number(index, its_count, name, names, count)
-        callers[index], names[index] = caller, name
+        members[index], names[index] = caller, name
     except CodemixError as error:
-      _tell(reported, f'{type(error).__name__} {error}')
+      _answer(callers, f'{type(error).__name__} {error}')
+      for caller in callers:
+        caller.close()
       raise
-    _tell(reported, f'{GO} {json.dumps(names)}')
-    unless_all_come.pop_all()
-  return Present(callers, names)
+    _answer(callers, f'{GO} {json.dumps(names)}')
+  return members, names
 
 
-def report(host: str, port: int, count: int, index: int, timeout_s: float) -> Present:
-  """As any other process: reports to process 0 and waits for its word.
+def join(host: str, port: int, count: int, index: int, timeout_s: float) -> Members:
+  """As any other process: joins process 0 and waits for its answer.
 
   Raises:
-    CodemixError: process 0 cannot be reached within `timeout_s` seconds, or some did not come.
-    UserError: what is one on process 0, so that all end with the same exit code.
+    CodemixError: process 0 cannot be reached within `timeout_s` seconds, or some did not join.
+    UserError: that of process 0, so that all exit with the same code.
   """
   try:
     connection = _retry(lambda: socket.create_connection((host, port), LINE_SECONDS), timeout_s)
@@ -95,20 +85,19 @@ def report(host: str, port: int, count: int, index: int, timeout_s: float) -> Pr
   connection.settimeout(timeout_s + LINE_SECONDS)  # process 0 answers before its own limit
   try:
     connection.sendall(json.dumps([index, count, _name(index)]).encode() + b'\n')
-    word = _read_line(connection)
+    answer = _read_line(connection)
   except OSError:
-    word = ''
-  kind, _, message = word.partition(' ')
+    answer = ''
+  kind, _, message = answer.partition(' ')
   if kind == GO:
-    names = {int(number): name for number, name in json.loads(message).items()}
-    return Present({0: connection}, names)
+    return {0: connection}, {int(number): name for number, name in json.loads(message).items()}
   connection.close()
   error = UserError if kind == UserError.__name__ else CodemixError
   raise error(message or f'process 0 at {host}:{port} ended during start-up: see its log.')
 
 
 def _retry(action: Callable[[], Result], seconds: float) -> Result:
-  """`action()`, again and again while it raises OSError, for so many seconds."""
+  """`action()`, repeated for up to `seconds` seconds while it raises OSError."""
   deadline = time.monotonic() + seconds
   while True:
     try:
@@ -120,24 +109,14 @@ def _retry(action: Callable[[], Result], seconds: float) -> Result:
 
 
 def _listen(port: int, count: int) -> socket.socket:
-  family = socket.AF_INET6 if socket.has_dualstack_ipv6() else socket.AF_INET
-  dualstack = family == socket.AF_INET6
-  bind = lambda: socket.create_server(
-    ('', port), family=family, backlog=count, dualstack_ipv6=dualstack
-  )
+  both = socket.has_dualstack_ipv6()
+  family = socket.AF_INET6 if both else socket.AF_INET
+  bind = lambda: socket.create_server(('', port), family=family, backlog=count, dualstack_ipv6=both)
   try:
     return _retry(bind, BIND_SECONDS)
   except OSError as error:
     reason = 'is in use' if error.errno == errno.EADDRINUSE else f'cannot be opened ({error})'
-    raise UserError(
-      f'port {port} {reason} on process 0: choose another coordinator port.'
-    ) from error
-
-
-def _accept(server: socket.socket, deadline: float) -> socket.socket:
-  # A socket's limit of 0 would mean "do not block", and a negative one is an error.
-  server.settimeout(max(deadline - time.monotonic(), 0.001))
-  return server.accept()[0]
+    raise UserError(f'port {port} {reason} on process 0: choose another coordinator port.') from error
 
 
 def _name(index: int) -> str:
@@ -145,7 +124,7 @@ def _name(index: int) -> str:
 
 
 def _read_hello(caller: socket.socket) -> tuple[int, int, str] | None:
-  """A caller's number, the number of processes it knows of, and its name; None: not one of ours."""
+  """A caller's number, the number of processes it knows of, and its name; None: it is not of the run."""
   caller.settimeout(LINE_SECONDS)
   try:
     index, count, name = json.loads(_read_line(caller))
@@ -155,7 +134,7 @@ def _read_hello(caller: socket.socket) -> tuple[int, int, str] | None:
 
 
 def _read_line(connection: socket.socket) -> str:
-  """A line, and nothing of what comes after it: that is for others to read."""
+  """A line, and no byte after it: those are for `Peers`."""
   line = b''
   while len(line) < LONGEST_LINE and (byte := connection.recv(1)) not in (b'', b'\n'):
     line += byte
@@ -163,14 +142,12 @@ def _read_line(connection: socket.socket) -> str:
 
 
 def _has_ended(caller: socket.socket) -> bool:
-  """Whether the process at the other end, which says nothing after its hello, has gone."""
+  """Whether the process at the other end, which sends nothing after its hello, has exited."""
   caller.setblocking(False)
   try:
     return caller.recv(1, socket.MSG_PEEK) == b''
-  except BlockingIOError:
-    return False
-  except OSError:
-    return True
+  except OSError as error:
+    return not isinstance(error, BlockingIOError)
   finally:
     caller.settimeout(LINE_SECONDS)
 
@@ -185,15 +162,13 @@ def _check_number(index: int, its_count: int, name: str, names: Mapping[int, str
     raise UserError(f'two processes were started as number {index}: give each its own.')
 
 
-def _missing_message(present: Iterable[int], count: int, timeout_s: float) -> str:
+def _missing_message(present: Mapping[int, str], count: int, timeout_s: float) -> str:
   missing = sorted(set(range(count)) - set(present))
   listing = ', '.join(map(str, missing[:SHOWN])) + (', ...' if missing[SHOWN:] else '')
-  return (
-    f'{count - len(missing)} of {count} processes joined in {timeout_s:g} s; missing: {listing}.'
-  )
+  return f'{len(present)} of {count} processes joined in {timeout_s:g} s; missing: {listing}.'
 
 
-def _tell(callers: Sequence[socket.socket], word: str) -> None:
+def _answer(callers: Sequence[socket.socket], line: str) -> None:
   for caller in callers:
-    with contextlib.suppress(OSError):  # it has ended meanwhile, and JAX's heartbeat will say so
-      caller.sendall(word.encode() + b'\n')
+    with contextlib.suppress(OSError):  # it has ended meanwhile, which `Peers` will report
+      caller.sendall(line.encode() + b'\n')

@@ -1,4 +1,4 @@
-"""Logical axis names to mesh axes: where parameters, batches and activations live."""
+"""Logical axis names to mesh axes: how parameters, batches and activations are sharded."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from codemix.parallel.mesh import AXES
 BATCH_AXES = ('replica', 'data', 'fsdp')
 TOKEN_AXES = (*BATCH_AXES, 'sequence')
 
-# The axes of activations, which are no choice: the loss and the loader are written for them.
+# The axes of activations are fixed: the loss and the loader rely on them.
 _ACTIVATIONS = {
   'batch': BATCH_AXES,
   'sequence': ('sequence',),
@@ -30,10 +30,10 @@ Over = Axis | tuple[Axis, ...] | None
 @dataclasses.dataclass(frozen=True, kw_only=True)
 @checked
 class ShardingRules:
-  """The mesh axis (or axes) that each logical axis of a parameter is split over; None: it is whole.
+  """The mesh axis (or axes) that each logical axis of a parameter is split over; None: it is not split.
 
-  No rule changes what is trained, but for the order in which sums are added up. Where there are
-  fewer key/value heads than devices along 'tensor', `kv_heads=None` keeps them whole.
+  Rules change what is trained only by the order of sums. Where there are fewer key/value heads than
+  devices along 'tensor', `kv_heads=None` keeps them whole.
 
   Attributes:
     embed: the width of the residual stream.
@@ -42,11 +42,11 @@ class ShardingRules:
     kv_heads: key/value heads.
     ffn: the hidden layer of the feed-forward network.
     head_dim: numbers of a head.
-    layers: the layers, which are stacked and gone through one by one.
-    norm: a norm's scale: a few numbers, gathering which would cost more than keeping them.
+    layers: the stacked layers, which a scan goes through.
+    norm: a norm's scale, which is small: gathering it would cost more than keeping it.
 
   Raises:
-    UserError: a name that is no axis of the mesh, or twice the same.
+    UserError: a name is not an axis of the mesh, or is there twice.
   """
 
   embed: Over = 'fsdp'
@@ -98,31 +98,31 @@ def parameter_shardings(mesh: Mesh, shapes: Any, axes: Any, rules: ShardingRules
 
 
 def batch_sharding(mesh: Mesh) -> NamedSharding:
-  """How batches are read: rows (the first axis of every array) split over `BATCH_AXES`.
+  """The sharding of batches: rows (the first axis of every array) split over `BATCH_AXES`.
 
-  Rows are whole on each device, also where the model splits their positions over 'sequence': a few
-  bytes a token, and so every process reads whole rows.
+  Rows are whole on each device, also where the model splits their positions over 'sequence': that costs a
+  few bytes a token, and every process reads whole rows.
   """
   return NamedSharding(mesh, PartitionSpec(BATCH_AXES))
 
 
 def batch_shards(mesh: Mesh | None) -> int:
-  """Into how many parts the rows of a batch are split."""
+  """The number of parts that the rows of a batch are split into."""
   return 1 if mesh is None else math.prod(mesh.shape[name] for name in BATCH_AXES)
 
 
 def sequence_shards(mesh: Mesh | None) -> int:
-  """Into how many parts the positions of a row are split."""
+  """The number of parts that the positions of a row are split into."""
   return 1 if mesh is None else mesh.shape['sequence']
 
 
 def tree_bytes(tree: Any) -> int:
-  """Of all arrays (or `jax.ShapeDtypeStruct`s) of a tree, each counted once."""
+  """Bytes of all arrays (or `jax.ShapeDtypeStruct`s) of a tree, before sharding."""
   return sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(tree))
 
 
 def device_bytes(tree: Any) -> int:
-  """Of the parts of a tree of sharded arrays that one device has, wherever it keeps them."""
+  """Bytes of one device's shards of a tree of sharded arrays, in any kind of memory."""
   sizes = ((leaf.sharding.shard_shape(leaf.shape), leaf.dtype) for leaf in jax.tree.leaves(tree))
   return sum(math.prod(shape) * dtype.itemsize for shape, dtype in sizes)
 
@@ -133,9 +133,9 @@ def constrain(
   *names: str | None,
   rules: ShardingRules = RULES,
 ) -> jax.Array:
-  """Fixes how an activation is split, one logical name (or None) per axis; no mesh: as it is.
+  """Constrains the sharding of an activation, one logical name (or None) per axis; without a mesh returns `x`.
 
-  Where two names would take the same mesh axis, the first has it.
+  Where two names map to the same mesh axis, the first takes it.
   """
   if mesh is None:
     return x

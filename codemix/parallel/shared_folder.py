@@ -1,4 +1,4 @@
-"""Whether a folder is the same one for all processes, found out by what they see of each other's files in it."""
+"""Whether a folder is the same for all processes: each looks there for a file of process 0."""
 
 from __future__ import annotations
 
@@ -9,41 +9,36 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from jax._src import distributed  # as in codemix.parallel.processes
+from jax._src import distributed  # as in codemix.parallel.coordination
 
 from codemix.errors import UserError
 from codemix.files import writing
-from codemix.parallel.agreement import decide
+from codemix.parallel.coordination import decide
 
-SEEN_S = 30  # in which a file of another machine shows up; NFS may answer from its cache for so long
+SEEN_S = 30  # in which a file of another machine appears; NFS may answer from its cache for so long
 AGAIN_S = 0.5
 
 
 def require_shared(folder: Path, setting: str) -> None:
-  """Writes a file in each process, and looks for those of the others; alone, returns at once.
-
-  Process 0 looks for the files of all, every other process for that of process 0.
+  """Writes a file in each process, and looks for that of process 0; a single process returns at once.
 
   Args:
-    folder: exists in all processes, which can write there.
-    setting: what names it, such as 'Runtime.output'.
+    folder: one that exists in all processes.
+    setting: the setting that names it, such as 'Runtime.output'.
 
   Raises:
-    UserError: in all processes, naming those whose folder is another one.
+    UserError: in all processes, naming those whose folder is another one; or it cannot be written to.
   """
   state = distributed.global_state
   if state.client is None:
     return
   run = decide(secrets.token_hex(8), lambda tokens: tokens[0])
-  name = lambda number: f'.shared-{run}.{number}'
-  mine = folder / name(state.process_id)
+  mine = folder / f'.shared-{run}.{state.process_id}'
   try:
     with writing(folder):
       mine.touch()
     decide(None, lambda _: None)  # all have written
-    others = range(1, state.num_processes) if state.process_id == 0 else [0]
-    unseen = _unseen(folder, {name(number): number for number in others})
-    different = decide([str(folder.absolute()), unseen], _apart)
+    different = decide([str(folder.absolute()), _appears(folder, f'.shared-{run}.0')], _difference)
   finally:
     with contextlib.suppress(OSError):
       mine.unlink(missing_ok=True)
@@ -53,20 +48,20 @@ def require_shared(folder: Path, setting: str) -> None:
     )
 
 
-def _unseen(folder: Path, names: dict[str, int]) -> list[int]:
-  """The processes whose files do not show up."""
+def _appears(folder: Path, name: str) -> bool:
+  """Whether a file is in the folder within `SEEN_S`."""
   deadline = time.monotonic() + SEEN_S
-  while missing := names.keys() - set(os.listdir(folder)):
+  while name not in os.listdir(folder):
     if time.monotonic() > deadline:
-      break
+      return False
     time.sleep(AGAIN_S)
-  return sorted(names[name] for name in missing)
+  return True
 
 
-def _apart(seen: Sequence[tuple[str, list[int]]]) -> str:
-  """Words for the processes that do not see process 0's file, or whose file process 0 does not see."""
-  folders = [folder for folder, _ in seen]
-  apart = sorted({*seen[0][1], *(number for number, (_, unseen) in enumerate(seen) if unseen)} - {0})
+def _difference(answers: Sequence[tuple[str, bool]]) -> str:
+  """Names the processes that do not see the file of process 0; '': there are none."""
+  folders = [folder for folder, _ in answers]
+  apart = [number for number, (_, seen) in enumerate(answers) if not seen]
   if not apart:
     return ''
   first, more = apart[0], f' (and {len(apart) - 1} more processes)' if apart[1:] else ''

@@ -1,8 +1,7 @@
-"""Rows and positions as one axis of tokens, each device's tokens together.
+"""Rows and positions as one axis of tokens, without communication between devices.
 
-Blocks and the loss work on tokens without regard to rows. Where positions are split over the mesh
-axis 'sequence' as rows are over others, the tokens of a device are not neighbours in [B, L] read
-row by row; so tokens are listed shard by shard, and no device has to send any to list them.
+Blocks and the loss take tokens, not rows. Where the mesh splits rows and positions, a device's tokens
+are not adjacent in [B, L] read row by row, so tokens are ordered shard by shard.
 """
 
 from __future__ import annotations

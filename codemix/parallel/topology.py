@@ -1,7 +1,7 @@
-"""Devices of a machine that is not here: enough of them to compile for, ahead of time.
+"""Devices of another machine, to compile for ahead of time.
 
-A TPU topology is written as its users write it, 'v5e:16x16': the chip, and how many lie along each
-side of the torus. 'cpu:8' stands for virtual CPU devices, which compile quickly and need no libtpu.
+A TPU topology is written 'v5e:16x16': the chip, and the chips along each side of the torus. 'cpu:8' are
+virtual CPU devices, which compile fast and need no libtpu.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import re
 import jax
 
 from codemix.errors import UserError, nearest
-from codemix.parallel.libtpu import tell_of_no_tpu
+from codemix.parallel.libtpu import skip_tpu_discovery
 
 # Slices that can be booked: cloud.google.com/tpu/docs/v5e and /v6e, section "Configurations".
 _FLAT = ((1, 1), (2, 2), (2, 4), (4, 4), (4, 8), (8, 8), (8, 16), (16, 16))
@@ -30,7 +30,7 @@ MOST_CPUS = 512
 
 @dataclasses.dataclass(frozen=True)
 class Topology:
-  """Slices of chips.
+  """One or several slices of TPU chips, or virtual CPU devices.
 
   Attributes:
     chip: 'v4', 'v5e', 'v5p', 'v6e', or 'cpu'.
@@ -44,7 +44,7 @@ class Topology:
 
   @property
   def chips(self) -> int:
-    """Of all slices."""
+    """The chips of all slices."""
     return self.slices * math.prod(self.shape)
 
   def __str__(self) -> str:
@@ -52,7 +52,7 @@ class Topology:
     return f'{slices}{self.chip}:{"x".join(map(str, self.shape))}'
 
   def wraps(self, side: int) -> bool:
-    """Whether the chips along a side make a ring, so that both directions carry a collective.
+    """Whether the chips along a side form a ring, so that a collective uses both directions.
 
     v5e and v6e: only the full side of 16; v4 and v5p: multiples of a cube's 4.
     """
@@ -64,13 +64,13 @@ def parse_topology(text: str, slices: int = 1) -> Topology:
   """'v5e:16x16' as a Topology.
 
   Raises:
-    UserError: not of that form, no known chip, or no shape that can be booked; with the nearest.
+    UserError: the text is not of that form, the chip is unknown, or no slice has that shape.
   """
   chip, _, sides = text.strip().lower().partition(':')
   if chip not in (*SHAPES, 'cpu'):
     known = ', '.join(SHAPES)
     raise UserError(
-      f"--topology={text}: '{chip}' is no chip that codemix knows ({known}, and cpu for virtual devices).{nearest(chip, SHAPES)}"
+      f"--topology={text}: '{chip}' is not a chip that codemix knows ({known}, and cpu for virtual devices).{nearest(chip, SHAPES)}"
     )
   if not re.fullmatch(r'\d+(x\d+)*', sides):
     example = 'cpu:8' if chip == 'cpu' else f'{chip}:{_written(SHAPES[chip][3])}'
@@ -91,7 +91,7 @@ def parse_topology(text: str, slices: int = 1) -> Topology:
 
 
 def topology_devices(topology: Topology) -> list[jax.Device]:
-  """The devices, one a chip, slice after slice; a program can be compiled for them, and not run.
+  """The devices, one per chip, slice after slice; programs can be compiled for them, but not run.
 
   Raises:
     UserError: libtpu is not installed, or refuses.
@@ -103,14 +103,14 @@ def require_compiler(topology: Topology) -> None:
   """Raises UserError where the compiler for this topology is not installed."""
   if topology.chip != 'cpu' and importlib.util.find_spec('libtpu') is None:
     raise UserError(
-      f"compiling for {topology} wants the TPU compiler, libtpu, which is not installed: pip install 'codemix[tpu]'. "
+      f"compiling for {topology} needs the TPU compiler, libtpu, which is not installed: pip install 'codemix[tpu]'. "
       'No TPU is needed. --topology=cpu:8 compiles for virtual CPU devices instead.'
     )
 
 
 def _tpu_devices(topology: Topology) -> list[jax.Device]:
   require_compiler(topology)
-  tell_of_no_tpu()
+  skip_tpu_discovery()
   os.environ.setdefault('ALLOW_MULTIPLE_LIBTPU_LOAD', '1')  # beside another process that compiles
   from jax.experimental import topologies
 
@@ -129,12 +129,12 @@ def _tpu_devices(topology: Topology) -> list[jax.Device]:
 
 def _cpu_devices(topology: Topology) -> list[jax.Device]:
   if 'xla_force_host_platform_device_count' not in os.environ.get('XLA_FLAGS', ''):
-    with contextlib.suppress(RuntimeError):  # JAX has started, with as many as it has
+    with contextlib.suppress(RuntimeError):  # JAX has started, and their number is fixed
       jax.config.update('jax_num_cpu_devices', topology.chips)
   devices = jax.devices('cpu')
   if len(devices) < topology.chips:
     raise UserError(
-      f'--topology={topology} wants {topology.chips} virtual devices, and JAX was started with {len(devices)}: '
+      f'--topology={topology} needs {topology.chips} virtual devices, and JAX was started with {len(devices)}: '
       f'set XLA_FLAGS=--xla_force_host_platform_device_count={topology.chips}.'
     )
   return devices[: topology.chips]

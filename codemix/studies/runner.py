@@ -14,8 +14,8 @@ from codemix.errors import UserError
 from codemix.files import write_json
 from codemix.models.config import ModelConfig
 from codemix.numerics import pinned
+from codemix.parallel.coordination import barrier
 from codemix.parallel.mesh import make_mesh
-from codemix.parallel.processes import barrier
 from codemix.report.results import arm_digest
 from codemix.report.write import keep_former
 from codemix.studies import provenance, show

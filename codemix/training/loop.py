@@ -22,8 +22,7 @@ from codemix.errors import Preempted, UserError
 from codemix.files import locked
 from codemix.identity import differences
 from codemix.models.config import ModelConfig
-from codemix.parallel.agreement import decide
-from codemix.parallel.processes import barrier
+from codemix.parallel.coordination import barrier, decide
 from codemix.parallel.sharding import batch_sharding
 from codemix.training.garbage import frozen_gc
 from codemix.training.goodput import TimeAccount, read_times

@@ -10,7 +10,7 @@ TINY = attention.Size(length=16, rows=2, kv_heads=2, head_dim=8, documents=2, re
 
 def test_every_implementation_has_its_times_and_memory_and_is_held_against_xla(tmp_path):
   figures = {figure.name: figure for figure in attention.measure(tmp_path, TINY)}
-  names = list(attention._available(TINY))
+  names = list(attention.available(TINY))
   assert 'xla' in names and len(names) > 1
   parts = ('forward', 'forward and backward', 'memory, forward', 'memory, forward and backward')
   shape = 'float32 2x16x4x8'
@@ -26,9 +26,9 @@ def test_every_implementation_has_its_times_and_memory_and_is_held_against_xla(t
 
 def test_where_the_scores_of_all_pairs_do_not_fit_xla_is_left_out(monkeypatch):
   monkeypatch.setattr(attention, 'SCORES_MIB', 4 * 2 * 4 * 16**2 / 2**20)
-  assert 'xla' in attention._available(TINY)
+  assert 'xla' in attention.available(TINY)
   monkeypatch.setattr(attention, 'SCORES_MIB', 4 * 2 * 4 * 16**2 / 2**20 - 1e-6)
-  assert 'xla' not in list(attention._available(TINY))
+  assert 'xla' not in list(attention.available(TINY))
 
 
 def test_each_key_value_head_belongs_to_as_many_heads():

@@ -34,7 +34,7 @@ def test_each_part_is_timed_for_itself_and_a_save_is_its_stop_and_the_rest(tmp_p
 def test_the_disk_is_given_the_bytes_of_every_array(tmp_path, monkeypatch):
   monkeypatch.setattr(checkpoint, 'BLOCK', 24)
   arrays = [np.arange(10, dtype=np.float32), np.arange(5, dtype=np.float32) - 3]
-  checkpoint._write(tmp_path / 'plain', arrays)
+  checkpoint.write_plain(tmp_path / 'plain', arrays)
   assert (tmp_path / 'plain').read_bytes() == b''.join(array.tobytes() for array in arrays)
 
 

@@ -2,11 +2,10 @@
 
 import os
 
-import jax
 import pytest
 
 from codemix.benchmarks import loop
-from codemix.benchmarks.timing import one_device_mesh
+from codemix.benchmarks.measuring import one_device_mesh
 from codemix.errors import UserError
 
 
@@ -26,39 +25,29 @@ def test_every_figure_of_the_loop_is_there_and_follows_from_the_others(tmp_path)
 @pytest.mark.parametrize(
   ('fixed', 'of_a_row', 'rows'), [(0.0, 0.002, 10), (0.001, 0.004, 5), (1.0, 1.0, 1), (0.0, 1e-9, loop.MOST_ROWS)]
 )
-def test_as_many_rows_are_taken_as_make_a_step_long_enough(fixed, of_a_row, rows, monkeypatch):
-  monkeypatch.setattr(loop, '_step_seconds', lambda size, rows, mesh: fixed + of_a_row * rows)
-  assert loop._fitting_rows(loop.Size(), None) == rows
+def test_as_many_rows_are_taken_as_make_a_step_long_enough(fixed, of_a_row, rows):
+  assert loop.fitting_rows(lambda rows: fixed + of_a_row * rows) == rows
 
 
 def test_the_time_of_a_step_is_that_of_one_among_several(monkeypatch):
   calls = []
 
-  class Counted(loop.TrainSteps):
-    def __call__(self):
-      calls.append(1)
-      return super().__call__()
-
   def medians(runs, **_):
     for run in runs.values():
-      jax.block_until_ready(run())
+      run()
     return dict.fromkeys(runs, 1.0)
 
-  monkeypatch.setattr(loop, 'TrainSteps', Counted)
+  monkeypatch.setattr(loop, 'train_steps', lambda *_: lambda: calls.append(1))
   monkeypatch.setattr(loop, 'medians', medians)
+  monkeypatch.setattr(loop, 'TIMED_STEPS', 4)
   size = loop.Size(length=16, layers=1, width=32, vocabulary=300)
-  assert loop._step_seconds(size, 2, one_device_mesh(), steps=4) == 0.25
+  assert loop.step_seconds(size, 2, one_device_mesh()) == 0.25
   assert len(calls) == 4
 
 
-def test_a_save_costs_what_its_half_of_the_interval_takes_beyond_the_quiet_half(tmp_path, monkeypatch):
-  size = loop.Size(interval=4, saves=3)
-  logged = [9, 9, 9, 9, 3, 2, 1, 1, 2, 2, 1, 1, 8, 8, 2, 2]  # the costs: 3, 2 and 12 s
-  monkeypatch.setattr(loop, '_trainer', lambda *_, **__: None)
-  monkeypatch.setattr(loop, '_logged_seconds', lambda *_: logged)
-  save, share = loop._save(None, None, tmp_path, size)
-  assert save.value == 3000
-  assert share.value == 100 * 3 / (4 * 1)
+def test_a_save_costs_what_its_half_of_the_interval_takes_beyond_the_quiet_half():
+  seconds = [9, 9, 9, 9, 3, 2, 1, 1, 2, 2, 1, 1, 8, 8, 2, 2]  # the costs: 3, 2 and 12 s
+  assert loop.save_cost(seconds, interval=4) == (3, 3 / (4 * 1))
 
 
 def test_the_host_must_be_left_a_core_and_gets_all_of_them_back(tmp_path):
@@ -66,6 +55,6 @@ def test_the_host_must_be_left_a_core_and_gets_all_of_them_back(tmp_path):
   with pytest.raises(UserError, match=f'step_cores={len(cores)}: of {len(cores)} cores, the host needs one'):
     next(loop.measure(tmp_path, loop.Size(step_cores=len(cores))))
   if len(cores) > 1:
-    with loop._step_apart(1):
+    with loop.separate_cores(1):
       assert len(os.sched_getaffinity(0)) == len(cores) - 1
   assert os.sched_getaffinity(0) == cores

@@ -1,4 +1,4 @@
-"""`codemix train` is launched cold and with its cache; what is told of it adds up."""
+"""`codemix train` is launched cold and with its cache; its parts add up."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def test_a_launch_comes_to_its_first_step_and_the_next_reads_what_it_compiled(tm
   assert not (tmp_path / 'output').exists()
 
 
-def test_a_launch_that_fails_is_told_with_what_it_said(tmp_path, monkeypatch):
+def test_a_launch_that_fails_is_reported_with_its_last_line(tmp_path, monkeypatch):
   monkeypatch.setattr(start, 'RECIPE', ('--gin_file=recipes/none_such.gin',))
   with pytest.raises(CodemixError, match="came to no step: codemix train: the gin file 'recipes/none_such.gin' is not found"):
-    start._launch(tmp_path, tmp_path / 'compiled')
+    start.launch(tmp_path, tmp_path / 'compiled')

@@ -13,9 +13,9 @@ from codemix.errors import UserError
 def test_every_figure_of_the_data_benchmark_is_measured(capsys, tmp_path):
   sizes = ('--size=tokens=3_000_000', '--size=batches=40', '--size=text_bytes=1_000_000', '--size=repeats=1')
   assert main(['bench', 'data', f'--folder={tmp_path}', '--format=json', *sizes]) == 0
-  said = json.loads(capsys.readouterr().out)
-  assert said['size']['batches'] == 40
-  figures = {figure['name']: figure for figure in said['figures']}
+  printed = json.loads(capsys.readouterr().out)
+  assert printed['size']['batches'] == 40
+  figures = {figure['name']: figure for figure in printed['figures']}
   for name in ('rows from a cold cache', 'rows, one process', 'position of a step', 'prepare to the tokenizer alone'):
     assert figures[name]['value'] > 0
   assert list(tmp_path.iterdir()) == []
@@ -35,15 +35,15 @@ def test_every_figure_of_the_data_benchmark_is_measured(capsys, tmp_path):
     (['data', '--size=tokens=1'], '--size=tokens=1: write 1_000_000 or more'),
     (['loop', '--size=interval=1'], '--size=interval=1: write 2 or more'),
     (['attention', '--size=kv_heads=3'], '--size=kv_heads=3: it must divide heads = 4'),
-    (['data', '--folder=/no/such/folder'], 'is no folder'),
+    (['data', '--folder=/no/such/folder'], 'is not a folder'),
   ],
 )
 def test_a_mistake_is_one_line_and_exit_code_two(capsys, words, message):
   import re
 
   assert main(['bench', *words]) == 2
-  said = capsys.readouterr().err.strip().splitlines()
-  assert len(said) == 1 and re.search(message, said[0])
+  printed = capsys.readouterr().err.strip().splitlines()
+  assert len(printed) == 1 and re.search(message, printed[0])
 
 
 # Where 0 has a meaning of its own.

@@ -1,4 +1,4 @@
-"""Random parameters and packed batches."""
+"""Random parameters and packed batches; and a function's results in float64."""
 
 import jax
 import jax.numpy as jnp
@@ -52,3 +52,10 @@ def random_params(config: ModelConfig, seed: int = 0) -> decoder.Params:
     return jnp.asarray(centre + 0.2 * rng.normal(size=shape.shape), shape.dtype)
 
   return jax.tree_util.tree_map_with_path(draw, decoder.abstract_params(config))
+
+
+def in_float64(function, *arguments):
+  """The results of `function`, computed on the arguments' arrays in float64."""
+  with jax.enable_x64(True):
+    wide = lambda a: jnp.asarray(a, jnp.float64 if jnp.issubdtype(a.dtype, jnp.floating) else a.dtype)
+    return jax.tree.map(np.asarray, function(*jax.tree.map(wide, arguments)))

@@ -1,4 +1,4 @@
-"""The decoder, held to a plain one in float64 that knows one document at a time."""
+"""The decoder computes what the reference does, for packed rows and for each document alone."""
 
 import dataclasses
 import functools
@@ -8,9 +8,18 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from codemix.models import decoder
+from codemix.errors import UserError
+from codemix.models import decoder, reference
 from codemix.models.config import ModelConfig
-from tests.models.random_inputs import BOS, QUICK, packed_batch, random_documents, random_params
+from codemix.parallel.mesh import MeshConfig, make_mesh
+from codemix.parallel.sharding import parameter_shardings
+from tests.models.random_inputs import (
+  QUICK,
+  in_float64,
+  packed_batch,
+  random_documents,
+  random_params,
+)
 
 PARALLEL = ModelConfig(
   64, layers=2, width=16, ffn_width=24, heads=4, head_dim=6, dtype='float32', loss_chunk=5
@@ -33,6 +42,7 @@ def config(request) -> ModelConfig:
 jit = functools.partial(jax.jit, static_argnums=0, compiler_options=QUICK)
 init = jit(decoder.init_params)
 differentiate = jit(jax.value_and_grad(decoder.token_losses, argnums=1, has_aux=True))
+differentiate_reference = jit(jax.value_and_grad(reference.token_losses, argnums=1, has_aux=True))
 hidden_states = jit(decoder.hidden_states)
 
 
@@ -41,64 +51,39 @@ def random_rows(seed=0):
   return [random_documents(rng, PARALLEL.vocab_size, lengths) for lengths in ROWS]
 
 
-def reference_logits(config, params, inputs):
-  """Logits [L, V] of one document, in float64, by the book: positions turn neighbouring numbers."""
-  params = jax.tree.map(lambda a: np.asarray(a, np.float64), params)
+REFERENCED = {
+  **CONFIGS,
+  'causal': dataclasses.replace(MIXED, document_mask=False),
+  'blockwise': dataclasses.replace(SERIAL, attention='blockwise', remat='dots', scan=False),
+}
 
-  def norm(x, scale):
-    x = x - x.mean(-1, keepdims=True) if config.norm == 'layernorm' else x
-    return x / np.sqrt((x**2).mean(-1, keepdims=True) + config.norm_epsilon) * scale
 
-  def rotate(x_LxHxK):
-    frequency = config.rope_theta ** (-np.arange(0, config.head_dim, 2) / config.head_dim)
-    turn = np.exp(1j * np.arange(len(x_LxHxK))[:, None, None] * frequency)
-    turned = (x_LxHxK[..., ::2] + 1j * x_LxHxK[..., 1::2]) * turn
-    return np.stack([turned.real, turned.imag], axis=-1).reshape(x_LxHxK.shape)
-
-  def attention(x, p):
-    q, k, v = (np.einsum('ld,dhk->lhk', x, p[name]) for name in ('query', 'key', 'value'))
-    if config.qk_norm:
-      q, k = norm(q, p['query_norm']['scale']), norm(k, p['key_norm']['scale'])
-    k, v = (np.repeat(a, config.heads // a.shape[1], axis=1) for a in (rotate(k), v))
-    scores = np.einsum('qhk,thk->hqt', rotate(q), k) / np.sqrt(config.head_dim)
-    scores = np.where(np.tri(len(x)), scores, -np.inf)
-    weights = np.exp(scores - scores.max(-1, keepdims=True))
-    weights /= weights.sum(-1, keepdims=True)
-    return np.einsum('hqt,thk,hkd->qd', weights, v, p['out'])
-
-  def ffn(x, p):
-    gate = x @ p['gate']
-    return (gate / (1 + np.exp(-gate)) * (x @ p['up'])) @ p['down']
-
-  x = params['embedding'][inputs]
-  for layer in range(config.layers):
-    p = jax.tree.map(lambda a: a[layer], params['layers'])  # noqa: B023
-    y = norm(x, p['norm']['scale'])
-    if config.block == 'parallel':
-      x = x + attention(y, p['attention']) + ffn(y, p['ffn'])
-    else:
-      x = x + attention(y, p['attention'])
-      x = x + ffn(norm(x, p['ffn_norm']['scale']), p['ffn'])
-  head = params['embedding'] if config.tied else params['head']
-  return config.logit_scale * norm(x, params['norm']['scale']) @ head.T
+@pytest.mark.parametrize('name', REFERENCED)
+def test_losses_and_gradients_are_those_of_the_reference(name):
+  config = REFERENCED[name]
+  params, batch = random_params(config), packed_batch(random_rows(), LENGTH)
+  (loss, nll), gradients = differentiate(config, params, batch)
+  (loss_, nll_), gradients_ = differentiate_reference(config, params, batch)
+  np.testing.assert_allclose(loss, loss_, rtol=1e-6)
+  np.testing.assert_allclose(nll, nll_, rtol=1e-5, atol=1e-5)
+  jax.tree.map(
+    lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5 * np.abs(b).max()), gradients, gradients_
+  )
 
 
 def test_packed_losses_are_those_of_each_document_alone(config):
   params, rows = random_params(config), random_rows()
   batch = packed_batch(rows, LENGTH)
   (loss, nll), _ = differentiate(config, params, batch)
-  expected_loss = 0.0
-  for row, documents in enumerate(rows):
-    start = 0
-    for tokens in documents:
-      logits = reference_logits(config, params, [BOS, *tokens[:-1]])
-      lse = np.log(np.exp(logits).sum(-1))
-      expected = lse - logits[np.arange(len(tokens)), tokens]
-      place = np.s_[row, start : start + len(tokens)]
-      np.testing.assert_allclose(nll[place], expected, rtol=1e-5, atol=1e-5)
-      expected_loss += (batch['weights'][place] * (expected + config.z_loss * lse**2)).sum()
-      start += len(tokens)
-  np.testing.assert_allclose(loss, expected_loss, rtol=1e-6)
+  packed = np.asarray(batch['segment_ids']) > 0
+  alone = packed_batch([[tokens] for documents in rows for tokens in documents], LENGTH)
+  of_documents = np.asarray(alone['segment_ids']) > 0
+  alone['weights'] = np.zeros(of_documents.shape)
+  alone['weights'][of_documents] = batch['weights'][packed]
+  in_reference = jit(functools.partial(reference.token_losses, dtype=jnp.float64))
+  loss_, nll_ = in_float64(functools.partial(in_reference, config), params, alone)
+  np.testing.assert_allclose(nll[packed], nll_[of_documents], rtol=1e-5, atol=1e-5)
+  np.testing.assert_allclose(loss, loss_, rtol=1e-6)
 
 
 def test_without_document_masks_documents_see_each_other():
@@ -115,14 +100,14 @@ def test_without_document_masks_documents_see_each_other():
 def test_what_else_is_in_the_row_changes_nothing(config):
   params, rows = random_params(config), random_rows()
   batch = packed_batch(rows, LENGTH)
-  x = hidden_states(config, params, batch['inputs'], batch['segment_ids'], batch['positions'])
+  x = hidden_states(config, params, batch)
   others = [
     [random_documents(np.random.default_rng(9), 64, [7])[0], *rows[0][1:]],
     rows[2],
     rows[1],
   ]
   batch_ = packed_batch(others, LENGTH)
-  x_ = hidden_states(config, params, batch_['inputs'], batch_['segment_ids'], batch_['positions'])
+  x_ = hidden_states(config, params, batch_)
   np.testing.assert_array_equal(x[0, 7:15], x_[0, 7:15])
   np.testing.assert_array_equal(x[2, :15], x_[1, :15])
   assert jnp.abs(x[0, :7] - x_[0, :7]).max() > 0.1
@@ -156,8 +141,7 @@ def test_bfloat16_computes_near_float32_and_keeps_float32_parameters():
   low = dataclasses.replace(config, dtype='bfloat16')
   (loss, _), gradients = differentiate(config, params, batch)
   (low_loss, low_nll), low_gradients = differentiate(low, params, batch)
-  inputs = batch['inputs'], batch['segment_ids'], batch['positions']
-  x = jax.eval_shape(functools.partial(decoder.hidden_states, low), params, *inputs)
+  x = jax.eval_shape(functools.partial(decoder.hidden_states, low), params, batch)
   assert x.dtype == jnp.bfloat16
   assert (low_loss.dtype, low_nll.dtype) == (jnp.float32, jnp.float32)
   assert {a.dtype for a in jax.tree.leaves(low_gradients)} == {jnp.dtype('float32')}
@@ -216,8 +200,30 @@ def test_every_parameter_names_its_axes(config):
 
 def test_logits_are_float32_and_scaled():
   params, batch = random_params(SERIAL), packed_batch(random_rows(), LENGTH)
-  x = hidden_states(SERIAL, params, batch['inputs'], batch['segment_ids'], batch['positions'])
+  x = hidden_states(SERIAL, params, batch)
   logits = decoder.logits(dataclasses.replace(SERIAL, dtype='bfloat16'), params, x[2, :4])
-  inputs = np.asarray(batch['inputs'][2, :4])
-  np.testing.assert_allclose(logits, reference_logits(SERIAL, params, inputs), rtol=1e-4, atol=1e-4)
+  inputs = (batch[name][2:, :4] for name in ('inputs', 'segment_ids', 'positions'))
+  expected = in_float64(functools.partial(reference.logits, SERIAL, dtype=jnp.float64), params, *inputs)
+  np.testing.assert_allclose(logits, expected[0], rtol=1e-4, atol=1e-4)
   assert logits.dtype == jnp.float32
+
+
+def test_initial_parameters_do_not_depend_on_the_mesh():
+  def init(places=None):
+    jitted = jax.jit(decoder.init_params, static_argnums=0, out_shardings=places, compiler_options=QUICK)
+    return jitted(SERIAL, 3)
+
+  mesh = make_mesh(MeshConfig(data=2, fsdp=2, tensor=2))
+  places = parameter_shardings(mesh, decoder.abstract_params(SERIAL), decoder.logical_axes(SERIAL))
+  sharded = init(places)
+  jax.tree.map(
+    lambda a, b: np.testing.assert_array_equal(np.asarray(a), np.asarray(b)), sharded, init()
+  )
+  assert jax.tree.map(lambda a: a.sharding, sharded) == places
+
+
+def test_a_batch_that_does_not_divide_is_refused():
+  rows = packed_batch(random_rows() * 2, LENGTH)
+  params = random_params(PARALLEL)
+  with pytest.raises(UserError, match='6 rows.*8 devices.*data x fsdp.*multiple of 8'):
+    decoder.token_losses(PARALLEL, params, rows, mesh=make_mesh(MeshConfig(data=4, fsdp=2)))

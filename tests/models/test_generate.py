@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from codemix.errors import UserError
-from codemix.models import decoder
+from codemix.models import decoder, reference
 from codemix.models.config import ModelConfig
 from codemix.models.generate import ROWS, generate
 from codemix.parallel.mesh import MeshConfig, make_mesh
@@ -22,7 +22,7 @@ CONFIG = ModelConfig(
 )
 PROMPT_LENGTHS = [0, 1, 5, 15, 16, 20, 3, 3, 9, 2, 4]  # two padded lengths, more than one batch
 
-states = jax.jit(decoder.hidden_states, static_argnums=0)
+logits = jax.jit(reference.logits, static_argnums=0)
 continue_ = functools.partial(generate, max_new_tokens=NEW, bos_id=BOS, eos_id=EOS)
 
 
@@ -42,8 +42,8 @@ def greedy_without_cache(config, params, prompt):
   for _ in range(NEW):
     row = np.zeros((1, 32), np.int32)
     row[0, : len(tokens)] = tokens
-    x = states(config, params, row, np.ones_like(row), np.arange(32)[None])
-    token = int(decoder.logits(config, params, x[0, len(tokens) - 1]).argmax())
+    logits_1xLxV = logits(config, params, row, np.ones_like(row), np.arange(32)[None])
+    token = int(logits_1xLxV[0, len(tokens) - 1].argmax())
     if token == EOS:
       break
     tokens.append(token)
@@ -55,7 +55,7 @@ def greedy_without_cache(config, params, prompt):
   [CONFIG, dataclasses.replace(CONFIG, block='serial', norm='rmsnorm', qk_norm=True, tied=False)],
   ids=['parallel', 'serial'],
 )
-def test_greedy_is_the_argmax_of_the_whole_forward_pass_at_each_token(config, prompts):
+def test_greedy_is_the_argmax_of_the_reference_at_each_token(config, prompts):
   params = random_params(config)
   expected = [greedy_without_cache(config, params, prompt) for prompt in prompts]
   assert continue_(config, params, prompts) == expected

@@ -8,15 +8,15 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from codemix.models import loss_blocks
+from codemix.models.cpu import vocabulary_blocks
 from codemix.models.loss import chunked_cross_entropy, default_chunk
+from codemix.models.reference import cross_entropy
 
 
-def reference(x, head, targets, weights, *, logit_scale=1.0, z_loss=0.0):
+def full_loss(x, head, targets, weights, *, logit_scale=1.0, z_loss=0.0):
+  """The reference's loss from the logits of all tokens."""
   logits = logit_scale * jnp.einsum('bld,vd->blv', x, head, preferred_element_type=jnp.float32)
-  lse = jax.nn.logsumexp(logits, axis=-1)
-  nll = lse - jnp.take_along_axis(logits, targets[..., None], axis=-1)[..., 0]
-  return jnp.sum(weights * (nll + z_loss * lse**2)), nll
+  return cross_entropy(logits, targets, weights, z_loss)
 
 
 def random_inputs(seed, B, L, D, V, dtype=jnp.float32):
@@ -49,7 +49,7 @@ def test_value_and_gradients_are_those_of_the_full_logits(length, chunk, logit_s
     return chunked_cross_entropy(x, head, targets, weights, chunk=chunk, **options)
 
   def full(x, head):
-    return reference(x, head, targets, weights, **options)
+    return full_loss(x, head, targets, weights, **options)
 
   differentiate = lambda f: jax.jit(jax.value_and_grad(f, argnums=(0, 1), has_aux=True))
   (loss, nll), gradients = differentiate(chunked)(x, head)
@@ -86,7 +86,7 @@ def test_a_token_without_weight_has_no_gradient():
 def test_bfloat16_activations_stay_near_float32():
   x, head, targets, weights = random_inputs(0, 4, 32, 64, 128, jnp.bfloat16)
   call = lambda x, head: chunked_cross_entropy(x, head, targets, weights, chunk=8)[0]
-  full = lambda x, head: reference(x, head, targets, weights)[0]
+  full = lambda x, head: full_loss(x, head, targets, weights)[0]
   as_float32 = x.astype(jnp.float32), head.astype(jnp.bfloat16).astype(jnp.float32)
   loss, (dx, dhead) = jax.value_and_grad(call, argnums=(0, 1))(x, head)
   loss_, (dx_, dhead_) = jax.value_and_grad(full, argnums=(0, 1))(*as_float32)
@@ -111,7 +111,7 @@ def test_the_logits_of_a_batch_never_exist(length):
   assert largest <= B * chunk * V
   assert compiled.memory_analysis().temp_size_in_bytes < B * length * V * 4 / 2
   full = (
-    jax.jit(jax.value_and_grad(lambda x, *rest: reference(x, *rest)[0])).lower(*inputs).compile()
+    jax.jit(jax.value_and_grad(lambda x, *rest: full_loss(x, *rest)[0])).lower(*inputs).compile()
   )
   assert full.memory_analysis().temp_size_in_bytes > B * length * V * 4 / 2  # the bound can fail
 
@@ -127,8 +127,8 @@ def test_evaluation_computes_one_matmul_and_training_three():
 @pytest.mark.parametrize('vocabulary', [32, 31, 29, 8, 7, 1])
 @pytest.mark.parametrize('rows', [1, 8])
 def test_blocks_of_the_vocabulary_change_nothing(vocabulary, rows, monkeypatch):
-  monkeypatch.setattr(loss_blocks, 'CACHE_BYTES', 1)
-  monkeypatch.setattr(loss_blocks, 'LEAST_ROWS', rows)
+  monkeypatch.setattr(vocabulary_blocks, 'CACHE_BYTES', 1)
+  monkeypatch.setattr(vocabulary_blocks, 'LEAST_ROWS', rows)
   x, head, targets, weights = random_inputs(1, 2, 9, 8, vocabulary)
 
   def loss(function, **options):
@@ -136,7 +136,7 @@ def test_blocks_of_the_vocabulary_change_nothing(vocabulary, rows, monkeypatch):
     return jax.jit(jax.value_and_grad(call, argnums=(0, 1), has_aux=True))(x, head)
 
   (value, nll), gradients = loss(chunked_cross_entropy, chunk=4)
-  (value_, nll_), gradients_ = loss(reference)
+  (value_, nll_), gradients_ = loss(full_loss)
   np.testing.assert_allclose(value, value_, rtol=2e-6, atol=1e-5)
   np.testing.assert_allclose(nll, nll_, rtol=1e-5, atol=1e-5)
   for gradient, gradient_ in zip(gradients, gradients_, strict=True):
@@ -144,16 +144,16 @@ def test_blocks_of_the_vocabulary_change_nothing(vocabulary, rows, monkeypatch):
 
 
 @pytest.mark.parametrize(('vocabulary', 'tokens'), [(7, 1), (7, 3), (1000, 3), (513, 2**20), (256_000, 256)])
-def test_each_row_of_the_vocabulary_is_fresh_in_one_block(vocabulary, tokens):
-  blocks = loss_blocks.Blocks.in_cache(vocabulary, tokens)
-  of_block = [np.broadcast_to(blocks.fresh(i), blocks.size) for i in range(blocks.count)]
-  rows = np.concatenate([np.asarray(blocks.ids(i))[fresh] for i, fresh in enumerate(of_block)])
+def test_each_row_of_the_vocabulary_is_new_in_one_block(vocabulary, tokens):
+  blocks = vocabulary_blocks.Blocks.in_cache(vocabulary, tokens)
+  of_block = [np.broadcast_to(blocks.is_new(i), blocks.size) for i in range(blocks.count)]
+  rows = np.concatenate([np.asarray(blocks.ids(i))[new] for i, new in enumerate(of_block)])
   np.testing.assert_array_equal(rows, np.arange(vocabulary))
-  assert all(fresh.any() for fresh in of_block)
+  assert all(new.any() for new in of_block)
 
 
 def test_the_gradient_of_the_head_is_held_once(monkeypatch):
-  monkeypatch.setattr(loss_blocks, 'CACHE_BYTES', 4 * 16 * 1024)
+  monkeypatch.setattr(vocabulary_blocks, 'CACHE_BYTES', 4 * 16 * 1024)
   inputs = random_inputs(0, 1, 512, 64, 8192)
   call = lambda *inputs: chunked_cross_entropy(*inputs, chunk=16)[0]
   compiled = jax.jit(jax.value_and_grad(call, argnums=(0, 1))).lower(*inputs).compile()

@@ -1,4 +1,4 @@
-"""On a mesh either tokens or weights travel, the loss being the same."""
+"""On a mesh either tokens or weights are gathered, and the loss is the same."""
 
 import functools
 import math
@@ -17,11 +17,11 @@ from codemix.parallel.sharding import BATCH_AXES, ShardingRules
 from codemix.planner.collectives import Place, collectives_of
 from codemix.planner.hlo import parse
 from tests.models.random_inputs import QUICK
-from tests.models.test_loss import random_inputs, reference
+from tests.models.test_loss import full_loss, random_inputs
 
 B, L, D, V = 8, 12, 16, 48
 OPTIONS = {'logit_scale': 0.5, 'z_loss': 0.01}
-TOKENS, WEIGHTS = math.inf, 0  # which travel, as MOST_TOKENS
+TOKENS, WEIGHTS = math.inf, 0  # MOST_TOKENS at which these are gathered
 
 
 def differentiate(mesh, rules, chunk=3, gradients=True):
@@ -39,11 +39,11 @@ def differentiate(mesh, rules, chunk=3, gradients=True):
 @functools.cache
 def expected():
   inputs = random_inputs(0, B, L, D, V)
-  call = lambda x, head: reference(x, head, *inputs[2:], **OPTIONS)
+  call = lambda x, head: full_loss(x, head, *inputs[2:], **OPTIONS)
   return jax.jit(jax.value_and_grad(call, argnums=(0, 1), has_aux=True))(*inputs[:2])
 
 
-@pytest.mark.parametrize('travels', [TOKENS, WEIGHTS], ids=['tokens', 'weights'])
+@pytest.mark.parametrize('gathered', [TOKENS, WEIGHTS], ids=['tokens', 'weights'])
 @pytest.mark.parametrize(
   ('mesh_config', 'rules'),
   [
@@ -57,8 +57,8 @@ def expected():
   ],
   ids=str,
 )
-def test_whichever_travels_value_and_gradients_are_those_of_one_device(mesh_config, rules, travels, monkeypatch):
-  monkeypatch.setattr(loss_layout, 'MOST_TOKENS', travels)
+def test_whichever_is_gathered_value_and_gradients_are_those_of_one_device(mesh_config, rules, gathered, monkeypatch):
+  monkeypatch.setattr(loss_layout, 'MOST_TOKENS', gathered)
   inputs = random_inputs(0, B, L, D, V)
   mesh = make_mesh(mesh_config)
   trained, gradients = differentiate(mesh, rules)(*inputs)
@@ -71,12 +71,12 @@ def test_whichever_travels_value_and_gradients_are_those_of_one_device(mesh_conf
     np.testing.assert_allclose(gradient, gradient_, rtol=1e-5, atol=2e-5)
 
 
-def test_tokens_travel_while_they_are_not_many_more_than_the_vocabulary_has_rows(monkeypatch):
+def test_tokens_are_gathered_while_they_are_not_many_more_than_the_vocabulary_has_rows(monkeypatch):
   monkeypatch.setattr(loss_layout, 'MOST_TOKENS', 1.5)
   mesh = make_mesh(MeshConfig(data=2, fsdp=4))
   layout = functools.partial(choose, mesh, ShardingRules())
-  weights = Layout(columns=('fsdp',), copies=('data',))
-  tokens = Layout(travel=('fsdp',), copies=('data',))
+  weights = Layout(column_axes=('fsdp',), sum_axes=('data',))
+  tokens = Layout(token_axes=('fsdp',), sum_axes=('data',))
   # Half of the tokens are of devices that share the same weights.
   assert layout(tokens=300, vocabulary=100) == tokens
   assert layout(tokens=304, vocabulary=100) == weights
@@ -86,11 +86,11 @@ def test_tokens_travel_while_they_are_not_many_more_than_the_vocabulary_has_rows
 def test_replicas_are_apart_from_other_copies():
   rules, tokens = ShardingRules(), 10**9
   layout = choose(make_mesh(MeshConfig(replica=2, data=2, sequence=2)), rules, tokens, V)
-  assert layout == Layout(copies=('data', 'sequence'), slices=('replica',))
+  assert layout == Layout(sum_axes=('data', 'sequence'), slice_axes=('replica',))
 
 
-def compiled_text(travels, monkeypatch, **mesh):
-  monkeypatch.setattr(loss_layout, 'MOST_TOKENS', travels)
+def compiled_text(gathered, monkeypatch, **mesh):
+  monkeypatch.setattr(loss_layout, 'MOST_TOKENS', gathered)
   function = differentiate(make_mesh(MeshConfig(**mesh)), ShardingRules(), chunk=1)
   return function.lower(*random_inputs(0, B, L, D, V)).compile().as_text()
 
@@ -100,14 +100,14 @@ def numbers(text):
   return {math.prod(map(int, shape.split(','))) for shape in re.findall(r'f32\[([\d,]+)\]', text)}
 
 
-def test_no_device_has_the_whole_head_where_tokens_travel(monkeypatch):
+def test_no_device_has_the_whole_head_where_tokens_are_gathered(monkeypatch):
   assert max(numbers(compiled_text(TOKENS, monkeypatch, data=1, fsdp=8))) < D * V
   assert max(numbers(compiled_text(WEIGHTS, monkeypatch, data=1, fsdp=8))) == D * V
 
 
-@pytest.mark.parametrize('travels', [TOKENS, WEIGHTS], ids=['tokens', 'weights'])
-def test_the_gradient_of_the_head_is_summed_over_devices_after_the_last_chunk(travels, monkeypatch):
-  text = compiled_text(travels, monkeypatch, data=2, fsdp=4)
+@pytest.mark.parametrize('gathered', [TOKENS, WEIGHTS], ids=['tokens', 'weights'])
+def test_the_gradient_of_the_head_is_summed_over_devices_after_the_last_chunk(gathered, monkeypatch):
+  text = compiled_text(gathered, monkeypatch, data=2, fsdp=4)
   loops, entry = text.split('\nENTRY ')
   part = D * V // 4  # of one of the four
 
@@ -117,7 +117,7 @@ def test_the_gradient_of_the_head_is_summed_over_devices_after_the_last_chunk(tr
 
   assert not sums(loops)
   # Over 'fsdp', of which each keeps its part, and of that over 'data'; no whole one goes anywhere.
-  assert len(sums(entry)) == (1 if travels is TOKENS else 2)
+  assert len(sums(entry)) == (1 if gathered is TOKENS else 2)
   assert 'all-reduce' in entry and numbers('\n'.join(f'f32[{shape}]' for shape in sums(entry))) == {part}
 
 

@@ -1,4 +1,4 @@
-"""One of several processes, which does what a test says and ends as the command does.
+"""One of several processes, which does what a test says, as a verb of the command.
 
     python -m tests.parallel.member PORT COUNT INDEX [--silence S] WHAT...
 
@@ -23,7 +23,7 @@ import numpy as np
 
 from codemix import cli
 from codemix.errors import NonFiniteError, Preempted, UserError
-from codemix.parallel import agreement, processes, shared_folder
+from codemix.parallel import agreement, coordination, processes, shared_folder
 from codemix.parallel.mesh import MeshConfig, make_mesh
 from codemix.parallel.sharding import batch_sharding
 
@@ -40,13 +40,14 @@ def compute(steps: int | None = None) -> None:
       print('computing', flush=True)
 
 
-def work(words: list[str]) -> int:
-  parser = argparse.ArgumentParser()
+def add_arguments(parser: argparse.ArgumentParser) -> None:
   for name in ('port', 'count', 'index'):
     parser.add_argument(name, type=int)
   parser.add_argument('--silence', type=float, default=30)
   parser.add_argument('what', nargs='+')
-  arguments = parser.parse_args(words)
+
+
+def run(arguments: argparse.Namespace) -> None:
   processes.initialize(
     f'localhost:{arguments.port}', arguments.count, arguments.index, timeout_s=60, heartbeat_timeout_s=arguments.silence
   )
@@ -55,7 +56,7 @@ def work(words: list[str]) -> int:
       compute()
     case ['wait']:
       print('computing', flush=True)
-      processes.barrier(f'only {arguments.index} comes', 600)
+      coordination.barrier(f'only {arguments.index} comes', 600)
     case ['fail', code]:
       compute(steps=10)
       raise ERRORS.get(int(code), ZeroDivisionError)('an error of one process')
@@ -65,9 +66,10 @@ def work(words: list[str]) -> int:
       shared_folder.SEEN_S = 2
       shared_folder.require_shared(Path(folder), 'Runtime.output')
   print('done', flush=True)
-  return 0
 
 
 if __name__ == '__main__':
-  sys.modules['codemix.cli']._run = work  # in the place of a verb: what follows an error is the command's own
+  cli.VERBS['member'] = 'one of several processes', ''
+  sys.modules['codemix.commands.member'] = sys.modules[__name__]
+  sys.argv.insert(1, 'member')
   cli.entry()

@@ -59,7 +59,7 @@ def test_a_mesh_can_be_over_some_devices():
 
 
 @pytest.mark.parametrize('config', [MeshConfig(tensor=3), MeshConfig(data=2, fsdp=2), MeshConfig(data=16)])
-def test_a_mesh_that_does_not_fit_is_told_which_would(config):
+def test_a_mesh_that_does_not_fit_is_refused_with_those_that_do(config):
   with pytest.raises(UserError, match='does not fit 8 devices: use') as error:
     make_mesh(config)
   message = str(error.value)

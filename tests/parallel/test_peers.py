@@ -94,10 +94,10 @@ def test_the_error_of_one_process_is_that_of_all(failing, code, started):
       assert 'an error of one process' in ended[1]
 
 
-def test_an_error_that_all_meet_is_told_by_each_in_its_own_words(started):
+def test_an_error_that_all_meet_is_reported_by_each_in_its_own_words(started):
   members = started(['fail', '3'], ['fail', '3'])
   for ended in ends(members):
-    assert ended == (3, 'codemix: an error of one process\n')
+    assert ended == (3, 'codemix member: an error of one process\n')
 
 
 def test_what_others_save_when_one_was_asked_to_stop_is_waited_for(started):
@@ -153,4 +153,4 @@ def test_a_proxy_of_the_environment_is_not_asked_for_the_way_to_another_process(
 
 def test_what_differs_is_named_inside_a_list_too():
   facts = [{'stages': [{'floor': 1}, {'floor': floor}]} for floor in (1, 2)]
-  assert agreement._differences(facts) == ['stages.1.floor is 1 in process 0, and 2 in process 1']
+  assert agreement.differences(facts) == ['stages.1.floor is 1 in process 0, and 2 in process 1']

@@ -1,4 +1,4 @@
-"""Processes that start together, or learn who is missing."""
+"""Processes start together, or learn which is missing."""
 
 import json
 import pathlib
@@ -12,7 +12,7 @@ import time
 import pytest
 
 from codemix.errors import CodemixError, UserError
-from codemix.parallel import processes, rendezvous
+from codemix.parallel import coordination, processes, rendezvous
 
 
 @pytest.fixture
@@ -22,7 +22,7 @@ def port():
     return probe.getsockname()[1]
 
 
-def run_roll_call(port, count, callers, timeout_s=3.0):
+def run_rendezvous(port, count, callers, timeout_s=3.0):
   """The error message (or None) of process 0 and of each caller, given as (index, count)."""
   outcomes = {}
 
@@ -33,9 +33,9 @@ def run_roll_call(port, count, callers, timeout_s=3.0):
     except CodemixError as error:
       outcomes[name] = f'{type(error).__name__}: {error}'
 
-  threads = [threading.Thread(target=attempt, args=(0, rendezvous.call, port, count))] + [
+  threads = [threading.Thread(target=attempt, args=(0, rendezvous.lead, port, count))] + [
     threading.Thread(
-      target=attempt, args=((number, index), rendezvous.report, 'localhost', port, its_count, index)
+      target=attempt, args=((number, index), rendezvous.join, 'localhost', port, its_count, index)
     )
     for number, (index, its_count) in enumerate(callers)
   ]
@@ -47,24 +47,24 @@ def run_roll_call(port, count, callers, timeout_s=3.0):
   return list(outcomes.values())
 
 
-def test_when_all_are_there_all_go_on(port):
+def test_when_all_have_joined_all_continue(port):
   start = time.monotonic()
-  assert run_roll_call(port, 4, [(1, 4), (2, 4), (3, 4)], timeout_s=60) == [None] * 4
+  assert run_rendezvous(port, 4, [(1, 4), (2, 4), (3, 4)], timeout_s=60) == [None] * 4
   assert time.monotonic() - start < 30
 
 
 def test_the_missing_are_named_to_all(port):
-  outcomes = run_roll_call(port, 5, [(1, 5), (3, 5)], timeout_s=3)
+  outcomes = run_rendezvous(port, 5, [(1, 5), (3, 5)], timeout_s=3)
   assert outcomes == ['CodemixError: 3 of 5 processes joined in 3 s; missing: 2, 4.'] * 3
 
 
 def test_two_of_one_number_are_refused(port):
-  outcomes = run_roll_call(port, 4, [(1, 4), (1, 4)])
+  outcomes = run_rendezvous(port, 4, [(1, 4), (1, 4)])
   assert outcomes == ['UserError: two processes were started as number 1: give each its own.'] * 3
 
 
 def test_disagreement_on_the_number_of_processes_is_refused(port):
-  outcomes = run_roll_call(port, 3, [(1, 2)])
+  outcomes = run_rendezvous(port, 3, [(1, 2)])
   assert len(outcomes) == 2
   assert all(
     re.match(r'UserError: process 1 \(on .*, pid \d+\) was started as one of 2, process 0 as one of 3', outcome)
@@ -74,13 +74,13 @@ def test_disagreement_on_the_number_of_processes_is_refused(port):
 
 def test_a_process_that_was_killed_and_started_again_in_time_is_let_in(port):
   first = subprocess.Popen(
-    [sys.executable, '-c', f'from codemix.parallel import roll_call; roll_call.report("localhost", {port}, 3, 1, 60)'],
+    [sys.executable, '-c', f'from codemix.parallel import rendezvous; rendezvous.join("localhost", {port}, 3, 1, 60)'],
     cwd=pathlib.Path(__file__).parents[2],
   )
   threading.Timer(4.0, first.kill).start()
   for delay, index in ((6.0, 1), (7.0, 2)):
-    threading.Timer(delay, rendezvous.report, ('localhost', port, 3, index, 60)).start()
-  assert rendezvous.call(port, 3, 60).connections.keys() == {1, 2}
+    threading.Timer(delay, rendezvous.join, ('localhost', port, 3, index, 60)).start()
+  assert rendezvous.lead(port, 3, 60)[0].keys() == {1, 2}
 
 
 def test_a_stranger_on_the_port_is_ignored(port):
@@ -92,16 +92,16 @@ def test_a_stranger_on_the_port_is_ignored(port):
 
   stranger = threading.Thread(target=knock)
   stranger.start()
-  late = threading.Timer(1.0, rendezvous.report, ('localhost', port, 2, 1, 10))
+  late = threading.Timer(1.0, rendezvous.join, ('localhost', port, 2, 1, 10))
   late.start()
-  assert rendezvous.call(port, 2, 10).connections.keys() == {1}
+  assert rendezvous.lead(port, 2, 10)[0].keys() == {1}
   stranger.join()
   late.join()
 
 
 def test_without_process_0_the_address_is_named(port):
   with pytest.raises(CodemixError, match=f'process 1 did not reach process 0 at localhost:{port}'):
-    rendezvous.report('localhost', port, 2, 1, 0.5)
+    rendezvous.join('localhost', port, 2, 1, 0.5)
 
 
 def test_a_port_in_use_is_named(port, monkeypatch):
@@ -110,7 +110,7 @@ def test_a_port_in_use_is_named(port, monkeypatch):
     socket.create_server(('', port)),
     pytest.raises(UserError, match=f'port {port} is in use on process 0'),
   ):
-    rendezvous.call(port, 2, 5)
+    rendezvous.lead(port, 2, 5)
 
 
 @pytest.mark.parametrize(
@@ -130,8 +130,8 @@ def test_wrong_arguments_are_named(arguments, message):
     processes.initialize(*arguments, timeout_s=1)
 
 
-def test_alone_a_barrier_is_no_wait():
-  processes.barrier('anything', timeout_s=0.01)
+def test_a_single_process_does_not_wait_at_a_barrier():
+  coordination.barrier('anything', timeout_s=0.01)
 
 
 WORKER = """
@@ -139,23 +139,23 @@ import json, sys, time
 index, port = int(sys.argv[1]), sys.argv[2]
 import jax, numpy as np
 from codemix.errors import CodemixError
-from codemix.parallel import processes
+from codemix.parallel import coordination, processes
 from codemix.parallel.mesh import MeshConfig, make_mesh
 from codemix.parallel.sharding import batch_sharding
 
 processes.initialize(f'localhost:{port}', 2, index, timeout_s=60)
-processes.barrier('both are here', timeout_s=60)
-processes.barrier('both are here', timeout_s=60)
+coordination.barrier('both are here', timeout_s=60)
+coordination.barrier('both are here', timeout_s=60)
 rows = batch_sharding(make_mesh(MeshConfig()))
 local = np.full((jax.local_device_count(), 3), index + 1.0)
 total = float(jax.make_array_from_process_local_data(rows, local).sum())
 message = None
 if index == 0:
   try:
-    processes.barrier('only one comes', timeout_s=0.5)
+    coordination.barrier('only one comes', timeout_s=0.5)
   except CodemixError as error:
     message = str(error)
-processes.barrier('the end', timeout_s=60)
+coordination.barrier('the end', timeout_s=60)
 print(json.dumps({'processes': jax.process_count(), 'total': total, 'message': message}))
 if index == 1:
   time.sleep(3)  # process 0 has long wanted to leave

@@ -18,7 +18,7 @@ def test_a_topology_that_can_be_booked_is_taken(text, slices, chips):
 
 
 @pytest.mark.parametrize(
-  ('text', 'told'),
+  ('text', 'named'),
   [
     ('v5e:16x32', 'v5e:16x16'),
     ('v5e:3x5', 'v5e:4x4'),
@@ -34,10 +34,10 @@ def test_a_topology_that_can_be_booked_is_taken(text, slices, chips):
     ('cpu:0', 'cpu:8'),
   ],
 )
-def test_any_other_is_refused_with_what_there_is(text, told):
+def test_any_other_is_refused_with_what_there_is(text, named):
   with pytest.raises(UserError) as refused:
     parse_topology(text)
-  assert told in str(refused.value) and '\n' not in str(refused.value)
+  assert named in str(refused.value) and '\n' not in str(refused.value)
 
 
 def test_slices_are_at_least_one():

@@ -1,4 +1,9 @@
-"""Every way to lay out the devices trains alike: loss, gradients and three steps of the optimizer."""
+"""Every mesh trains alike: loss, gradients and three steps of the optimizer.
+
+Meshes are tested at two levels: here the step, and in test_meshes.py whole runs with their rows and ledger.
+The fast tests take each axis alone and every pair of axes; the slow ones take every mesh of 2, 4 and 8
+devices, in one portion and in several, and more ways to recompute, to chunk and to shard.
+"""
 
 from __future__ import annotations
 
@@ -144,9 +149,9 @@ def test_a_mesh_that_adds_up_something_twice_would_be_found():
   ('model', 'config'),
   [
     (OTHER, MeshConfig(data=1)),
-    (OTHER, MeshConfig(replica=2, data=1)),
+    pytest.param(OTHER, MeshConfig(replica=2, data=1), marks=pytest.mark.slow),
     (OTHER, MeshConfig(data=1, fsdp=2, sequence=2, tensor=2)),
-    (MODEL, MeshConfig(replica=2, data=1, fsdp=2, sequence=2)),
+    pytest.param(MODEL, MeshConfig(replica=2, data=1, fsdp=2, sequence=2), marks=pytest.mark.slow),
   ],
   ids=str,
 )
@@ -170,11 +175,9 @@ def test_a_batch_that_cannot_be_cut_further_is_cut_into_rows():
   'change',
   [
     *({'remat': name} for name in REMAT if name != 'none'),
-    {'scan': False},
     {'scan': False, 'remat': 'block'},
-    {'loss_chunk': 1},
-    {'loss_chunk': LENGTH},
     {'loss_chunk': 7},
+    *(pytest.param(change, marks=pytest.mark.slow) for change in ({'scan': False}, {'loss_chunk': 1}, {'loss_chunk': LENGTH})),
   ],
   ids=str,
 )
@@ -187,9 +190,9 @@ def test_what_is_recomputed_scanned_or_chunked_changes_nothing(change):
 @pytest.mark.parametrize(
   'rules',
   [
-    ShardingRules(embed=('data', 'fsdp')),
+    pytest.param(ShardingRules(embed=('data', 'fsdp')), marks=pytest.mark.slow),
     ShardingRules(embed=('fsdp', 'sequence'), kv_heads=None, layers='replica'),
-    ShardingRules(embed=None, vocab=('fsdp', 'tensor'), ffn=('replica', 'tensor')),
+    pytest.param(ShardingRules(embed=None, vocab=('fsdp', 'tensor'), ffn=('replica', 'tensor')), marks=pytest.mark.slow),
     ShardingRules(vocab='sequence', embed=None, head_dim='tensor', heads=None, kv_heads=None),
   ],
   ids=['embed wide', 'long rows', 'vocab wide', 'odd'],

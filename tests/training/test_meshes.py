@@ -1,4 +1,8 @@
-"""The layout of devices changes neither rows nor ledger, and the loss by no more than rounding."""
+"""The mesh changes neither rows nor ledger of a run, and its loss only by rounding.
+
+These are whole runs, the second level of the tests of meshes (test_every_mesh.py has the step). The fast
+tests take two meshes with all axes between them, and go from one to the other.
+"""
 
 from __future__ import annotations
 
@@ -31,9 +35,9 @@ MESHES = {
   'data, fsdp and tensor': MeshConfig(data=2, fsdp=2, tensor=2),
   'replica, fsdp and sequence': MeshConfig(replica=2, data=1, fsdp=2, sequence=2),
 }
-IN_CI = ('data', 'data, fsdp and tensor', 'replica, fsdp and sequence')
+FAST = ('data, fsdp and tensor', 'replica, fsdp and sequence')
 by_name = pytest.mark.parametrize(
-  'name', [pytest.param(name, marks=() if name in IN_CI else pytest.mark.slow) for name in MESHES]
+  'name', [pytest.param(name, marks=() if name in FAST else pytest.mark.slow) for name in MESHES]
 )
 
 
@@ -143,8 +147,8 @@ def test_the_parameters_are_those_of_one_device_but_for_rounding(name, alone, on
   ('before', 'after', 'settings'),
   [
     ('data, fsdp and tensor', 'replica, fsdp and sequence', {}),
-    (None, 'replica, fsdp and sequence', {'microbatches': 2, 'offload_optimizer': True}),
-    ('replica, fsdp and sequence', None, {'microbatches': 4}),
+    pytest.param(None, 'replica, fsdp and sequence', {'microbatches': 2, 'offload_optimizer': True}, marks=pytest.mark.slow),
+    pytest.param('replica, fsdp and sequence', None, {'microbatches': 4}, marks=pytest.mark.slow),
   ],
 )
 def test_a_run_goes_on_under_another_mesh(before, after, settings, alone, on_mesh, data, tmp_path):

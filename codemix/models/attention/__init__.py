@@ -12,13 +12,16 @@ from jax.sharding import Mesh
 from codemix.errors import UserError
 from codemix.models.attention.blockwise import TILE, blockwise_attention
 from codemix.models.attention.gpu import cudnn_attention, pallas_attention
-from codemix.models.attention.reference import masked_attention, xla_attention
 from codemix.models.attention.sharded import per_device
 from codemix.models.attention.splash import splash_attention
+from codemix.models.attention.xla import masked_attention, xla_attention
 from codemix.parallel.mesh import platform_of
 from codemix.parallel.sharding import RULES, ShardingRules
 
-__all__ = ['AUTO', 'IMPLEMENTATIONS', 'VERIFIED', 'attend', 'choose', 'masked_attention']
+__all__ = ['AUTO', 'IMPLEMENTATIONS', 'attend', 'choose', 'masked_attention']
+
+
+MASKS = ('causal', 'documents')
 
 
 @dataclasses.dataclass(frozen=True)
@@ -27,32 +30,26 @@ class Implementation:
 
   Attributes:
     function: (q_BxLxHxK, k_BxLxGxK, v_BxLxGxK, segment_ids_BxL or None, platform=) -> [B, L, H, K].
-    platform: the only one that it is compiled for; None: any.
-    per_device: whether it has to be given the rows and heads of one device: kernels, which XLA
-      cannot split, and loops, which it splits badly.
+    platform: the only platform that it compiles for; None: any.
+    per_device: whether it is called with the rows and heads of one device: XLA cannot split kernels,
+      and splits loops badly.
+    verified: the masks with which it has passed the equality test of tests/models/test_attention.py,
+      which compares this with its own table; it is refused with other masks.
   """
 
   function: Callable[..., jax.Array]
   platform: str | None = None
   per_device: bool = True
+  verified: tuple[str, ...] = MASKS
 
 
+# Splash and Pallas passed the test in Pallas's interpreter; cuDNN's kernel has not run on a GPU yet.
 IMPLEMENTATIONS = {
   'xla': Implementation(xla_attention, per_device=False),
   'blockwise': Implementation(blockwise_attention),
   'splash': Implementation(splash_attention, 'tpu'),
   'pallas': Implementation(pallas_attention, 'gpu'),
-  'cudnn': Implementation(cudnn_attention, 'gpu'),
-}
-
-# The pairs of an implementation and a mask that have passed the equality test of
-# tests/models/test_attention.py, which holds this table to its own. No other pair can be used. The
-# kernels passed it in Pallas's interpreter; no GPU has run cuDNN's yet.
-VERIFIED = {
-  'xla': ('causal', 'documents'),
-  'blockwise': ('causal', 'documents'),
-  'splash': ('causal', 'documents'),
-  'pallas': ('causal', 'documents'),
+  'cudnn': Implementation(cudnn_attention, 'gpu', verified=()),
 }
 
 AUTO = 'auto'
@@ -70,22 +67,22 @@ def attend(
   rules: ShardingRules = RULES,
   interpret: bool = False,
 ) -> jax.Array:
-  """Each token attends to itself and to the earlier tokens with its own segment id.
+  """Each token attends to itself and to the earlier tokens with the same segment id.
 
   Head h of the H query heads reads key/value head h // (H / G). Scores are scaled by K^-0.5, and
   the softmax is in float32. Where `segment_ids_BxL` is None the mask is only causal.
 
   Args:
     implementation: a name in `IMPLEMENTATIONS`, or 'auto': the platform's fastest (`choose`).
-    mesh: what the arrays are sharded over: rows and positions, and heads by `rules`.
-    rules: how parameters lie on it.
-    interpret: runs a kernel of another platform in an interpreter, far too slowly but for tests.
+    mesh: the mesh over which rows and positions are sharded, and heads by `rules`.
+    rules: how parameters are sharded over it.
+    interpret: runs a kernel of another platform in an interpreter, which is slow: for tests.
 
   Returns: [B, L, H, K] in the dtype of `q_BxLxHxK`.
 
   Raises:
-    UserError: the implementation is for another platform, it is not verified with such a mask, or the mesh does not divide the rows, or the heads where an implementation works
-      device by device.
+    UserError: the implementation is for another platform or not verified with this mask; or the mesh
+      does not divide the rows, or the heads of an implementation that is called per device.
   """
   platform = platform_of(mesh)
   auto = choose(platform, q_BxLxHxK.shape[1])
@@ -99,22 +96,20 @@ def attend(
 
 
 def choose(platform: str, length: int) -> str:
-  """What 'auto' stands for, for rows of `length` tokens on 'cpu', 'gpu', 'tpu' or another platform."""
+  """The implementation that 'auto' selects for rows of `length` tokens on a platform ('cpu', 'gpu', 'tpu', ...)."""
   if platform == 'cpu' and length <= TILE:
-    return 'xla'  # nothing to leave out: a row is one block, which the diagonal crosses
+    return 'xla'  # a row is one tile on the diagonal, of which nothing can be skipped
   return FASTEST.get(platform, 'blockwise')
 
 
 def _check(name: str, mask: str, platform: str, auto: str, interpret: bool) -> None:
-  if mask not in VERIFIED.get(name, ()):
-    raise UserError(
-      f'ModelConfig.attention is {name!r}, which has not passed the equality test with '
-      f'{"masks between documents" if mask == "documents" else "causal masks"}: '
-      f'use {auto!r}, or {AUTO!r}, which chooses it.'
-    )
-  needed = IMPLEMENTATIONS[name].platform
+  advice = f'use {auto!r}, or {AUTO!r}, which chooses it.'
+  implementation = IMPLEMENTATIONS[name]
+  if mask not in implementation.verified:
+    masks = 'masks between documents' if mask == 'documents' else 'causal masks'
+    raise UserError(f'ModelConfig.attention is {name!r}, which has not passed the equality test with {masks}: {advice}')
+  needed = implementation.platform
   if needed not in (None, platform) and not interpret:
     raise UserError(
-      f'ModelConfig.attention is {name!r}, which is for {needed.upper()}s, and this runs on '
-      f'{platform.upper()}: use {auto!r}, or {AUTO!r}, which chooses it.'
+      f'ModelConfig.attention is {name!r}, which is for {needed.upper()}s, and this runs on {platform.upper()}: {advice}'
     )

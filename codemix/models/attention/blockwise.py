@@ -1,11 +1,10 @@
-"""Attention in memory linear in the length, in operations that every platform has.
+"""Flash attention in plain XLA operations: memory is linear in the length, on every platform.
 
 A row is cut into spans, and a span into tiles. A tile of queries visits the keys of its own span up
-to the diagonal, and then whole earlier spans; the softmax is kept up to date by its running maximum
-and sum (Milakov & Gimelshein, arXiv:1805.02867; Rabe & Staats, arXiv:2112.05682). What lies after
-the last key that a tile sees is not computed, nor are spans without a document of the queries' span.
-The backward pass computes the scores again from their log-sum-exp (Dao et al., arXiv:2205.14135,
-appendix B).
+to the diagonal, and then whole earlier spans, with a running maximum and sum of the softmax (Milakov &
+Gimelshein, arXiv:1805.02867; Rabe & Staats, arXiv:2112.05682). Keys after the tile's last query are
+skipped, and spans that share no document with the queries' span. The backward pass computes the scores
+again from their log-sum-exp (Dao et al., arXiv:2205.14135, appendix B).
 
 Shapes: N pairs of a row and a key/value head, R query heads of such a pair, M tiles of T queries
 (R * T rows with all R heads), L tokens of a padded row, K head size.
@@ -21,16 +20,18 @@ import jax
 import jax.numpy as jnp
 from jax.ad_checkpoint import checkpoint_name
 
-# Tokens at most. Of 128 to 512 and 128 to 1024, these took least time on two cores at lengths of 512 to
-# 8192: products of fewer rows are half as fast, and larger ones compute more that is masked.
+from codemix.models.cpu.matmul import transposed_copy
+
+# Tokens at most: the fastest of 128 to 512 and 128 to 1024 on two cores at lengths of 512 to 8192.
+# Matmuls of fewer rows are half as fast, and larger ones compute more masked scores.
 TILE = 256
 SPAN = 512
 CPU_SCORES = 2**19  # at a time (2 MiB): more leave the cache, fewer leave cores idle
-NONE = -1e30  # a score that is masked; finite, so that no difference of two is NaN
+NONE = -1e30  # a masked score; finite, so that no difference of two is NaN
 
 
-class _Plan(NamedTuple):
-  """How a row is cut (hashable: static under jit)."""
+class Plan(NamedTuple):
+  """How rows are cut (hashable: static under jit)."""
 
   spans: int
   tiles: int  # of a span
@@ -43,14 +44,7 @@ class _Plan(NamedTuple):
     return self.tiles * self.tile
 
 
-def blockwise_attention(
-  q_BxLxHxK: jax.Array,
-  k_BxLxGxK: jax.Array,
-  v_BxLxGxK: jax.Array,
-  segment_ids_BxL,
-  *,
-  platform: str,
-) -> jax.Array:
+def blockwise_attention(q_BxLxHxK, k_BxLxGxK, v_BxLxGxK, segment_ids_BxL, *, platform: str):
   """`codemix.models.attention.attend`; memory B * L * H * K, and no L * L."""
   B, L, H, K = q_BxLxHxK.shape
   G = k_BxLxGxK.shape[2]
@@ -66,12 +60,12 @@ def blockwise_attention(
   return out.reshape(B, M * T, H, K)[:, :L]
 
 
-def _plan(length: int, heads: int, pairs: int, platform: str) -> _Plan:
+def _plan(length: int, heads: int, pairs: int, platform: str) -> Plan:
   """Spans and tiles of equal size, with fewer than 8 tokens of padding for each tile."""
   spans = -(-length // SPAN)
   tiles = -(-length // (spans * TILE))
   tile = -(-length // (spans * tiles))
-  plan = _Plan(spans, tiles, -(-tile // 8) * 8, heads, pairs)
+  plan = Plan(spans, tiles, -(-tile // 8) * 8, heads, pairs)
   if platform != 'cpu':
     return plan  # all pairs in parallel
   fitting = max(CPU_SCORES // (heads * plan.tile * plan.span), 1)
@@ -80,18 +74,18 @@ def _plan(length: int, heads: int, pairs: int, platform: str) -> _Plan:
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(0,))
-def _attention(plan: _Plan, q_NxMxRTxK, k_NxLxK, v_NxLxK, segments_NxL):
+def _attention(plan: Plan, q_NxMxRTxK, k_NxLxK, v_NxLxK, segments_NxL):
   return _attention_forward(plan, q_NxMxRTxK, k_NxLxK, v_NxLxK, segments_NxL)[0]
 
 
-def _attention_forward(plan: _Plan, *inputs):
+def _attention_forward(plan: Plan, *inputs):
   out, lse = _few_at_a_time(plan, functools.partial(_forward, plan), inputs)
-  # What remat policies keep is what the backward pass reads.
+  # Remat policies keep what the backward pass reads.
   out, lse = checkpoint_name(out, 'context'), checkpoint_name(lse, 'context')
   return out, (*inputs, out, lse)
 
 
-def _attention_backward(plan: _Plan, residuals, dout):
+def _attention_backward(plan: Plan, residuals, dout):
   gradients = _few_at_a_time(plan, functools.partial(_backward, plan), (*residuals, dout))
   return *gradients, None
 
@@ -99,7 +93,7 @@ def _attention_backward(plan: _Plan, residuals, dout):
 _attention.defvjp(_attention_forward, _attention_backward)
 
 
-def _few_at_a_time(plan: _Plan, function: Callable, arrays: tuple) -> tuple:
+def _few_at_a_time(plan: Plan, function: Callable, arrays: tuple) -> tuple:
   N = arrays[0].shape[0]
   if plan.pairs == N:
     return function(*arrays)
@@ -108,9 +102,9 @@ def _few_at_a_time(plan: _Plan, function: Callable, arrays: tuple) -> tuple:
   return jax.tree.map(join, jax.lax.map(lambda few: function(*few), jax.tree.map(split, arrays)))
 
 
-def _forward(plan: _Plan, q, k, v, segments):
+def _forward(plan: Plan, q, k, v, segments):
   """Attention as `q`, and the log-sum-exp of each query's scores, float32 [N, M, R * T]."""
-  first, _ = _sharing_spans(plan, segments)
+  first, _ = sharing_spans(plan, segments)
 
   def tile(number, out_and_lse):
     span, t, place = number
@@ -128,7 +122,7 @@ def _forward(plan: _Plan, q, k, v, segments):
       values = _matmul('nqt,ntk->nqk', weights.astype(v.dtype), v_part)
       return new, total * kept + weights.sum(axis=-1), mean * kept[..., None] + values
 
-    # The diagonal comes first: each query sees itself there, so its maximum is a real score from then on.
+    # The diagonal comes first: each query sees itself there, so that its maximum is a real score.
     zeros = jnp.zeros(q_tile.shape, jnp.float32)
     start = zeros[..., 0] + NONE, zeros[..., 0], zeros
     state = visit(start, span * plan.span, (t + 1) * plan.tile, True)
@@ -141,17 +135,15 @@ def _forward(plan: _Plan, q, k, v, segments):
   return _each_tile(plan, tile, (jnp.zeros_like(q), jnp.zeros(q.shape[:-1], jnp.float32)))
 
 
-def _backward(plan: _Plan, q, k, v, segments, out, lse, dout):
+def _backward(plan: Plan, q, k, v, segments, out, lse, dout):
   """Gradients by q, k and v.
 
-  Here a tile is one of keys, which visits the queries that can see it. So the products that sum over
-  queries and over keys both go along the rows of their matrices; CPUs take two to three times as
-  long for columns.
+  Here a tile of keys visits the queries that see it. So the matmuls that sum over queries and over keys
+  both read rows of their inputs; columns take CPUs two to three times as long.
   """
-  _, last = _sharing_spans(plan, segments)
+  _, last = sharing_spans(plan, segments)
   delta = jnp.sum(out.astype(jnp.float32) * dout.astype(jnp.float32), axis=-1)
-  # Turned over once, and kept from being turned back into a product that goes along columns.
-  k_KxL = jax.lax.optimization_barrier(k.swapaxes(1, 2))
+  k_KxL = transposed_copy(k)
   scale = q.shape[-1] ** -0.5
 
   def tile(number, gradients):
@@ -189,12 +181,12 @@ def _backward(plan: _Plan, q, k, v, segments, out, lse, dout):
   return dq_KxMRT.swapaxes(1, 2).reshape(q.shape).astype(q.dtype), dk, dv
 
 
-def _sharing_spans(plan: _Plan, segments_NxL) -> tuple[jax.Array, jax.Array]:
-  """For each span the first and the last that can share a document with it, int32 [spans]."""
+def sharing_spans(plan: Plan, segments_NxL) -> tuple[jax.Array, jax.Array]:
+  """For each span, the first and the last span that may share a document with it, int32 [spans]."""
   if segments_NxL is None:
     first = jnp.zeros(plan.spans, jnp.int32)
     return first, first + plan.spans - 1
-  # Padding comes last, whatever its number says.
+  # Padding has segment id 0, and comes last.
   order = jnp.where(segments_NxL == 0, jnp.iinfo(jnp.int32).max, segments_NxL)
   order = order.reshape(order.shape[0], plan.spans, plan.span)
   least, most = order.min(axis=-1), order.max(axis=-1)
@@ -204,7 +196,7 @@ def _sharing_spans(plan: _Plan, segments_NxL) -> tuple[jax.Array, jax.Array]:
   return first.astype(jnp.int32), (plan.spans - 1 - from_end).astype(jnp.int32)
 
 
-def _each_tile(plan: _Plan, tile: Callable, state):
+def _each_tile(plan: Plan, tile: Callable, state):
   """`tile((span, its tile, tile of the row), state)` for all tiles of the row."""
 
   def span(number, state):
@@ -216,17 +208,17 @@ def _each_tile(plan: _Plan, tile: Callable, state):
 
 
 def _each(function: Callable, first, end, state, *, others: bool):
-  """`function(i, state)` for i from `first` to before `end`; no loop where there are no other spans."""
+  """`function(i, state)` for i in range(first, end); no loop where there are no other spans."""
   return jax.lax.fori_loop(first, end, function, state) if others else state
 
 
-def _mask(plan: _Plan, segments, queries, keys, diagonal: bool) -> jax.Array:
+def _mask(plan: Plan, segments, queries, keys, diagonal: bool) -> jax.Array:
   """Which keys a query sees, [N or 1, rows, keys].
 
   Args:
-    queries, keys: the first token and how many; whole tiles of queries.
-    diagonal: whether they reach over the same tokens: to the end of the queries, from the start of
-      the keys.
+    queries, keys: the first token, and the number of tokens; of queries, whole tiles.
+    diagonal: whether they overlap; if there are more keys, both end at the same token, else both start
+      at the same one.
   """
   rows = lambda a_xT: _rows(plan, a_xT)[..., None]
   mask = jnp.ones((1, 1, 1), bool)
@@ -238,8 +230,8 @@ def _mask(plan: _Plan, segments, queries, keys, diagonal: bool) -> jax.Array:
   return mask
 
 
-def _rows(plan: _Plan, a_NxT: jax.Array) -> jax.Array:
-  """Of each token of some tiles to of each row of them, where a tile has its tokens for each head."""
+def _rows(plan: Plan, a_NxT: jax.Array) -> jax.Array:
+  """Values of tokens [N, T] to values of query rows: a tile has its tokens once for each head."""
   a_NxMx1xT = a_NxT.reshape(len(a_NxT), -1, 1, plan.tile)
   return jnp.repeat(a_NxMx1xT, plan.heads, axis=2).reshape(len(a_NxT), -1)
 

@@ -1,4 +1,4 @@
-"""Attention of the rows and heads that a device holds: kernels know nothing of meshes."""
+"""Attention device by device, for implementations that XLA cannot split over a mesh."""
 
 from __future__ import annotations
 
@@ -15,20 +15,14 @@ from codemix.parallel.tokens import check_rows
 
 
 def per_device(
-  attend: Callable,
-  mesh: Mesh,
-  rules: ShardingRules,
-  q_BxLxHxK: jax.Array,
-  k_BxLxGxK: jax.Array,
-  v_BxLxGxK: jax.Array,
-  segment_ids_BxL: jax.Array | None,
+  attend: Callable, mesh: Mesh, rules: ShardingRules, q_BxLxHxK, k_BxLxGxK, v_BxLxGxK, segment_ids_BxL
 ) -> jax.Array:
-  """`attend(q, k, v, segment_ids)` on each device's rows and heads, with the whole length: [B, L, H, K].
+  """`attend(q, k, v, segment_ids or None)` on each device's rows and heads, over whole rows: [B, L, H, K].
 
-  Where the mesh splits the tokens of a row, those devices exchange tokens for heads before, and heads
-  for tokens after (DeepSpeed-Ulysses, arXiv:2309.14509): the work is the same on all, which it is not
-  where each has its own queries under a causal mask, and every kernel can do it. Key/value heads are
-  repeated where there are too few for all devices.
+  Where the mesh splits the positions of a row, its devices exchange tokens for heads before, and heads
+  for tokens after (DeepSpeed-Ulysses, arXiv:2309.14509). So each has the same work, unlike a split of
+  the queries under a causal mask, and every kernel can be used. Key/value heads are repeated where there
+  are fewer than devices.
 
   Raises:
     UserError: the rows or the query heads cannot be split over the devices.
@@ -53,5 +47,5 @@ def per_device(
     mesh=mesh,
     in_specs=(split, split, split, PartitionSpec(BATCH_AXES, None)),
     out_specs=split,
-    check_vma=False,  # the kernels do not say over which axes their results vary
+    check_vma=False,  # kernels do not declare over which axes their results vary
   )(q_BxLxHxK, k, v, segment_ids_BxL)

@@ -5,18 +5,11 @@ from __future__ import annotations
 import jax
 import jax.numpy as jnp
 
-LANES = 128  # of a TPU's vector unit: what a block must be a multiple of
-BLOCK = 512  # tokens, at most; the size that MaxText trains with
+LANES = 128  # of a TPU's vector unit; a block is a multiple of it
+BLOCK = 512  # tokens at most; MaxText trains with this size
 
 
-def splash_attention(
-  q_BxLxHxK: jax.Array,
-  k_BxLxGxK: jax.Array,
-  v_BxLxGxK: jax.Array,
-  segment_ids_BxL,
-  *,
-  platform: str,
-) -> jax.Array:
+def splash_attention(q_BxLxHxK, k_BxLxGxK, v_BxLxGxK, segment_ids_BxL, *, platform: str):
   """`codemix.models.attention.attend` for the rows and heads of one TPU; elsewhere interpreted."""
   from jax.experimental.pallas.ops.tpu import splash_attention as splash  # slow to import
 
@@ -49,6 +42,6 @@ def _kernel(splash, length: int, heads: int, block: int, *, interpret: bool):
     block_sizes=sizes,
     head_shards=1,
     q_seq_shards=1,
-    residual_checkpoint_name='context',  # what remat policies keep is what the backward pass reads
+    residual_checkpoint_name='context',  # so that remat policies keep what the backward pass reads
     interpret=interpret,
   )

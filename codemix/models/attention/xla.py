@@ -1,4 +1,4 @@
-"""Attention as it is defined, with the scores of all pairs of tokens in memory."""
+"""Attention in a few XLA operations, with the scores of all pairs of tokens in memory."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from jax.ad_checkpoint import checkpoint_name
 def masked_attention(
   q_BxQxHxK: jax.Array, k_BxTxGxK: jax.Array, v_BxTxGxK: jax.Array, mask_BxQxT: jax.Array
 ) -> jax.Array:
-  """Attention of Q queries to those of T keys that the mask allows: at least one for each query."""
+  """Attention of Q queries to T keys; the mask allows each query at least one."""
   B, Q, H, K = q_BxQxHxK.shape
   G = k_BxTxGxK.shape[2]
   R = H // G
-  # The R query heads of a key/value head are R times as many queries of that head.
+  # The R query heads of a key/value head become R times as many queries of one head.
   q_BxQRxGxK = q_BxQxHxK.reshape(B, Q, G, R, K).swapaxes(2, 3).reshape(B, Q * R, G, K)
   mask_BxQRxT = jnp.repeat(mask_BxQxT, R, axis=1)
   scores = jnp.einsum('bqgk,btgk->bgqt', q_BxQRxGxK, k_BxTxGxK, preferred_element_type=jnp.float32)
@@ -24,15 +24,8 @@ def masked_attention(
   return context_BxQRxGxK.reshape(B, Q, R, G, K).swapaxes(2, 3).reshape(B, Q, H, K)
 
 
-def xla_attention(
-  q_BxLxHxK: jax.Array,
-  k_BxLxGxK: jax.Array,
-  v_BxLxGxK: jax.Array,
-  segment_ids_BxL,
-  *,
-  platform: str,
-) -> jax.Array:
-  """`codemix.models.attention.attend` in a few operations of XLA."""
+def xla_attention(q_BxLxHxK, k_BxLxGxK, v_BxLxGxK, segment_ids_BxL, *, platform: str):
+  """`codemix.models.attention.attend`."""
   del platform
   index_L = jnp.arange(q_BxLxHxK.shape[1])
   mask_BxLxL = (index_L[:, None] >= index_L)[None]

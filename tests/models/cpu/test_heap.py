@@ -14,7 +14,7 @@ ACCEPTED = subprocess.run([sys.executable, '-c', 'import ctypes; exit(not ctypes
 CODE = """
 import resource
 import numpy as np
-from codemix.parallel.host_allocator import retain_heap
+from codemix.models.cpu.heap import retain_heap
 
 def page_faults():
   before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt

@@ -1,4 +1,4 @@
-"""The vocabulary in blocks: so many rows of the head at a time as keep a matmul's result in a cache."""
+"""The vocabulary in blocks: as many rows of the head at a time as keep their logits in a CPU's cache."""
 
 from __future__ import annotations
 
@@ -7,16 +7,16 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-CACHE_BYTES = 2**22  # of a block's logits; between 1 and 8 MiB the speed is the same
+CACHE_BYTES = 2**22  # of a block's logits; from 1 to 8 MiB the speed is the same
 LEAST_ROWS = 512
 
 
 class Blocks(NamedTuple):
-  """`count` blocks of one size, of which the last overlaps the one before if they do not divide.
+  """`count` blocks of equal size; where they do not divide the vocabulary, the last overlaps the one before.
 
   Attributes:
     vocabulary: rows of the head.
-    count: of blocks.
+    count: number of blocks.
   """
 
   vocabulary: int
@@ -24,7 +24,7 @@ class Blocks(NamedTuple):
 
   @classmethod
   def in_cache(cls, vocabulary: int, tokens: int) -> Blocks:
-    """Blocks for a chunk of that many tokens."""
+    """Blocks whose logits of that many tokens fit the cache."""
     most = max(CACHE_BYTES // (4 * tokens), LEAST_ROWS)
     size = -(-vocabulary // -(-vocabulary // most))
     return cls(vocabulary, -(-vocabulary // size))
@@ -35,15 +35,15 @@ class Blocks(NamedTuple):
     return -(-self.vocabulary // self.count)
 
   def ids(self, i: jax.Array) -> jax.Array:
-    """Rows of the head that block i has, int32 [size]."""
+    """The rows of the head in block i, int32 [size]."""
     return self._start(i) + jnp.arange(self.size)
 
-  def fresh(self, i: jax.Array) -> jax.Array | bool:
-    """Which of them no earlier block has."""
+  def is_new(self, i: jax.Array) -> jax.Array | bool:
+    """Which rows of block i are in no earlier block."""
     return True if self.vocabulary == self.count * self.size else self.ids(i) >= i * self.size
 
   def find(self, i: jax.Array, rows: jax.Array) -> tuple[jax.Array, jax.Array]:
-    """Whether a row of the head is a fresh one of block i; and where in the block, 0 if it is not."""
+    """Whether each row of the head is new in block i; and its place there, 0 if it is not."""
     place = rows - self._start(i)
     is_here = (rows >= i * self.size) & (place < self.size)
     return is_here, jnp.where(is_here, place, 0)

@@ -1,0 +1,1 @@
+"""What only CPUs need: the layout of matmul inputs, blocks that fit a cache, and glibc's heap."""
