@@ -19,9 +19,10 @@ from codemix.benchmarks import prepare
 from codemix.benchmarks.figure import Figure
 from codemix.benchmarks.memory import peak_growth, status_bytes
 from codemix.benchmarks.sizes import require_counts
-from codemix.data.batches import ledger, loader
-from codemix.data.batches.ledger import StageRows
-from codemix.data.batches.rows import Source
+from codemix.data.batches import loader
+from codemix.data.batches.prepared_source import PreparedSource
+from codemix.data.batches.source_use import plan_uses
+from codemix.data.batches.stage_rows import StageRows
 from codemix.data.languages import CODE_DOCUMENTS, MARKUP_DOCUMENTS
 from codemix.data.order.row_schedule import RowSchedule, constant_shares
 from codemix.data.store import token_store
@@ -75,7 +76,7 @@ def measure(folder: Path, size: Size) -> Iterator[Figure]:
   yield from prepare.measure(folder / 'prepare', size.text_bytes, size.repeats)
 
 
-def _make_sources(folder: Path, tokens: int) -> dict[str, Source]:
+def _make_sources(folder: Path, tokens: int) -> dict[str, PreparedSource]:
   rng = np.random.default_rng(0)
   dtype = np.dtype('<u2')
   sources = {}
@@ -84,13 +85,13 @@ def _make_sources(folder: Path, tokens: int) -> dict[str, Source]:
     documents = ((rng.integers(0, 2**16, length, dtype), 4 * int(length)) for length in lengths)
     token_store.write_shard(folder / name, 'only', documents, dtype)
     store = token_store.write_manifest(folder / name, {'task': name, 'split': 'train'}, ['only'], dtype)
-    sources[name] = Source(name, store, LENGTH, bos_id=1)
+    sources[name] = PreparedSource(name, store, LENGTH, bos_id=1)
   return sources
 
 
-def _stage_rows(sources: dict[str, Source], size: Size) -> StageRows:
+def _stage_rows(sources: dict[str, PreparedSource], size: Size) -> StageRows:
   segments = constant_shares(SHARES, size.batch * size.batches)
-  draws = ledger.plan_draws(sources, SHARES, segments, {}, seed=0)
+  draws = plan_uses(sources, SHARES, segments, {}, seed=0)
   return StageRows(sources, draws, segments, seed=0)
 
 
@@ -98,7 +99,7 @@ def _read(rows: StageRows, size: Size, steps: range) -> float:
   """Tokens a second of these steps' batches."""
   began = time.perf_counter()
   for step in steps:
-    loader.read_rows(rows, np.arange(step * size.batch, (step + 1) * size.batch))
+    rows.read(np.arange(step * size.batch, (step + 1) * size.batch))
   return len(steps) * size.batch * LENGTH / (time.perf_counter() - began)
 
 

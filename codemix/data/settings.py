@@ -42,6 +42,8 @@ class Data:
       `.model`; a relative path is looked for in `directory`.
     sources: corpora by the name that mixtures use, or several such mappings.
       A name that is not among them is that of a SeqIO task.
+    kinds: what sources are for the report: 'text', 'code' or a group of your own; it goes before
+      `Corpus.kind`, and is how a SeqIO task declares it.
     allow_lossy_tokenizer: whether the tokenizer may change text: compose accents,
       drop indentation, and so on. What it changes is part of the data's identity.
     train_on: sources or SeqIO tasks that `codemix tokenizer` trains the tokenizer on.
@@ -61,6 +63,7 @@ class Data:
   tokenizer: Annotated[PathText, NotEmpty()] = 'bytes'
   allow_lossy_tokenizer: bool = False
   sources: Mapping[Name, Corpus] | Sequence[Mapping[Name, Corpus]] = ()
+  kinds: Mapping[Name, Name] = dataclasses.field(default_factory=dict)
   train_on: tuple[Name, ...] = ()
   vocab_size: Annotated[int, From(1), 'entries'] = 8192
   sample_bytes: Annotated[int, From(1), 'bytes'] = 8_000_000
@@ -93,6 +96,11 @@ class Data:
         raise UserError(f"Data.sources has a source named {name!r}, by which no file can be named; write it as 'wiki' or 'org/wiki'.")
       corpora[name] = corpus if corpus.name else dataclasses.replace(corpus, name=name)
     return corpora
+
+  def kind(self, name: str) -> str | None:
+    """What a source is: 'text', 'code' or a user's own group; None where it is not declared."""
+    corpus = self.corpora.get(name)
+    return self.kinds.get(name) or (corpus and corpus.kind) or None
 
   def make_workers(self) -> Workers:
     if not isinstance(self.workers, int):

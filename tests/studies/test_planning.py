@@ -61,7 +61,7 @@ def test_a_stage_may_not_rewind_what_was_never_read(data):
 
 def test_a_source_that_fills_no_row_is_refused(data):
   said = refused(data, tiny_study.stage('a', {'code': 1.0}, 4), length=100_000)
-  assert 'less than one row of 100,000' in said
+  assert 'fills no row of 100,000 tokens' in said
 
 
 def test_a_source_of_share_zero_is_neither_opened_nor_drawn(data):

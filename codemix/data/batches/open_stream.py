@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
-from codemix.data.batches.stream import EpochSize, StreamedSource
+from codemix.data.batches.streamed_source import EpochSize, StreamedSource
 from codemix.data.corpus import storage
 from codemix.data.corpus.corpus import Corpus
 from codemix.data.corpus.documents import documents

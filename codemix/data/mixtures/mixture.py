@@ -85,7 +85,7 @@ class Mixture:
       return {self.name: True}
     found: dict[str, bool] = {}
     for part in self.parts:
-      weighed = bool(part.documents if part.weight is None else part.weight)
+      weighed = bool(part.weight or part.documents)  # `resolve` may round a share by documents to 0
       for source, drawn in part._sources().items():
         found[source] = found.get(source, False) or (drawn and weighed)
     return found

@@ -10,6 +10,8 @@ from typing import Annotated, Literal, NamedTuple
 
 from codemix.checked import NotEmpty, checked
 from codemix.data.mixtures.mixture import Mixture, Spec, exact, parse_mixture
+from codemix.data.order.row_schedule import constant_shares
+from codemix.data.order.targets import Segment
 from codemix.errors import UserError
 
 
@@ -83,6 +85,23 @@ class MixtureSchedule:
         spans.append(span)
     return spans
 
+  def constant(self, tokens: float | None = None) -> dict[str, Fraction] | None:
+    """Each source's share where no share changes along the stage, else None; errors as of `segments`."""
+    spans = self.segments(tokens)
+    return spans[0].at_begin if len(spans) == 1 and spans[0].at_begin == spans[0].at_end else None
+
+  def row_segments(self, tokens: float, rows: int) -> tuple[Segment, ...]:
+    """How the shares of the sources (`drawn`, in order) go along a stage of `rows` rows."""
+    if shares := self.constant(tokens):
+      return constant_shares(shares, rows)
+    spans = self.segments(tokens)
+    bounds = [round(span.begin * rows) for span in spans] + [rows]
+    return tuple(
+      Segment(end - begin, tuple(span.at_begin.values()), tuple(span.at_end.values()))
+      for span, (begin, end) in zip(spans, itertools.pairwise(bounds), strict=True)
+      if end > begin
+    )
+
   def mean(self, tokens: float | None = None) -> Mixture:
     """One tree with each source's share of the whole stage; of a single knot, its own tree.
 
@@ -117,12 +136,11 @@ class MixtureSchedule:
       [[source, share], ...] where nothing changes; else a list of
       [begin, end, [[source, share, share at the end], ...]].
     """
-    spans = self.segments(tokens)
-    if len(spans) == 1 and spans[0].at_begin == spans[0].at_end:
-      return [[source, str(share)] for source, share in spans[0].at_begin.items()]
+    if shares := self.constant(tokens):
+      return [[source, str(share)] for source, share in shares.items()]
     return [
       [str(s.begin), str(s.end), [[name, str(share), str(s.at_end[name])] for name, share in s.at_begin.items()]]
-      for s in spans
+      for s in self.segments(tokens)
     ]
 
   def _shares(self, mixture: Mixture) -> dict[str, Fraction]:

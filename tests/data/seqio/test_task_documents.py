@@ -57,7 +57,7 @@ def prepared(folder, name, split='train'):
 
 
 def streamed(folder, name, split='train'):
-  return list(open_stream(name, data(folder), BYTES, length=8, max_epochs=1).documents())
+  return list(open_stream(name, data(folder), BYTES, length=8, max_epochs=1).read())
 
 
 READ = pytest.mark.parametrize('read', [prepared, streamed, lambda f, name: prepared(f, name, 'validation')], ids=['prepare', 'stream', 'validation'])
