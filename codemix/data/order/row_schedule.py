@@ -69,9 +69,8 @@ class RowSchedule:
     self.order = row_order(tuple(segments), orders)
     sources = len(segments[0].begin)
     blocks = self.order[: len(self.order) // self.BLOCK * self.BLOCK].reshape(-1, self.BLOCK)
-    self._before_block = np.zeros((len(blocks) + 1, sources), np.int64)
-    for number, block in enumerate(blocks):
-      self._before_block[number + 1] = self._before_block[number] + np.bincount(block, minlength=sources)
+    counted = [np.bincount(block, minlength=sources) for block in blocks]
+    self._before_block = np.cumsum([np.zeros(sources, np.int64), *counted], axis=0)
     self.counts = self.drawn_before(len(self.order))
 
   def __len__(self) -> int:

@@ -15,7 +15,8 @@ from codemix.data.prepare.source import prepare
 from codemix.data.store import raw_files
 from codemix.data.store.token_store import open_store
 from codemix.data.store.verify import verify_whole
-from codemix.data.tokenization.tokenizer import ByteTokenizer, load_tokenizer, train_bpe
+from codemix.data.tokenization.bpe import train_bpe
+from codemix.data.tokenization.tokenizer import ByteTokenizer, load_tokenizer
 from codemix.errors import UserError
 from tests.data.raw_corpora import corpus, data, documents, prepared, texts, write_lines
 from tests.data.store.test_token_store import as_before

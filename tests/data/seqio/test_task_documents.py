@@ -12,7 +12,8 @@ from codemix.data.prepare.source import prepare
 from codemix.data.seqio import registry
 from codemix.data.seqio.vocabularies import TokenizerVocabulary
 from codemix.data.settings import Data
-from codemix.data.tokenization.tokenizer import load_tokenizer, train_bpe
+from codemix.data.tokenization.bpe import train_bpe
+from codemix.data.tokenization.tokenizer import load_tokenizer
 from codemix.errors import UserError
 
 BYTES = load_tokenizer('bytes')
