@@ -1,4 +1,4 @@
-"""Turns recipes into plans: every stage decided, and every mistake found, before the first step."""
+"""Plans a study: every stage is decided, and every mistake reported, before the first step."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ class StudyPlan:
     return self.study.recipes[name]
 
   def savings(self) -> dict[str, int]:
-    """What training each shared beginning once saves, in tokens and stages."""
+    """What is saved by training each shared stage once, in tokens and stages."""
     alone = [plan for plans in self.recipes.values() for plan in plans]
     return {
       'stage_tokens_alone': sum(plan.tokens for plan in alone),
@@ -63,7 +63,7 @@ class StudyPlan:
 
 
 def source_names(study: Study) -> list[str]:
-  """The tasks that the study trains on, in the order in which they are first named."""
+  """The sources that the study trains on, in the order in which they are first named."""
   return list(
     dict.fromkeys(
       name for recipe in study.recipes.values() for stage in recipe.stages for name in stage.mixtures().drawn()
@@ -72,7 +72,7 @@ def source_names(study: Study) -> list[str]:
 
 
 def scored_names(study: Study) -> list[str]:
-  """The tasks that every stage is scored on: those of Study.validation, and those of weight 0 in a mixture."""
+  """The sources that every stage is scored on: those of Study.validation, and those of weight 0 in a mixture."""
   weightless = [
     name for recipe in study.recipes.values() for stage in recipe.stages for name in stage.mixtures().evaluated_only()
   ]
@@ -84,7 +84,7 @@ def plan_study(study: Study, data: Data) -> StudyPlan:
 
   Raises:
     UserError: a source that is missing, damaged or too small, a model that
-      does not fit the tokenizer, or a schedule that makes no curve.
+      does not fit the tokenizer, or a schedule without a curve.
   """
   tokenizer = data.load_tokenizer()
   recipes = study.recipes.values()
@@ -132,7 +132,7 @@ def _plan_recipe(
   planned: dict[str, StagePlan],
 ) -> list[StagePlan]:
   plans: list[StagePlan] = []
-  # Not of the stage planned: recipes that share a stage may go on along different curves.
+  # Kept apart from the plans: recipes that share a stage may continue on different curves.
   rates: Rates | None = None
   for stage in recipe.stages:
     where = f"recipe '{name}', stage '{stage.name}'"

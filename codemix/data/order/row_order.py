@@ -46,12 +46,18 @@ def row_order(segments: tuple[Segment, ...], folder: Path | None = None) -> np.n
 def lay_out(segments: tuple[Segment, ...]) -> Iterator[int]:
   """Yields the source of each row: earliest due first, ties to the source named first."""
   targets = Targets(segments)
-  arrivals = heapq.merge(*map(targets.windows, range(len(segments[0].begin))))
-  arrival, ready = next(arrivals, None), []
+  windows = [targets.windows(source) for source in range(len(segments[0].begin))]
+  waiting = list(filter(None, (next(of_source, None) for of_source in windows)))  # the next row of each source
+  heapq.heapify(waiting)
+  ready: list[tuple[int, int]] = []  # (due, source) of the rows that are allowed
   for row in range(1, targets.rows + 1):
-    while arrival and arrival[0] <= row:
-      heapq.heappush(ready, arrival[1:])
-      arrival = next(arrivals, None)
+    while waiting and waiting[0][0] <= row:
+      _, due, source = waiting[0]
+      heapq.heappush(ready, (due, source))
+      if following := next(windows[source], None):
+        heapq.heapreplace(waiting, following)
+      else:
+        heapq.heappop(waiting)
     yield heapq.heappop(ready)[1]
 
 

@@ -12,12 +12,12 @@ from fractions import Fraction
 
 @dataclasses.dataclass(frozen=True)
 class Segment:
-  """Consecutive rows over which each source's share goes in a straight line.
+  """Consecutive rows over which each source's share is linear.
 
   Attributes:
     rows: how many.
     begin, end: exact share of each source at the segment's first row and
-      behind its last; each sums to one.
+      after its last; each sums to one.
   """
 
   rows: int
@@ -43,12 +43,12 @@ def whole_counts(segments: Sequence[Segment]) -> list[int] | None:
 class Targets:
   """T_s(t): the rows that source s should have given when t rows of the stage are drawn.
 
-  A share that goes in a straight line makes T a parabola. All values are
-  integers over one denominator, so that comparisons are exact.
+  A linear share makes T a parabola. All values are integers over one
+  denominator, so that comparisons are exact.
 
   Attributes:
     rows: rows of the stage.
-    denominator: what stands for one row.
+    denominator: one row, in the units of all values.
   """
 
   def __init__(self, segments: Sequence[Segment]):
@@ -61,7 +61,7 @@ class Targets:
     self._reached = [
       [_value(curve, segment.rows) for curve, segment in zip(column, segments, strict=True)]
       for column in zip(*self._curves, strict=True)
-    ]  # [source][segment]: T_s behind the segment's last row
+    ]  # [source][segment]: T_s after the segment's last row
 
   def at(self, t: int) -> list[int]:
     """T_s(t) of each source, over the denominator."""
@@ -69,7 +69,7 @@ class Targets:
     return [_value(curve, t - self._begins[segment]) for curve in self._curves[segment]]
 
   def first(self, source: int, value: int) -> int:
-    """The first t with T_s(t) >= value (over the denominator); rows + 1 where there is none."""
+    """The first t with T_s(t) >= value (over the denominator); rows + 1 where it is never reached."""
     segment = bisect.bisect_left(self._reached[source], value)
     if segment == len(self._curves):
       return self.rows + 1
@@ -82,12 +82,13 @@ class Targets:
     return self._begins[segment] + bisect.bisect_left(rows, value, key=lambda u: a + (b + c * u) * u)
 
   def windows(self, source: int) -> Iterator[tuple[int, int, int]]:
-    """Yields, for each row of a source: (first, last) row of the stage, from 1, at which it may stand, and the source."""
+    """Yields, for each row of a source: (first, last) row of the stage, from 1, at which it may be drawn, and the source."""
+    one = self.denominator
     for row in itertools.count():
-      allowed = self.first(source, row * self.denominator + 1)
+      allowed = self.first(source, row * one + 1)
       if allowed > self.rows:
         return
-      yield allowed, self.first(source, (row + 1) * self.denominator), source
+      yield allowed, self.first(source, (row + 1) * one), source
 
 
 def _parabolas(segments: Sequence[Segment]) -> list[list[tuple[Fraction, Fraction, Fraction]]]:

@@ -1,8 +1,8 @@
-"""The token store: one source's tokens as one stream, read at any row without a search.
+"""The token store: one source's tokens as one stream, read at any position.
 
 A store is a folder:
 
-    manifest.json                    what it was made from, a digest of each file, and the accounts
+    manifest.json                    its identity, a digest of each file, and the accounts
     tokens-00000-of-00008.bin        tokens, little-endian uint16 or uint32, documents end to end
     documents-00000-of-00008.npy     int64 [documents, 2]: end of each document in the shard
                                      (tokens), and its length before tokenization (bytes)
@@ -10,10 +10,10 @@ A store is a folder:
     bad-00000-of-00008.jsonl         records of the shard's raw files that were set aside, if any
     sources.json                     the raw files as they were when it was prepared
 
-Every document ends with EOS. Shards are there whole or not at all, so an
-interrupted `prepare` goes on with those that are not there. The files are
-plain: a row is one read of the file cache and a search in the mapped table of
-its shard, and resident memory stays flat however large the source.
+Every document ends with EOS. A shard is whole or absent, so an interrupted
+`prepare` goes on with those that are missing. A row costs one read of the file
+cache and a binary search in the mapped table of its shard, and resident memory
+does not grow with the source.
 """
 
 from __future__ import annotations
@@ -74,16 +74,16 @@ class TokenStore:
 
   @property
   def digest(self) -> str:
-    """What the tokens and documents are, wherever they lie and in however many shards (`stream_digest`)."""
+    """Digest of the tokens and documents, whatever their folder and number of shards (`stream_digest`)."""
     return self.manifest['digest']
 
   @property
   def document_ends(self) -> np.ndarray:
-    """int64 [documents]: where each document ends in the stream (tokens). All of them: for stores that are read whole."""
+    """int64 [documents]: where each document ends in the stream (tokens); 8 bytes a document in memory."""
     return np.concatenate([np.zeros(0, np.int64), *self.document_ends_by_shard()])
 
   def document_ends_by_shard(self) -> Iterator[np.ndarray]:
-    """Yields the same a shard at a time, for stores of any size."""
+    """Yields `document_ends` a shard at a time, for stores of any size."""
     for table, offset in zip(self._tables, self.shard_starts, strict=False):
       yield table[:, 0] + offset
 
@@ -128,12 +128,12 @@ class TokenStore:
 
   @functools.cached_property
   def shard_starts(self) -> list[int]:
-    """The token at which each shard begins in the stream, and behind them the number of tokens."""
+    """The first token of each shard in the stream, and at the end the number of tokens."""
     return list(itertools.accumulate((shard['tokens'] for shard in self.manifest['shards']), initial=0))
 
   @functools.cached_property
   def _files(self) -> list[io.FileIO]:
-    """The tokens of each shard; they are closed with the store."""
+    """The file of tokens of each shard; closed with the store."""
     _allow_open_files()
     return [open(self.folder / tokens_file(shard['name']), 'rb', buffering=0) for shard in self.manifest['shards']]
 
@@ -143,14 +143,14 @@ class TokenStore:
     _allow_open_files()
     paths = [self.folder / documents_file(shard['name']) for shard in self.manifest['shards']]
     counts = [shard['documents'] for shard in self.manifest['shards']]
-    # What is empty cannot be mapped.
+    # An empty array cannot be mapped.
     return [
       np.asarray(np.load(path, mmap_mode='r' if count else None)) for path, count in zip(paths, counts, strict=True)
     ]
 
 
 def _allow_open_files() -> None:
-  """As many as the system lets this process have: a study's sources in many shards are more than the usual 1024."""
+  """Raises this process's limit of open files: a study's sources have more shards than the usual 1024."""
   soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
   if soft != hard:
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
@@ -166,7 +166,7 @@ def shard_name(index: int, shards: int) -> str:
 
 
 def shard_is_complete(folder: Path, name: str) -> bool:
-  """Whether the shard's last file is there; it is written after the others."""
+  """Whether the shard's record exists, which is written after its other files."""
   return shard_file(folder, name).exists()
 
 
@@ -260,16 +260,16 @@ def open_store(folder: Path, expected: dict | None = None, tokenizer: Tokenizer 
   """Opens a store and checks it before anything is trained from it.
 
   Sizes and the first tokens of some shards are always compared; a store of up
-  to 1 GiB is re-read whole against its digests.
+  to 1 GiB is re-read whole and compared with its digests.
 
   Args:
     folder: the store's folder.
-    expected: parts of the identity that must be met, such as the tokenizer's.
-    tokenizer: encodes the first documents' beginnings again: the library behind
-      it may have changed while its file did not.
+    expected: parts of the identity that it must have, such as the tokenizer's.
+    tokenizer: encodes the beginnings of the first documents again, since the
+      library behind it may have changed while its file did not.
 
   Raises:
-    UserError: the store is incomplete, damaged, or was made from something else.
+    UserError: the store is incomplete, damaged, or was prepared from other inputs.
   """
   folder = Path(folder)
   manifest = read_json(folder / 'manifest.json', fix=verify.anew(folder))
@@ -280,7 +280,7 @@ def open_store(folder: Path, expected: dict | None = None, tokenizer: Tokenizer 
   require_form(manifest, _MANIFEST, folder / 'manifest.json', verify.anew(folder))
   found = {key: manifest['identity'].get(key) for key in expected or {}}
   if different := list(differences(expected or {}, found)):
-    raise UserError(f'{folder} was prepared from something else: {"; ".join(different)}. Prepare it again.')
+    raise UserError(f'{folder} was prepared from other inputs: {"; ".join(different)}. Prepare it again.')
   store = TokenStore(folder, manifest)
   verify.check_opened(store, tokenizer)
   return store

@@ -18,20 +18,20 @@ from codemix.data.tokenization.tokenizer import SPECIAL_TOKENS, FileTokenizer, T
 from codemix.errors import UserError
 from codemix.files import write_bytes
 
-# How text is cut before merges are learnt: no token reaches over a cut. It follows the patterns of
+# How text is cut before merges are learnt; no token crosses a cut. It follows the patterns of
 # GPT-2 (Radford et al., 2019) and Llama 3 (Grattafiori et al., 2024); combining marks count as
 # letters, so that no word is cut at one.
 PRE_TOKENIZATION = '|'.join((
   r'[^\r\n\p{L}\p{M}\p{N}]?[\p{L}\p{M}]+',  # a word with the space, dot or bracket before it
-  r'\p{N}{1,3}',  # digits, three at most: numbers need no vocabulary of their own
+  r'\p{N}{1,3}',  # at most three digits: numbers need no entries of their own
   r' ?[^\s\p{L}\p{M}\p{N}]+[\r\n]*',  # operators and punctuation with the line end: '):\n'
   r'\s*[\r\n]+',  # blank lines
   r'\s+(?!\S)',  # indentation, less the one space that goes to the word after it
   r'\s+',
 ))
-# A merge seen once says nothing about other text.
+# A merge that occurs once does not generalise.
 MIN_MERGE_COUNT = 2
-# Bytes. Longer tokens are rulers ('=====') and base64, of which a vocabulary can hold very many.
+# Bytes. Longer tokens are rulers ('=====') and base64, which would fill the vocabulary.
 MAX_TOKEN_LENGTH = 32
 
 
@@ -41,13 +41,13 @@ def train_bpe(texts: Iterable[str | bytes], vocab_size: int, path: Path) -> Toke
   The same texts in the same order give the same file, on any number of threads.
 
   Args:
-    texts: documents; stretches that are not UTF-8 are left out of the training.
+    texts: documents; parts that are not UTF-8 are left out.
     vocab_size: number of ids: 3 special, 256 bytes, and the merges.
     path: where the file goes; it must end in `.json`.
 
   Raises:
-    UserError: `vocab_size` is below 259, the texts give fewer entries than it asks
-      for, or `path` is no place for the file.
+    UserError: `vocab_size` is below 259 or more than the texts have entries, or
+      `path` cannot be written.
   """
   from tokenizers import Regex, decoders, models, pre_tokenizers, trainers
   from tokenizers import Tokenizer as Backend
@@ -149,9 +149,9 @@ class BpeTokenizer(FileTokenizer):
     return [self._joined(pieces[1::2], ids_of_valid) for pieces in pieces_of_texts]
 
   def _ids(self, parts: Iterable[str]) -> Iterator[list[int]]:
-    """The ids of each part, in bounded memory beside them."""
+    """The ids of each part, encoded a group at a time."""
     for group in chunks.groups(parts):
-      # Also for one text: `encode` would hold the GIL, and keep offsets that nobody reads.
+      # For one text too: `encode` would hold the GIL, and compute offsets that are not used.
       for encoding in self._backend.encode_batch_fast(group, add_special_tokens=False):
         yield encoding.ids
 
@@ -159,7 +159,7 @@ class BpeTokenizer(FileTokenizer):
     return b''.join([self._bytes_of.get(id, b'') for id in ids])
 
   def _joined(self, damaged_pieces: list[str], ids_of_valid: Iterator[list[int]]) -> list[int]:
-    """The ids of one text: a valid piece, then each damaged one with the valid one behind it."""
+    """The ids of one text: a valid piece, then each damaged one with the valid one after it."""
     ids = next(ids_of_valid)
     for piece in damaged_pieces:
       ids += map(self._byte_ids.get, piece.encode('utf-8', 'surrogateescape'))
@@ -167,7 +167,7 @@ class BpeTokenizer(FileTokenizer):
     return ids
 
   def _check_vocabulary(self, model: dict, added: dict) -> None:
-    """Raises UserError where an id stands for two entries, or a byte has none."""
+    """Raises UserError where two entries have one id, or a byte has no entry."""
     if lacking := [byte for byte, id in self._byte_ids.items() if id is None]:
       raise UserError(
         f'{self._name} is not a byte-level BPE: its vocabulary lacks {len(lacking)} of the {BYTES} bytes, the first 0x{lacking[0]:02x}. '
@@ -184,12 +184,12 @@ class BpeTokenizer(FileTokenizer):
       for text in (token, f' {token} ', f'\n{token}\n'):
         if forged := set(special.values()) & set(self.encode(text)):
           raise UserError(
-            f'{self._name} makes the special id {forged.pop()} of the text {text!r}, so that a document could end another: take '
+            f'{self._name} makes the special id {forged.pop()} of the text {text!r}, so a document could contain the end of a document: take '
             "the merges that make its token out of the file, or its entry out of the model's vocab."
           )
 
   def _check_gives_text_back(self) -> None:
-    """What the components say holds for a text with all bytes and much white space."""
+    """Raises UserError where a text with all bytes and much white space does not round-trip."""
     text = ' x  e\u0301\u212b\n\t\u3000Y' + ''.join(SPECIAL_TOKENS)
     probe = bytes(range(BYTES)) + text.encode()
     if self.decode_bytes(self.encode(probe)) != probe:
@@ -206,7 +206,7 @@ def _parse(definition: bytes, name: str):
   try:
     backend = Backend.from_buffer(definition)
   except BaseException as error:
-    # A panic in Rust, on vocabularies that do not fit their merges, is not an Exception and has no class to import.
+    # A Rust panic, on vocabularies that do not fit their merges, is not an Exception and has no class to import.
     if not isinstance(error, ValueError) and type(error).__name__ != 'PanicException':
       raise
     raise UserError(

@@ -12,12 +12,12 @@ from codemix.errors import UserError
 
 
 class SentencePieceTokenizer(FileTokenizer):
-  """A SentencePiece `.model`. U+2581, with which it writes a space, comes back as one.
+  """A SentencePiece `.model`. U+2581, its symbol for a space, decodes to a space.
 
   Args:
     definition: the file.
     name: what error messages call it.
-    lossy: whether it may change other text, as models do that are trained by default.
+    lossy: whether it may change other text, as models trained with the default options do.
 
   Raises:
     UserError: the file is damaged, is not a SentencePiece model, changes text
@@ -47,7 +47,7 @@ class SentencePieceTokenizer(FileTokenizer):
     return self._backend.encode([as_bytes(text).decode(errors='replace') for text in texts])
 
   def decode_bytes(self, ids: Sequence[int]) -> bytes:
-    # The backend drops special ids too, but one between the byte pieces of a character breaks it.
+    # The backend drops special ids too, but one between the byte pieces of a character would break it.
     special = {self.pad_id, self.bos_id, self.eos_id}
     spoken = [int(id) for id in ids if 0 <= id < self.vocab_size and id not in special]
     return self._backend.decode(spoken).encode()
@@ -61,7 +61,7 @@ def _parse(definition: bytes, name: str):
   backend = SentencePieceProcessor()
   with contextlib.suppress(RuntimeError):
     backend.LoadFromSerializedProto(definition)
-    # The backend also takes a file cut off between two parts; the normalizer is the last needed.
+    # The backend accepts a file that is cut off between two parts; the normalizer is the last needed.
     model = ModelProto.FromString(definition)
     if model.HasField('normalizer_spec'):
       return backend, model

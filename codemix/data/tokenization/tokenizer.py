@@ -28,7 +28,7 @@ class Tokenizer(Protocol):
     vocab_size: number of ids, special ids included.
     pad_id, bos_id, eos_id: the special ids; no text encodes to them.
     digest: sha256 of what defines the tokenizer (its file's bytes), 64 hex digits.
-    changes: what it changes in text, by the components of its file; () where it gives all text back.
+    changes: what its components change in text; () where all text is preserved.
   """
 
   kind: str
@@ -44,10 +44,10 @@ class Tokenizer(Protocol):
     ...
 
   def decode_bytes(self, ids: Sequence[int]) -> bytes:
-    """The bytes that the ids stand for: those encoded, where the tokenizer `changes` nothing.
+    """The bytes of the ids: those that were encoded, where the tokenizer `changes` nothing.
 
-    Ids that stand for no text are dropped: the special ids, and those beyond the
-    vocabulary, which a model has whose embedding table is padded.
+    Ids without text are dropped: the special ids, and those beyond the
+    vocabulary, which a model with a padded embedding table may produce.
     """
     ...
 
@@ -66,7 +66,7 @@ def load_tokenizer(spec: str | Path, lossy: bool = False) -> Tokenizer:
   Args:
     spec: 'bytes', or the path of a `.json` (Hugging Face `tokenizers`, byte-level
       BPE) or a `.model` (SentencePiece).
-    lossy: whether it may change text; what it changes is then in `Tokenizer.changes`.
+    lossy: whether it may change text; `Tokenizer.changes` then lists how.
 
   Raises:
     UserError: no such file, a damaged one, one that is not a tokenizer, or one
@@ -86,7 +86,7 @@ def load_tokenizer(spec: str | Path, lossy: bool = False) -> Tokenizer:
       f'SentencePiece .model.{nearest(path.name, ["bytes"])}'
     )
   try:
-    if path.exists() and (no_file := local_files.kind(str(path))):  # a named pipe would be waited for
+    if path.exists() and (no_file := local_files.kind(str(path))):  # opening a named pipe would block
       raise UserError(f'{path} is {no_file}: give the path of a tokenizer file.')
     return kind(path.read_bytes(), str(path), lossy)
   except FileNotFoundError:
@@ -114,7 +114,7 @@ class ByteTokenizer(Tokenizer):
 
 
 class FileTokenizer(Tokenizer):
-  """A tokenizer defined by the bytes of a file, which travel with it to other processes."""
+  """A tokenizer defined by the bytes of a file, which are pickled with it."""
 
   def __init__(self, definition: bytes, name: str, lossy: bool = False):
     """`name` is what error messages call the file."""
@@ -124,14 +124,14 @@ class FileTokenizer(Tokenizer):
     self.digest = hashlib.sha256(definition).hexdigest()
 
   def __reduce__(self):
-    # The backends forget their switches in a pickle, and the file may be on another machine.
+    # Pickled backends lose their settings, and the file may not exist on another machine.
     return type(self), (self._definition, self._name, self._lossy)
 
   def _set_changes(self, changes: Sequence[str], fix: str) -> None:
     """Raises UserError where the tokenizer changes text, unless it may (`lossy`)."""
     if changes and not self._lossy:
       raise UserError(
-        f'{self._name} changes text: {"; ".join(changes)}. A model would be trained on other text than the corpus has. {fix}, '
+        f'{self._name} changes text: {"; ".join(changes)}. A model would be trained on text that differs from the corpus. {fix}, '
         'or set Data.allow_lossy_tokenizer = True to train on the changed text.'
       )
     self.changes = tuple(changes)
