@@ -6,6 +6,7 @@ import dataclasses
 from collections.abc import Mapping
 from fractions import Fraction
 from pathlib import Path
+from typing import NamedTuple
 
 from codemix.data.batches.prepared_source import PreparedSource
 from codemix.data.batches.source import Source
@@ -96,11 +97,8 @@ def plan_study(study: Study, data: Data) -> StudyPlan:
   for name, recipe in study.recipes.items():
     _check_vocabulary(name, recipe.model, tokenizer)
   sources = _open_sources(study, data, tokenizer)
-  planned: dict[str, StagePlan] = {}
-  plans = {
-    name: _plan_recipe(name, recipe, sources, tokenizer, data.root / 'orders', planned)
-    for name, recipe in study.recipes.items()
-  }
+  inputs, planned = _Inputs(sources, tokenizer, data.root / 'orders'), {}
+  plans = {name: _plan_recipe(name, recipe, inputs, planned) for name, recipe in study.recipes.items()}
   return StudyPlan(study, plans, tokenizer, sources, _kinds([*sources, *scored_names(study)], data))
 
 
@@ -123,36 +121,29 @@ def _open_sources(study: Study, data: Data, tokenizer: Tokenizer) -> Mapping[str
   return {name: open_stream(name, data, tokenizer, recipes[0].length, max_epochs) for name in names}
 
 
-def _plan_recipe(
-  name: str,
-  recipe: Recipe,
-  sources: Mapping[str, Source],
-  tokenizer: Tokenizer,
-  orders: Path,
-  planned: dict[str, StagePlan],
-) -> list[StagePlan]:
+class _Inputs(NamedTuple):
+  """What all stages of a study are planned from; `orders` is the folder that keeps orders of long stages."""
+
+  sources: Mapping[str, Source]
+  tokenizer: Tokenizer
+  orders: Path
+
+
+def _plan_recipe(name: str, recipe: Recipe, inputs: _Inputs, planned: dict[str, StagePlan]) -> list[StagePlan]:
   plans: list[StagePlan] = []
   # Kept apart from the plans: recipes that share a stage may continue on different curves.
   rates: Rates | None = None
   for stage in recipe.stages:
-    where = f"recipe '{name}', stage '{stage.name}'"
     parent = plans[-1] if plans else None
-    plan, rates = _plan_stage(stage, parent, rates, recipe, sources, tokenizer, orders, where)
+    plan, rates = _plan_stage(stage, parent, rates, recipe, inputs, f"recipe '{name}', stage '{stage.name}'")
     plans.append(planned.setdefault(plan.hash, plan))
   return plans
 
 
 def _plan_stage(
-  stage: Stage,
-  parent: StagePlan | None,
-  before: Rates | None,
-  recipe: Recipe,
-  sources: Mapping[str, Source],
-  tokenizer: Tokenizer,
-  orders: Path,
-  where: str,
+  stage: Stage, parent: StagePlan | None, before: Rates | None, recipe: Recipe, inputs: _Inputs, where: str
 ) -> tuple[StagePlan, Rates]:
-  drawn = {name: sources[name] for name in stage.mixtures().drawn()}
+  drawn = {name: inputs.sources[name] for name in stage.mixtures().drawn()}
   for source in drawn.values():
     source.require_row(where)
   steps = stage.steps(recipe.length)
@@ -173,7 +164,7 @@ def _plan_stage(
     recipe.seed,
     max_epochs=recipe.max_epochs,
     where=where,
-    orders=orders,
+    orders=inputs.orders,
   )
   keeps_step = parent is not None and stage.handoff.step == 'continue'
   first_step = parent.last_step if keeps_step else 0
@@ -190,7 +181,7 @@ def _plan_stage(
       rates=rates,
       segments=segments,
       digests=digests,
-      tokenizer=tokenizer,
+      tokenizer=inputs.tokenizer,
     ),
     earlier_hash=earlier_hash(
       stage,
@@ -198,7 +189,7 @@ def _plan_stage(
       recipe,
       mixture=mixtures.describe(stage.tokens),
       digests=digests,
-      tokenizer=tokenizer,
+      tokenizer=inputs.tokenizer,
     ),
     steps=steps,
     first_step=first_step,
@@ -207,7 +198,7 @@ def _plan_stage(
     mixtures=mixtures,
     draws=tuple(uses),
     segments=segments,
-    orders=orders,
+    orders=inputs.orders,
     rates=rates.values,
   )
   return plan, rates

@@ -118,3 +118,12 @@ def test_every_rate_of_the_run_is_there_before_the_first_step(data):
   stages = plan(data, tiny_study.stage('a', MIXED, 4), tiny_study.cooldown(MIXED, 3)).stages()
   assert [len(stage.rates) for stage in stages] == [4, 3]
   assert np.concatenate([stage.rates for stage in stages])[-1] == np.float32(1e-6)
+
+
+def test_kinds_are_those_declared_and_change_no_stage(data):
+  study = tiny_study.study(only=tiny_study.recipe(tiny_study.stage('a', MIXED, 3)))
+  declared = plan_study(study, dataclasses.replace(data, kinds={'text': 'text', 'elsewhere': 'code'}))
+  assert declared.kinds == {'text': 'text'}
+  assert [stage.hash for stage in declared.stages()] == [stage.hash for stage in plan_study(study, data).stages()]
+  with pytest.raises(UserError, match="Data.kinds names 'codes', which is not a source of this study. Did you mean 'code'"):
+    plan_study(study, dataclasses.replace(data, kinds={'codes': 'code'}))

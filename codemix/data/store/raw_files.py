@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import stat
 from collections.abc import Callable, Mapping, Sequence
@@ -25,15 +26,10 @@ def remember(folder: Path, digests: Mapping[str, str]) -> None:
   for url, sha256 in digests.items():
     found = _stat(url)
     files[url] = {'sha256': sha256, **({'size': found.st_size, 'mtime_ns': found.st_mtime_ns} if found else {})}
-  if not _is_written(folder, files):
-    write_json(folder / FILE, files)
-
-
-def _is_written(folder: Path, files: dict) -> bool:
-  try:
-    return _remembered(folder) == files
-  except UserError:  # damaged: it is written again
-    return False
+  with contextlib.suppress(UserError):  # damaged: it is written again
+    if _remembered(folder) == files:
+      return
+  write_json(folder / FILE, files)
 
 
 def check(folder: Path, name: str) -> None:

@@ -124,9 +124,7 @@ def _check_golden(store: TokenStore, tokenizer: Tokenizer | None) -> None:
       name = store.manifest['shards'][first['shard']]['name']
       raise damaged(store.folder / tokens_file(name), 'its first tokens have changed')
     if tokenizer and 'text' in first and (now := tokenizer.encode(first['text'])) != first['ids']:
-      at = next(
-        (i for i, (a, b) in enumerate(zip(now, first['ids'], strict=False)) if a != b), min(len(now), len(first['ids']))
-      )
+      at = next(i for i in range(len(now) + 1) if now[i : i + 1] != first['ids'][i : i + 1])
       raise UserError(
         f'the tokenizer does not encode as it did when {store.folder} was prepared, although it is the same file: '
         f'a text that gave {first["ids"][at:at + 4]} at its token {at} gives {now[at:at + 4]}. '
