@@ -20,6 +20,7 @@ from codemix.data.tokenization.tokenizer import Tokenizer, load_tokenizer
 from codemix.errors import UserError, nearest
 from codemix.files import read_json, write_text
 
+LOCAL_KINDS = {'local_text': 'text', 'local_code': 'code'}  # of the tasks that ship, `codemix.data.seqio.tasks`
 _TOKENIZER_FILES = ('.json', '.model')
 _TYPO = 0.8  # names at least this similar are probably typing errors of each other
 
@@ -101,7 +102,8 @@ class Data:
   def kind(self, name: str) -> str | None:
     """What a source is: 'text', 'code' or a user's own group; None where it is not declared."""
     corpus = self.corpora.get(name)
-    return self.kinds.get(name) or (corpus and corpus.kind) or None
+    declared = LOCAL_KINDS.get(name) if corpus is None else corpus.kind
+    return self.kinds.get(name) or declared or None
 
   def make_workers(self) -> Workers:
     if not isinstance(self.workers, int):

@@ -12,8 +12,8 @@ from codemix.data.settings import Data
 def test_the_kind_of_a_source_is_that_of_its_corpus_or_of_data_kinds(tmp_path):
   corpora = {'wiki': Corpus({'train': 'a'}, kind='text'), 'forum': Corpus({'train': 'b'}, kind='text'), 'other': Corpus({'train': 'c'})}
   data = Data(str(tmp_path), sources=corpora, kinds={'forum': 'dialogue', 'task': 'code'})
-  kinds = {name: data.kind(name) for name in ('wiki', 'forum', 'task', 'other', 'code')}
-  assert kinds == {'wiki': 'text', 'forum': 'dialogue', 'task': 'code', 'other': None, 'code': None}
+  kinds = {name: data.kind(name) for name in ('wiki', 'forum', 'task', 'other', 'code', 'local_text', 'local_code')}
+  assert kinds == {'wiki': 'text', 'forum': 'dialogue', 'task': 'code', 'other': None, 'code': None, 'local_text': 'text', 'local_code': 'code'}
 
 
 def test_corpora_by_language_are_of_the_kind_of_their_pattern():
