@@ -31,7 +31,6 @@ from codemix.errors import UserError
 
 LENGTH = 8192  # tokens of a row, as in the paper
 LEAST_TOKENS = 1_000_000  # of all sources: the one with the longest documents has some rows
-STAGE_ROWS = 24_414_063  # of 200B tokens
 DOCUMENT_TOKENS = {'text': 700, 'code': 2500, 'markup': 20_000}  # mean length of the made-up documents
 SHARES = {'text': Fraction(1, 2), 'code': Fraction(2, 5), 'markup': Fraction(1, 10)}
 
@@ -46,6 +45,7 @@ class Size:
     batches: read one after another while memory is watched.
     text_bytes: prepared, and tokenized alone.
     repeats: of that; the best counts.
+    stage_rows: whose order is laid out; by default those of 200B tokens.
   """
 
   tokens: int = 400_000_000
@@ -53,6 +53,7 @@ class Size:
   batches: int = 10_000
   text_bytes: int = 16_000_000
   repeats: int = 3
+  stage_rows: int = 24_414_063
 
   def __post_init__(self) -> None:
     require_counts(self)
@@ -72,7 +73,7 @@ def measure(folder: Path, size: Size) -> Iterator[Figure]:
   yield _warm(rows, size)
   yield _on_device(rows, size)
   yield from _memory(rows, size)
-  yield from _schedule(folder / 'orders')
+  yield from _schedule(folder / 'orders', size.stage_rows)
   (folder / 'prepare').mkdir()
   yield from prepare.measure(folder / 'prepare', size.text_bytes, size.repeats)
 
@@ -147,19 +148,19 @@ def _memory(rows: StageRows, size: Size) -> Iterator[Figure]:
   yield Figure(f'memory grown by over {size.batches:,} batches', grown / 2**20, 'MiB', goal=16, more_is_better=False)
 
 
-def _schedule(folder: Path) -> Iterator[Figure]:
-  """The order of a 200B-token stage of the paper's 36 sources, in a process of its own."""
+def _schedule(folder: Path, rows: int) -> Iterator[Figure]:
+  """The order of a long stage of the paper's 36 sources, in a process of its own."""
   with multiprocessing.get_context('spawn').Pool(1) as pool:
-    built, read, grown, found = pool.apply(_build_schedule, (folder,))
-  yield Figure(f'order of {STAGE_ROWS:,} rows of {len(_study_shares())} sources', built, 's', goal=60, more_is_better=False)
+    built, read, grown, found = pool.apply(_build_schedule, (folder, rows))
+  yield Figure(f'order of {rows:,} rows of {len(_study_shares())} sources', built, 's', goal=60, more_is_better=False)
   yield Figure('that order from its file', read, 's', goal=2, more_is_better=False)
   yield Figure('memory of that', grown / 2**20, 'MiB', goal=300, more_is_better=False)
   yield Figure('position of a step', 1e3 * found, 'ms', goal=1, more_is_better=False)
 
 
-def _build_schedule(folder: Path) -> tuple[float, float, int, float]:
+def _build_schedule(folder: Path, rows: int) -> tuple[float, float, int, float]:
   """Seconds that the order takes, and to read it again; bytes that the process grows by at most; seconds to find a step."""
-  segments = constant_shares(_study_shares(), STAGE_ROWS)
+  segments = constant_shares(_study_shares(), rows)
   schedules: list[RowSchedule] = []
   began = time.perf_counter()
   grown = peak_growth(lambda: schedules.append(RowSchedule(segments, folder)))
@@ -168,7 +169,7 @@ def _build_schedule(folder: Path) -> tuple[float, float, int, float]:
   began = time.perf_counter()
   RowSchedule(segments, folder)
   read = time.perf_counter() - began
-  starts = np.random.default_rng(0).integers(0, STAGE_ROWS - 512, 1000).tolist()
+  starts = np.random.default_rng(0).integers(0, max(rows - 512, 1), 1000).tolist()
   began = time.perf_counter()
   for start in starts:
     schedules[0].draws(start, start + 512)
