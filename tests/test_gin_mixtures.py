@@ -80,6 +80,7 @@ def golden_sources() -> str:
       f'  {each.layout!r}',
       *(f'  {filter.name}' for filter in each.filters),
       *([f'  {each.validation_share} set apart'] if each.validation_share else []),
+      f'  kind: {each.kind}',
       '',
     ]
   return '\n'.join(lines)

@@ -18,16 +18,17 @@ from codemix.benchmarks import prepare
 from codemix.benchmarks.figure import Figure, Sizes
 from codemix.benchmarks.measuring import in_fresh_process, peak_growth, status_bytes
 from codemix.benchmarks.random_store import write_random
-from codemix.data.batches import ledger, loader
-from codemix.data.batches.ledger import StageRows
-from codemix.data.batches.rows import Source
+from codemix.data.batches import loader
+from codemix.data.batches.prepared_source import PreparedSource
+from codemix.data.batches.source_use import plan_uses
+from codemix.data.batches.stage_rows import StageRows
 from codemix.data.languages import CODE_DOCUMENTS, MARKUP_DOCUMENTS
+from codemix.data.order.row_order import row_order
 from codemix.data.order.row_schedule import RowSchedule, constant_shares
 from codemix.errors import UserError
 
 LENGTH = 8192  # tokens of a row, as in the paper
 LEAST_TOKENS = 1_000_000  # of all sources, so that the one with the longest documents has some rows
-STAGE_ROWS = 24_414_063  # of 200B tokens
 DOCUMENT_TOKENS = {'text': 700, 'code': 2500, 'markup': 20_000}  # mean length of the random documents
 SHARES = {'text': Fraction(1, 2), 'code': Fraction(2, 5), 'markup': Fraction(1, 10)}
 
@@ -42,6 +43,7 @@ class Size(Sizes):
     batches: read one after the other while the growth of memory is measured.
     text_bytes: of text that is prepared, and tokenized alone.
     repeats: of that; the best counts.
+    stage_rows: whose order is laid out; by default those of 200B tokens.
   """
 
   tokens: int = 400_000_000
@@ -49,6 +51,7 @@ class Size(Sizes):
   batches: int = 10_000
   text_bytes: int = 16_000_000
   repeats: int = 3
+  stage_rows: int = 24_414_063
 
   def __post_init__(self) -> None:
     super().__post_init__()
@@ -68,23 +71,23 @@ def measure(folder: Path, size: Size) -> Iterator[Figure]:
   yield _warm(rows, size)
   yield _on_device(rows, size)
   yield from _memory(rows, size)
-  yield from _schedule()
+  yield from _schedule(folder / 'orders', size.stage_rows)
   (folder / 'prepare').mkdir()
   yield from prepare.measure(folder / 'prepare', size.text_bytes, size.repeats)
 
 
-def _make_sources(folder: Path, tokens: int) -> dict[str, Source]:
+def _make_sources(folder: Path, tokens: int) -> dict[str, PreparedSource]:
   sources = {}
   for name, share in SHARES.items():
     identity = {'task': name, 'split': 'train'}
     store = write_random(folder / name, identity, int(tokens * share), 2**16, DOCUMENT_TOKENS[name])
-    sources[name] = Source(name, store, LENGTH, bos_id=1)
+    sources[name] = PreparedSource(name, store, LENGTH, bos_id=1)
   return sources
 
 
-def _stage_rows(sources: dict[str, Source], size: Size) -> StageRows:
+def _stage_rows(sources: dict[str, PreparedSource], size: Size) -> StageRows:
   segments = constant_shares(SHARES, size.batch * size.batches)
-  draws = ledger.plan_draws(sources, SHARES, segments, {}, seed=0)
+  draws = plan_uses(sources, SHARES, segments, {}, seed=0)
   return StageRows(sources, draws, segments, seed=0)
 
 
@@ -92,7 +95,7 @@ def _read(rows: StageRows, size: Size, steps: range) -> float:
   """Tokens a second of these steps' batches."""
   began = time.perf_counter()
   for step in steps:
-    loader.read_rows(rows, np.arange(step * size.batch, (step + 1) * size.batch))
+    rows.read(np.arange(step * size.batch, (step + 1) * size.batch))
   return len(steps) * size.batch * LENGTH / (time.perf_counter() - began)
 
 
@@ -139,26 +142,31 @@ def _memory(rows: StageRows, size: Size) -> Iterator[Figure]:
   yield Figure(f'memory grown by over {size.batches:,} batches', grown / 2**20, 'MiB', goal=16, more_is_better=False)
 
 
-def _schedule() -> Iterator[Figure]:
-  """The order of a 200B-token stage of the paper's 36 sources, in a process of its own."""
-  built, grown, found = in_fresh_process(_build_schedule)
-  yield Figure(f'order of {STAGE_ROWS:,} rows of {len(_study_shares())} sources', built, 's', goal=5, more_is_better=False)
+def _schedule(folder: Path, rows: int) -> Iterator[Figure]:
+  """The order of a long stage of the paper's 36 sources, in a process of its own."""
+  built, read, grown, found = in_fresh_process(_build_schedule, folder, rows)
+  yield Figure(f'order of {rows:,} rows of {len(_study_shares())} sources', built, 's', goal=60, more_is_better=False)
+  yield Figure('that order from its file', read, 's', goal=2, more_is_better=False)
   yield Figure('memory of that', grown / 2**20, 'MiB', goal=300, more_is_better=False)
   yield Figure('position of a step', 1e3 * found, 'ms', goal=1, more_is_better=False)
 
 
-def _build_schedule() -> tuple[float, int, float]:
-  """Seconds to compute the order, bytes by which the process grows at most, and seconds to find a step."""
-  segments = constant_shares(_study_shares(), STAGE_ROWS)
+def _build_schedule(folder: Path, rows: int) -> tuple[float, float, int, float]:
+  """Seconds to compute the order, and to read it again; bytes by which the process grows at most; seconds to find a step."""
+  segments = constant_shares(_study_shares(), rows)
   schedules: list[RowSchedule] = []
   began = time.perf_counter()
-  grown = peak_growth(lambda: schedules.append(RowSchedule(segments)))
+  grown = peak_growth(lambda: schedules.append(RowSchedule(segments, folder)))
   built = time.perf_counter() - began
-  starts = np.random.default_rng(0).integers(0, STAGE_ROWS - 512, 1000).tolist()
+  row_order.cache_clear()
+  began = time.perf_counter()
+  RowSchedule(segments, folder)
+  read = time.perf_counter() - began
+  starts = np.random.default_rng(0).integers(0, max(rows - 512, 1), 1000).tolist()
   began = time.perf_counter()
   for start in starts:
     schedules[0].draws(start, start + 512)
-  return built, grown, (time.perf_counter() - began) / len(starts)
+  return built, read, grown, (time.perf_counter() - began) / len(starts)
 
 
 def _study_shares() -> dict[str, Fraction]:

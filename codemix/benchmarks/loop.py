@@ -27,7 +27,6 @@ from codemix.benchmarks.random_store import prepare_random
 from codemix.benchmarks.step import Size as StepSize
 from codemix.benchmarks.step import random_batch, train_steps
 from codemix.data.batches import loader
-from codemix.data.batches.ledger import StageRows
 from codemix.data.settings import Data
 from codemix.errors import UserError
 from codemix.models.config import ModelConfig
@@ -212,7 +211,7 @@ def _bare(trainer: Trainer, plan: StudyPlan, size: Size) -> float:
   """Seconds of the steps after the warm-up, in a loop that only starts them."""
   [stage] = plan.stages()
   train_step = trainer.train_step()
-  rows = StageRows(trainer.sources, stage.draws, stage.segments, stage.seed)
+  rows = stage.rows(trainer.sources)
   sharding = batch_sharding(trainer.mesh)
   batches = list(loader.batches(rows, size.rows, range(stage.steps), sharding, prefetch=4))
   state, rate = trainer.init_state(stage.seed), jax.device_put(stage.rates[0])

@@ -40,7 +40,7 @@ def measure(folder: Path, text_bytes: int, repeats: int) -> Iterator[Figure]:
 
 def _write_corpus(folder: Path, text_bytes: int) -> int:
   """Writes raw files, and a tokenizer trained on their first texts; returns the bytes of text."""
-  from codemix.data.tokenization.tokenizer import train_bpe
+  from codemix.data.tokenization.bpe import train_bpe
 
   library = sorted(Path(sysconfig.get_path('stdlib')).glob('**/*.py'))
   texts, size = [], 0

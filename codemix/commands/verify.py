@@ -79,11 +79,13 @@ def _counted(everything: Sequence[Found]) -> str:
 
 def _verify_store(cache: Found, sources: bool) -> dict:
   from codemix.data.store import raw_files
+  from codemix.data.store.token_store import open_store
   from codemix.data.store.verify import verify_whole
 
   if not (cache.folder / 'manifest.json').exists():
     return {'shards': len(list(cache.folder.rglob('shard-*.json')))}
-  store, size = verify_whole(cache.folder, cache.tokenizer)
+  store = open_store(cache.folder, tokenizer=cache.tokenizer)
+  size = verify_whole(store)
   source = store.manifest['identity'].get('task', cache.folder.name)
   found = {'source': source, 'documents': store.documents, 'tokens': store.tokens, 'bytes_read': size}
   if sources:

@@ -11,7 +11,7 @@ from codemix.contamination.decoding import make_decoder
 from codemix.contamination.items import Items
 from codemix.contamination.scan import search
 from codemix.contamination.settings import Contamination
-from codemix.data.batches.rows import Source
+from codemix.data.batches.prepared_source import PreparedSource
 from codemix.data.prepare.workers import Progress, Workers
 from codemix.data.tokenization.tokenizer import Tokenizer
 from codemix.errors import UserError
@@ -19,7 +19,7 @@ from codemix.errors import UserError
 
 def check(
   sets: Sequence[Items],
-  sources: Mapping[str, Source],
+  sources: Mapping[str, PreparedSource],
   stages: Sequence[StageDraws],
   tokenizer: Tokenizer,
   folder: Path,

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 
-from codemix.data.batches.rows import Source
+from codemix.data.batches.prepared_source import PreparedSource
 from codemix.data.order.permutation import permute, round_keys
 
 _CHUNK = 2**20  # draws permuted at a time
@@ -47,7 +47,7 @@ def columns(stages: Sequence[StageDraws]) -> list[tuple[str, tuple[str, ...]]]:
   return [(stage.name, (stage.name,)) for stage in stages] + [(stage.name, stage.lineage) for stage in stages]
 
 
-def consumed_rows(source: Source, stages: Sequence[StageDraws]) -> np.ndarray:
+def consumed_rows(source: PreparedSource, stages: Sequence[StageDraws]) -> np.ndarray:
   """uint8 [rows of the source, ceil(columns / 8)]: bit c of a row says whether it is in `columns(stages)[c]`."""
   rows_columns = columns(stages)
   bits = np.zeros((len(source), -(-len(rows_columns) // 8)), np.uint8)
@@ -60,7 +60,7 @@ def consumed_rows(source: Source, stages: Sequence[StageDraws]) -> np.ndarray:
   return bits
 
 
-def _drawn(source: Source, cursor: int, count: int, seed: int) -> Iterator[np.ndarray | slice]:
+def _drawn(source: PreparedSource, cursor: int, count: int, seed: int) -> Iterator[np.ndarray | slice]:
   """Yields the rows of draws [cursor, cursor + count), in parts of one epoch each; whole epochs once."""
   size, end = len(source), cursor + count
   if -(-cursor // size) < end // size:  # an epoch is read whole: every row is drawn

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from codemix.data.batches.rows import Source
+from codemix.data.batches.prepared_source import PreparedSource
 
 PIECE_TOKENS = 2**24  # of one piece: a few seconds' work
 # A window that begins in a piece or block is found if it ends within this many tokens behind it: 30
@@ -47,7 +47,7 @@ class Piece:
     return self.low + len(self.bits)
 
 
-def cut(source: Source, bits: np.ndarray, tokens: int = PIECE_TOKENS) -> Iterator[Piece]:
+def cut(source: PreparedSource, bits: np.ndarray, tokens: int = PIECE_TOKENS) -> Iterator[Piece]:
   """The pieces of a source in which there is a consumed row.
 
   Args:

@@ -12,7 +12,7 @@ from codemix.contamination.index import Index, Passages, build_index
 from codemix.contamination.items import PARTS, Items
 from codemix.contamination.scan import Hits
 from codemix.contamination.settings import Contamination
-from codemix.data.batches.rows import Source
+from codemix.data.batches.prepared_source import PreparedSource
 
 FORMAT = 1
 ALL = '(all sources)'
@@ -117,7 +117,7 @@ def describe(
   searched: Sequence[Searched],
   found: Mapping[tuple[int, int], _Found],
   stages: Sequence[StageDraws],
-  sources: Mapping[str, Source],
+  sources: Mapping[str, PreparedSource],
   settings: Contamination,
 ) -> dict:
   """What `contamination.json` holds; `docs/contamination.md` names its fields."""
@@ -149,7 +149,7 @@ def _checked(s: int, searched: Sequence[Searched]) -> set[int]:
   }
 
 
-def _describe_stage(stage: StageDraws, sources: Mapping[str, Source]) -> dict:
+def _describe_stage(stage: StageDraws, sources: Mapping[str, PreparedSource]) -> dict:
   return {
     'stage': stage.name,
     'lineage': list(stage.lineage),
@@ -197,7 +197,7 @@ def _counts(shares: Sequence[float], settings: Contamination) -> dict[str, int]:
 
 
 def _describe_item(
-  items: Items, i: int, item: _Found, stages: Sequence[StageDraws], sources: Mapping[str, Source]
+  items: Items, i: int, item: _Found, stages: Sequence[StageDraws], sources: Mapping[str, PreparedSource]
 ) -> dict:
   source, token = item.example
   document = int(np.searchsorted(sources[source].store.document_ends, token, side='right'))

@@ -22,7 +22,7 @@ from codemix.contamination.index import Index
 from codemix.contamination.normalise import byte_offsets, characters
 from codemix.contamination.pieces import AHEAD_TOKENS, BEHIND_TOKENS, PIECE_TOKENS, Piece, cut
 from codemix.contamination.readings import READINGS
-from codemix.data.batches.rows import Source
+from codemix.data.batches.prepared_source import PreparedSource
 from codemix.data.prepare.workers import Progress, Workers
 from codemix.data.store.token_store import TokenStore
 from codemix.files import read_json, write_bytes
@@ -58,7 +58,7 @@ def merge(parts: Sequence[Hits], width: int) -> Hits:
 
 
 def search(
-  sources: Mapping[str, Source],
+  sources: Mapping[str, PreparedSource],
   stages: Sequence[StageDraws],
   indexes: Sequence[Index],
   decoder: Decoder,

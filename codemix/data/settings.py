@@ -1,7 +1,8 @@
-"""Where a run's data lie and which tokenizer reads them."""
+"""The data of a run: its sources and their kinds, where they are prepared, and the tokenizer."""
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import glob
 import os
@@ -19,8 +20,9 @@ from codemix.data.tokenization.tokenizer import Tokenizer, load_tokenizer
 from codemix.errors import UserError, nearest
 from codemix.files import read_json, write_text
 
+LOCAL_KINDS = {'local_text': 'text', 'local_code': 'code'}  # of the tasks that ship, `codemix.data.seqio.tasks`
 _TOKENIZER_FILES = ('.json', '.model')
-_TYPO = 0.8  # how alike two names are of which one is probably a slip of the other
+_TYPO = 0.8  # names at least this similar are probably typing errors of each other
 
 
 def default_directory() -> Path:
@@ -41,18 +43,20 @@ class Data:
     tokenizer: 'bytes', or a path to a `tokenizer.json` or a SentencePiece
       `.model`; a relative path is looked for in `directory`.
     sources: corpora by the name that mixtures use, or several such mappings.
-      A name that is not among them is that of a SeqIO task.
+      Any other name in a mixture is that of a SeqIO task.
+    kinds: the kind of sources by name: 'text', 'code' or a group of your own. It overrides
+      `Corpus.kind`, and declares the kind of a SeqIO task. The report groups sources by it.
     allow_lossy_tokenizer: whether the tokenizer may change text: compose accents,
       drop indentation, and so on. What it changes is part of the data's identity.
     train_on: sources or SeqIO tasks that `codemix tokenizer` trains the tokenizer on.
     vocab_size: entries of a tokenizer that is trained, special ids included.
-    sample_bytes: text of each read for training it.
+    sample_bytes: bytes of each source in `train_on` that the tokenizer is trained on.
     task_modules: modules imported so that they register their SeqIO tasks.
-    shards: files that one split of a source is written in, at most; an
-      interrupted `prepare` goes on with those that are missing, and so many
-      workers can write at the same time.
-    streaming: train straight from the sources, with nothing prepared but what is
-      scored; see `codemix.data.batches.stream` for what is given up.
+    shards: most files that one split of a source is written in; an interrupted
+      `prepare` goes on with those that are missing, and as many workers can
+      write at the same time.
+    streaming: train from the raw files, with nothing prepared but what is scored;
+      `codemix.data.batches.streamed_source` says what is given up.
     workers: how many processes prepare `sources`, or where they do it: such as
       `Beam(options=(...))`. The tokens are the same.
   """
@@ -61,6 +65,7 @@ class Data:
   tokenizer: Annotated[PathText, NotEmpty()] = 'bytes'
   allow_lossy_tokenizer: bool = False
   sources: Mapping[Name, Corpus] | Sequence[Mapping[Name, Corpus]] = ()
+  kinds: Mapping[Name, Name] = dataclasses.field(default_factory=dict)
   train_on: tuple[Name, ...] = ()
   vocab_size: Annotated[int, From(1), 'entries'] = 8192
   sample_bytes: Annotated[int, From(1), 'bytes'] = 8_000_000
@@ -94,6 +99,12 @@ class Data:
       corpora[name] = corpus if corpus.name else dataclasses.replace(corpus, name=name)
     return corpora
 
+  def kind(self, name: str) -> str | None:
+    """What a source is: 'text', 'code' or a user's own group; None where it is not declared."""
+    corpus = self.corpora.get(name)
+    declared = LOCAL_KINDS.get(name) if corpus is None else corpus.kind
+    return self.kinds.get(name) or declared or None
+
   def make_workers(self) -> Workers:
     if not isinstance(self.workers, int):
       return self.workers
@@ -103,7 +114,7 @@ class Data:
     """The tokenizer that `tokenizer` names.
 
     Raises:
-      UserError: there is none yet (with the command that makes it), or it cannot be used.
+      UserError: it does not exist (with the command that trains it), or cannot be used.
     """
     if self.tokenizer == 'bytes':
       return load_tokenizer('bytes')
@@ -124,9 +135,10 @@ class Data:
     if relative and here.is_file():
       return f" Did you mean '{here.absolute()}'? A relative path is looked for in {self.root}, not in the working folder."
     beside = [file.name for file in _entries(path.parent) if file.suffix in _TOKENIZER_FILES and file.is_file()]
-    # By the names alone: a folder that they share would make any two of them alike.
-    if alike := [name for name in beside if name.casefold() == path.name.casefold() or nearest(path.name, [name], path.suffix, cutoff=_TYPO)]:
-      return f" Did you mean '{here.with_name(alike[0])}'?"
+    # By the names alone: a folder that they share would make any two of them similar.
+    similar = lambda name: name.casefold() == path.name.casefold() or nearest(path.name, [name], path.suffix, cutoff=_TYPO)
+    if meant := next(filter(similar, beside), None):
+      return f" Did you mean '{here.with_name(meant)}'?"
     folders = [self.root, *_entries(self.root)] if relative else []
     found = next((folder / path.name for folder in folders if (folder / path.name).is_file()), None)
     return f" Did you mean '{found}'?" if found else ''
@@ -156,7 +168,8 @@ class Data:
     """Opens and checks a prepared store, without SeqIO or TensorFlow.
 
     Raises:
-      UserError: it was never prepared, is damaged, or its raw files or the settings of its Corpus were edited, or raw files were added.
+      UserError: it was never prepared or is damaged; its raw files or the settings of its Corpus
+        were edited, or raw files were added.
     """
     folder = self.store_folder(task, split, tokenizer)
     expected = {'task': task, 'split': split, 'tokenizer': tokenizer_identity(tokenizer)}
@@ -172,27 +185,21 @@ class Data:
     return store
 
   def _files_here(self, task: str, split: str) -> list[str]:
-    """The local raw files of a corpus; none where it is a SeqIO task, lies in a bucket, or is not there."""
+    """The local raw files of a corpus; none where it is a SeqIO task, lies in a bucket, or was removed."""
     corpus = self.corpora.get(task)
-    if corpus is None or not getattr(corpus.reader, 'lists_files', True):
-      return []
-    try:
-      urls = corpus.urls(split)
-    except UserError:  # a store is often trained from where its raw files are not
-      return []
-    return [url for url in urls if '://' not in url]
+    if corpus is not None and getattr(corpus.reader, 'lists_files', True):
+      with contextlib.suppress(UserError):  # the raw files of a store are often on another machine
+        return [url for url in corpus.urls(split) if '://' not in url]
+    return []
 
   def _with_others(self, task: str, split: str, tokenizer: Tokenizer) -> str:
     """Which other tokenizers it is prepared with: this one's file may have been edited."""
-    others = []
-    for pointer in sorted((self.root / 'stores').glob(f'{glob.escape(f"{task}-{split}")}-*.current')):
-      manifest = _pointed_to(pointer) / 'manifest.json'
-      if manifest.exists():
-        others.append(read_json(manifest, {'identity': {'tokenizer': {'kind': str, 'digest': str}}})['identity']['tokenizer'])
-    if not others:
-      return ''
+    pointers = sorted((self.root / 'stores').glob(f'{glob.escape(f"{task}-{split}")}-*.current'))
+    manifests = [path for path in (_pointed_to(pointer) / 'manifest.json' for pointer in pointers) if path.exists()]
+    form = {'identity': {'tokenizer': {'kind': str, 'digest': str}}}
+    others = [read_json(path, form)['identity']['tokenizer'] for path in manifests]
     described = ', '.join(f'{other["kind"]} {other["digest"][:8]}' for other in others)
-    return f' ({tokenizer.kind} {tokenizer.digest[:8]}), only with another ({described})'
+    return f' ({tokenizer.kind} {tokenizer.digest[:8]}), only with another ({described})' if others else ''
 
   def point_to(self, store: TokenStore, task: str, split: str, tokenizer: Tokenizer) -> None:
     """Makes `store` the one that `open_store` finds."""
@@ -202,12 +209,12 @@ class Data:
 def _pointed_to(pointer: Path) -> Path:
   name = pointer.read_bytes().decode(errors='replace').strip()
   if not name or not name.isprintable():
-    raise UserError(f'{pointer} is damaged: it names no store. Run `codemix prepare`, which writes it anew.')
+    raise UserError(f'{pointer} is damaged: it does not name a store. Run `codemix prepare`, which writes it again.')
   return pointer.parent / name
 
 
 def tokenizer_identity(tokenizer: Tokenizer) -> dict:
-  """What of a tokenizer decides the ids: its bytes, and where BOS and EOS stand."""
+  """What decides the ids of a text: the tokenizer's bytes, and where BOS and EOS stand."""
   return {
     'kind': tokenizer.kind,
     'digest': tokenizer.digest,
@@ -219,7 +226,7 @@ def tokenizer_identity(tokenizer: Tokenizer) -> dict:
 
 
 def _entries(folder: Path) -> list[Path]:
-  """What lies in a folder, sorted; nothing where it cannot be listed."""
+  """The paths in a folder, sorted; none where it cannot be listed."""
   try:
     return sorted(folder.iterdir())
   except OSError:

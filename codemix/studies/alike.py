@@ -63,7 +63,7 @@ def require_same_data(plan: StudyPlan, validation: Mapping[str, TokenStore]) -> 
   require_agreement(
     {
       'the tokenizer': plan.tokenizer.digest,
-      'the training data of': {name: source.digest for name, source in plan.sources.items()},
+      'the training data of': {name: source.fingerprint for name, source in plan.sources.items()},
       'the validation data of': {name: store.digest for name, store in validation.items()},
       'the plan of': {f'{name}/{stage.stage.name}': stage.hash for name, stages in plan.recipes.items() for stage in stages},
     },

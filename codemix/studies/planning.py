@@ -1,27 +1,23 @@
-"""Turns recipes into plans: every stage decided, and every mistake found, before the first step."""
+"""Plans a study: every stage is decided, and every mistake reported, before the first step."""
 
 from __future__ import annotations
 
 import dataclasses
-import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from fractions import Fraction
+from pathlib import Path
+from typing import NamedTuple
 
-from codemix.data.batches import ledger, stream
-from codemix.data.batches.rows import Source
-from codemix.data.batches.stream import StreamedSource
-from codemix.data.mixtures.schedule import MixtureSchedule
-from codemix.data.order.row_schedule import constant_shares
-from codemix.data.order.targets import Segment
+from codemix.data.batches.prepared_source import PreparedSource
+from codemix.data.batches.source import Source
+from codemix.data.batches.source_use import plan_uses
 from codemix.data.settings import Data
 from codemix.data.tokenization.tokenizer import Tokenizer
-from codemix.errors import UserError
+from codemix.errors import UserError, nearest
 from codemix.models.config import ModelConfig
 from codemix.studies.recipe import Recipe, Study
 from codemix.studies.stage_identity import earlier_hash, stage_identity
 from codemix.training.stage import Rates, Stage, StagePlan, cursors_at_start, rates_of
-
-Sources = Mapping[str, Source] | Mapping[str, StreamedSource]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -35,12 +31,14 @@ class StudyPlan:
     tokenizer: of the run.
     sources: the training rows of every source, by name; of one row length each;
       all prepared or all streamed.
+    kinds: what sources are, trained on or scored, as far as it is declared (`Data.kind`).
   """
 
   study: Study
   recipes: Mapping[str, list[StagePlan]]
   tokenizer: Tokenizer
-  sources: Sources
+  sources: Mapping[str, Source]
+  kinds: Mapping[str, str]
 
   def stages(self) -> list[StagePlan]:
     """Each distinct stage once, parents first."""
@@ -55,7 +53,7 @@ class StudyPlan:
     return self.study.recipes[name]
 
   def savings(self) -> dict[str, int]:
-    """What training each shared beginning once saves, in tokens and stages."""
+    """What is saved by training each shared stage once, in tokens and stages."""
     alone = [plan for plans in self.recipes.values() for plan in plans]
     return {
       'stage_tokens_alone': sum(plan.tokens for plan in alone),
@@ -66,20 +64,20 @@ class StudyPlan:
 
 
 def source_names(study: Study) -> list[str]:
-  """The tasks that the study trains on, in the order in which they are first named."""
-  drawn = [stage.mixtures().drawn() for recipe in study.recipes.values() for stage in recipe.stages]
-  return list(dict.fromkeys(name for names in drawn for name in names))
+  """The sources that the study trains on, in the order in which they are first named."""
+  return list(
+    dict.fromkeys(
+      name for recipe in study.recipes.values() for stage in recipe.stages for name in stage.mixtures().drawn()
+    )
+  )
 
 
 def scored_names(study: Study) -> list[str]:
-  """The tasks that every stage is scored on: those of Study.validation, and those of weight 0 in a mixture."""
+  """The sources that every stage is scored on: those of Study.validation, and those of weight 0 in a mixture."""
   weightless = [
-    stage.mixtures().evaluated_only() for recipe in study.recipes.values() for stage in recipe.stages
+    name for recipe in study.recipes.values() for stage in recipe.stages for name in stage.mixtures().evaluated_only()
   ]
-  trained = source_names(study)
-  return list(
-    dict.fromkeys([*study.validation, *(n for names in weightless for n in names if n not in trained)])
-  )
+  return list(dict.fromkeys([*study.validation, *(name for name in weightless if name not in source_names(study))]))
 
 
 def plan_study(study: Study, data: Data) -> StudyPlan:
@@ -87,79 +85,90 @@ def plan_study(study: Study, data: Data) -> StudyPlan:
 
   Raises:
     UserError: a source that is missing, damaged or too small, a model that
-      does not fit the tokenizer, or a schedule that makes no curve.
+      does not fit the tokenizer, or a schedule without a curve.
   """
   tokenizer = data.load_tokenizer()
-  planned: dict[str, StagePlan] = {}
-  opened: dict[tuple, Sources] = {}
-  recipes = {}
-  sources: Sources = {}
-  for name, recipe in study.recipes.items():
-    _check_vocabulary(name, recipe.model, tokenizer)
-    read_as = (recipe.length, recipe.max_epochs)
-    if read_as not in opened:
-      opened[read_as] = _open_sources(study, recipe, data, tokenizer)
-    sources = opened[read_as]
-    recipes[name] = _plan_recipe(name, recipe, sources, tokenizer, planned)
-  lengths = {recipe.length for recipe in study.recipes.values()}
+  recipes = study.recipes.values()
+  lengths = {recipe.length for recipe in recipes}
   if len(lengths) > 1:
     raise UserError(
       f'the recipes of a study have one row length, and these have {sorted(lengths)}; make each length a study of its own.'
     )
-  return StudyPlan(study, recipes, tokenizer, sources)
+  for name, recipe in study.recipes.items():
+    _check_vocabulary(name, recipe.model, tokenizer)
+  sources = _open_sources(study, data, tokenizer)
+  inputs, planned = _Inputs(sources, tokenizer, data.root / 'orders'), {}
+  plans = {name: _plan_recipe(name, recipe, inputs, planned) for name, recipe in study.recipes.items()}
+  return StudyPlan(study, plans, tokenizer, sources, _kinds([*sources, *scored_names(study)], data))
 
 
-def _open_sources(study: Study, recipe: Recipe, data: Data, tokenizer: Tokenizer) -> Sources:
-  names = source_names(study)
-  if data.streaming:
-    from codemix.data.batches.open_stream import open_stream  # readers of raw files, SeqIO
-
-    return {name: open_stream(name, data, tokenizer, recipe.length, recipe.max_epochs) for name in names}
-  stores = {name: data.open_store(name, 'train', tokenizer) for name in names}
-  return {name: Source(name, store, recipe.length, tokenizer.bos_id) for name, store in stores.items()}
+def _kinds(names: list[str], data: Data) -> dict[str, str]:
+  kinds = {name: kind for name in names if (kind := data.kind(name))}
+  for name in data.kinds:
+    if name not in names and (meant := nearest(name, [source for source in names if source not in kinds])):
+      raise UserError(f"Data.kinds names '{name}', which is not a source of this study.{meant}")
+  return kinds
 
 
-def _plan_recipe(
-  name: str, recipe: Recipe, sources: Sources, tokenizer: Tokenizer, planned: dict[str, StagePlan]
-) -> list[StagePlan]:
+def _open_sources(study: Study, data: Data, tokenizer: Tokenizer) -> Mapping[str, Source]:
+  names, recipes = source_names(study), list(study.recipes.values())
+  if not data.streaming:
+    stores = {name: data.open_store(name, 'train', tokenizer) for name in names}
+    return {name: PreparedSource(name, store, recipes[0].length, tokenizer.bos_id) for name, store in stores.items()}
+  from codemix.data.batches.open_stream import open_stream  # readers of raw files, SeqIO
+
+  max_epochs = max(recipe.max_epochs for recipe in recipes)
+  return {name: open_stream(name, data, tokenizer, recipes[0].length, max_epochs) for name in names}
+
+
+class _Inputs(NamedTuple):
+  """What all stages of a study are planned from; `orders` is the folder that keeps orders of long stages."""
+
+  sources: Mapping[str, Source]
+  tokenizer: Tokenizer
+  orders: Path
+
+
+def _plan_recipe(name: str, recipe: Recipe, inputs: _Inputs, planned: dict[str, StagePlan]) -> list[StagePlan]:
   plans: list[StagePlan] = []
-  # Not of the stage planned: recipes that share a stage may go on along different curves.
+  # Kept apart from the plans: recipes that share a stage may continue on different curves.
   rates: Rates | None = None
   for stage in recipe.stages:
-    where = f"recipe '{name}', stage '{stage.name}'"
     parent = plans[-1] if plans else None
-    plan, rates = _plan_stage(stage, parent, rates, recipe, sources, tokenizer, where)
+    plan, rates = _plan_stage(stage, parent, rates, recipe, inputs, f"recipe '{name}', stage '{stage.name}'")
     plans.append(planned.setdefault(plan.hash, plan))
   return plans
 
 
 def _plan_stage(
-  stage: Stage,
-  parent: StagePlan | None,
-  before: Rates | None,
-  recipe: Recipe,
-  sources: Sources,
-  tokenizer: Tokenizer,
-  where: str,
+  stage: Stage, parent: StagePlan | None, before: Rates | None, recipe: Recipe, inputs: _Inputs, where: str
 ) -> tuple[StagePlan, Rates]:
-  drawn = {name: sources[name] for name in stage.mixtures().drawn()}
-  prepared = {name: source for name, source in drawn.items() if isinstance(source, Source)}
-  ledger.check_sources(prepared, where)
+  drawn = {name: inputs.sources[name] for name in stage.mixtures().drawn()}
+  for source in drawn.values():
+    source.require_row(where)
   steps = stage.steps(recipe.length)
   try:
     rates = rates_of(stage, steps, before)
   except UserError as error:
     raise UserError(f'{where}: {error}') from None
   mixtures = stage.mixtures().resolve(
-    {name: Fraction(source.store.tokens, source.store.documents) for name, source in prepared.items()}
+    {name: Fraction(source.tokens, source.documents) for name, source in drawn.items() if source.documents}
   )
   mean = mixtures.mean(stage.tokens).shares()
-  shares = {name: mean[name] for name in drawn}
-  segments = _segments(mixtures, shares, stage.tokens, steps * stage.batch)
-  draws = _plan_draws(drawn, shares, segments, cursors_at_start(stage, parent), recipe, where)
+  segments = mixtures.row_segments(stage.tokens, steps * stage.batch)
+  uses = plan_uses(
+    drawn,
+    {name: mean[name] for name in drawn},
+    segments,
+    cursors_at_start(stage, parent),
+    recipe.seed,
+    max_epochs=recipe.max_epochs,
+    where=where,
+    orders=inputs.orders,
+  )
   keeps_step = parent is not None and stage.handoff.step == 'continue'
   first_step = parent.last_step if keeps_step else 0
-  digests = {name: source.digest for name, source in drawn.items()}
+  digests = {name: source.fingerprint for name, source in drawn.items()}
   plan = StagePlan(
     stage=stage,
     parent=parent,
@@ -172,7 +181,7 @@ def _plan_stage(
       rates=rates,
       segments=segments,
       digests=digests,
-      tokenizer=tokenizer,
+      tokenizer=inputs.tokenizer,
     ),
     earlier_hash=earlier_hash(
       stage,
@@ -180,48 +189,19 @@ def _plan_stage(
       recipe,
       mixture=mixtures.describe(stage.tokens),
       digests=digests,
-      tokenizer=tokenizer,
+      tokenizer=inputs.tokenizer,
     ),
     steps=steps,
     first_step=first_step,
     length=recipe.length,
     seed=recipe.seed,
     mixtures=mixtures,
-    draws=tuple(draws),
+    draws=tuple(uses),
     segments=segments,
+    orders=inputs.orders,
     rates=rates.values,
   )
   return plan, rates
-
-
-def _plan_draws(
-  drawn: Sources,
-  shares: Mapping[str, Fraction],
-  segments: Sequence[Segment],
-  cursors: Mapping[str, ledger.Cursor],
-  recipe: Recipe,
-  where: str,
-) -> list[ledger.SourceUse]:
-  if isinstance(next(iter(drawn.values())), StreamedSource):
-    return stream.plan_draws(drawn, shares, segments, cursors, where)
-  draws = ledger.plan_draws(drawn, shares, segments, cursors, recipe.seed)
-  ledger.check_epochs(draws, recipe.max_epochs, where)
-  return draws
-
-
-def _segments(
-  mixtures: MixtureSchedule, shares: Mapping[str, Fraction], tokens: float, rows: int
-) -> tuple[Segment, ...]:
-  """How the sources' shares go along the rows of a stage."""
-  spans = mixtures.segments(tokens)
-  if len(spans) == 1 and spans[0].at_begin == spans[0].at_end:
-    return constant_shares(shares, rows)
-  bounds = [round(span.begin * rows) for span in spans] + [rows]
-  return tuple(
-    Segment(end - begin, tuple(span.at_begin[s] for s in shares), tuple(span.at_end[s] for s in shares))
-    for span, (begin, end) in zip(spans, itertools.pairwise(bounds), strict=True)
-    if end > begin
-  )
 
 
 def _check_vocabulary(name: str, model: ModelConfig, tokenizer: Tokenizer) -> None:

@@ -28,7 +28,7 @@ def collect(plan: StudyPlan, command: str) -> dict:
     'environment': settings_in_force(),
     'seed': sorted({recipe.seed for recipe in plan.study.recipes.values()}),
     'tokenizer_digest': plan.tokenizer.digest,
-    'corpora_digest': {name: source.digest for name, source in plan.sources.items()},
+    'corpora_digest': {name: source.fingerprint for name, source in plan.sources.items()},
   }
 
 

@@ -135,6 +135,7 @@ def _describe(plan: StudyPlan, runtime: Runtime, command: str) -> dict:
       }
       for name, plans in plan.recipes.items()
     },
+    'kinds': dict(plan.kinds),
     'savings': plan.savings(),
     'provenance': provenance.collect(plan, command),
   }

@@ -17,7 +17,6 @@ from rich.tree import Tree
 
 from codemix import formatting
 from codemix.console import Console
-from codemix.data.batches.stream import StreamedSource
 from codemix.data.mixtures.mixture import Mixture
 from codemix.data.seqio.function_identity import has_functions
 from codemix.evaluation.selection import HeldOut
@@ -56,7 +55,7 @@ def show_plan(
     if recipe.description:
       console.print(f'    [dim]{escape(recipe.description)}[/dim]')
   console.print()
-  if any(isinstance(source, StreamedSource) for source in plan.sources.values()):
+  if any(source.streamed for source in plan.sources.values()):
     console.print(
       '[yellow]streamed[/yellow]: nothing is prepared. Each source is read in its own order, the same in every epoch; how large it is,'
       '\n  and so its epochs and unique tokens, is not known; a resume, and each process, reads it again from its beginning.'
@@ -65,7 +64,7 @@ def show_plan(
   if plan.tokenizer.changes:
     console.print(f'[yellow]the tokenizer changes text[/yellow] (Data.allow_lossy_tokenizer): {escape("; ".join(plan.tokenizer.changes))}\n')
   for name, source in plan.sources.items():
-    if not isinstance(source, StreamedSource) and has_functions(source.store.manifest['identity']):
+    if not source.streamed and has_functions(source.identity):
       console.print(
         f'[yellow]{escape(name)}[/yellow]: a SeqIO task, as it was when it was prepared. `codemix prepare` looks whether its functions, their values or files were edited since;'
         '\n  what only their code knows nobody sees: `codemix prepare --again` prepares it again.\n'
@@ -167,13 +166,12 @@ def _stage_tree(plan: StudyPlan, node: StagePlan) -> Tree:
 
 def _changes(node: StagePlan) -> list[str]:
   """How the mixture changes along the stage, a line for each part of it; none where it does not."""
-  spans = node.mixtures.segments(node.stage.tokens)
-  if len(spans) == 1 and spans[0].at_begin == spans[0].at_end:
+  if node.mixtures.constant(node.stage.tokens):
     return []
   return [
     f'{float(span.begin):.1%} to {float(span.end):.1%} of the stage: '
     + ', '.join(_change(name, share, span.at_end[name]) for name, share in span.at_begin.items())
-    for span in spans
+    for span in node.mixtures.segments(node.stage.tokens)
   ]
 
 

@@ -12,7 +12,7 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 from fractions import Fraction
 
-from codemix.data.order.targets import Segment
+from codemix.data.order.targets import Segment, whole_counts
 from codemix.data.settings import tokenizer_identity
 from codemix.data.tokenization.tokenizer import Tokenizer
 from codemix.identity import digest
@@ -109,10 +109,8 @@ def describe_rows(sources: Sequence[str], segments: Sequence[Segment]) -> list:
     for each part of the stage.
   """
   merged = _merged(segments)
-  only = merged[0]
-  counts = [share * only.rows for share in only.begin]
-  if len(merged) == 1 and only.begin == only.end and all(count.denominator == 1 for count in counts):
-    return [[source, int(count)] for source, count in zip(sources, counts, strict=True)]
+  if counts := whole_counts(merged):
+    return [list(pair) for pair in zip(sources, counts, strict=True)]
   return [
     [part.rows, [[s, str(a), str(b)] for s, a, b in zip(sources, part.begin, part.end, strict=True)]]
     for part in merged

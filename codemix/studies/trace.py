@@ -5,9 +5,8 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterator
 
-from codemix.data.batches.ledger import StageRows
-from codemix.data.batches.rows import Source
-from codemix.data.batches.stream import StreamedSource
+from codemix.data.batches.prepared_source import PreparedSource
+from codemix.data.batches.stage_rows import StageRows
 from codemix.data.store import find_text
 from codemix.errors import UserError
 from codemix.studies.planning import StudyPlan
@@ -40,7 +39,7 @@ def rows_of_step(plan: StudyPlan, stage_plan: StagePlan, step: int) -> list[dict
   ]
 
 
-def _documents(source: Source, row: int) -> list[int]:
+def _documents(source: PreparedSource, row: int) -> list[int]:
   """Numbers of the documents that have tokens in a row; the first may have begun before it."""
   first, last = row * source.length, (row + 1) * source.length - 1
   return list(range(source.store.document_at(first), source.store.document_at(last) + 1))
@@ -109,8 +108,8 @@ def _reads(stage_plan: StagePlan, stage: StageRows, source: str, rows: list[int]
 
 
 def _stage_rows(plan: StudyPlan, stage_plan: StagePlan) -> StageRows:
-  if any(isinstance(source, StreamedSource) for source in plan.sources.values()):
+  if any(source.streamed for source in plan.sources.values()):
     raise UserError(
       'a streamed source has no rows that can be looked up; set Data.streaming to False and prepare it to see what a step read.'
     )
-  return StageRows(plan.sources, stage_plan.draws, stage_plan.segments, stage_plan.seed)
+  return stage_plan.rows(plan.sources)

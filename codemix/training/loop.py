@@ -15,9 +15,7 @@ from jax.sharding import Mesh
 
 from codemix.checkpoints import Checkpoints
 from codemix.data.batches import ledger, loader
-from codemix.data.batches.ledger import StageRows
-from codemix.data.batches.rows import Source
-from codemix.data.batches.stream import StreamedRows, StreamedSource
+from codemix.data.batches.source import Source
 from codemix.errors import Preempted, UserError
 from codemix.files import locked
 from codemix.identity import differences
@@ -64,7 +62,7 @@ class Trainer:
 
   model: ModelConfig
   optimizer: Optimizer
-  sources: Mapping[str, Source] | Mapping[str, StreamedSource]
+  sources: Mapping[str, Source]
   mesh: Mesh
   runtime: Runtime
   bos_id: int
@@ -206,7 +204,7 @@ def _run_steps(
   account: TimeAccount,
 ) -> Realised:
   """Runs the stage's remaining steps; returns what they drew from each source in all."""
-  rows = _open_rows(trainer, plan)
+  rows = plan.rows(trainer.sources)
   runtime = trainer.runtime
   train_step = trainer.train_step()
   done = state.step - plan.first_step
@@ -254,12 +252,6 @@ def _run_steps(
     with account.spent_on('save'):
       checkpoints.wait()
   return log.realised
-
-
-def _open_rows(trainer: Trainer, plan: StagePlan) -> StageRows | StreamedRows:
-  if isinstance(trainer.sources[plan.draws[0].source], StreamedSource):
-    return StreamedRows(trainer.sources, plan.draws, plan.segments)
-  return StageRows(trainer.sources, plan.draws, plan.segments, plan.seed)
 
 
 def _open_log(

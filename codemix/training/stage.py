@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 from fractions import Fraction
 from pathlib import Path
 from typing import Annotated, Literal, NamedTuple
@@ -10,7 +11,9 @@ from typing import Annotated, Literal, NamedTuple
 import numpy as np
 
 from codemix.checked import From, Name, Tokens, checked, shown
-from codemix.data.batches.ledger import Cursor, SourceUse
+from codemix.data.batches.source import Cursor, Source
+from codemix.data.batches.source_use import SourceUse
+from codemix.data.batches.stage_rows import StageRows
 from codemix.data.mixtures.mixture import Mixture, Spec
 from codemix.data.mixtures.schedule import MixtureSchedule, schedule_of
 from codemix.data.order.targets import Segment
@@ -147,6 +150,7 @@ class StagePlan:
     mixtures: the stage's, with every share in tokens.
     draws: what each source gives.
     segments: how the sources' shares go along the stage.
+    orders: the folder that keeps the orders of long stages.
     rates: float32 [steps], the learning rate of each step.
   """
 
@@ -161,6 +165,7 @@ class StagePlan:
   mixtures: MixtureSchedule
   draws: tuple[SourceUse, ...]
   segments: tuple[Segment, ...]
+  orders: Path | None
   rates: np.ndarray
 
   @property
@@ -193,6 +198,10 @@ class StagePlan:
   def last_step(self) -> int:
     """The run's step count when the stage is done."""
     return self.first_step + self.steps
+
+  def rows(self, sources: Mapping[str, Source]) -> StageRows:
+    """The rows of the stage, from the open sources by name."""
+    return StageRows(sources, self.draws, self.segments, self.seed, self.orders)
 
   def cursors_after(self) -> dict[str, Cursor]:
     """How far every source was read at the end of the stage."""

@@ -11,7 +11,7 @@ from codemix.errors import UserError
 
 
 def test_every_figure_of_the_data_benchmark_is_measured(capsys, tmp_path):
-  sizes = ('--size=tokens=3_000_000', '--size=batches=40', '--size=text_bytes=1_000_000', '--size=repeats=1')
+  sizes = ('--size=tokens=3_000_000', '--size=batches=40', '--size=text_bytes=1_000_000', '--size=repeats=1', '--size=stage_rows=300_000')
   assert main(['bench', 'data', f'--folder={tmp_path}', '--format=json', *sizes]) == 0
   printed = json.loads(capsys.readouterr().out)
   assert printed['size']['batches'] == 40

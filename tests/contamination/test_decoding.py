@@ -9,7 +9,8 @@ import pytest
 
 from codemix.contamination.decoding import make_decoder
 from codemix.contamination.normalise import alphabet, characters
-from codemix.data.tokenization.tokenizer import load_tokenizer, train_bpe
+from codemix.data.tokenization.bpe import train_bpe
+from codemix.data.tokenization.tokenizer import load_tokenizer
 
 TEXTS = ['the na\u00efve reader reads the reader', 'def f(x): return x + 1\n', '\u4f60\u597d \U0001f600 caf\u00e9 the end'] * 4
 

@@ -61,7 +61,7 @@ def test_a_stage_may_not_rewind_what_was_never_read(data):
 
 def test_a_source_that_fills_no_row_is_refused(data):
   said = refused(data, tiny_study.stage('a', {'code': 1.0}, 4), length=100_000)
-  assert 'less than one row of 100,000' in said
+  assert 'fills no row of 100,000 tokens' in said
 
 
 def test_a_source_of_share_zero_is_neither_opened_nor_drawn(data):
@@ -118,3 +118,12 @@ def test_every_rate_of_the_run_is_there_before_the_first_step(data):
   stages = plan(data, tiny_study.stage('a', MIXED, 4), tiny_study.cooldown(MIXED, 3)).stages()
   assert [len(stage.rates) for stage in stages] == [4, 3]
   assert np.concatenate([stage.rates for stage in stages])[-1] == np.float32(1e-6)
+
+
+def test_kinds_are_those_declared_and_change_no_stage(data):
+  study = tiny_study.study(only=tiny_study.recipe(tiny_study.stage('a', MIXED, 3)))
+  declared = plan_study(study, dataclasses.replace(data, kinds={'text': 'text', 'elsewhere': 'code'}))
+  assert declared.kinds == {'text': 'text'}
+  assert [stage.hash for stage in declared.stages()] == [stage.hash for stage in plan_study(study, data).stages()]
+  with pytest.raises(UserError, match="Data.kinds names 'codes', which is not a source of this study. Did you mean 'code'"):
+    plan_study(study, dataclasses.replace(data, kinds={'codes': 'code'}))

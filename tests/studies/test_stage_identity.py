@@ -12,7 +12,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import codemix
-from codemix.data.batches.ledger import StageRows
 from codemix.data.mixtures.forms import competitive, in_ratio
 from codemix.data.mixtures.schedule import MixtureSchedule
 from codemix.data.order.targets import Segment
@@ -182,7 +181,7 @@ def resolved(data, plan) -> tuple:
   sources = plan_study(
     tiny_study.study(only=tiny_study.recipe(stage())), data
   ).sources
-  rows = StageRows(sources, plan.draws, plan.segments, plan.seed)
+  rows = plan.rows(sources)
   which, epochs, numbers = rows.locate(0, len(rows))
   handoff = (plan.stage.handoff.weights, plan.stage.handoff.optimizer) if plan.parent else None
   return (

@@ -1,7 +1,6 @@
 import numpy as np
 import pytest
 
-from codemix.data.batches.ledger import StageRows
 from codemix.errors import UserError
 from codemix.studies.planning import plan_study
 from codemix.studies.trace import rows_of_step, where_seen
@@ -17,7 +16,7 @@ def plan(tmp_path_factory):
 def test_a_step_shows_the_rows_that_it_is_trained_on(plan):
   for stage_plan in plan.stages():
     shown = rows_of_step(plan, stage_plan, stage_plan.steps)
-    rows = StageRows(plan.sources, stage_plan.draws, stage_plan.segments, stage_plan.seed)
+    rows = stage_plan.rows(plan.sources)
     first = (stage_plan.steps - 1) * tiny_study.BATCH
     which, epochs, _ = rows.locate(first, first + tiny_study.BATCH)
     assert [row['source'] for row in shown] == [rows.names[s] for s in which]
@@ -54,7 +53,7 @@ def test_a_passage_is_found_at_each_step_that_shows_it_and_at_no_other(plan):
 def test_a_passage_that_no_step_read_is_said_to_be_there(plan):
   stage_plan = plan.stages()[0]
   source = plan.sources['text']
-  rows = StageRows(plan.sources, stage_plan.draws, stage_plan.segments, stage_plan.seed)
+  rows = stage_plan.rows(plan.sources)
   unread = next(r for r in range(1, len(source)) if not rows.rows_that_read(rows.names.index('text'), r)
                 and source.row(r)['segment_ids'].max() == 1)
   text = plan.tokenizer.decode(source.row(unread)['targets'].tolist())

@@ -21,7 +21,6 @@ import numpy as np
 
 import codemix
 from codemix.data.batches import loader
-from codemix.data.batches.ledger import StageRows
 from codemix.errors import CodemixError
 from codemix.parallel import processes
 from codemix.parallel.mesh import MeshConfig, make_mesh
@@ -58,7 +57,7 @@ def held_batches(data: codemix.Data, first: int, mesh: str) -> dict[str, np.ndar
   """
   plan = codemix.plan_study(study(READ), data)
   [stage] = plan.stages()
-  rows = StageRows(plan.sources, stage.draws, stage.segments, stage.seed)
+  rows = stage.rows(plan.sources)
   sharding = batch_sharding(make_mesh(MESHES[mesh]))
   batches = list(loader.batches(rows, stage.stage.batch, range(first, READ), sharding, prefetch=2))
   held = np.zeros(stage.stage.batch, bool)

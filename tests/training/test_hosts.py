@@ -13,8 +13,6 @@ import numpy as np
 import pytest
 
 import codemix
-from codemix.data.batches import loader
-from codemix.data.batches.ledger import StageRows
 from tests import tiny_study
 from tests.faults import runs
 from tests.in_process import use_one_device
@@ -115,9 +113,9 @@ def expected(place) -> dict[str, np.ndarray]:
   data = codemix.Data(directory=str(place / 'data'), tokenizer='bytes')
   plan = codemix.plan_study(host.study(host.READ), data)
   [stage] = plan.stages()
-  rows, size = StageRows(plan.sources, stage.draws, stage.segments, stage.seed), stage.stage.batch
+  rows, size = stage.rows(plan.sources), stage.stage.batch
   batches = [
-    loader.read_rows(rows, np.arange(step * size, (step + 1) * size)) for step in range(host.READ)
+    rows.read(np.arange(step * size, (step + 1) * size)) for step in range(host.READ)
   ]
   return {key: np.stack([batch[key] for batch in batches]) for key in host.KEYS}
 

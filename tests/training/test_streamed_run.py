@@ -10,7 +10,7 @@ import pytest
 
 import codemix
 from codemix.data.batches.open_stream import open_stream
-from codemix.data.batches.rows import Source
+from codemix.data.batches.prepared_source import PreparedSource
 from codemix.data.corpus.corpus import Corpus
 from codemix.data.filters import ExactDuplicates
 from codemix.data.prepare.source import prepare
@@ -54,7 +54,7 @@ def run(root: Path) -> Path:
 def test_a_streamed_corpus_gives_the_rows_of_its_store_in_its_own_order(tmp_path):
   data, tokenizer = streaming(tmp_path), load_tokenizer('bytes')
   for name in ('text', 'code'):
-    source = Source(name, prepare(name, 'train', data, tokenizer, print), LENGTH, tokenizer.bos_id)
+    source = PreparedSource(name, prepare(name, 'train', data, tokenizer, print), LENGTH, tokenizer.bos_id)
     rows = open_stream(name, data, tokenizer, LENGTH, max_epochs=4).rows(0)
     for number in range(len(source)):
       streamed, stored = next(rows), source.row(number)
@@ -70,7 +70,7 @@ def test_a_streamed_seqio_task_gives_the_rows_of_its_store_in_its_own_order(tmp_
   register_jsonl_task('streamed_task', {'train': str(tmp_path / 'raw' / 'code.jsonl')})
   data = Data(directory=str(tmp_path / 'data'), streaming=True, task_modules=(), shards=1)
   tokenizer = load_tokenizer('bytes')
-  source = Source('x', prepare('streamed_task', 'train', data, tokenizer, print), LENGTH, tokenizer.bos_id)
+  source = PreparedSource('x', prepare('streamed_task', 'train', data, tokenizer, print), LENGTH, tokenizer.bos_id)
   rows = open_stream('streamed_task', data, tokenizer, LENGTH, max_epochs=4).rows(3)
   for number in range(3, 2 * len(source)):
     np.testing.assert_array_equal(next(rows)['targets'], source.row(number % len(source))['targets'])

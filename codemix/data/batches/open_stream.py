@@ -1,4 +1,4 @@
-"""Opens sources that are streamed: corpora of `Data.sources`, or SeqIO tasks through tf.data."""
+"""Opens streamed sources: corpora of `Data.sources`, or SeqIO tasks through tf.data."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
-from codemix.data.batches.stream import EpochSize, StreamedSource
+from codemix.data.batches.streamed_source import EpochSize, StreamedSource
 from codemix.data.corpus import storage
 from codemix.data.corpus.corpus import Corpus
 from codemix.data.corpus.documents import documents
@@ -24,14 +24,14 @@ from codemix.errors import UserError
 from codemix.identity import digest
 
 SPLIT = 'train'
-BATCH_DOCUMENTS = 64  # tokenized at a time, while those before them are trained on
+BATCH_DOCUMENTS = 64  # tokenized together, while earlier ones are trained on
 
 
 def open_stream(name: str, data: Data, tokenizer: Tokenizer, length: int, max_epochs: float) -> StreamedSource:
-  """A source to be read from its beginning.
+  """A source that is read from its beginning.
 
-  The raw files of a corpus are known by their names and sizes: to digest them
-  is to read them all, which streaming is there to avoid.
+  The raw files of a corpus are identified by their names and sizes: a digest
+  would read them all, which streaming is meant to avoid.
 
   Raises:
     UserError: there is no such source, or a filter of it looks at the whole corpus.
@@ -59,7 +59,7 @@ def _check(name: str, corpus: Corpus) -> None:
 
 
 def _tokenized(corpus: Corpus, tokenizer: Tokenizer) -> Iterator[np.ndarray]:
-  """One epoch: the ids of each document, with EOS; the next ones are tokenized in a thread meanwhile."""
+  """One epoch: the ids of each document, with EOS; a thread tokenizes the next ones meanwhile."""
   texts = (record.text for record in documents(corpus, SPLIT))
   take = lambda: _encode(tokenizer, list(itertools.islice(texts, BATCH_DOCUMENTS)))
   with ThreadPoolExecutor(1) as thread:

@@ -51,6 +51,8 @@ class Corpus:
       know their tokens. False where a filter takes a small part out of a large corpus.
     max_bad_share: more broken records than this share end `prepare`.
     name: the `source` of records to which the layout gives none.
+    kind: what its documents are for the report: 'text', 'code' or a group of your own; '' where it
+      is not declared. No part of what is prepared or trained.
   """
 
   files: Annotated[Mapping[Name, Pattern | Annotated[Sequence[Pattern], NotEmpty()]], NotEmpty(), Usually('train')]
@@ -62,6 +64,7 @@ class Corpus:
   count_dropped_tokens: bool = True
   max_bad_share: Share = 0.01
   name: str = ''
+  kind: str = ''
 
   def __post_init__(self):
     if self._holds_out and 'train' not in self.files:

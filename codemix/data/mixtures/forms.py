@@ -1,10 +1,9 @@
-"""Other ways to say a mixture than weights that sum to one. Each gives a `Mixture`, which may stand
-wherever a dict of parts may:
+"""Forms: functions that return a `Mixture` whose weights are given otherwise than as shares that sum
+to one. A form may be used wherever a dict of parts may:
 
     {'text': 0.9, 'code': (0.1, by_documents({'java': 15.54, 'python': 9.60}))}
 
-In gin a form is a scoped configurable: bind `web/by_documents.weights` and write
-`@web/by_documents()`.
+In gin a form is a scoped configurable: bind `web/by_documents.weights` and write `@web/by_documents()`.
 """
 
 from __future__ import annotations
@@ -26,10 +25,10 @@ def in_ratio(weights: Parts) -> Mixture:
   """Parts in the ratio of any numbers, such as a table of percentages that sums to 99.99.
 
   Args:
-    weights: as of a mixture, but for their sum.
+    weights: as of a mixture, with any sum.
 
   Raises:
-    UserError: no parts, a weight that is no number from 0, or none above 0.
+    UserError: no parts, a weight that is not a number of at least 0, or no weight above 0.
   """
   return Mixture('in_ratio', Fraction(1), _normalised(weights, 'in_ratio'))
 
@@ -39,7 +38,7 @@ def uniform(sources: Annotated[Sequence[Name], NotEmpty()]) -> Mixture:
   """Equal shares of the tokens for each of some sources.
 
   Raises:
-    UserError: there is none, or one stands there twice.
+    UserError: no sources, or one that is named twice.
   """
   if len(set(sources)) < len(sources):
     raise UserError(f"uniform names '{max(sources, key=list(sources).count)}' twice.")
@@ -48,13 +47,13 @@ def uniform(sources: Annotated[Sequence[Name], NotEmpty()]) -> Mixture:
 
 @checked
 def by_documents(weights: Parts) -> Mixture:
-  """Parts in a ratio of documents, not of tokens: such as a corpus as it lies.
+  """Parts in a ratio of documents instead of tokens, such as the ratio in which a corpus has them.
 
-  What share of tokens that is depends on how long the documents of each are,
-  which is known when they are prepared (`Mixture.resolve`).
+  Their shares of tokens depend on the length of the documents, which is known
+  when these are prepared (`Mixture.resolve`).
 
   Args:
-    weights: as of `in_ratio`; of any sum.
+    weights: as of `in_ratio`.
 
   Raises:
     UserError: as `in_ratio`.
@@ -73,18 +72,18 @@ def swap(
   within: Name | None = None,
   out_of: Name | Sequence[Name] = (),
 ) -> Mixture:
-  """Replaces a share of a group's tokens, and keeps the rest in ratio.
+  """Replaces a share of a group's tokens, and keeps the ratio of the rest.
 
   Args:
-    mixture: what is there.
-    replacement: what comes in, each weight a fraction of the group's tokens:
+    mixture: the mixture before the swap.
+    replacement: the new parts, each weight a fraction of the group's tokens:
       {'commits': 0.05, 'notebooks': 0.05}.
     within: name of the group, at any depth; None for the whole mixture.
-    out_of: parts of the group that give way, in their ratio; () for all.
+    out_of: parts of the group that are reduced, in their ratio; () for all.
 
   Raises:
-    UserError: there is no one group of that name, a part that comes in is there
-      already, or the parts that give way have less than what comes in.
+    UserError: no group or several have that name, a new part is in the group
+      already, or the parts that are reduced have no more than the new ones take.
   """
   tree = parse_mixture(mixture, 'swap.mixture')
   incoming = parse_parts(replacement, 'swap.replacement')
@@ -102,16 +101,16 @@ def swap(
 def competitive(
   language: Spec, code: Spec, share: Annotated[Exact, UpTo(1)], names: tuple[Name, Name] = ('text', 'code')
 ) -> Mixture:
-  """Code takes the place of language, at a total that stays (Petty et al., arXiv:2409.04556, section 2).
+  """Code replaces language at a constant total (Petty et al., arXiv:2409.04556, section 2).
 
   Args:
     language, code: mixtures.
-    share: of the tokens that are code, from 0 to 1. The side without any is
+    share: of the tokens that are code, from 0 to 1. A side with a share of 0 is
       left out.
     names: of the two groups.
 
   Raises:
-    UserError: a share that is no number from 0 to 1.
+    UserError: a share that is not a number from 0 to 1.
   """
   if names[0] == names[1]:
     raise UserError(f"competitive.names is {names!r}; the two groups have different names.")
@@ -121,13 +120,13 @@ def competitive(
 
 @checked
 def additive_tokens(language_tokens: Tokens, share: Annotated[Exact, Below(1)]) -> int:
-  """Loss tokens of a stage in which code comes on top of language (Petty et al., section 2).
+  """Loss tokens of a stage in which code is added to language (Petty et al., section 2).
 
   N = N_language / (1 - share), to the nearest token: at this total, the mixture of `competitive`
-  has `language_tokens` of language.
+  has `language_tokens` tokens of language.
 
   Raises:
-    UserError: a share that is no number from 0 to below 1.
+    UserError: a share that is not a number from 0 to below 1.
   """
   return round(language_tokens / (1 - share))
 
@@ -137,7 +136,7 @@ def _normalised(weights: object, where: str) -> tuple[Mixture, ...]:
   parts = parse_parts(weights, where)
   total = sum(part.weight for part in parts)
   if not total:
-    raise UserError(f'{where}: every weight is 0; one at least is above it.')
+    raise UserError(f'{where}: every weight is 0; give at least one part a weight above 0.')
   return tuple(dataclasses.replace(part, weight=part.weight / total) for part in parts)
 
 
@@ -153,19 +152,19 @@ def _replace_group(node: Mixture, within: str, incoming: tuple[Mixture, ...], ou
 
 
 def _swapped(group: Mixture, incoming: tuple[Mixture, ...], out_of: tuple[str, ...]) -> tuple[Mixture, ...]:
-  """The group's parts when the incoming ones have taken their share."""
+  """The group's parts after the swap."""
   here = {part.name: part for part in group.parts}
   for part in incoming:
     if part.name in here:
-      raise UserError(f"swap: '{part.name}' stands in '{group.name}' already; give it its weight there.")
+      raise UserError(f"swap: '{part.name}' is in '{group.name}' already; change its weight there.")
   for name in out_of:
     if name not in here:
-      raise UserError(f"swap.out_of names '{name}', which is no part of '{group.name}'.{nearest(name, here)}")
+      raise UserError(f"swap.out_of names '{name}', which is not a part of '{group.name}'.{nearest(name, here)}")
   taken = sum(part.weight for part in incoming)
   if any(part.weight is None for part in group.parts):
-    # Fractions of documents keep their ratio to each other, not to fractions of tokens: a group apart.
+    # Fractions of documents keep their ratio to each other, not to fractions of tokens: they get a group of their own.
     if out_of:
-      raise UserError(f"swap.out_of: the shares of '{group.name}' are by documents, so that what a part can give is not known.")
+      raise UserError(f"swap.out_of: the shares of '{group.name}' are by documents, so the share of tokens of its parts is not known.")
     _check_room(Fraction(1), taken, group.name)
     return (Mixture('rest', 1 - taken, group.parts), *incoming)
   giving = set(out_of or here)
@@ -180,4 +179,4 @@ def _swapped(group: Mixture, incoming: tuple[Mixture, ...], out_of: tuple[str, .
 
 def _check_room(room: Fraction, taken: Fraction, name: str) -> None:
   if not taken < room:
-    raise UserError(f"swap: {float(taken):g} comes in, and '{name}' has {float(room):g} to give; something of it has to stay.")
+    raise UserError(f"swap: {float(taken):g} comes in, and '{name}' has {float(room):g}; some of it must remain.")

@@ -1,16 +1,16 @@
 """A mixture: a tree of named parts whose weights are fractions of loss tokens.
 
-In gin a mixture is a dict. A number weighs a source (a SeqIO task); a pair
-weighs a named group and spells its parts, to any depth:
+In gin a mixture is a dict. A number is the weight of a source; a pair is the
+weight of a named group and its parts, to any depth:
 
     {'local_text': 0.9, 'code': (0.1, {'local_code': 0.8, 'local_markup': 0.2})}
 
 Weights are exact: 0.1 means 1/10, and '1/3' may be written as a string. The
-weights of one level sum to exactly one, since "0.5 and 0.6" has two readings
-and codemix trains neither by guess. Where they should be read in another way,
-a form says so (`codemix.data.mixtures.forms`).
+weights of one level sum to exactly one: 0.5 and 0.6 could mean two things, and
+codemix does not guess. Other weights are given through a form
+(`codemix.data.mixtures.forms`).
 
-A source of weight 0 is never drawn; it is named so that it is evaluated.
+A source of weight 0 is evaluated and never drawn.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ from codemix.checked import From, ReadBy, shown
 from codemix.data.order.row_schedule import apportion
 from codemix.errors import UserError, nearest
 
-# Token shares that follow from measured tokens per document are whole multiples of this: far less
-# than a row of any stage, and short enough to read and to hash.
+# Token shares that are computed from tokens per document are multiples of this: far less than a row
+# of any stage, and short enough to read and to hash.
 FINEST_SHARE = Fraction(1, 10**12)
 
-_FAR = re.compile(r'e[+-]?\d{4}', re.IGNORECASE)  # an exponent that only a slip of the hand has; a number of so many digits takes hours
+_FAR = re.compile(r'e[+-]?\d{4}', re.IGNORECASE)  # an exponent of four digits is a typing error, and exact arithmetic on it takes hours
 
 
 @dataclasses.dataclass(frozen=True)
@@ -37,11 +37,11 @@ class Mixture:
   """One node of the tree; a node without parts is a source.
 
   Attributes:
-    name: the source's task name, or the group's label.
-    weight: its fraction of its parent's loss tokens; None where only the
-      fraction of documents is given, until `resolve`.
+    name: the source's name, or the group's label.
+    weight: its fraction of its parent's loss tokens; None before `resolve` where
+      a fraction of documents is given.
     parts: the nodes below, in the order in which they were written.
-    documents: its fraction of its parent's documents, where the user gave that.
+    documents: its fraction of its parent's documents, where that is given.
   """
 
   name: str
@@ -65,7 +65,7 @@ class Mixture:
       yield from part.leaves(share * part.weight)
 
   def shares(self) -> dict[str, Fraction]:
-    """Each source's exact share; a source that stands in two groups is summed."""
+    """Each source's exact share; a source that is in two groups is summed."""
     total: dict[str, Fraction] = {}
     for source, share in self.leaves():
       total[source] = total.get(source, Fraction(0)) + share
@@ -76,7 +76,7 @@ class Mixture:
     return [source for source, drawn in self._sources().items() if drawn]
 
   def evaluated_only(self) -> list[str]:
-    """The sources whose weight, or that of a group around them, is 0 wherever they stand."""
+    """The sources whose weight, or that of a group around them, is 0 wherever they are named."""
     return [source for source, drawn in self._sources().items() if not drawn]
 
   def _sources(self) -> dict[str, bool]:
@@ -85,7 +85,7 @@ class Mixture:
       return {self.name: True}
     found: dict[str, bool] = {}
     for part in self.parts:
-      weighed = bool(part.documents if part.weight is None else part.weight)
+      weighed = bool(part.weight or part.documents)  # `resolve` may round a share by documents to 0
       for source, drawn in part._sources().items():
         found[source] = found.get(source, False) or (drawn and weighed)
     return found
@@ -93,16 +93,16 @@ class Mixture:
   def resolve(self, tokens_per_document: Mapping[str, Fraction]) -> Mixture:
     """The same mixture with every share in tokens.
 
-    A part with the fraction d of the documents, of t tokens each on the
-    average, has a share of the tokens in proportion to d t. Of a group t is the
-    harmonic mean of its parts', weighed with their shares of tokens. Shares are
-    rounded to multiples of `FINEST_SHARE` by largest remainder.
+    A part with the fraction d of the documents, of t tokens each on average,
+    has a share of the tokens in proportion to d t. For a group, t is the harmonic
+    mean of its parts' t, weighted by their shares of tokens. Shares are rounded
+    to multiples of `FINEST_SHARE` by largest remainder.
 
     Args:
-      tokens_per_document: of each source that is drawn by documents, as prepared.
+      tokens_per_document: mean of each source that is drawn by documents, as prepared.
 
     Raises:
-      UserError: a source without a number above 0.
+      UserError: a source whose tokens per document are not known.
     """
     parts = tuple(part.resolve(tokens_per_document) for part in self.parts)
     if any(part.weight is None for part in parts):
@@ -116,7 +116,7 @@ class Mixture:
     return dataclasses.replace(self, parts=parts)
 
   def _document_tokens(self, tokens_per_document: Mapping[str, Fraction]) -> Fraction:
-    """Loss tokens of a document of this node, on the average; its parts are resolved."""
+    """Mean loss tokens of a document of this node, whose parts are resolved."""
     if self.parts:
       return 1 / sum(p.weight / p._document_tokens(tokens_per_document) for p in self.parts if p.weight)
     if not tokens_per_document.get(self.name, 0) > 0:
@@ -145,19 +145,19 @@ def parse_mixture(spec: Spec, where: str = 'mixture') -> Mixture:
   """Reads a mixture as a user writes it.
 
   Args:
-    spec: a source's name, a dict as in the module's docstring, or a `Mixture`
-      as the forms give it.
-    where: what to call it in an error, such as the gin binding.
+    spec: a source's name, a dict as in the module's docstring, or the `Mixture`
+      of a form.
+    where: names the mixture in an error, such as the gin binding.
 
   Raises:
-    UserError: an empty level, a weight that is no number in [0, 1], or weights
+    UserError: an empty level, a weight that is not a number in [0, 1], or weights
       of one level that do not sum to one.
   """
   return Mixture(where, Fraction(1), _parse_level(spec, where))
 
 
 def parse_parts(spec: object, where: str) -> tuple[Mixture, ...]:
-  """The parts of one level, weights as they are written: from 0, and of any sum.
+  """The parts of one level, with weights of any sum.
 
   Raises:
     UserError: as `parse_mixture`.
@@ -188,7 +188,7 @@ def _parse_level(spec: object, where: str) -> tuple[Mixture, ...]:
 
 
 def _to_one(parts: Sequence[Mixture]) -> list[Fraction]:
-  """Weights in the ratio of the parts', to six digits, that sum to exactly one; as short as they can be."""
+  """The shortest weights in the ratio of the parts' (to six digits) that sum to exactly one."""
   total = sum(part.weight for part in parts) or Fraction(1)
   weights = [part.weight / total for part in parts]
   for most in (10, 100, 1000):
@@ -202,7 +202,7 @@ def _to_one(parts: Sequence[Mixture]) -> list[Fraction]:
 
 
 def _spelled(weight: Fraction) -> str:
-  """A weight as a mixture may have it: a decimal where that is exact, else '1/6'."""
+  """A weight as a user writes it: a decimal where that is exact, else '1/6'."""
   decimal = repr(float(weight)) if weight.denominator != 1 else str(weight)
   return decimal if Fraction(decimal) == weight else f"'{weight}'"
 
@@ -228,10 +228,10 @@ def _parse_part(name: object, value: object, where: str) -> Mixture:
 
 
 def exact(value: object, what: str) -> Fraction:
-  """A number of at least 0 as the decimal or fraction that the user wrote.
+  """A number as exactly the decimal or fraction that the user wrote.
 
   Raises:
-    UserError: it is none.
+    UserError: it is not a number of at least 0.
   """
   try:
     if isinstance(value, bool):

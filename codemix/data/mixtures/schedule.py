@@ -1,4 +1,4 @@
-"""A mixture that changes inside a stage: in steps, or in straight lines between knots."""
+"""A mixture that changes along a stage: in steps, or linearly between knots."""
 
 from __future__ import annotations
 
@@ -10,11 +10,13 @@ from typing import Annotated, Literal, NamedTuple
 
 from codemix.checked import NotEmpty, checked
 from codemix.data.mixtures.mixture import Mixture, Spec, exact, parse_mixture
+from codemix.data.order.row_schedule import constant_shares
+from codemix.data.order.targets import Segment
 from codemix.errors import UserError
 
 
 class Span(NamedTuple):
-  """A part of a stage over which each source's share goes in a straight line.
+  """A part of a stage over which each source's share is linear in the tokens.
 
   Attributes:
     begin, end: fractions of the stage's tokens, from 0 to 1.
@@ -34,16 +36,16 @@ class MixtureSchedule:
   """Mixtures at points of a stage.
 
   Attributes:
-    knots: (where, mixture) in order; the first at 0. In Python's terms the
-      mixtures are parsed: (Fraction, Mixture).
-    interpolation: 'step' keeps each mixture up to the next knot; 'linear' takes
-      each source's share of the tokens (not each weight of the tree) in a
-      straight line from knot to knot, and keeps the last.
+    knots: (where, mixture) in order; the first at 0. They are parsed to
+      (Fraction, Mixture).
+    interpolation: 'step' keeps each mixture up to the next knot; 'linear'
+      interpolates each source's share of the tokens (not each weight of the
+      tree) between knots, and keeps the last.
     unit: 'fraction' of the stage's tokens, or 'tokens' since the stage began.
 
   Raises:
-    UserError: no knots, knots out of order, or a mixture that is none, with the
-      knot's number.
+    UserError: no knots, knots out of order, or a mixture that is not valid, with
+      the knot's number.
   """
 
   knots: Annotated[Sequence[Annotated[tuple[object, object], '(where, mixture)']], NotEmpty()]
@@ -61,13 +63,13 @@ class MixtureSchedule:
     self._check_end(Fraction(1) if self.unit == 'fraction' else None)
 
   def segments(self, tokens: float | None = None) -> list[Span]:
-    """The stage from 0 to 1; neighbours that hold the same shares all along are one.
+    """The spans of the stage from 0 to 1; adjacent ones with the same constant shares are merged.
 
     Args:
       tokens: of the stage; needed where the knots are given in tokens.
 
     Raises:
-      UserError: a knot behind the end of the stage, or shares by documents that
+      UserError: a knot after the end of the stage, or shares by documents that
         were not resolved.
     """
     places = self._places(tokens)
@@ -82,6 +84,23 @@ class MixtureSchedule:
       if span.begin < span.end:
         spans.append(span)
     return spans
+
+  def constant(self, tokens: float | None = None) -> dict[str, Fraction] | None:
+    """Each source's share where no share changes along the stage, else None; errors as of `segments`."""
+    spans = self.segments(tokens)
+    return spans[0].at_begin if len(spans) == 1 and spans[0].at_begin == spans[0].at_end else None
+
+  def row_segments(self, tokens: float, rows: int) -> tuple[Segment, ...]:
+    """How the shares of the sources (`drawn`, in order) go along a stage of `rows` rows."""
+    if shares := self.constant(tokens):
+      return constant_shares(shares, rows)
+    spans = self.segments(tokens)
+    bounds = [round(span.begin * rows) for span in spans] + [rows]
+    return tuple(
+      Segment(end - begin, tuple(span.at_begin.values()), tuple(span.at_end.values()))
+      for span, (begin, end) in zip(spans, itertools.pairwise(bounds), strict=True)
+      if end > begin
+    )
 
   def mean(self, tokens: float | None = None) -> Mixture:
     """One tree with each source's share of the whole stage; of a single knot, its own tree.
@@ -101,28 +120,27 @@ class MixtureSchedule:
     return list(dict.fromkeys(source for _, mixture in self.knots for source in mixture.drawn()))
 
   def evaluated_only(self) -> list[str]:
-    """The sources that are named, and drawn at no point."""
+    """The sources that are named and never drawn."""
     named = dict.fromkeys(source for _, mixture in self.knots for source in mixture.evaluated_only())
     return [source for source in named if source not in self.drawn()]
 
   def resolve(self, tokens_per_document: Mapping[str, Fraction]) -> MixtureSchedule:
-    """As `Mixture.resolve`, of every knot."""
+    """`Mixture.resolve` of every knot."""
     knots = tuple((at, mixture.resolve(tokens_per_document)) for at, mixture in self.knots)
     return dataclasses.replace(self, knots=knots)
 
   def describe(self, tokens: float | None = None) -> list:
-    """All that decides which rows are drawn, as plain data: groups only name what they hold.
+    """What decides which rows are drawn, as plain data: shares of sources, without groups.
 
     Returns:
       [[source, share], ...] where nothing changes; else a list of
       [begin, end, [[source, share, share at the end], ...]].
     """
-    spans = self.segments(tokens)
-    if len(spans) == 1 and spans[0].at_begin == spans[0].at_end:
-      return [[source, str(share)] for source, share in spans[0].at_begin.items()]
+    if shares := self.constant(tokens):
+      return [[source, str(share)] for source, share in shares.items()]
     return [
       [str(s.begin), str(s.end), [[name, str(share), str(s.at_end[name])] for name, share in s.at_begin.items()]]
-      for s in spans
+      for s in self.segments(tokens)
     ]
 
   def _shares(self, mixture: Mixture) -> dict[str, Fraction]:
@@ -131,26 +149,26 @@ class MixtureSchedule:
     return {source: shares.get(source, Fraction(0)) for source in self.drawn()}
 
   def _places(self, tokens: float | None) -> list[Fraction]:
-    """Where the knots stand, as fractions of the stage."""
+    """The positions of the knots, as fractions of the stage."""
     if self.unit == 'fraction':
       return [at for at, _ in self.knots]
     if tokens is None:
-      raise UserError('the knots of a MixtureSchedule are given in tokens; segments wants those of the stage.')
+      raise UserError('the knots of a MixtureSchedule are given in tokens; segments needs the tokens of the stage.')
     total = exact(tokens, 'the tokens of the stage')
     self._check_end(total)
     return [at / total for at, _ in self.knots]
 
   def _check_end(self, end: Fraction | None) -> None:
-    """Refuses a knot that nothing comes after."""
+    """Raises UserError where nothing of the stage comes after the last knot."""
     at = self.knots[-1][0]
-    # A straight line may lead to the very end of the stage; a step there would begin nothing.
+    # A line may lead to the very end of the stage; a step there would have no rows.
     if end is not None and (at > end or (at == end and self.interpolation == 'step')):
       raise UserError(
         f'MixtureSchedule: knot {len(self.knots)} stands at {float(at):,g} ({self.unit}), and the stage ends at {float(end):,g}.'
       )
 
   def _held(self, tokens: float | None) -> list[Fraction]:
-    """How much of the stage each knot's mixture makes up; they sum to one."""
+    """The weight of each knot's mixture in the mean of the stage; they sum to one."""
     held = [Fraction(0)] * len(self.knots)
     for i, (begin, end) in enumerate(itertools.pairwise([*self._places(tokens), Fraction(1)])):
       following = i if self.interpolation == 'step' else min(i + 1, len(held) - 1)
@@ -160,10 +178,10 @@ class MixtureSchedule:
 
 
 def schedule_of(spec: Spec | MixtureSchedule, where: str) -> MixtureSchedule:
-  """Any mixture as a schedule: one that does not change has a single knot.
+  """A mixture as a schedule; one that does not change has a single knot.
 
   Args:
-    where: what to call it in an error.
+    where: names the mixture in an error.
 
   Raises:
     UserError: as `parse_mixture`.
@@ -182,7 +200,7 @@ def _knot(number: int, knot: tuple[object, object]) -> tuple[Fraction, Mixture]:
 
 
 def _blend(trees: Sequence[tuple[Fraction, Mixture]]) -> tuple[Mixture, ...]:
-  """The parts of the mean of some trees, each counted with its number."""
+  """The parts of the mean of some trees, given with their weights."""
   total = sum(held for held, _ in trees)
   if not total:
     return trees[0][1].parts

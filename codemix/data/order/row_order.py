@@ -1,159 +1,82 @@
-"""The order of a stage's rows: at each row the source whose next row falls due first.
+"""The order of a stage's rows: at each row the source whose next row falls due first, among those allowed.
 
-`by_heap` is the rule itself, a row at a time. `in_chunks` gives the same order
-of constant shares some ten times sooner: it runs the rule at the beginnings of
-thousands of chunks at once, each from a likely state some rows before it, and
-looks whether each chunk begins in the state in which the one before it ended.
-Two runs of the rule from different states come together when the job that only
-one of them has done falls due, mostly within a few rows; a chunk whose
-beginning was guessed wrong is done again from the right state until they meet.
+Rows of a stage are laid out one at a time, about a million a second. The order of
+a long stage is therefore written to a file when it is first needed, and read from then on.
 """
 
 from __future__ import annotations
 
+import contextlib
+import functools
+import hashlib
 import heapq
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
+from pathlib import Path
 
 import numpy as np
 
-from codemix.data.order.targets import Targets, constant
+from codemix.data.order.targets import Segment, Targets, constant, whole_counts
+from codemix.errors import UserError
+from codemix.files import write_bytes
+from codemix.identity import digest
 
-CHUNKS = 4096
-RUN_IN = 512  # rows for which a chunk runs before it counts
-NEVER = np.iinfo(np.int64).max
+RULE = 1  # raise it when `lay_out` returns another order: kept files are named by it
+KEPT_ROWS = 2**18  # shorter orders are laid out in a fraction of a second and have no file
+_DTYPE, _SHA256_BYTES = np.dtype('<u2'), 32
 
 
-def by_heap(targets: Targets, drawn: Sequence[int], begin: int = 0) -> Iterator[int]:
-  """Yields the source of each row from row `begin` on.
+@functools.lru_cache(maxsize=2)  # a stage is planned, then trained
+def row_order(segments: tuple[Segment, ...], folder: Path | None = None) -> np.ndarray:
+  """uint16 [rows]: the source index of each row of a stage.
 
   Args:
-    targets: of the stage.
-    drawn: the rows of each source before `begin`.
+    segments: how the sources' shares go along the stage.
+    folder: where orders of long stages are kept; None keeps none. A file that is damaged is written
+      again, and none is written where the folder is read-only.
   """
-  one, first = targets.denominator, targets.first
-  drawn = list(drawn)
-  waiting = [(first(s, count * one + 1), s) for s, count in enumerate(drawn)]  # (allowed from, source)
+  counts = whole_counts(segments)
+  repeats = (counts and math.gcd(*counts)) or 1
+  if repeats > 1:
+    # At each multiple of the period every source is exactly on its share, so the order of one period repeats.
+    segments = constant([count // repeats for count in counts])
+  return np.tile(_kept(segments, folder), repeats)
+
+
+def lay_out(segments: tuple[Segment, ...]) -> Iterator[int]:
+  """Yields the source of each row: earliest due first, ties to the source named first."""
+  targets = Targets(segments)
+  windows = [targets.windows(source) for source in range(len(segments[0].begin))]
+  waiting = list(filter(None, (next(of_source, None) for of_source in windows)))  # the next row of each source
   heapq.heapify(waiting)
-  ready: list[tuple[int, int]] = []  # (due, source), of those already allowed
-  for row in range(begin + 1, targets.rows + 1):
+  ready: list[tuple[int, int]] = []  # (due, source) of the rows that are allowed
+  for row in range(1, targets.rows + 1):
     while waiting and waiting[0][0] <= row:
-      _, s = heapq.heappop(waiting)
-      heapq.heappush(ready, (first(s, (drawn[s] + 1) * one), s))
-    _, s = heapq.heappop(ready)
-    yield s
-    drawn[s] += 1
-    heapq.heappush(waiting, (first(s, drawn[s] * one + 1), s))
+      _, due, source = waiting[0]
+      heapq.heappush(ready, (due, source))
+      if following := next(windows[source], None):
+        heapq.heapreplace(waiting, following)
+      else:
+        heapq.heappop(waiting)
+    yield heapq.heappop(ready)[1]
 
 
-def in_chunks(counts: Sequence[int]) -> np.ndarray:
-  """The order of constant shares: uint16 [sum(counts)], as `by_heap` gives it.
-
-  Args:
-    counts: rows of each source.
-  """
-  repeats = math.gcd(*counts)
-  if not repeats:
-    return np.zeros(0, np.uint16)
-  # At each multiple of the period every source is exactly on its share, so the order of one period repeats.
-  period = np.asarray(counts, np.int64) // repeats
-  rows = int(period.sum())
-  if rows < CHUNKS * RUN_IN:
-    order = np.fromiter(by_heap(Targets(constant(period.tolist())), [0] * len(period)), np.uint16, rows)
-  else:
-    order = _one_period(period, rows)
-  return np.tile(order, repeats)
+def _kept(segments: tuple[Segment, ...], folder: Path | None) -> np.ndarray:
+  """The order from its file (sha256, then the order), which is written where it is missing or damaged."""
+  rows = sum(segment.rows for segment in segments)
+  path = folder / f'{_name(segments)}.order' if folder and rows >= KEPT_ROWS else None
+  if path:
+    with contextlib.suppress(OSError):
+      data = path.read_bytes()
+      if hashlib.sha256(data[_SHA256_BYTES:]).digest() == data[:_SHA256_BYTES]:
+        return np.frombuffer(data, _DTYPE, offset=_SHA256_BYTES)
+  order = np.fromiter(lay_out(segments), _DTYPE, rows)
+  if path:
+    with contextlib.suppress(UserError, OSError):
+      write_bytes(path, hashlib.sha256(order).digest() + order.tobytes())
+  return order
 
 
-def _one_period(counts: np.ndarray, rows: int) -> np.ndarray:
-  names = np.flatnonzero(counts)  # a source without rows is never allowed
-  length = -(-rows // CHUNKS)
-  begins = np.arange(CHUNKS) * length
-  order = np.empty((length, CHUNKS), np.uint16)
-  run = _Runs(counts[names], rows, np.maximum(begins - RUN_IN, 0))
-  for step in range(RUN_IN):
-    run.step(begins - RUN_IN + step >= 0)  # the first chunks have fewer rows before them
-  at_begin = run.drawn.copy()
-  for row in range(length):
-    order[row] = run.step()
-  flat = names.astype(np.uint16)[order.T.ravel()[:rows]]
-  _mend(flat, counts, names, begins, at_begin, run.drawn)
-  return flat
-
-
-class _Runs:
-  """The rule, run from many rows of a stage at once.
-
-  Attributes:
-    drawn: int64 [S, K], the rows of each source before each run's next row.
-  """
-
-  def __init__(self, counts: np.ndarray, rows: int, at: np.ndarray):
-    self._counts, self._rows, self._at = counts[:, None], rows, at.copy()
-    self._columns = np.arange(len(at))
-    whole = at * self._counts // rows
-    fraction = at * self._counts % rows
-    self.drawn = whole + self._first_due(whole, fraction)
-    self._allowed = self.drawn * rows // self._counts + 1
-    self._key = self._due(self.drawn + 1, self._counts) * len(counts) + np.arange(len(counts))[:, None]
-
-  def _due(self, job: np.ndarray, counts: np.ndarray) -> np.ndarray:
-    return -(-job * self._rows // counts)
-
-  def _first_due(self, whole: np.ndarray, fraction: np.ndarray) -> np.ndarray:
-    """Likely rounded up: of the sources that are between two rows, those whose next is due first."""
-    up = fraction.sum(0) // self._rows
-    due = np.where(fraction > 0, self._due(whole + 1, self._counts), NEVER)
-    rank = np.argsort(np.argsort(due, axis=0, kind='stable'), axis=0, kind='stable')
-    return (rank < up).astype(np.int64)
-
-  def step(self, active: np.ndarray | None = None) -> np.ndarray:
-    """The source of each run's next row, int64 [K]; runs that are not active stay where they are."""
-    key = np.where(self._allowed <= self._at + 1, self._key, NEVER)
-    source = key.min(0) % len(self.drawn)
-    columns, chosen = self._columns, source
-    if active is not None:
-      columns, chosen = columns[active], source[active]
-    drawn = self.drawn[chosen, columns] + 1
-    counts = self._counts[chosen, 0]
-    self.drawn[chosen, columns] = drawn
-    self._allowed[chosen, columns] = drawn * self._rows // counts + 1
-    self._key[chosen, columns] = self._due(drawn + 1, counts) * len(self.drawn) + chosen
-    self._at[columns] += 1
-    return source
-
-
-def _mend(order, counts, names, begins, at_begin, at_end) -> None:
-  """Redoes, in place, the chunks that did not begin where the one before them ended."""
-  targets = Targets(constant(counts.tolist()))
-  ended = np.zeros(len(counts), np.int64)
-  for chunk, begin in enumerate(begins.tolist()):
-    if begin >= len(order):
-      return
-    guessed = np.zeros_like(ended)
-    guessed[names] = at_begin[:, chunk]
-    if (guessed != ended).any():
-      stop = begins[chunk + 1] if chunk + 1 < len(begins) else len(order)
-      ended = _redo(order, targets, ended, guessed, begin, min(int(stop), len(order)))
-      if ended is not None:
-        continue
-    ended = np.zeros(len(counts), np.int64)
-    ended[names] = at_end[:, chunk]
-
-
-def _redo(order, targets, drawn, guessed, begin: int, end: int) -> np.ndarray | None:
-  """Runs the rule from `drawn` until it meets the guessed run; what was drawn by `end` where it does not."""
-  apart = (drawn - guessed).tolist()
-  drawn, differ = drawn.copy(), sum(map(bool, apart))
-  for row, s in enumerate(by_heap(targets, drawn.tolist(), begin), begin):
-    if row == end:
-      return drawn
-    for source, change in ((s, 1), (int(order[row]), -1)):
-      differ -= bool(apart[source])
-      apart[source] += change
-      differ += bool(apart[source])
-    order[row] = s
-    drawn[s] += 1
-    if not differ:
-      return None
-  return drawn
+def _name(segments: tuple[Segment, ...]) -> str:
+  described = [[s.rows, [str(share) for share in (*s.begin, *s.end)]] for s in segments]
+  return digest({'rule': RULE, 'segments': described})[:32]

@@ -14,15 +14,15 @@ here. Sorting by mid-points or drawing at random does not.
 
 from __future__ import annotations
 
-import functools
 import math
 from collections.abc import Mapping, Sequence
 from fractions import Fraction
+from pathlib import Path
 
 import numpy as np
 
-from codemix.data.order import row_order
-from codemix.data.order.targets import Segment, Targets, constant
+from codemix.data.order.row_order import row_order
+from codemix.data.order.targets import Segment, constant, whole_counts
 
 
 def apportion(shares: Mapping[str, Fraction], rows: int) -> dict[str, int]:
@@ -48,10 +48,10 @@ def constant_shares(shares: Mapping[str, Fraction], rows: int) -> tuple[Segment,
   return constant(list(apportion(shares, rows).values()))
 
 
-def rows_of_each(segments: Sequence[Segment]) -> list[int]:
-  """The rows that each source gives to a stage; where its shares do not change, without laying out the order."""
-  counts = _constant_counts(segments)
-  return counts if counts is not None else RowSchedule(segments).counts.tolist()
+def rows_of_each(segments: Sequence[Segment], orders: Path | None = None) -> list[int]:
+  """The rows that each source gives to a stage; arguments as of `RowSchedule`."""
+  counts = whole_counts(segments)
+  return RowSchedule(segments, orders).counts.tolist() if counts is None else counts
 
 
 class RowSchedule:
@@ -64,13 +64,13 @@ class RowSchedule:
 
   BLOCK = 4096  # rows between two stored counts: 8 S bytes each, a block is counted in microseconds
 
-  def __init__(self, segments: Sequence[Segment]):
-    self.order = _order(tuple(segments))
+  def __init__(self, segments: Sequence[Segment], orders: Path | None = None):
+    """`orders` is the folder that keeps the order of a long stage (`row_order`)."""
+    self.order = row_order(tuple(segments), orders)
     sources = len(segments[0].begin)
     blocks = self.order[: len(self.order) // self.BLOCK * self.BLOCK].reshape(-1, self.BLOCK)
-    self._before_block = np.zeros((len(blocks) + 1, sources), np.int64)
-    for number, block in enumerate(blocks):
-      self._before_block[number + 1] = self._before_block[number] + np.bincount(block, minlength=sources)
+    counted = [np.bincount(block, minlength=sources) for block in blocks]
+    self._before_block = np.cumsum([np.zeros(sources, np.int64), *counted], axis=0)
     self.counts = self.drawn_before(len(self.order))
 
   def __len__(self) -> int:
@@ -102,21 +102,3 @@ class RowSchedule:
     begin = block * self.BLOCK
     nth = ordinal - int(self._before_block[block, source])
     return begin + int(np.flatnonzero(self.order[begin : begin + self.BLOCK] == source)[nth])
-
-
-@functools.lru_cache(maxsize=2)  # a stage is planned, then trained
-def _order(segments: tuple[Segment, ...]) -> np.ndarray:
-  counts = _constant_counts(segments)
-  if counts is not None:
-    return row_order.in_chunks(counts)
-  targets = Targets(segments)
-  rows = row_order.by_heap(targets, [0] * len(segments[0].begin))
-  return np.fromiter(rows, np.uint16, targets.rows)
-
-
-def _constant_counts(segments: Sequence[Segment]) -> list[int] | None:
-  """Rows of each source where one share holds for the whole stage, and comes to whole rows."""
-  if len(segments) > 1 or segments[0].begin != segments[0].end:
-    return None
-  counts = [share * segments[0].rows for share in segments[0].begin]
-  return [int(count) for count in counts] if all(count.denominator == 1 for count in counts) else None

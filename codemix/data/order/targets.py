@@ -6,18 +6,18 @@ import bisect
 import dataclasses
 import itertools
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from fractions import Fraction
 
 
 @dataclasses.dataclass(frozen=True)
 class Segment:
-  """Consecutive rows over which each source's share goes in a straight line.
+  """Consecutive rows over which each source's share is linear.
 
   Attributes:
     rows: how many.
     begin, end: exact share of each source at the segment's first row and
-      behind its last; each sums to one.
+      after its last; each sums to one.
   """
 
   rows: int
@@ -32,15 +32,23 @@ def constant(counts: Sequence[int]) -> tuple[Segment, ...]:
   return (Segment(rows, shares, shares),)
 
 
+def whole_counts(segments: Sequence[Segment]) -> list[int] | None:
+  """Rows of each source where one share holds for the whole stage and comes to whole rows; else None."""
+  first = segments[0]
+  counts = [share * first.rows for share in first.begin]
+  steady = len(segments) == 1 and first.begin == first.end
+  return [int(count) for count in counts] if steady and all(c.denominator == 1 for c in counts) else None
+
+
 class Targets:
   """T_s(t): the rows that source s should have given when t rows of the stage are drawn.
 
-  A share that goes in a straight line makes T a parabola. All values are
-  integers over one denominator, so that comparisons are exact.
+  A linear share makes T a parabola. All values are integers over one
+  denominator, so that comparisons are exact.
 
   Attributes:
     rows: rows of the stage.
-    denominator: what stands for one row.
+    denominator: one row, in the units of all values.
   """
 
   def __init__(self, segments: Sequence[Segment]):
@@ -49,13 +57,11 @@ class Targets:
     exact = _parabolas(segments)
     self.denominator = math.lcm(*(x.denominator for row in exact for abc in row for x in abc))
     # [segment][source] (a, b, c): T = a + b u + c u^2 after u rows of the segment.
-    self._curves = [
-      [tuple(int(x * self.denominator) for x in abc) for abc in row] for row in exact
-    ]
+    self._curves = [[tuple(int(x * self.denominator) for x in abc) for abc in row] for row in exact]
     self._reached = [
       [_value(curve, segment.rows) for curve, segment in zip(column, segments, strict=True)]
       for column in zip(*self._curves, strict=True)
-    ]  # [source][segment]: T_s behind the segment's last row
+    ]  # [source][segment]: T_s after the segment's last row
 
   def at(self, t: int) -> list[int]:
     """T_s(t) of each source, over the denominator."""
@@ -63,7 +69,7 @@ class Targets:
     return [_value(curve, t - self._begins[segment]) for curve in self._curves[segment]]
 
   def first(self, source: int, value: int) -> int:
-    """The first t with T_s(t) >= value (over the denominator); rows + 1 where there is none."""
+    """The first t with T_s(t) >= value (over the denominator); rows + 1 where it is never reached."""
     segment = bisect.bisect_left(self._reached[source], value)
     if segment == len(self._curves):
       return self.rows + 1
@@ -73,21 +79,24 @@ class Targets:
     if not c:
       return self._begins[segment] - (a - value) // b  # the quotient rounded up
     rows = range(self._begins[segment + 1] - self._begins[segment] + 1)
-    return self._begins[segment] + bisect.bisect_left(
-      rows, value, key=lambda u: a + (b + c * u) * u
-    )
+    return self._begins[segment] + bisect.bisect_left(rows, value, key=lambda u: a + (b + c * u) * u)
+
+  def windows(self, source: int) -> Iterator[tuple[int, int, int]]:
+    """Yields, for each row of a source: (first, last) row of the stage, from 1, at which it may be drawn, and the source."""
+    one = self.denominator
+    for row in itertools.count():
+      allowed = self.first(source, row * one + 1)
+      if allowed > self.rows:
+        return
+      yield allowed, self.first(source, (row + 1) * one), source
 
 
 def _parabolas(segments: Sequence[Segment]) -> list[list[tuple[Fraction, Fraction, Fraction]]]:
   reached = [Fraction(0)] * len(segments[0].begin)
   parabolas = []
   for segment in segments:
-    parabolas.append(
-      [
-        (a, begin, (end - begin) / (2 * max(segment.rows, 1)))
-        for a, begin, end in zip(reached, segment.begin, segment.end, strict=True)
-      ]
-    )
+    ends = zip(reached, segment.begin, segment.end, strict=True)
+    parabolas.append([(a, begin, (end - begin) / (2 * max(segment.rows, 1))) for a, begin, end in ends])
     reached = [_value(curve, segment.rows) for curve in parabolas[-1]]
   return parabolas
 

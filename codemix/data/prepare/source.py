@@ -13,8 +13,10 @@ from codemix.data.corpus.documents import documents
 from codemix.data.prepare import pipeline
 from codemix.data.seqio.tensorflow_import import suppress_stderr
 from codemix.data.settings import Data
-from codemix.data.store.token_store import TokenStore, has_seal
-from codemix.data.tokenization.tokenizer import Tokenizer, train_bpe
+from codemix.data.store.token_store import TokenStore
+from codemix.data.store.verify import has_seal
+from codemix.data.tokenization.bpe import train_bpe
+from codemix.data.tokenization.tokenizer import Tokenizer
 from codemix.errors import UserError
 from codemix.files import locked
 

@@ -1,4 +1,4 @@
-"""What a token store holds, in figures and in examples."""
+"""Summary of a token store: counts, lengths of its documents, and examples."""
 
 from __future__ import annotations
 
@@ -51,13 +51,13 @@ def _histogram(tokens: np.ndarray) -> list[list[int]]:
 
 
 def find_tokenizer(store: TokenStore) -> Tokenizer | None:
-  """The tokenizer that a store was made with, if it lies in the data folder that the store lies in."""
+  """The tokenizer that a store was made with, if it is in the same data folder."""
   wanted = store.manifest['identity'].get('tokenizer', {}).get('digest')
-  # A source's name may have slashes: its stores lie deeper.
+  # A source's name may have slashes, which make folders.
   stores = next((above for above in store.folder.absolute().parents if above.name == 'stores'), store.folder.absolute().parent)
   files = (stores.parent / 'tokenizers').glob('*')
   for spec in ('bytes', *sorted(path for path in files if path.suffix in ('.json', '.model'))):
-    with contextlib.suppress(UserError):  # another file that lies there
+    with contextlib.suppress(UserError):  # not a tokenizer
       tokenizer = load_tokenizer(spec, lossy=True)
       if tokenizer.digest == wanted:
         return tokenizer
@@ -65,7 +65,7 @@ def find_tokenizer(store: TokenStore) -> Tokenizer | None:
 
 
 def first_documents(store: TokenStore, tokenizer: Tokenizer, count: int, tokens: int = 64) -> list[str]:
-  """How the first documents begin, as text."""
+  """The beginnings of the first documents, as text."""
   begins = np.concatenate([[0], store.document_ends[:-1]])[:count]
   ends = np.minimum(store.document_ends[:count], begins + tokens)
   return [

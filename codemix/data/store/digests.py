@@ -15,9 +15,9 @@ READ_BYTES, READ_ROWS = 2**22, 2**20  # at a time
 
 
 def stream_digest(folder: Path, names: Sequence[str], dtype: np.dtype) -> str:
-  """One hash of the tokens as one stream and of each document's tokens and bytes; reads all of the shards.
+  """One hash of the tokens as one stream and of each document's tokens and bytes; reads all shards.
 
-  How many shards hold them does not matter.
+  It does not depend on the number of shards.
   """
   tokens, documents = hashlib.sha256(), hashlib.sha256()
   for name in names:
@@ -33,10 +33,10 @@ def stream_digest(folder: Path, names: Sequence[str], dtype: np.dtype) -> str:
 
 
 def seal(content: str, shards: Sequence[dict]) -> str:
-  """Binds a store's digest to those of its files, so that `open_store` compares these alone."""
+  """Hash of a store's digest and those of its files, so that `open_store` need only compare the latter."""
   return digest([content, files_digest(shards)])
 
 
 def files_digest(shards: Sequence[dict]) -> str:
-  """One hash of the files of all shards. It is the digest of a store without a seal, and depends on the number of shards."""
+  """One hash of the files of all shards: the digest of a store without a seal. It depends on the number of shards."""
   return digest([shard['sha256'] for shard in shards])

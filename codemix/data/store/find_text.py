@@ -14,7 +14,7 @@ WINDOW = 2**16  # tokens decoded at a time
 
 @dataclasses.dataclass(frozen=True)
 class Passage:
-  """Where a passage stands in a store.
+  """An occurrence of a passage in a store.
 
   Attributes:
     document: number of the document.
@@ -29,21 +29,21 @@ class Passage:
 def find(store: TokenStore, tokenizer: Tokenizer, wanted: bytes) -> Iterator[Passage]:
   """Yields each place where a document contains `wanted`, byte by byte, in order.
 
-  The same text is tokenized in more than one way, by what stands around it, so
-  the tokens are decoded rather than compared.
+  The tokens of a text depend on its context, so the stream is decoded and its
+  bytes are compared.
   """
   for begin in range(0, store.tokens, WINDOW):
-    # Every token but EOS stands for a byte at least, so what begins in a window ends in this much.
+    # Every token but EOS is at least one byte, so a match that begins in the window ends within this.
     ids = store.read(begin, min(begin + WINDOW + len(wanted), store.tokens)).tolist()
     for first, last in _matches(ids, tokenizer, wanted):
       document = store.document_at(begin + first)
-      # The last token is EOS, which stands for no text: a match reaches into the next document or ends before.
+      # EOS decodes to nothing: a match either ends before it or reaches into the next document.
       if first < WINDOW and document == store.document_at(begin + last - 1):
         yield Passage(document, begin + first, begin + last)
 
 
 def _matches(ids: list[int], tokenizer: Tokenizer, wanted: bytes) -> Iterator[tuple[int, int]]:
-  """(first token, token behind the last) of each match."""
+  """(first token, token after the last) of each match."""
   decoded = tokenizer.decode_bytes(ids)
   bytes_before = lambda count: len(tokenizer.decode_bytes(ids[:count]))
   at = decoded.find(wanted)

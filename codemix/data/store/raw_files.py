@@ -1,7 +1,8 @@
-"""The raw files that a token store was made from, as they were then; a later edit of one is noticed."""
+"""A record of the raw files that a token store was made from, by which later edits are found."""
 
 from __future__ import annotations
 
+import contextlib
 import os
 import stat
 from collections.abc import Callable, Mapping, Sequence
@@ -13,36 +14,29 @@ from codemix.files import read_json, write_json
 from codemix.identity import file_digest
 
 FILE = 'sources.json'
-DIGEST_BYTES = 2**30  # of files that were touched, re-read at open to see whether they changed: about a second
+DIGEST_BYTES = 2**30  # of files whose time changed, re-read at open: about a second
 
 
 def remember(folder: Path, digests: Mapping[str, str]) -> None:
   """Writes the digest of each raw file, and the size and time of those on a local file system.
 
-  This is no part of what the store is: a copy of it elsewhere has other paths
-  and times.
+  It is not part of the store's identity: a copy elsewhere has other paths and times.
   """
   files = {}
   for url, sha256 in digests.items():
     found = _stat(url)
     files[url] = {'sha256': sha256, **({'size': found.st_size, 'mtime_ns': found.st_mtime_ns} if found else {})}
-  if not _is_written(folder, files):
-    write_json(folder / FILE, files)
-
-
-def _is_written(folder: Path, files: dict) -> bool:
-  try:
-    return _remembered(folder) == files
-  except UserError:  # damaged; it is written anew
-    return False
+  with contextlib.suppress(UserError):  # damaged: it is written again
+    if _remembered(folder) == files:
+      return
+  write_json(folder / FILE, files)
 
 
 def check(folder: Path, name: str) -> None:
-  """Compares the raw files that can be reached with what they were: a look at each, no more.
+  """Compares size and time of the raw files with the record; re-reads those that were touched.
 
-  Only local files are looked at, not those below a folder that was read whole.
-  One that is gone is no error: a store is often trained from where its raw
-  files are not.
+  Only local files are compared, not those in a folder that was read whole. A
+  missing file is not an error: a store is often used without its raw files.
 
   Args:
     folder: the store's.
@@ -66,7 +60,7 @@ def check(folder: Path, name: str) -> None:
 def check_none_added(folder: Path, name: str, urls: Sequence[str]) -> None:
   """Compares the files that a corpus finds now with those that the store was made from.
 
-  Where none of those is at its place any more, the corpus was moved, and nothing is compared.
+  Where all of those are missing the corpus was moved, and nothing is compared.
 
   Args:
     folder: the store's.
@@ -82,18 +76,18 @@ def check_none_added(folder: Path, name: str, urls: Sequence[str]) -> None:
     more = f' and {len(added) - 1:,} more' if len(added) > 1 else ''
     raise UserError(
       f"the raw file {printable(added[0])}{more} matches Corpus.files of '{name}', and was added after '{name}' was prepared. "
-      'Run `codemix prepare` with the same gin files to prepare it anew, or take the file away.'
+      'Run `codemix prepare` with the same gin files to prepare it again, or remove the file.'
     )
 
 
 def verify(folder: Path, name: str, digest_of: Callable[[str], str]) -> int:
-  """Re-reads every raw file, on whatever file system; returns their number.
+  """Re-reads every raw file, on any file system; returns their number.
 
   Args:
-    digest_of: of the corpus's reader, which knows what of a folder it reads.
+    digest_of: the digest of a file; of the corpus's reader, which knows which files of a folder it reads.
 
   Raises:
-    UserError: naming the first that was edited or is gone.
+    UserError: naming the first that was edited or is missing.
   """
   files = _remembered(folder)
   for url, then in files.items():
@@ -104,14 +98,14 @@ def verify(folder: Path, name: str, digest_of: Callable[[str], str]) -> int:
 
 def _remembered(folder: Path) -> dict[str, dict]:
   form = {...: {'sha256': str}}
-  return read_json(folder / FILE, form, 'Run `codemix prepare`, which writes it anew.') if (folder / FILE).exists() else {}
+  return read_json(folder / FILE, form, 'Run `codemix prepare`, which writes it again.') if (folder / FILE).exists() else {}
 
 
 def _edited(name: str, url: str, then: dict, now: os.stat_result | None) -> UserError:
   sizes = f' ({then["size"]:,} bytes then, {now.st_size:,} now)' if now and 'size' in then and now.st_size != then['size'] else ''
   return UserError(
     f"the raw file {printable(url)} was edited after '{name}' was prepared from it{sizes}. "
-    'Run `codemix prepare` with the same gin files to prepare it anew, or put the file back.'
+    'Run `codemix prepare` with the same gin files to prepare it again, or restore the file.'
   )
 
 
@@ -122,5 +116,5 @@ def _stat(url: str) -> os.stat_result | None:
     found = os.stat(url)
   except OSError:
     return None
-  # A folder's own size and time say nothing of the files below it.
+  # A folder's own size and time do not change with the files in it.
   return found if stat.S_ISREG(found.st_mode) else None

@@ -1,4 +1,4 @@
-"""Writes one shard of a token store as its documents come, in memory that does not grow with it."""
+"""Writes one shard of a token store document by document, in constant memory."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ import numpy as np
 from codemix.files import make_folder, sync, write_json, writing
 
 COPY_BYTES = 2**22
-DRAFTS = 'drafts'  # folder of shards from which duplicates are not yet dropped
+DRAFTS = 'drafts'  # folder of shards that still hold duplicates
 
 
 class NewFile:
-  """A file that is written piece by piece, and is there whole or not at all.
+  """A file that is written piece by piece, and is whole or absent.
 
   Attributes:
     size: bytes written.
@@ -55,24 +55,24 @@ class NewFile:
     return self._hash.hexdigest()
 
   def discard(self) -> None:
-    """Ends without a file; after `finish` it does nothing."""
-    with contextlib.suppress(OSError):  # a full disk, which the write before has told of
+    """Deletes what was written; does nothing after `finish`."""
+    with contextlib.suppress(OSError):  # a full disk, which the write before has reported
       self._file.close()
     Path(self._file.name).unlink(missing_ok=True)
 
 
 def part_of(path: Path) -> Path:
-  """The neighbour in which `path` is written by this process."""
+  """The file beside `path` in which this process writes it."""
   return path.with_name(f'.{path.name}.{os.getpid()}.part')
 
 
 def parts_in(folder: Path) -> list[Path]:
-  """Neighbours that are being written, or that a killed process left."""
+  """Files that are being written, or that a killed process left."""
   return list(folder.glob('.*.part'))
 
 
 class ShardWriter:
-  """One shard: a file of tokens, a table of documents, and last the record that says that both are whole.
+  """One shard: a file of tokens, a table of documents, and, written last, the record that marks both complete.
 
   Attributes:
     tokens, documents, bytes: written so far.
@@ -85,8 +85,8 @@ class ShardWriter:
       folder: the store's.
       name: of the shard.
       dtype: of the tokens.
-      columns: int64 a document in its table: where it ends, its bytes, and what
-        the caller wants to keep.
+      columns: int64 values of each document in the table: where it ends, its bytes,
+        and the caller's own.
     """
     self.tokens = self.documents = self.bytes = 0
     self._folder, self._name, self._columns, self._dtype = Path(folder), name, columns, dtype
@@ -106,11 +106,11 @@ class ShardWriter:
       self.add_rows(np.array([len(ids) for ids in streams], np.int64), columns)
 
   def add_stream(self, tokens: np.ndarray) -> None:
-    """Writes tokens, of which `add_rows` tells the documents."""
+    """Writes tokens; `add_rows` writes the table of their documents."""
     self._stream.write(np.ascontiguousarray(tokens).data)
 
   def add_rows(self, lengths: np.ndarray, columns: np.ndarray) -> None:
-    """Writes rows of the table: each document's tokens, int64 [n], and the columns behind."""
+    """Writes rows of the table: lengths in tokens, int64 [n], and the other columns, int64 [n, columns - 1]."""
     ends = self.tokens + np.cumsum(lengths)
     rows = np.column_stack([ends, columns]).astype('<i8')
     if rows.shape[1] != self._columns:
@@ -124,7 +124,7 @@ class ShardWriter:
     """Completes the shard; returns its record.
 
     Args:
-      about: what else the record says.
+      about: further entries of the record.
     """
     table = NewFile(self._folder / documents_file(self._name))
     try:
@@ -146,14 +146,14 @@ class ShardWriter:
     return record
 
   def discard(self) -> None:
-    """Leaves nothing of a shard that was not finished."""
+    """Deletes a shard that was not finished."""
     self._stream.discard()
     self._rows.discard()
 
 
 @contextlib.contextmanager
 def writing_shard(folder: Path, name: str, dtype: np.dtype, columns: int = 2) -> Iterator[ShardWriter]:
-  """A writer that leaves nothing behind where it is not finished."""
+  """A writer that deletes the shard where it is not finished."""
   writer = ShardWriter(folder, name, dtype, columns)
   try:
     yield writer

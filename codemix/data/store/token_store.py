@@ -1,8 +1,8 @@
-"""The token store: one source's tokens as one stream, read at any row without a search.
+"""The token store: one source's tokens as one stream, read at any position.
 
 A store is a folder:
 
-    manifest.json                    what it was made from, a digest of each file, and the accounts
+    manifest.json                    its identity, a digest of each file, and the accounts
     tokens-00000-of-00008.bin        tokens, little-endian uint16 or uint32, documents end to end
     documents-00000-of-00008.npy     int64 [documents, 2]: end of each document in the shard
                                      (tokens), and its length before tokenization (bytes)
@@ -10,10 +10,10 @@ A store is a folder:
     bad-00000-of-00008.jsonl         records of the shard's raw files that were set aside, if any
     sources.json                     the raw files as they were when it was prepared
 
-Every document ends with EOS. Shards are there whole or not at all, so an
-interrupted `prepare` goes on with those that are not there. The files are
-plain: a row is one read of the file cache and a search in the mapped table of
-its shard, and resident memory stays flat however large the source.
+Every document ends with EOS. A shard is whole or absent, so an interrupted
+`prepare` goes on with those that are missing. A row costs one read of the file
+cache and a binary search in the mapped table of its shard, and resident memory
+does not grow with the source.
 """
 
 from __future__ import annotations
@@ -26,25 +26,24 @@ import itertools
 import os
 import resource
 import shutil
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 
-from codemix.data.store import record_counts
-from codemix.data.store.digests import files_digest, seal, stream_digest
+from codemix.data.store import record_counts, verify
+from codemix.data.store.digests import seal, stream_digest
 from codemix.data.store.shard_writer import documents_file, shard_file, tokens_file, writing_shard
 from codemix.data.tokenization.tokenizer import Tokenizer
 from codemix.errors import UserError
 from codemix.files import read_json, require_form, write_json
-from codemix.identity import differences, file_digest
+from codemix.identity import differences
 
 FORMAT = 2
 GOLDEN_SHARDS = 8  # their first documents are compared at open
 GOLDEN_TOKENS = 32  # of each
 GOLDEN_CHARACTERS = 200  # of each that are encoded again at open
 WRITE_DOCUMENTS = 1024  # handed to a shard's writer at a time
-FULL_CHECK_BYTES = 2**30  # a store up to this size is re-read whole at open: about a second
 
 
 @dataclasses.dataclass(frozen=True)
@@ -75,17 +74,17 @@ class TokenStore:
 
   @property
   def digest(self) -> str:
-    """What the tokens and documents are, wherever they lie and in however many shards (`stream_digest`)."""
+    """Digest of the tokens and documents, whatever their folder and number of shards (`stream_digest`)."""
     return self.manifest['digest']
 
   @property
   def document_ends(self) -> np.ndarray:
-    """int64 [documents]: where each document ends in the stream (tokens). All of them: for stores that are read whole."""
+    """int64 [documents]: where each document ends in the stream (tokens); 8 bytes a document in memory."""
     return np.concatenate([np.zeros(0, np.int64), *self.document_ends_by_shard()])
 
   def document_ends_by_shard(self) -> Iterator[np.ndarray]:
-    """Yields the same a shard at a time, for stores of any size."""
-    for table, offset in zip(self._tables, self._shard_starts, strict=False):
+    """Yields `document_ends` a shard at a time, for stores of any size."""
+    for table, offset in zip(self._tables, self.shard_starts, strict=False):
       yield table[:, 0] + offset
 
   @property
@@ -96,25 +95,25 @@ class TokenStore:
   def ends_within(self, start: int, stop: int) -> np.ndarray:
     """int64, ascending: the document ends e with start <= e < stop."""
     found = []
-    shard = max(bisect.bisect_left(self._shard_starts, start) - 1, 0)
-    while shard < len(self._tables) and self._shard_starts[shard] < stop:
-      ends, offset = self._tables[shard][:, 0], self._shard_starts[shard]
+    shard = max(bisect.bisect_left(self.shard_starts, start) - 1, 0)
+    while shard < len(self._tables) and self.shard_starts[shard] < stop:
+      ends, offset = self._tables[shard][:, 0], self.shard_starts[shard]
       found.append(ends[bisect.bisect_left(ends, start - offset) : bisect.bisect_left(ends, stop - offset)] + offset)
       shard += 1
     return np.concatenate(found) if found else np.zeros(0, np.int64)
 
   def document_at(self, token: int) -> int:
     """The number of the document that holds a token of the stream."""
-    shard = bisect.bisect_right(self._shard_starts, token) - 1
+    shard = bisect.bisect_right(self.shard_starts, token) - 1
     before = sum(s['documents'] for s in self.manifest['shards'][:shard])
-    return before + bisect.bisect_right(self._tables[shard][:, 0], token - self._shard_starts[shard])
+    return before + bisect.bisect_right(self._tables[shard][:, 0], token - self.shard_starts[shard])
 
   def read(self, start: int, stop: int) -> np.ndarray:
     """Tokens [start, stop) of the stream, int32 [stop - start]."""
     parts = []
-    shard = bisect.bisect_right(self._shard_starts, start) - 1
+    shard = bisect.bisect_right(self.shard_starts, start) - 1
     while start < stop:
-      begin, end = self._shard_starts[shard : shard + 2]
+      begin, end = self.shard_starts[shard : shard + 2]
       parts.append(self._read_shard(shard, start - begin, min(stop, end) - begin))
       start, shard = min(stop, end), shard + 1
     return np.concatenate(parts).astype(np.int32) if parts else np.zeros(0, np.int32)
@@ -124,16 +123,17 @@ class TokenStore:
     # Read, not mapped: mapped pages count as this process's memory, up to the whole file.
     read = os.pread(self._files[shard].fileno(), (stop - start) * dtype.itemsize, start * dtype.itemsize)
     if len(read) < (stop - start) * dtype.itemsize:
-      raise damaged(Path(self._files[shard].name), 'it has become shorter')
+      raise verify.damaged(Path(self._files[shard].name), 'it has become shorter')
     return np.frombuffer(read, dtype)
 
   @functools.cached_property
-  def _shard_starts(self) -> list[int]:
+  def shard_starts(self) -> list[int]:
+    """The first token of each shard in the stream, and at the end the number of tokens."""
     return list(itertools.accumulate((shard['tokens'] for shard in self.manifest['shards']), initial=0))
 
   @functools.cached_property
   def _files(self) -> list[io.FileIO]:
-    """The tokens of each shard; they are closed with the store."""
+    """The file of tokens of each shard; closed with the store."""
     _allow_open_files()
     return [open(self.folder / tokens_file(shard['name']), 'rb', buffering=0) for shard in self.manifest['shards']]
 
@@ -143,14 +143,14 @@ class TokenStore:
     _allow_open_files()
     paths = [self.folder / documents_file(shard['name']) for shard in self.manifest['shards']]
     counts = [shard['documents'] for shard in self.manifest['shards']]
-    # What is empty cannot be mapped.
+    # An empty array cannot be mapped.
     return [
       np.asarray(np.load(path, mmap_mode='r' if count else None)) for path, count in zip(paths, counts, strict=True)
     ]
 
 
 def _allow_open_files() -> None:
-  """As many as the system lets this process have: a study's sources in many shards are more than the usual 1024."""
+  """Raises this process's limit of open files: a study's sources have more shards than the usual 1024."""
   soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
   if soft != hard:
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
@@ -166,7 +166,7 @@ def shard_name(index: int, shards: int) -> str:
 
 
 def shard_is_complete(folder: Path, name: str) -> bool:
-  """Whether the shard's last file is there; it is written after the others."""
+  """Whether the shard's record exists, which is written after its other files."""
   return shard_file(folder, name).exists()
 
 
@@ -198,7 +198,7 @@ def write_shard(
 
 
 def golden(ids: Sequence[int], text: str | None = None, encoded: Sequence[int] | None = None) -> dict:
-  """What a shard's record keeps of its first document, to tell at open whether it still means the same.
+  """Fingerprint of a shard's first document, checked again at open.
 
   Args:
     ids: of the document.
@@ -220,7 +220,7 @@ def write_manifest(
     'format': FORMAT,
     'identity': identity,
     'dtype': dtype.str,
-    **_sums(shards),
+    **verify.sums(shards),
     'digest': content,
     'seal': seal(content, shards),
     'golden': [
@@ -234,7 +234,7 @@ def write_manifest(
 
 
 def clear(folder: Path) -> None:
-  """Takes away what a store holds, the manifest first, so that it is never taken for whole; its lock stays."""
+  """Deletes what a store holds, the manifest first, so that it never looks complete; its lock stays."""
   (folder / 'manifest.json').unlink(missing_ok=True)
   for path in folder.iterdir():
     if path.is_dir():
@@ -243,130 +243,44 @@ def clear(folder: Path) -> None:
       path.unlink(missing_ok=True)
 
 
-_COUNTS = ('tokens', 'documents', 'bytes')
-_SHARD = {'name': str, **dict.fromkeys(_COUNTS, int), 'sha256': {...: str}}
+_SHARD = {'name': str, **dict.fromkeys(verify.COUNTS, int), 'sha256': {...: str}}
 _MANIFEST = {
   'identity': dict,
   'dtype': str,
-  **dict.fromkeys(_COUNTS, int),
+  **dict.fromkeys(verify.COUNTS, int),
   'digest': str,
   'golden': [{'shard': int, 'tokens': list}],
   'accounts': dict,
   'shards': [_SHARD],
 }
-_IN_MANIFEST = ('name', *_COUNTS, 'sha256', 'quarantine')
-
-
-def _sums(shards: Sequence[dict]) -> dict[str, int]:
-  return {count: sum(shard[count] for shard in shards) for count in _COUNTS}
+_IN_MANIFEST = ('name', *verify.COUNTS, 'sha256', 'quarantine')
 
 
 def open_store(folder: Path, expected: dict | None = None, tokenizer: Tokenizer | None = None) -> TokenStore:
   """Opens a store and checks it before anything is trained from it.
 
   Sizes and the first tokens of some shards are always compared; a store of up
-  to 1 GiB is re-read whole against its digests.
+  to 1 GiB is re-read whole and compared with its digests.
 
   Args:
     folder: the store's folder.
-    expected: parts of the identity that must be met, such as the tokenizer's.
-    tokenizer: encodes the first documents' beginnings again: the library behind
-      it may have changed while its file did not.
+    expected: parts of the identity that it must have, such as the tokenizer's.
+    tokenizer: encodes the beginnings of the first documents again, since the
+      library behind it may have changed while its file did not.
 
   Raises:
-    UserError: the store is incomplete, damaged, or was made from something else.
+    UserError: the store is incomplete, damaged, or was prepared from other inputs.
   """
   folder = Path(folder)
-  manifest = read_json(folder / 'manifest.json', fix=_anew(folder))
+  manifest = read_json(folder / 'manifest.json', fix=verify.anew(folder))
   if manifest.get('format') != FORMAT:
     raise UserError(
       f'{folder} has token store format {manifest.get("format")}, and this codemix reads {FORMAT}; prepare it again.'
     )
-  require_form(manifest, _MANIFEST, folder / 'manifest.json', _anew(folder))
+  require_form(manifest, _MANIFEST, folder / 'manifest.json', verify.anew(folder))
   found = {key: manifest['identity'].get(key) for key in expected or {}}
   if different := list(differences(expected or {}, found)):
-    raise UserError(f'{folder} was prepared from something else: {"; ".join(different)}. Prepare it again.')
+    raise UserError(f'{folder} was prepared from other inputs: {"; ".join(different)}. Prepare it again.')
   store = TokenStore(folder, manifest)
-  _check_manifest(store)
-  _check_sizes(store)
-  if sum(_file_sizes(store).values()) <= FULL_CHECK_BYTES:
-    verify_store(store)
-  _check_golden(store, tokenizer)
+  verify.check_opened(store, tokenizer)
   return store
-
-
-def verify_store(store: TokenStore, progress: Callable[[int], None] = lambda size: None) -> None:
-  """Re-reads every file against its digest.
-
-  Args:
-    progress: called with the size of each file that is as it was (bytes).
-
-  Raises:
-    UserError: naming the first file that differs.
-  """
-  for shard in store.manifest['shards']:
-    kept_aside = shard.get('quarantine')
-    digests = {**shard['sha256'], **({kept_aside['file']: kept_aside['sha256']} if kept_aside else {})}
-    for name, sha256 in digests.items():
-      path = store.folder / name
-      if not path.exists():
-        raise damaged(path, 'it is missing')
-      if file_digest(path) != sha256:
-        raise damaged(path, 'its bytes do not have the digest of its manifest')
-      progress(path.stat().st_size)
-
-
-def has_seal(store: TokenStore) -> bool:
-  """Whether its digest is one of the stream; older stores have one of their files."""
-  return 'seal' in store.manifest
-
-
-def _check_manifest(store: TokenStore) -> None:
-  shards = store.manifest['shards']
-  said = {key: store.manifest[key] for key in (*_COUNTS, 'seal' if has_seal(store) else 'digest')}
-  expected = {'seal': seal(store.digest, shards)} if has_seal(store) else {'digest': files_digest(shards)}
-  if different := list(differences({**_sums(shards), **expected}, said)):
-    raise damaged(store.folder / 'manifest.json', f'it does not agree with itself: {"; ".join(different)}')
-
-
-def _check_sizes(store: TokenStore) -> None:
-  for name, size in _file_sizes(store).items():
-    path = store.folder / name
-    if not path.exists():
-      raise damaged(path, 'it is missing')
-    if name.endswith('.bin') and path.stat().st_size != size:
-      raise damaged(path, f'it has {path.stat().st_size} bytes, and the manifest says {size}')
-
-
-def _check_golden(store: TokenStore, tokenizer: Tokenizer | None) -> None:
-  for first in store.manifest['golden']:
-    begin = int(store._shard_starts[first['shard']])
-    if store.read(begin, begin + len(first['tokens'])).tolist() != first['tokens']:
-      name = store.manifest['shards'][first['shard']]['name']
-      raise damaged(store.folder / tokens_file(name), 'its first tokens have changed')
-    if tokenizer and 'text' in first and (now := tokenizer.encode(first['text'])) != first['ids']:
-      at = next(
-        (i for i, (a, b) in enumerate(zip(now, first['ids'], strict=False)) if a != b), min(len(now), len(first['ids']))
-      )
-      raise UserError(
-        f'the tokenizer does not encode as it did when {store.folder} was prepared, although it is the same file: '
-        f'a text that gave {first["ids"][at:at + 4]} at its token {at} gives {now[at:at + 4]}. '
-        'Install the version of its library with which the store was prepared, or delete the folder and prepare it again.'
-      )
-
-
-def _file_sizes(store: TokenStore) -> dict[str, int]:
-  width = np.dtype(store.manifest['dtype']).itemsize
-  sizes = {}
-  for shard in store.manifest['shards']:
-    sizes[tokens_file(shard['name'])] = shard['tokens'] * width
-    sizes[documents_file(shard['name'])] = shard['documents'] * 16
-  return sizes
-
-
-def damaged(path: Path, why: str) -> UserError:
-  return UserError(f'the token store is damaged at {path}: {why}. {_anew(path.parent)}')
-
-
-def _anew(folder: Path) -> str:
-  return f'Delete the folder {folder} and prepare it again.'

@@ -1,4 +1,4 @@
-"""Long texts for a tokenizer in parts, so that memory is bounded and every core has something to do.
+"""Divides long texts for a tokenizer, so that memory is bounded and every core has work.
 
 The library of the BPE keeps about 130 bytes for each byte of text until the
 ids are taken: 8 GB for the longest line that `JsonLines` reads.
@@ -15,12 +15,12 @@ _LINE_END = re.compile(r'\n(?=\S)')
 
 
 def may_divide(definition: dict, pattern: str) -> bool:
-  """Whether the parts of `divide` give the ids of the whole.
+  """Whether the parts of `divide` have the ids of the whole text.
 
-  They do where `pattern` (`tokenizer.PRE_TOKENIZATION`) cuts the text: the
-  match that takes in a line end with no white space behind it ends there, since
-  alternatives that end in line ends come before those of other white space, and
-  none looks back. Only a token that was added by hand could reach over it.
+  They have where `pattern` (`bpe.PRE_TOKENIZATION`) cuts the text: a match that
+  includes a line end with no white space after it ends there, since alternatives
+  that end in line ends come before those of other white space, and none looks
+  back. Only a token that was added by hand could reach over it.
 
   Args:
     definition: a `tokenizer.json`, parsed.
@@ -36,7 +36,7 @@ def may_divide(definition: dict, pattern: str) -> bool:
 
 
 def divide(text: str) -> list[str]:
-  """A long text in parts that begin behind a line end, at a character that is no white space."""
+  """A long text in parts, each of which begins after a line end, at a character that is not white space."""
   parts, begin = [], 0
   while match := _LINE_END.search(text, begin + PART_CHARACTERS):
     parts.append(text[begin : match.end()])
@@ -45,7 +45,7 @@ def divide(text: str) -> list[str]:
 
 
 def groups(parts: Iterable[str]) -> Iterator[list[str]]:
-  """Parts in their order, in groups of GROUP_CHARACTERS or a little more."""
+  """Groups of consecutive parts of GROUP_CHARACTERS or a little more."""
   group, characters = [], 0
   for part in parts:
     group.append(part)

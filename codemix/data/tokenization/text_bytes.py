@@ -1,4 +1,4 @@
-"""Text as bytes: what is UTF-8 in it, what is not, and the characters that stand for bytes in a byte-level BPE."""
+"""Text as bytes, valid UTF-8 or not, and the characters that represent bytes in a byte-level BPE."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ def valid_and_damaged(text: str | bytes) -> list[str]:
 
 @functools.cache
 def byte_alphabet() -> dict[str, int]:
-  """The character that stands for each byte in a byte-level BPE (Radford et al., 2019: GPT-2).
+  """The character that represents each byte in a byte-level BPE (Radford et al., 2019: GPT-2).
 
-  Printable bytes of Latin-1 stand for themselves, the others for the characters
-  from U+0100 on.
+  Printable bytes of Latin-1 are represented by themselves, the others by the
+  characters from U+0100 on.
   """
   printable = [*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
   others = sorted(set(range(BYTES)) - set(printable))

@@ -1,9 +1,9 @@
-"""What a tokenizer's file does to text, by the components in it.
+"""Which components of a tokenizer's file change text.
 
-A pre-training corpus is to be learnt as it is: a tokenizer that drops the
-indentation of code, or composes accents, trains another text than the one
-whose bytes are counted. One example text cannot show that a file does no such
-thing, so its normalizers, pre-tokenizers, added tokens and model are looked at.
+A tokenizer that drops the indentation of code, or composes accents, trains on
+another text than the one whose bytes are counted. No example text can prove
+that a file keeps all text, so its normalizers, pre-tokenizers, added tokens and
+model are examined.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ _CUTS_UNLESS_REMOVED = frozenset(('Split', 'Punctuation'))
 
 
 def why_not_byte_level(definition: Mapping) -> list[str]:
-  """What makes a `tokenizer.json` no byte-level BPE that gives the same ids for the same text.
+  """Why a `tokenizer.json` is not a deterministic byte-level BPE; [] where it is.
 
   Args:
     definition: the file, parsed.
@@ -40,9 +40,9 @@ def why_not_byte_level(definition: Mapping) -> list[str]:
 
 
 def of_tokenizer_json(definition: Mapping) -> list[str]:
-  """What the components of a `tokenizer.json` change in text; [] where it gives all text back.
+  """What the components of a `tokenizer.json` change in text; [] where all text is preserved.
 
-  Truncation, padding and post-processors are not among them: `codemix.data.tokenization.tokenizer` switches them off.
+  Truncation, padding and post-processors are not among them: `codemix.data.tokenization.tokenizer` disables them.
 
   Args:
     definition: the file, parsed.
@@ -64,7 +64,7 @@ def _of_added_tokens(tokens: list[Mapping]) -> Iterator[str]:
 
 
 def _steps(component: Mapping | None) -> list[Mapping]:
-  """A component as the steps that it consists of."""
+  """The steps of a component."""
   if not component:
     return []
   if component['type'] != 'Sequence':
@@ -89,9 +89,9 @@ def _described(step: Mapping) -> str:
 
 
 def of_sentencepiece(model) -> list[str]:
-  """What a SentencePiece model changes in text; [] where it gives all text back.
+  """What a SentencePiece model changes in text; [] where all text is preserved.
 
-  U+2581 is the exception that every SentencePiece model makes: it is how they write a space.
+  U+2581 is not counted: every SentencePiece model uses it for a space.
 
   Args:
     model: its `ModelProto`.

@@ -1,143 +1,40 @@
-"""The ledger: what is planned by arithmetic is what reading row by row comes to."""
+"""The ledger: a stage that read something else than was planned is not done, and entries are chained."""
 
 from __future__ import annotations
 
-from fractions import Fraction
-
-import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from codemix.data.batches import ledger
-from codemix.data.batches.ledger import Cursor, StageRows
-from codemix.data.batches.rows import Source
-from codemix.data.order.row_schedule import constant_shares
-from codemix.errors import CodemixError, UserError
-from tests.data.stores import BOS, make_store
+from codemix.data.batches.source_use import SourceUse
+from codemix.errors import CodemixError
 
-LENGTH = 16
-SEED = 3
-
-
-@pytest.fixture(scope='module')
-def sources(tmp_path_factory) -> dict[str, Source]:
-  """Three sources of 15, 38 and 6 rows, whose documents differ in length."""
-  root = tmp_path_factory.mktemp('sources')
-  lengths = {'short': [3, 5, 8] * 15 + [4], 'long': [100, 210, 300], 'few': [33, 66]}
-  return {
-    name: Source(name, make_store(root / name, tokens, seed=len(name)), LENGTH, BOS)
-    for name, tokens in lengths.items()
-  }
+USES = [
+  SourceUse('short', 0.5, 10, 160, 10, 0, documents=7),
+  SourceUse('long', 0.5, 10, 160, 10, 0, documents=2),
+  SourceUse('streamed', 0.0, 0, 0, 0, 0),
+]
 
 
-def shares(*parts: int) -> dict[str, Fraction]:
-  return {name: Fraction(part, sum(parts)) for name, part in zip(('short', 'long', 'few'), parts, strict=False)}
-
-
-stages = st.tuples(
-  st.lists(st.integers(1, 9), min_size=1, max_size=3),
-  st.integers(1, 120),
-  st.dictionaries(st.sampled_from(['short', 'long', 'few']), st.integers(0, 90)),
-)
-
-
-def plan(sources, stage) -> tuple[list, StageRows]:
-  parts, rows, cursors = stage
-  before = {name: Cursor(cursor, cursor, cursor) for name, cursor in cursors.items()}
-  segments = constant_shares(shares(*parts), rows)
-  draws = ledger.plan_draws(sources, shares(*parts), segments, before, SEED)
-  return draws, StageRows(sources, draws, segments, SEED)
-
-
-@settings(max_examples=60, deadline=None)
-@given(stages)
-def test_the_plan_is_what_reading_every_row_comes_to(sources, stage):
-  draws, rows = plan(sources, stage)
-  which, _, row = rows.locate(0, len(rows))
-  for index, draw in enumerate(draws):
-    read = [sources[draw.source].row(r) for r in row[which == index].tolist()]
-    assert draw.rows == len(read)
-    assert draw.loss_tokens == sum(int(r['weights'].sum()) for r in read)
-    assert draw.documents == sum(int((r['inputs'] == BOS).sum()) for r in read)
-    assert draw.unique_tokens == len(set(row[which == index].tolist())) * LENGTH
-
-
-@settings(max_examples=60, deadline=None)
-@given(stages, st.data())
-def test_a_row_is_found_by_its_position_alone(sources, stage, data):
-  _, rows = plan(sources, stage)
-  start = data.draw(st.integers(0, len(rows)))
-  stop = data.draw(st.integers(start, len(rows)))
-  for part, whole in zip(rows.locate(start, stop), rows.locate(0, len(rows)), strict=True):
-    np.testing.assert_array_equal(part, whole[start:stop])
-
-
-@settings(max_examples=30, deadline=None)
-@given(stages)
-def test_a_row_is_found_wherever_the_stage_reads_it(sources, stage):
-  _, rows = plan(sources, stage)
-  which, epochs, row = rows.locate(0, len(rows))
-  for source in range(len(rows.names)):
-    for wanted in range(len(rows.sources[source])):
-      at = np.flatnonzero((which == source) & (row == wanted)).tolist()
-      assert rows.rows_that_read(source, wanted) == [(int(epochs[i]), i) for i in at]
-
-
-@settings(max_examples=60, deadline=None)
-@given(st.integers(1, 60), st.integers(1, 60))
-def test_two_stages_read_what_one_of_both_would_have_read(sources, first, second):
-  share = {'long': Fraction(1)}
-  begin = ledger.plan_draws(sources, share, constant_shares(share, first), {}, SEED)
-  after = {'long': Cursor().after(first)}
-  goes_on = ledger.plan_draws(sources, share, constant_shares(share, second), after, SEED)
-  whole = ledger.plan_draws(sources, share, constant_shares(share, first + second), {}, SEED)
-  located = lambda draws, rows: np.stack(
-    StageRows(sources, draws, constant_shares(share, rows), SEED).locate(0, rows)
-  )
-  np.testing.assert_array_equal(
-    np.concatenate([located(begin, first), located(goes_on, second)], axis=1), located(whole, first + second)
-  )
-
-
-def test_a_rewind_goes_back_to_the_first_row_and_forgets_no_repetition(sources):
-  share = {'few': Fraction(1)}
-  first, second = Cursor().after(9), Cursor().after(9).rewound()
-  [draw] = ledger.plan_draws(sources, share, constant_shares(share, 4), {'few': second}, SEED)
-  assert (draw.cursor, draw.rows_cumulative) == (0, 13)
-  assert draw.epochs_cumulative == pytest.approx(13 / 6)
-  assert draw.unique_tokens_cumulative == 6 * LENGTH  # every row was read before
-  [onward] = ledger.plan_draws(sources, share, constant_shares(share, 4), {'few': first}, SEED)
-  assert (onward.cursor, onward.rows_cumulative) == (9, 13)
-
-
-def test_the_cap_on_epochs_holds_over_the_run_rewound_or_not(sources):
-  for before in (Cursor().after(9), Cursor().after(9).rewound()):
-    ledger.check_epochs(ledger.plan_draws(sources, {'few': Fraction(1)}, constant_shares({'few': Fraction(1)}, 3), {'few': before}, SEED), 2.0, 'here')
-    over = ledger.plan_draws(sources, {'few': Fraction(1)}, constant_shares({'few': Fraction(1)}, 4), {'few': before}, SEED)
-    with pytest.raises(UserError, match="here draws 4 rows of 'few', which makes 2.17 epochs.*leaves 3 rows"):
-      ledger.check_epochs(over, 2.0, 'here')
-
-
-def test_a_source_that_fills_no_row_is_refused(tmp_path):
-  tiny = Source('tiny', make_store(tmp_path, [5, 6]), LENGTH, BOS)
-  with pytest.raises(UserError, match="here: 'tiny' has 11 tokens, less than one row of 16"):
-    ledger.check_sources({'tiny': tiny}, 'here')
+def realised() -> dict[str, dict[str, int]]:
+  return {use.source: {key: getattr(use, key) or 0 for key in ledger.COUNTED} for use in USES}
 
 
 @pytest.mark.parametrize('key', ledger.COUNTED)
-def test_a_stage_that_read_something_else_is_not_called_done(sources, key):
-  draws = ledger.plan_draws(sources, shares(1, 1), constant_shares(shares(1, 1), 20), {}, SEED)
-  realised = {draw.source: {k: getattr(draw, k) for k in ledger.COUNTED} for draw in draws}
-  ledger.compare(draws, realised, 'here')
-  realised['long'][key] += 1
+def test_a_stage_that_read_something_else_is_not_called_done(key):
+  counted = realised()
+  counted['streamed']['documents'] = 3  # which was not planned
+  ledger.compare(USES, counted, 'here')
+  counted['long'][key] += 1
   with pytest.raises(CodemixError, match=f"here: the ledger does not agree for 'long'.*{key}"):
-    ledger.compare(draws, realised, 'here')
+    ledger.compare(USES, counted, 'here')
 
 
-def test_an_entry_is_chained_to_its_parents(sources):
-  draws = ledger.plan_draws(sources, shares(1), constant_shares(shares(1), 20), {}, SEED)
-  realised = {'short': {k: getattr(draws[0], k) for k in ledger.COUNTED}}
-  hashes = {ledger.entry('stage', draws, realised, parent)['hash'] for parent in (None, 'a', 'b')}
+def test_an_entry_is_chained_to_its_parents():
+  hashes = {ledger.entry('stage', USES, realised(), parent)['hash'] for parent in (None, 'a', 'b')}
   assert len(hashes) == 3
-  assert ledger.entry('stage', draws, realised, 'a')['hash'] in hashes
+  assert ledger.entry('stage', USES, realised(), 'a')['hash'] in hashes
+
+
+def test_shares_that_come_to_the_same_rows_are_those_of_the_other_recipe():
+  written = [{'source': 'short', 'share': 0.51}, {'source': 'long', 'share': 0.9}]
+  assert [use.share for use in ledger.with_shares_of(USES, written)] == [0.51, 0.5, 0.0]

@@ -8,9 +8,10 @@ import jax
 import numpy as np
 import pytest
 
-from codemix.data.batches import ledger, loader
-from codemix.data.batches.ledger import StageRows
-from codemix.data.batches.rows import Source
+from codemix.data.batches import loader
+from codemix.data.batches.prepared_source import PreparedSource
+from codemix.data.batches.source_use import plan_uses
+from codemix.data.batches.stage_rows import StageRows
 from codemix.data.order.row_schedule import constant_shares
 from codemix.parallel.mesh import MeshConfig, make_mesh
 from codemix.parallel.sharding import batch_sharding
@@ -24,12 +25,12 @@ BATCH, STEPS, LENGTH = 8, 12, 16
 def rows(tmp_path_factory) -> StageRows:
   root = tmp_path_factory.mktemp('sources')
   sources = {
-    name: Source(name, make_store(root / name, tokens, seed=len(name)), LENGTH, BOS)
+    name: PreparedSource(name, make_store(root / name, tokens, seed=len(name)), LENGTH, BOS)
     for name, tokens in {'short': [3, 5, 8] * 40, 'long': [100, 210, 300]}.items()
   }
   shares = {'short': Fraction(2, 3), 'long': Fraction(1, 3)}
   segments = constant_shares(shares, BATCH * STEPS)
-  return StageRows(sources, ledger.plan_draws(sources, shares, segments, {}, 0), segments, 0)
+  return StageRows(sources, plan_uses(sources, shares, segments, {}, 0), segments, 0)
 
 
 def read(rows, steps: range, mesh=None, prefetch: int = 4) -> list[dict[str, np.ndarray]]:
@@ -62,8 +63,8 @@ def test_a_resumed_run_reads_what_an_undisturbed_one_would(rows, first):
 @pytest.mark.parametrize('mine', [[4, 5, 6, 7], [0, 1, 6, 7], [2]], ids=str)
 def test_a_process_reads_its_own_rows_however_many_steps_are_read_at_a_time(mine, together, rows, monkeypatch):
   monkeypatch.setattr(loader, 'ROWS_TOGETHER', together)
-  found = list(loader._read_ahead(rows, BATCH, range(5, STEPS), np.array(mine), prefetch=100))
-  expected = [loader.read_rows(rows, step * BATCH + np.array(mine)) for step in range(5, STEPS)]
+  found = list(loader.read_ahead(rows, BATCH, range(5, STEPS), np.array(mine), prefetch=100))
+  expected = [rows.read(step * BATCH + np.array(mine)) for step in range(5, STEPS)]
   assert_same(found, expected)
 
 

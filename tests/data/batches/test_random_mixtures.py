@@ -1,4 +1,4 @@
-"""Shares of loss tokens, told from the tokens that are read: exact at every prefix, however long the documents are."""
+"""Shares of loss tokens, counted from the tokens that are read: exact at every prefix, however long the documents are."""
 
 from __future__ import annotations
 
@@ -9,10 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from codemix.data.batches import ledger
-from codemix.data.batches.ledger import StageRows
-from codemix.data.batches.loader import read_rows
-from codemix.data.batches.rows import Source
+from codemix.data.batches.prepared_source import PreparedSource
+from codemix.data.batches.source_use import plan_uses
+from codemix.data.batches.stage_rows import StageRows
 from codemix.data.mixtures.mixture import parse_mixture
 from codemix.data.order.row_schedule import constant_shares
 from codemix.data.store import token_store
@@ -23,7 +22,7 @@ IDS_EACH = 10_000  # every source has ids of its own, by which its tokens are kn
 
 
 @pytest.fixture(scope='module')
-def sources(tmp_path_factory) -> dict[str, Source]:
+def sources(tmp_path_factory) -> dict[str, PreparedSource]:
   root, found = tmp_path_factory.mktemp('sources'), {}
   for number, tokens in enumerate(DOCUMENT_TOKENS):
     rng = np.random.default_rng(number)
@@ -33,7 +32,7 @@ def sources(tmp_path_factory) -> dict[str, Source]:
     ]
     token_store.write_shard(root / str(number), 'only', documents, np.dtype('<u2'))
     store = token_store.write_manifest(root / str(number), {}, ['only'], np.dtype('<u2'))
-    found[f's{number}'] = Source(f's{number}', store, LENGTH, BOS)
+    found[f's{number}'] = PreparedSource(f's{number}', store, LENGTH, BOS)
   return found
 
 
@@ -60,8 +59,8 @@ def test_every_prefix_holds_each_sources_share_of_loss_tokens_to_the_row(sources
   shares = {name: share for name, share in parse_mixture(mixture).shares().items() if share}
   drawn = {name: sources[name] for name in shares}
   segments = constant_shares(shares, rows)
-  stage = StageRows(drawn, ledger.plan_draws(drawn, shares, segments, {}, seed), segments, seed)
-  batch = read_rows(stage, np.arange(rows))
+  stage = StageRows(drawn, plan_uses(drawn, shares, segments, {}, seed), segments, seed)
+  batch = stage.read(np.arange(rows))
   assert (batch['weights'] == 1).all()
   spoken = np.where(batch['targets'] == EOS, -1, (batch['targets'] - 10) // IDS_EACH)
   number = spoken.max(1)  # a row with nothing but EOS there is none: documents have four tokens or more

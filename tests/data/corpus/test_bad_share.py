@@ -35,7 +35,7 @@ def read_whole(kind: str, root, source: Corpus, **settings) -> None:
     train_tokenizer(dataclasses.replace(settings, tokenizer='made.json', train_on=('lines',), vocab_size=300), lambda line: None)
   elif kind == 'streaming':
     stream = open_stream('lines', dataclasses.replace(settings, streaming=True), BYTES, 16, 1.0)
-    for _ in stream.documents():
+    for _ in stream.read():
       pass
   else:
     _prepare_task(settings, source)

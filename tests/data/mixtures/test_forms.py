@@ -192,12 +192,12 @@ def test_a_source_of_weight_0_stays_in_the_tree_and_is_drawn_if_it_has_weight_el
     (lambda: uniform('local_text'), "Write ('local_text',)"),
     (lambda: uniform([]), 'uniform.sources is []'),
     (lambda: uniform(['a', 'b', 'a']), "names 'a' twice"),
-    (lambda: swap({'a': 1}, {'b': 1}), "'swap.mixture' has 1 to give"),
-    (lambda: swap({'a': 1}, {'a': 0.5}), "'a' stands in 'swap.mixture' already"),
+    (lambda: swap({'a': 1}, {'b': 1}), "'swap.mixture' has 1; some of it must remain"),
+    (lambda: swap({'a': 1}, {'a': 0.5}), "'a' is in 'swap.mixture' already"),
     (lambda: swap({'code': (1, 'a')}, {'b': 0.5}, within='coda'), "no group of that name. Did you mean 'code'?"),
     (lambda: swap({'x': (0.5, {'g': (1, 'a')}), 'y': (0.5, {'g': (1, 'b')})}, {'c': 0.5}, within='g'), '2 groups'),
-    (lambda: swap({'web': 1}, {'b': 0.5}, out_of='wed'), "out_of names 'wed', which is no part"),
-    (lambda: swap({'a': 0.9, 'b': 0.1}, {'c': 0.2}, out_of='b'), "0.2 comes in, and 'b' has 0.1 to give"),
+    (lambda: swap({'web': 1}, {'b': 0.5}, out_of='wed'), "out_of names 'wed', which is not a part"),
+    (lambda: swap({'a': 0.9, 'b': 0.1}, {'c': 0.2}, out_of='b'), "0.2 comes in, and 'b' has 0.1; some"),
     (lambda: swap(by_documents({'a': 1, 'b': 2}), {'c': 0.2}, out_of='b'), 'are by documents'),
     (lambda: competitive('a', 'b', 1.5), 'competitive.share is 1.5'),
     (lambda: competitive('a', {'b': 0.5}, 0.5), 'competitive > code: the weights b=0.5 sum to 0.5'),
@@ -309,7 +309,7 @@ def test_knots_in_tokens_are_fractions_of_the_stage():
   assert [span.begin for span in schedule.segments(200e9)] == [0, Fraction(1, 4)]
   with pytest.raises(UserError, match='knot 2 stands at 5e.10 .tokens., and the stage ends at 4e.10'):
     schedule.segments(40e9)
-  with pytest.raises(UserError, match='wants those of the stage'):
+  with pytest.raises(UserError, match='needs the tokens of the stage'):
     schedule.segments()
 
 

@@ -1,11 +1,9 @@
 from fractions import Fraction
 
 import numpy as np
-import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from codemix.data.order import row_order
 from codemix.data.order.row_schedule import RowSchedule, apportion, constant_shares, rows_of_each
 from codemix.data.order.targets import Segment, Targets, constant
 
@@ -50,25 +48,6 @@ def test_the_order_holds_each_source_as_often_as_it_was_given(counts):
   schedule = RowSchedule(constant(counts))
   assert np.bincount(schedule.order, minlength=len(counts)).tolist() == counts == schedule.counts.tolist()
   assert rows_of_each(constant(counts)) == counts
-
-
-@settings(max_examples=100, deadline=None)
-@given(counts_of, st.integers(1, 40), st.integers(0, 20))
-def test_the_order_is_the_same_however_it_is_computed(counts, chunks, run_in):
-  # Without a run-in most chunks begin in a state guessed wrong, and are mended.
-  period = np.asarray(counts) // np.gcd.reduce(counts)
-  by_heap = list(row_order.by_heap(Targets(constant(period.tolist())), [0] * len(counts)))
-  with pytest.MonkeyPatch.context() as patch:
-    patch.setattr(row_order, 'CHUNKS', chunks)
-    patch.setattr(row_order, 'RUN_IN', run_in)
-    assert row_order._one_period(period, int(period.sum())).tolist() == by_heap
-
-
-def test_a_schedule_large_enough_to_be_computed_in_chunks_is_the_rules():
-  counts = [1_400_001, 697_150, 7, 1]
-  assert sum(counts) > row_order.CHUNKS * row_order.RUN_IN
-  by_heap = np.fromiter(row_order.by_heap(Targets(constant(counts)), [0] * 4), np.uint16)
-  np.testing.assert_array_equal(row_order.in_chunks(counts), by_heap)
 
 
 def test_the_order_of_released_data_never_changes():

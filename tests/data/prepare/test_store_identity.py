@@ -13,8 +13,10 @@ from codemix.data import settings
 from codemix.data.filters import ExactDuplicates, MaxFloats
 from codemix.data.prepare.source import prepare
 from codemix.data.store import raw_files
+from codemix.data.store.token_store import open_store
 from codemix.data.store.verify import verify_whole
-from codemix.data.tokenization.tokenizer import ByteTokenizer, load_tokenizer, train_bpe
+from codemix.data.tokenization.bpe import train_bpe
+from codemix.data.tokenization.tokenizer import ByteTokenizer, load_tokenizer
 from codemix.errors import UserError
 from tests.data.raw_corpora import corpus, data, documents, prepared, texts, write_lines
 from tests.data.store.test_token_store import as_before
@@ -170,11 +172,11 @@ def test_an_edited_manifest_is_found(raw, tmp_path):
   manifest = json.loads((folder / 'manifest.json').read_text())
   (folder / 'manifest.json').write_text(json.dumps({**manifest, 'tokens': manifest['tokens'] + 1}))
   with pytest.raises(UserError, match='does not agree with itself: tokens'):
-    verify_whole(folder)
+    verify_whole(open_store(folder))
   manifest['identity']['shards'] = 7
   (folder / 'manifest.json').write_text(json.dumps(manifest))
   with pytest.raises(UserError, match='its identity is not the one that the folder is named by'):
-    verify_whole(folder)
+    verify_whole(open_store(folder))
 
 
 def test_two_sources_of_one_name_are_refused(raw):

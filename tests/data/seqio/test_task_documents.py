@@ -12,7 +12,8 @@ from codemix.data.prepare.source import prepare
 from codemix.data.seqio import registry
 from codemix.data.seqio.vocabularies import TokenizerVocabulary
 from codemix.data.settings import Data
-from codemix.data.tokenization.tokenizer import load_tokenizer, train_bpe
+from codemix.data.tokenization.bpe import train_bpe
+from codemix.data.tokenization.tokenizer import load_tokenizer
 from codemix.errors import UserError
 
 BYTES = load_tokenizer('bytes')
@@ -57,7 +58,7 @@ def prepared(folder, name, split='train'):
 
 
 def streamed(folder, name, split='train'):
-  return list(open_stream(name, data(folder), BYTES, length=8, max_epochs=1).documents())
+  return list(open_stream(name, data(folder), BYTES, length=8, max_epochs=1).read())
 
 
 READ = pytest.mark.parametrize('read', [prepared, streamed, lambda f, name: prepared(f, name, 'validation')], ids=['prepare', 'stream', 'validation'])

@@ -19,7 +19,8 @@ from codemix.data.local_corpora import Extent, build_local_corpora
 from codemix.data.seqio import tasks
 from codemix.data.seqio.corpus_task import CorpusDataSource
 from codemix.data.seqio.vocabularies import TokenizerVocabulary
-from codemix.data.tokenization.tokenizer import load_tokenizer, train_bpe
+from codemix.data.tokenization.bpe import train_bpe
+from codemix.data.tokenization.tokenizer import load_tokenizer
 from codemix.errors import UserError
 from codemix.identity import digest
 

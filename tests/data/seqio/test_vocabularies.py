@@ -15,7 +15,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from codemix.data.seqio.vocabularies import TokenizerVocabulary
-from codemix.data.tokenization.tokenizer import load_tokenizer, train_bpe
+from codemix.data.tokenization.bpe import train_bpe
+from codemix.data.tokenization.tokenizer import load_tokenizer
 
 DOCUMENTS = [
   f'def method_{n}(self):\n    return self.value_{n % 7} + {n}\n\nMethod {n} adds two.\n'.encode()

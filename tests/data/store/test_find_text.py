@@ -5,7 +5,8 @@ import pytest
 
 from codemix.data.store import find_text, token_store
 from codemix.data.store.find_text import Passage
-from codemix.data.tokenization.tokenizer import load_tokenizer, train_bpe
+from codemix.data.tokenization.bpe import train_bpe
+from codemix.data.tokenization.tokenizer import load_tokenizer
 
 WORDS = ['alpha', 'beta', 'def', 'return', '  ', '\n', 'naïve', '→', '(x)', '1234']
 

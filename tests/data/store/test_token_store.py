@@ -3,10 +3,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from codemix.data.store import digests, token_store
+from codemix.data.store import digests, token_store, verify
 from codemix.data.store.digests import seal
-from codemix.data.store.token_store import open_store, verify_store
-from codemix.data.store.verify import verify_whole
+from codemix.data.store.token_store import open_store
+from codemix.data.store.verify import verify_store, verify_whole
 from codemix.errors import UserError
 from codemix.files import write_json
 from codemix.identity import digest
@@ -52,7 +52,7 @@ def test_one_flipped_bit_is_found_at_open(tmp_path, name):
 
 
 def test_a_large_store_is_verified_whole_when_asked(tmp_path, monkeypatch):
-  monkeypatch.setattr(token_store, 'FULL_CHECK_BYTES', 0)  # as if it were too large to re-read at open
+  monkeypatch.setattr(verify, 'FULL_CHECK_BYTES', 0)  # as if it were too large to re-read at open
   make_store(tmp_path, [30] * 10)
   path = tmp_path / 'tokens-00001-of-00002.bin'
   data = bytearray(path.read_bytes())
@@ -64,7 +64,7 @@ def test_a_large_store_is_verified_whole_when_asked(tmp_path, monkeypatch):
 
 
 def test_changed_first_tokens_are_found_even_in_a_large_store(tmp_path, monkeypatch):
-  monkeypatch.setattr(token_store, 'FULL_CHECK_BYTES', 0)
+  monkeypatch.setattr(verify, 'FULL_CHECK_BYTES', 0)
   make_store(tmp_path, [30] * 10)
   path = tmp_path / 'tokens-00000-of-00002.bin'
   data = bytearray(path.read_bytes())
@@ -101,7 +101,7 @@ def test_the_digest_is_that_of_the_stream_however_it_is_divided(tmp_path_factory
   parts = divided(tmp_path_factory.mktemp('several'), documents, cuts)
   assert parts.digest == whole.digest
   assert parts.read(0, parts.tokens).tolist() == whole.read(0, whole.tokens).tolist()
-  verify_whole(parts.folder)
+  verify_whole(open_store(parts.folder))
 
 
 def divided(folder, documents, cuts):
@@ -134,14 +134,14 @@ def test_a_digest_that_was_edited_is_found(tmp_path):
   shards = store.manifest['shards']
   write_json(tmp_path / 'manifest.json', {**store.manifest, 'digest': 'f' * 64, 'seal': seal('f' * 64, shards)})
   with pytest.raises(UserError, match='its digest is not that of its tokens'):
-    verify_whole(tmp_path)
+    verify_whole(open_store(tmp_path))
 
 
 def test_a_store_from_before_is_opened_with_the_digest_that_it_has(tmp_path):
   store = make_store(tmp_path, [30] * 4)
   before = as_before(store)
   assert open_store(tmp_path).digest == before != store.digest
-  verify_whole(tmp_path)
+  verify_whole(open_store(tmp_path))
 
 
 def as_before(store) -> str:

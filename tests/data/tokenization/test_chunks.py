@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from codemix.data.tokenization import chunks
-from codemix.data.tokenization.tokenizer import BpeTokenizer, train_bpe
+from codemix.data.tokenization.bpe import BpeTokenizer, train_bpe
 
 # Letters, digits, marks, punctuation, and white space of which Python and the library think differently.
 ALPHABET = 'aZ9é\u0301日.:_({ \t\r\x0b\x1c\x1f\x85\xa0\u2028\u3000' + 12 * '\n'
@@ -66,7 +66,7 @@ def test_a_text_is_divided_only_behind_a_line_end(monkeypatch):
   ],
 )
 def test_a_tokenizer_that_cuts_otherwise_gets_texts_whole(bpe, edit):
-  from codemix.data.tokenization.tokenizer import PRE_TOKENIZATION
+  from codemix.data.tokenization.bpe import PRE_TOKENIZATION
 
   definition = json.loads(bpe._definition)
   assert chunks.may_divide(definition, PRE_TOKENIZATION)

@@ -18,7 +18,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from codemix.data.settings import Data
-from codemix.data.tokenization.tokenizer import SPECIAL_TOKENS, load_tokenizer, train_bpe
+from codemix.data.tokenization.bpe import train_bpe
+from codemix.data.tokenization.tokenizer import SPECIAL_TOKENS, load_tokenizer
 from codemix.errors import UserError
 
 PROSE = [
@@ -198,7 +199,7 @@ def test_indentation_is_one_token_and_digits_come_in_threes(bpe, folder):
 
 def test_training_file_is_independent_of_threads_and_hash_seed(folder):
   script = (
-    'import sys, pathlib; from codemix.data.tokenization.tokenizer import train_bpe\n'
+    'import sys, pathlib; from codemix.data.tokenization.bpe import train_bpe\n'
     'texts = [f"{a}{b} = {b}({a}, {a * b})\\n" for a in range(40) for b in "abcdefgh"]\n'
     'train_bpe(texts, 330, pathlib.Path(sys.argv[1]))\n'
   )

@@ -1,0 +1,120 @@
+"""A source whose tokens were prepared: a token store, of which any row can be read."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+from collections.abc import Iterator
+from typing import ClassVar
+
+import numpy as np
+
+from codemix.data.batches.rows import Batch, pack_row
+from codemix.data.batches.source import Cursor, Source
+from codemix.data.order.permutation import permute, round_keys
+from codemix.data.store.token_store import TokenStore
+
+
+@dataclasses.dataclass(frozen=True)
+class PreparedSource(Source):
+  """A token store read in rows of one length; attributes as of `Source`, and its `store`."""
+
+  name: str
+  store: TokenStore
+  length: int
+  bos_id: int
+  streamed: ClassVar[bool] = False
+
+  @property
+  def identity(self) -> dict:
+    return self.store.manifest['identity']
+
+  @property
+  def fingerprint(self) -> str:
+    return self.store.digest
+
+  @property
+  def tokens(self) -> int:
+    return self.store.tokens
+
+  @property
+  def documents(self) -> int:
+    return self.store.documents
+
+  def __len__(self) -> int:
+    """Whole rows of one epoch."""
+    return self.tokens // self.length
+
+  @property
+  def epoch_rows(self) -> int:
+    return len(self)
+
+  def row(self, index: int) -> Batch:
+    """One row of an epoch, as `pack_row` returns it."""
+    start = index * self.length
+    ends = self.store.ends_within(start, start + self.length) - start
+    if start == 0 or (len(ends) and ends[0] == 0):
+      previous, targets = None, self.store.read(start, start + self.length)
+    else:
+      previous, targets = np.split(self.store.read(start - 1, start + self.length), [1])
+    return pack_row(targets, ends[ends > 0], previous, self.bos_id)
+
+  def counts(self, before: Cursor, after: Cursor, seed: int) -> dict[str, int | float]:
+    size = len(self)
+    return {
+      'source_rows': size,
+      'documents': self._documents_drawn(before.cursor, after.cursor, seed),
+      'unique_tokens': self._unique_rows(before.cursor, after.cursor, seed) * self.length,
+      'unique_tokens_cumulative': min(after.furthest, size) * self.length,
+      'epochs': (after.drawn - before.drawn) / size,
+      'epochs_cumulative': after.drawn / size,
+      'cropped_tokens': self.tokens - size * self.length,
+    }
+
+  def document_starts(self, rows: np.ndarray) -> int:
+    """How many documents begin in these rows; a row counts each time that it is named."""
+    return int(self._starts_per_row[rows].sum(dtype=np.int64))
+
+  @functools.cached_property
+  def _starts_per_row(self) -> np.ndarray:
+    """Documents that begin in each row and in the tail: a few bytes a row, not eight a document."""
+    counts = np.zeros(len(self) + 1, np.min_scalar_type(self.length))
+    start = 0
+    for ends in self.store.document_ends_by_shard():
+      if len(ends):
+        rows = np.append(start, ends[:-1]) // self.length
+        per_row = np.bincount(rows - rows[0])
+        counts[rows[0] : rows[0] + len(per_row)] += per_row.astype(counts.dtype)
+        start = ends[-1]
+    return counts
+
+  def _documents_drawn(self, start: int, stop: int, seed: int) -> int:
+    """Documents that begin in draws [start, stop); a whole epoch is summed once."""
+    total, each_epoch = 0, None
+    for rows in self._rows_by_epoch(start, stop, seed):
+      if len(rows) < len(self):
+        total += self.document_starts(rows)
+      else:
+        each_epoch = self.document_starts(rows) if each_epoch is None else each_epoch
+        total += each_epoch
+    return total
+
+  def _unique_rows(self, start: int, stop: int, seed: int) -> int:
+    """Distinct rows among draws [start, stop); one epoch's end may share rows with the next one's beginning."""
+    size = len(self)
+    left = size - start % size  # of the epoch that the first draw falls into
+    if stop - start <= left:
+      return stop - start
+    if left == size or stop - start - left >= size:
+      return size  # a whole epoch is among them
+    return len(np.unique(np.concatenate(list(self._rows_by_epoch(start, stop, seed)))))
+
+  def _rows_by_epoch(self, start: int, stop: int, seed: int) -> Iterator[np.ndarray]:
+    """The rows of draws [start, stop), int64, epoch by epoch; those of a whole epoch unpermuted."""
+    size = len(self)
+    while start < stop:
+      epoch, first = divmod(start, size)
+      count = min(size - first, stop - start)
+      rows = np.arange(first, first + count)
+      yield rows if count == size else permute(rows, size, round_keys(seed, self.name, epoch))
+      start += count

@@ -1,0 +1,80 @@
+"""What every source of a run is, whether its tokens were prepared or are streamed."""
+
+from __future__ import annotations
+
+import abc
+import dataclasses
+from typing import ClassVar
+
+from codemix.errors import UserError
+
+
+@dataclasses.dataclass(frozen=True)
+class Cursor:
+  """How far a run has read a source.
+
+  Attributes:
+    cursor: rows read since the source's first row, or since the last rewind to it.
+    drawn: rows read in all; a rewind does not reset it.
+    furthest: the largest value that `cursor` had.
+  """
+
+  cursor: int = 0
+  drawn: int = 0
+  furthest: int = 0
+
+  def after(self, rows: int) -> Cursor:
+    return Cursor(self.cursor + rows, self.drawn + rows, max(self.furthest, self.cursor + rows))
+
+  def rewound(self) -> Cursor:
+    return dataclasses.replace(self, cursor=0)
+
+
+class Source(abc.ABC):
+  """A leaf of a mixture, read in rows of one length.
+
+  Attributes:
+    name: of the corpus in `Data.sources`, or of the SeqIO task.
+    length: tokens of a row.
+    bos_id: the id that stands before each document's first token.
+    streamed: whether rows are read in order only, and the source's size is not
+      known before its end.
+    identity: what the tokens are made from, as plain data.
+    fingerprint: digest of what the tokens are, wherever they lie; part of a stage's identity.
+    tokens, documents: of the whole source; None where unknown.
+    epoch_rows: rows of one epoch; None where unknown.
+  """
+
+  name: str
+  length: int
+  bos_id: int
+  streamed: ClassVar[bool]
+  identity: dict
+  tokens: int | None
+  documents: int | None
+
+  @property
+  @abc.abstractmethod
+  def fingerprint(self) -> str: ...
+
+  @property
+  @abc.abstractmethod
+  def epoch_rows(self) -> int | None: ...
+
+  @abc.abstractmethod
+  def counts(self, before: Cursor, after: Cursor, seed: int) -> dict[str, int | float]:
+    """The fields of a `SourceUse` that depend on the whole source; {} where it is streamed.
+
+    Args:
+      before, after: how far the source is read before and after the use.
+      seed: of the run; keys the permutation of each epoch.
+    """
+
+  def require_row(self, where: str = '') -> None:
+    """Raises UserError where the source is known to fill no row."""
+    if self.epoch_rows == 0:
+      size = '' if self.tokens is None else f' (it has {self.tokens:,})'
+      raise UserError(
+        f"{where}{': ' * bool(where)}'{self.name}' fills no row of {self.length:,} tokens{size}. "
+        'Give it more data or shorten Recipe.length.'
+      )
