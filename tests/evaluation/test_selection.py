@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from codemix.data.store import token_store
-from codemix.evaluation.selection import choose
+from codemix.evaluation.held_out import choose
 from tests.data.stores import EOS
 
 RNG = np.random.default_rng(0)
@@ -45,7 +45,7 @@ def test_more_documents_are_those_of_fewer_and_others(tmp_path):
 def test_long_splits_are_read_in_portions(tmp_path, monkeypatch):
   split = store(tmp_path / 'one', DOCUMENTS)
   whole = choose(split, 10).documents
-  monkeypatch.setattr('codemix.evaluation.selection.BLOCK', 7)
+  monkeypatch.setattr('codemix.evaluation.held_out.BLOCK', 7)
   np.testing.assert_array_equal(choose(split, 10).documents, whole)
 
 

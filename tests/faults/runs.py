@@ -15,7 +15,7 @@ from codemix.checkpoints import Checkpoints
 from codemix.files import read_json
 from codemix.identity import canonical
 from codemix.parallel.mesh import MeshConfig, make_mesh
-from codemix.studies.load_stage import open_stage
+from codemix.studies.load_stage import load_stage
 from codemix.training.optimizer import Optimizer
 from codemix.training.placement import Placement
 from codemix.training.train_state import TrainState, abstract_state
@@ -72,7 +72,7 @@ def result_of(output: Path) -> dict[str, object]:
 
 def final_state(folder: Path) -> TrainState:
   """The state that a finished stage ended in, on one device."""
-  stage = open_stage(folder)
+  stage = load_stage(folder)
   mesh = make_mesh(MeshConfig(data=1), jax.devices()[:1])
   target = abstract_state(stage.model, Optimizer(**stage.identity['optimizer']), Placement(mesh))
   with contextlib.closing(Checkpoints(folder / 'checkpoints')) as checkpoints:
