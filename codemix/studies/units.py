@@ -1,11 +1,9 @@
-"""Units of work: prepare a split, train a stage, evaluate its checkpoint.
-
-A runner executes each unit after those that it needs: `codemix.studies.serial` one after the other in this process.
-"""
+"""Units of work: prepare a split, train a stage, evaluate its checkpoint."""
 
 from __future__ import annotations
 
 import dataclasses
+from typing import Literal
 
 from codemix.data.batches.stream import StreamedSource
 from codemix.studies.planning import StudyPlan, scored_names
@@ -13,83 +11,35 @@ from codemix.training.stage import StagePlan
 
 
 @dataclasses.dataclass(frozen=True)
-class Prepare:
-  """Prepares one split of a source."""
-
-  source: str
-  split: str
-
-  @property
-  def key(self) -> str:
-    return f'prepare/{self.source}-{self.split}'
-
-  @property
-  def name(self) -> str:
-    return f'prepare {self.source} {self.split}'
-
-  @property
-  def needs(self) -> tuple[str, ...]:
-    return ()
-
-
-@dataclasses.dataclass(frozen=True)
-class Train:
-  """Trains one stage.
+class Unit:
+  """One unit, which a runner executes after those that it needs (`codemix.studies.serial`, one after the other).
 
   Attributes:
-    stage: its plan.
-    needs: keys of the units that come before: its parent, and the splits that it reads prepared.
+    kind: what is done.
+    name: to what: SOURCE-SPLIT, or the stage's name and the beginning of its hash, so that equal work has equal names.
+    needs: keys of the units that come before.
+    stage: the plan of the stage; None for 'prepare'.
   """
 
-  stage: StagePlan
-  needs: tuple[str, ...]
+  kind: Literal['prepare', 'train', 'evaluate']
+  name: str
+  needs: tuple[str, ...] = ()
+  stage: StagePlan | None = None
 
   @property
   def key(self) -> str:
-    return f'train/{self.stage.folder_name}'
-
-  @property
-  def name(self) -> str:
-    return f'train {self.stage.name}'
-
-
-@dataclasses.dataclass(frozen=True)
-class Evaluate:
-  """Evaluates the checkpoint of a stage that is done.
-
-  Attributes:
-    stage: its plan.
-    needs: keys of the units that come before: its training, and the splits that it is scored on.
-  """
-
-  stage: StagePlan
-  needs: tuple[str, ...]
-
-  @property
-  def key(self) -> str:
-    return f'evaluate/{self.stage.folder_name}'
-
-  @property
-  def name(self) -> str:
-    return f'evaluate {self.stage.name}'
-
-
-Unit = Prepare | Train | Evaluate
+    return f'{self.kind}/{self.name}'
 
 
 def units(plan: StudyPlan) -> list[Unit]:
-  """The work of a study, each unit once and after those that it needs.
-
-  A key names the same work in every plan: it holds the stage's hash.
-  """
+  """The work of a study, each unit once and after those that it needs; a streamed source needs no preparing."""
   prepared = [name for name, source in plan.sources.items() if not isinstance(source, StreamedSource)]
-  training = {name: Prepare(name, 'train') for name in prepared}
-  scored = [Prepare(name, 'validation') for name in scored_names(plan.study)]
-  found: list[Unit] = [*training.values(), *scored]
-  trained: dict[str, Train] = {}
+  training = {name: Unit('prepare', f'{name}-train') for name in prepared}
+  scored = [Unit('prepare', f'{name}-validation') for name in scored_names(plan.study)]
+  found = [*training.values(), *scored]
   for stage in plan.stages():
-    parent = [trained[stage.parent.hash].key] if stage.parent else []
+    parent = [f'train/{stage.parent.folder_name}'] if stage.parent else []
     reads = [training[draw.source].key for draw in stage.draws if draw.source in training]
-    trained[stage.hash] = train = Train(stage, (*parent, *reads))
-    found += [train, Evaluate(stage, (train.key, *(split.key for split in scored)))]
+    train = Unit('train', stage.folder_name, (*parent, *reads), stage)
+    found += [train, Unit('evaluate', stage.folder_name, (train.key, *(split.key for split in scored)), stage)]
   return found

@@ -23,18 +23,22 @@ ROOT = Path(__file__).resolve().parents[2]
 KEPT_FILES = ('stage.json', 'plan.json', 'rate.csv', 'ledger.json', 'metrics.jsonl')
 
 
-def environment(devices: int = 1) -> dict[str, str]:
-  """This process's environment, with so many CPU devices; the last of two flags counts."""
-  flags = f'{os.environ["XLA_FLAGS"]} --xla_force_host_platform_device_count={devices}'
-  return {**os.environ, 'XLA_FLAGS': flags, 'PYTHONPATH': str(ROOT)}
+def environment(devices: int = 1, optimised: bool = False) -> dict[str, str]:
+  """This process's environment, with so many CPU devices; the last of two flags counts.
+
+  Args:
+    optimised: True compiles as users do; False quickly, as `tests/conftest.py` says.
+  """
+  flags = f'--xla_force_host_platform_device_count={devices}'
+  return {**os.environ, 'XLA_FLAGS': flags if optimised else f'{os.environ["XLA_FLAGS"]} {flags}', 'PYTHONPATH': str(ROOT)}
 
 
-def start(module: str, *words: str | Path, devices: int = 1) -> subprocess.Popen:
+def start(module: str, *words: str | Path, devices: int = 1, optimised: bool = False) -> subprocess.Popen:
   """Starts `python -m module words`."""
   return subprocess.Popen(
     [sys.executable, '-m', module, *map(str, words)],
     cwd=ROOT,
-    env=environment(devices),
+    env=environment(devices, optimised),
     stdout=subprocess.PIPE,
     stderr=subprocess.PIPE,
     text=True,

@@ -1,0 +1,24 @@
+"""A resume is bitwise at the optimisation level at which users compile; the other tests compile at level 0."""
+
+from __future__ import annotations
+
+import signal
+
+from tests.faults.runs import assert_same, finish, result_of, start
+
+IN_THE_SECOND_STAGE = ('--at', 'codemix.training.stage_log:StageLog.write', '--call', '11')  # after its first checkpoint
+
+
+def test_a_run_killed_and_resumed_ends_as_one_that_was_not(place, tmp_path):
+  def run(output: str, cache: str, *flags: str):
+    words = ('tests.faults.driver', place.data, tmp_path / output, tmp_path / cache, *flags)
+    return finish(start(*words, optimised=True))
+
+  whole = run('whole', 'cache of whole')
+  assert whole.returncode == 0, whole.stderr
+  killed = run('killed', 'cache of killed', *IN_THE_SECOND_STAGE)
+  assert killed.returncode == -signal.SIGKILL, killed.stderr
+  assert [path.name for path in tmp_path.glob('killed/stages/continued-*/checkpoints/1*') if path.is_dir()] == ['10']
+  resumed = run('killed', 'cache of resumed')  # compiles each program anew
+  assert resumed.returncode == 0, resumed.stderr
+  assert_same(result_of(tmp_path / 'killed'), result_of(tmp_path / 'whole'))
