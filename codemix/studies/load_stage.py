@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 from pathlib import Path
+from typing import NamedTuple
 
 from jax.sharding import Mesh
 
@@ -77,8 +78,7 @@ class FinishedStage:
     return Model(self.name, config, self.tokenizer, length, rows, mesh, rules, restore)
 
 
-@dataclasses.dataclass(frozen=True)
-class _Folder:
+class _Folder(NamedTuple):
   """A stage's folder, in the form that `find_stage` takes."""
 
   path: Path
@@ -137,7 +137,7 @@ def _stage_folders(folder: Path) -> list[_Folder]:
 
 
 def keep_tokenizer(output: Path, tokenizer: Tokenizer, path: Path) -> None:
-  """Keeps a copy of the tokenizer's file beside the stages, so that they can be used by themselves."""
+  """Copies the tokenizer's file beside the stages, so that they can be used without the data folder."""
   if tokenizer.kind != 'bytes':
     write_bytes(_kept(output, tokenizer.digest, path.suffix), path.read_bytes())
 
@@ -147,7 +147,7 @@ def _load_tokenizer(folder: Path, stage: dict) -> Tokenizer:
   if expected['kind'] == 'bytes':
     return load_tokenizer('bytes')
   suffix = {'bpe': '.json', 'sentencepiece': '.model'}[expected['kind']]
-  # What it changes was allowed when the stage was trained.
+  # Where it changes text, that was allowed when the stage was trained.
   tokenizer = load_tokenizer(_kept(folder.parent.parent, expected['digest'], suffix), lossy=True)
   if different := list(differences(expected['digest'], tokenizer.digest, 'tokenizer')):
     raise UserError(f'{folder} was trained with another tokenizer: {different[0]}.')

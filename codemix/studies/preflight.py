@@ -24,7 +24,7 @@ from codemix.training.train_state import state_bytes
 
 @dataclasses.dataclass(frozen=True)
 class Ready:
-  """A study with nothing left that could be refused before its first step.
+  """A study that has passed every check.
 
   Attributes:
     plan: every stage decided.
@@ -38,11 +38,11 @@ class Ready:
 def preflight(study: Study, data: Data, runtime: Runtime, mesh: Mesh, *, keep_folders: bool = True) -> Ready:
   """Checks all that training a study needs: devices, output, sources, schedules, room.
 
-  Everything must be prepared. `codemix train` and `codemix study` begin with it, `codemix inspect`
-  shows the plan that it comes to; so what one of them refuses, the others refuse in the same words.
+  Everything must be prepared. `codemix train` and `codemix study` begin with it, and `codemix inspect` calls it before
+  it shows the plan, so all of them refuse the same studies with the same messages.
 
   Args:
-    keep_folders: whether the output folder stays where there was none before.
+    keep_folders: False removes the output folder again where this call made it.
 
   Raises:
     UserError: the first thing that would stop the study.
@@ -69,9 +69,7 @@ def open_study(study: Study, data: Data) -> Ready:
 
 
 def check_unlocked(plan: StudyPlan, runtime: Runtime) -> None:
-  """No other process trains a stage that this one would train.
-
-  It is the state of this moment, not of the plan: `codemix inspect` shows the plan first.
+  """Checks that no other process trains a stage of this plan now.
 
   Raises:
     UserError: one does, naming the stage's folder.
@@ -84,12 +82,12 @@ def check_unlocked(plan: StudyPlan, runtime: Runtime) -> None:
 
 
 def check_machine(study: Study, runtime: Runtime, mesh: Mesh, keep_folders: bool = True) -> None:
-  """Every stage can be laid out on the devices, and results can be written.
+  """Checks that every stage can be laid out on the devices, and that results can be written.
 
-  Reads no data, so that it comes before preparing them, which can take a day.
+  It reads no data, so that it can come before they are prepared, which can take a day.
 
   Args:
-    keep_folders: whether the output folder stays where there was none before.
+    keep_folders: as of `preflight`.
 
   Raises:
     UserError: naming the stage or folder, and what to change.
@@ -99,7 +97,7 @@ def check_machine(study: Study, runtime: Runtime, mesh: Mesh, keep_folders: bool
 
 
 def check_layouts(study: Study, runtime: Runtime, mesh: Mesh) -> None:
-  """Every stage can be laid out on the devices.
+  """Checks that every stage can be laid out on the devices.
 
   Raises:
     UserError: naming the stage, and what to change.
@@ -110,27 +108,27 @@ def check_layouts(study: Study, runtime: Runtime, mesh: Mesh) -> None:
 
 
 def check_room(plan: StudyPlan, runtime: Runtime, checkpoint_bytes: int, keep_folders: bool = True) -> None:
-  """The disk has room for the checkpoints that are still to be written.
+  """Checks that the disk has room for the checkpoints that are still to be written.
 
   Args:
     checkpoint_bytes: of one checkpoint.
-    keep_folders: whether the output folder stays where there was none before.
+    keep_folders: as of `preflight`.
 
   Raises:
     UserError: it has not, or cannot be written at all.
   """
   missing = [p for p in plan.stages() if not is_done(runtime.output, p)]
-  # Those of a run that was interrupted have their place already.
-  there = [c for p in missing for c in stage_folder(runtime.output, p).glob('checkpoints/[0-9]*/')]
-  more = max(_checkpoints_at_once(missing, runtime) - len(there), 0)
+  # An interrupted run has written some of them.
+  written = [c for p in missing for c in stage_folder(runtime.output, p).glob('checkpoints/[0-9]*/')]
+  more = max(_checkpoints_at_once(missing, runtime) - len(written), 0)
   require_writable(Path(runtime.output), checkpoint_bytes * more, keep_folders)
 
 
 def _checkpoints_at_once(missing: Sequence[StagePlan], runtime: Runtime) -> int:
-  """The most checkpoints that will lie on the disk while these stages are trained."""
+  """The most checkpoints that are on the disk at a time while these stages are trained."""
   if not missing:
     return 0
   if runtime.keep is None:
     return sum(-(-p.steps // runtime.save_every) for p in missing)
-  # The results of all but the last stage, what that one keeps, and one more that is being written.
+  # One of each stage before the last, those that the last one keeps, and one that is being written.
   return len(missing) - 1 + runtime.keep + 1

@@ -44,8 +44,8 @@ from codemix.training.stage import stage_folder
 def run_study(study: Study, data: Data, runtime: Runtime, command: str = '') -> Path:
   """Trains and evaluates every stage of every recipe, each shared beginning once.
 
-  Everything must be prepared. However often it is interrupted, the same call
-  goes on where it was, and a finished study takes seconds.
+  Everything must be prepared. After an interruption the same call continues
+  where the study was; a finished study takes seconds.
 
   Args:
     command: the command line, kept in the study's provenance.
@@ -54,11 +54,11 @@ def run_study(study: Study, data: Data, runtime: Runtime, command: str = '') -> 
     The output folder, with `study.json`.
 
   Raises:
-    UserError: something that the user wrote or pointed at is wrong, such as a folder in which another
+    UserError: something that the user can fix, such as an output folder in which another
       process trains, or processes that were started with different settings.
     NonFiniteError: a loss or a gradient is not finite; nothing after the last checkpoint is kept.
-    Preempted: SIGTERM came; what was finished is saved, and the same call goes on from there.
-    CodemixError: another failure that codemix expects; all of these are one.
+    Preempted: SIGTERM arrived; the run was saved, and the same call continues from there.
+    CodemixError: the base class of these errors, and of other expected failures.
   """
   began = time.monotonic()
   mesh = make_mesh(runtime.mesh)
@@ -78,7 +78,7 @@ def run_study(study: Study, data: Data, runtime: Runtime, command: str = '') -> 
   planning_s = time.monotonic() - began
   with stopping_at_once():
     run_units(units(plan), ready, mesh, runtime, planning_s)
-  # A process that has its scores may not leave while others still exchange theirs.
+  # A process that has its scores must not exit while others still exchange theirs.
   barrier('study', BARRIER_TIMEOUT_S)
   return Path(runtime.output)
 

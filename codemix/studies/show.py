@@ -1,4 +1,4 @@
-"""What the terminal shows of a study: the plan before the first step, then each stage's scores."""
+"""Shows a study in the terminal: the plan before the first step, then each stage and its scores."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ from codemix.training.placement import Placement
 from codemix.training.stage import StagePlan, is_done, stage_folder
 from codemix.training.stage_changes import namesake
 
-# Of the matmul rate measured just before; what small decoders reach on CPUs and large ones on
-# accelerators. It only shapes the time foretold.
+# Share of the measured matmul rate that training is taken to reach in the forecast of its time: what small decoders
+# reach on CPUs and large ones on accelerators.
 UTILISATION = 0.4
 
 WIDTH = 120  # where there is no terminal
@@ -42,9 +42,9 @@ def show_plan(
 
   Args:
     validation: what each stage is scored on, by source.
-    placement: where the states would lie.
-    output: where finished stages would lie, which are not to be trained again.
-    stream: stderr beside a run, whose results go to stdout.
+    placement: how the states lie on the devices.
+    output: Runtime.output, in which finished stages are looked for.
+    stream: stdout, or stderr where results go to stdout.
   """
   console = Console(stream, WIDTH)
   study = plan.study
@@ -58,17 +58,17 @@ def show_plan(
   console.print()
   if any(isinstance(source, StreamedSource) for source in plan.sources.values()):
     console.print(
-      '[yellow]streamed[/yellow]: nothing is prepared. Each source is read in its own order, the same in every epoch; how large it is,'
-      '\n  and so its epochs and unique tokens, is not known; a resume, and each process, reads it again from its beginning.'
-      '\n  Recipe.max_epochs holds from when the end of a source was once read; a run that never comes there cannot tell.\n'
+      '[yellow]streamed[/yellow]: nothing is prepared. Each source is read in its own order, the same in every epoch. Its size is not known,'
+      '\n  and so neither are its epochs and unique tokens. A resumed run, and each process, reads it again from the beginning.'
+      '\n  Recipe.max_epochs is checked only after the end of a source was read once.\n'
     )
   if plan.tokenizer.changes:
     console.print(f'[yellow]the tokenizer changes text[/yellow] (Data.allow_lossy_tokenizer): {escape("; ".join(plan.tokenizer.changes))}\n')
   for name, source in plan.sources.items():
     if not isinstance(source, StreamedSource) and has_functions(source.store.manifest['identity']):
       console.print(
-        f'[yellow]{escape(name)}[/yellow]: a SeqIO task, as it was when it was prepared. `codemix prepare` looks whether its functions, their values or files were edited since;'
-        '\n  what only their code knows nobody sees: `codemix prepare --again` prepares it again.\n'
+        f'[yellow]{escape(name)}[/yellow]: a SeqIO task, as it was when it was prepared. `codemix prepare` prepares it again if its functions, their values or files were edited;'
+        '\n  other changes, such as in what its functions read, are not found: use `codemix prepare --again`.\n'
       )
   for root in (p for p in plan.stages() if p.parent is None):
     console.print(_stage_tree(plan, root))
@@ -82,7 +82,7 @@ def show_plan(
 
 
 def show_stage(plan: StudyPlan, stage_plan: StagePlan, number: int, output: str) -> None:
-  """Says which stage comes now, and why it is trained where one of its name was trained before."""
+  """Prints which stage is next, and what differs from a finished stage of the same name."""
   if jax.process_index():
     return
   done = is_done(output, stage_plan)
@@ -127,7 +127,7 @@ def mixture_tree(
 
 
 def draws_table(stage_plan: StagePlan) -> Table:
-  """What each source gives to a stage."""
+  """The shares, rows, tokens, epochs and documents of each source in a stage."""
   table = Table(box=None, pad_edge=False, header_style='dim')
   table.add_column('source')
   for column in ('share', 'rows', 'loss tokens', 'epochs', 'over the run', 'documents'):
@@ -153,7 +153,7 @@ def _stage_tree(plan: StudyPlan, node: StagePlan) -> Tree:
   )
   epoch = {d.source: d.source_rows and d.source_rows * node.length for d in node.draws}
   for part in node.mixture().parts:
-    if len(list(part.leaves())) > 1:  # the table below tells of the rest
+    if len(list(part.leaves())) > 1:  # the table below has the others
       tree.add(mixture_tree(part, node.tokens, epoch, part.weight))
   for line in _changes(node):
     tree.add(line)
@@ -167,7 +167,7 @@ def _stage_tree(plan: StudyPlan, node: StagePlan) -> Tree:
 
 
 def _changes(node: StagePlan) -> list[str]:
-  """How the mixture changes along the stage, a line for each part of it; none where it does not."""
+  """How the mixture changes along the stage, a line for each part of the stage; empty where it is constant."""
   spans = node.mixtures.segments(node.stage.tokens)
   if len(spans) == 1 and spans[0].at_begin == spans[0].at_end:
     return []
@@ -204,7 +204,7 @@ def _show_cost(console: Console, plan: StudyPlan, mesh: Mesh, output: str) -> No
 
 def _matmul_rate(size: int = 1024, repeats: int = 8) -> float:
   """FLOP/s of a square float32 product on one device."""
-  x = jax.device_put(np.ones((size, size), np.float32))  # NumPy's: JAX would compile a program to make them
+  x = jax.device_put(np.ones((size, size), np.float32))  # jnp.ones would compile a program of its own
   product = jax.jit(lambda x: x @ x)
   product(x).block_until_ready()
   seconds = []
@@ -212,7 +212,7 @@ def _matmul_rate(size: int = 1024, repeats: int = 8) -> float:
     began = time.perf_counter()
     product(x).block_until_ready()
     seconds.append(time.perf_counter() - began)
-  return 2 * size**3 / min(seconds)  # the quickest: on a shared machine the others waited
+  return 2 * size**3 / min(seconds)  # on a shared machine the slower ones waited
 
 
 def _rates(plans: list[StagePlan]) -> str:
