@@ -46,13 +46,13 @@ def run(arguments: argparse.Namespace) -> None:
   if arguments.store:
     _refuse_questions_about_a_study(arguments)
     return _print(_stores(arguments), arguments.format, _store_lines)
+  by_stage = arguments.find is not None or arguments.step is not None or arguments.time
+  if arguments.stage is not None and not by_stage:
+    raise UserError(f"--stage={arguments.stage}: add --step=N, --find=TEXT or --time, to say what of the stage to show.")
   if arguments.model:
     from codemix.commands.model import show_models
 
     return show_models(arguments)
-  by_stage = arguments.find is not None or arguments.step is not None or arguments.time
-  if arguments.stage is not None and not by_stage:
-    raise UserError(f"--stage={arguments.stage}: add --step=N, --find=TEXT or --time, to say what of the stage to show.")
   experiment = load_experiment(arguments)
   if not by_stage and not arguments.check:
     return _show_plan(experiment, arguments.format)

@@ -358,7 +358,7 @@ def test_a_resumed_stage_keeps_what_earlier_processes_took_and_tells_what_was_lo
   times = read_times(folder)
   assert times.resumed == 1
   assert first.seconds[LOST] == 0
-  assert times.seconds[LOST] >= 0.1  # steps 5 and 6 were trained twice
+  assert times.seconds[LOST] > 0.05  # steps 5 and 6 were trained twice
   assert times.seconds['step'] >= 0.4  # eight that count
   assert times.seconds['compile'] >= first.seconds['compile'] > 0
   assert times.seconds['evaluation'] > 0

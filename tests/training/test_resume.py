@@ -133,7 +133,7 @@ def test_a_stage_json_of_something_else_is_refused_with_what_differs(data, outpu
   told = read_json(path)
   told['identity']['seed'] = 17
   write_json(path, told)
-  with pytest.raises(UserError, match=f'{path} is not what this stage was named for: seed: 0 expected, 17 found'):
+  with pytest.raises(UserError, match=f'{path} belongs to another stage: seed: 0 expected, 17 found'):
     run(data, output)
 
 
