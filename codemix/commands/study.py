@@ -38,7 +38,7 @@ def run(arguments: argparse.Namespace) -> None:
   from codemix.studies.runner import run_study
 
   set_up_jax(experiment.runtime)
-  # run_study asks again; here it comes before what may be a day of preparing.
+  # run_study checks again; here it comes before preparing, which can take a day.
   check_machine(experiment.study, experiment.runtime, make_mesh(experiment.runtime.mesh))
   require_same_settings(experiment.study, experiment.data, experiment.runtime)
   if not jax.process_index():

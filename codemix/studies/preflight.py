@@ -15,10 +15,9 @@ from codemix.evaluation.held_out import HeldOut, choose
 from codemix.files import require_unlocked, require_writable
 from codemix.studies.planning import StudyPlan, plan_study, scored_names
 from codemix.studies.recipe import Study
-from codemix.training.loop import TRAINING
 from codemix.training.preflight import check_layout
 from codemix.training.runtime import Runtime
-from codemix.training.stage import StagePlan, is_done, stage_folder
+from codemix.training.stage import TRAINING, StagePlan, is_done, stage_folder
 from codemix.training.train_state import state_bytes
 
 

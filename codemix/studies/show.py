@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-import time
 from collections.abc import Mapping
 from fractions import Fraction
 from typing import TextIO
@@ -21,15 +20,12 @@ from codemix.data.batches.stream import StreamedSource
 from codemix.data.mixtures.mixture import Mixture
 from codemix.data.seqio.function_identity import has_functions
 from codemix.evaluation.held_out import HeldOut
+from codemix.studies.forecast import UTILISATION, forecast
 from codemix.studies.model_summary import describe_model, show_model
 from codemix.studies.planning import StudyPlan
 from codemix.training.placement import Placement
 from codemix.training.stage import StagePlan, is_done, stage_folder
 from codemix.training.stage_changes import namesake
-
-# Share of the measured matmul rate that training is taken to reach in the forecast of its time: what small decoders
-# reach on CPUs and large ones on accelerators.
-UTILISATION = 0.4
 
 WIDTH = 120  # where there is no terminal
 BARS = '▁▂▃▄▅▆▇█'
@@ -184,7 +180,6 @@ def _change(name: str, begin: Fraction, end: Fraction) -> str:
 
 def _show_cost(console: Console, plan: StudyPlan, mesh: Mesh, output: str) -> None:
   left = [p for p in plan.stages() if not is_done(output, p)]
-  flops = sum(plan.recipe_of(p).model.flops_per_token(p.length)['total'] * p.tokens for p in left)
   savings = plan.savings()
   devices = f'{mesh.size} x {mesh.devices.flat[0].device_kind}'
   layout = ' x '.join(f'{axis} {size}' for axis, size in mesh.shape.items())
@@ -194,25 +189,11 @@ def _show_cost(console: Console, plan: StudyPlan, mesh: Mesh, output: str) -> No
     f'{formatting.tokens(savings["stage_tokens_alone"])} in {savings["stages_alone"]} '
     f'({1 - savings["stage_tokens_trained"] / savings["stage_tokens_alone"]:.0%} saved)'
   )
-  if not left:
-    return
-  seconds = flops / (UTILISATION * _matmul_rate() * mesh.size)
-  console.print(
-    f'time: {flops:.3g} training FLOPs, about {formatting.duration(seconds)} at {UTILISATION:.0%} of the matmul rate measured just now\n'
-  )
-
-
-def _matmul_rate(size: int = 1024, repeats: int = 8) -> float:
-  """FLOP/s of a square float32 product on one device."""
-  x = jax.device_put(np.ones((size, size), np.float32))  # jnp.ones would compile a program of its own
-  product = jax.jit(lambda x: x @ x)
-  product(x).block_until_ready()
-  seconds = []
-  for _ in range(repeats):
-    began = time.perf_counter()
-    product(x).block_until_ready()
-    seconds.append(time.perf_counter() - began)
-  return 2 * size**3 / min(seconds)  # on a shared machine the slower ones waited
+  if left:
+    flops, seconds = forecast(plan, left, mesh)
+    console.print(
+      f'time: {flops:.3g} training FLOPs, about {formatting.duration(seconds)} at {UTILISATION:.0%} of the matmul rate measured just now\n'
+    )
 
 
 def _rates(plans: list[StagePlan]) -> str:

@@ -32,7 +32,7 @@ from codemix.training.placement import Placement
 from codemix.training.preemption import stopping_after_a_step
 from codemix.training.progress import stage_progress
 from codemix.training.runtime import Runtime
-from codemix.training.stage import Handoff, StagePlan, is_done, stage_folder
+from codemix.training.stage import TRAINING, Handoff, StagePlan, is_done, stage_folder
 from codemix.training.stage_log import Realised, StageLog
 from codemix.training.stage_record import read_done, write_plan, write_result
 from codemix.training.train_state import (
@@ -47,7 +47,6 @@ from codemix.training.train_step import make_train_step
 
 IN_FLIGHT = 2  # steps whose metrics may wait on the devices while the host goes on
 BARRIER_TIMEOUT_S = 600
-TRAINING = 'training'  # said of the process that holds the lock of a stage's folder
 
 
 @dataclasses.dataclass(frozen=True)

@@ -21,6 +21,7 @@ from codemix.training.schedules import Schedule
 
 KEPT, RESET = 'continue', 'restart'
 
+TRAINING = 'training'  # what the process does that holds the lock of a stage's folder
 MOST_STEPS = 10**8  # of a stage: its curve is in memory, and so many steps take years
 
 TakenOver = Literal[KEPT, RESET]
