@@ -18,7 +18,7 @@ from codemix.training.runtime import Runtime
 
 @dataclasses.dataclass(frozen=True)
 class Experiment:
-  """What the gin files and flags say.
+  """The configuration of the gin files and flags.
 
   Attributes:
     study: a study; a lone recipe is a study of one.

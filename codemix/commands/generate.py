@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import json
-from pathlib import Path
 
 from codemix.commands.experiment import add_format_argument
 
@@ -21,11 +20,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> None:
-  from codemix.parallel.mesh import MeshConfig, make_mesh
   from codemix.studies.load_stage import load_stage
 
   options = {name: getattr(arguments, name) for name in ('max_new_tokens', 'temperature', 'top_k', 'top_p', 'seed')}
-  model = load_stage(Path(arguments.stage)).model(make_mesh(MeshConfig()))
+  model = load_stage(arguments.stage).model()
   texts = model.continue_texts(arguments.prompt, **options)
   pairs = list(zip(arguments.prompt, texts, strict=True))
   if arguments.format == 'json':

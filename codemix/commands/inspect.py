@@ -37,7 +37,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
   asked.add_argument('--step', type=int, metavar='N', help='show the rows of this step of --stage, counted from 1')
   asked.add_argument('--find', metavar='TEXT', help='name the steps that read this passage, in --stage or in all stages')
   asked.add_argument('--check', action='store_true', help='compare the ledgers of finished stages with the plan, computed anew')
-  asked.add_argument('--time', action='store_true', help='say where the time of the stages went, or of --stage, over all processes that worked on them')
+  asked.add_argument('--time', action='store_true', help='show where the time of the stages went, or of --stage, over all processes that worked on them')
   asked.add_argument('--model', action='store_true', help='show parameters, FLOPs and memory of the models alone; needs no data')
   add_format_argument(parser)
 

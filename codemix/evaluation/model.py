@@ -27,7 +27,7 @@ class Model:
     tokenizer: of the run.
     length: tokens of the rows that it was trained on, and the longest context that it is scored with.
     batch: rows computed at a time; a whole number of the mesh's batch shards.
-    mesh, rules: the devices, and how the parameters lie on them.
+    mesh, rules: the devices, and how the parameters are sharded over them.
     restore: reads the parameters onto the mesh.
   """
 

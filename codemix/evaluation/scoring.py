@@ -1,12 +1,12 @@
 """Negative log-likelihood of documents under a model.
 
-Each document is scored from its own BOS, cut into windows of the row length
-where it is longer, and laid into rows beside others, none divided to fill a
-row. So its score depends on the model and the document alone: not on the
-batch, nor on what else is in its row.
+Each document starts with its own BOS, is cut into windows of the row length
+where it is longer, and is packed into rows with others; no window is divided
+to fill a row. So its score depends on the model and the document only: not on
+the batch, nor on the other documents in its row.
 
-Windows are laid into about as few rows as hold them: up to a quarter fewer than
-in the order of the documents, where these are about as long as a row.
+Best-fit packing needs up to a quarter fewer rows than packing in the order of
+the documents, where these are about as long as a row.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from codemix.models import decoder
 from codemix.models.config import ModelConfig
 from codemix.parallel.sharding import RULES, ShardingRules, batch_sharding
 
-TOGETHER = 2**14  # documents whose windows are laid into rows at a time
+TOGETHER = 2**14  # documents packed at a time
 
 Document = tuple[np.ndarray, np.ndarray]  # token ids, int [n], without BOS; mask, bool [n]: the tokens whose loss counts
 Window = tuple[int, int, int]  # number of a document, its first token in the window, tokens
@@ -54,7 +54,7 @@ def score_documents(
     batch: rows scored at a time; a whole number of the mesh's batch shards.
     bos_id: the input before each document.
     mesh: the devices.
-    rules: how the parameters lie on them.
+    rules: how the parameters are sharded over them.
     show: called with the number of documents scored so far.
 
   Returns:
@@ -71,7 +71,7 @@ def score_documents(
     show(int((left == 0).sum()))
 
   waiting: tuple | None = None  # a batch that the devices compute while the next one is put together
-  for rows, owners_BxL, inside_BxL in _batches(documents, lay_out(sizes, length), length, batch, bos_id):
+  for rows, owners_BxL, inside_BxL in _batches(documents, pack(sizes, length), length, batch, bos_id):
     scored = evaluate(params, _on_devices(rows, mesh)), owners_BxL, inside_BxL
     if waiting:
       take(*waiting)
@@ -103,16 +103,16 @@ def _on_devices(rows: Batch, mesh: Mesh) -> dict[str, jax.Array]:
 def _batches(
   documents: Sequence[Document], rows: Iterator[list[Window]], length: int, batch: int, bos_id: int
 ) -> Iterator[tuple[Batch, np.ndarray, np.ndarray]]:
-  """Yields (rows, owners, inside): int64 [B, L] the document of each token, 0 in padding; bool [B, L] what is no padding."""
-  # The last batch has the shape of the others, so that nothing is compiled again.
+  """Yields (rows, owners, inside): int64 [B, L] the document of each token, 0 in padding; bool [B, L] False in padding."""
+  # The last batch is padded to the shape of the others, so that nothing is compiled again.
   while pending := list(itertools.islice(rows, batch)):
     packed = [_row(documents, windows, length, bos_id) for windows in pending + [[]] * (batch - len(pending))]
     batches, owners, inside = zip(*packed, strict=True)
     yield stack_rows(batches), np.stack(owners), np.stack(inside)
 
 
-def lay_out(sizes: np.ndarray, length: int) -> Iterator[list[Window]]:
-  """Yields the windows of each row; those of `TOGETHER` documents are laid out at a time.
+def pack(sizes: np.ndarray, length: int) -> Iterator[list[Window]]:
+  """Packs documents: yields the windows of each row, for `TOGETHER` documents at a time.
 
   Args:
     sizes: tokens of each document, int64 [documents].
@@ -124,7 +124,7 @@ def lay_out(sizes: np.ndarray, length: int) -> Iterator[list[Window]]:
       for document, size in enumerate(sizes[first : first + TOGETHER].tolist(), first)
       for begin in range(0, size, length)
     ]
-    # By the first document of a row, so that documents are done about in their order.
+    # Sorted by their first document, so that documents are finished about in their order.
     yield from sorted(map(sorted, _best_fit(windows, length)))
 
 

@@ -17,6 +17,7 @@ from codemix.files import write_bytes
 from codemix.identity import differences, digest
 from codemix.models.config import ModelConfig
 from codemix.models.decoder import Params
+from codemix.parallel.mesh import MeshConfig, make_mesh
 from codemix.parallel.sharding import RULES, ShardingRules, batch_shards
 from codemix.studies.stage_names import SHORT, find_stage
 from codemix.training.optimizer import Optimizer
@@ -56,17 +57,17 @@ class FinishedStage:
     return Optimizer(**self.identity['optimizer'])
 
   def model(
-    self, mesh: Mesh, *, rules: ShardingRules = RULES, config: ModelConfig | None = None, batch: int | None = None
+    self, mesh: Mesh | None = None, *, rules: ShardingRules = RULES, config: ModelConfig | None = None, batch: int | None = None
   ) -> Model:
     """The trained model on a mesh; its parameters are read when they are first used.
 
     Args:
-      mesh: the devices.
-      rules: how the parameters lie on them.
+      mesh: the devices; None for all of them, each with a copy of the parameters.
+      rules: how the parameters are sharded over them.
       config: the decoder, where it is to be computed otherwise than `self.config`.
       batch: rows computed at a time; None for one in each of the mesh's batch shards.
     """
-    config = config or self.config
+    config, mesh = config or self.config, mesh or make_mesh(MeshConfig())
 
     def restore() -> Params:
       target = abstract_state(config, self.optimizer, Placement(mesh, rules))
@@ -86,7 +87,7 @@ class _Folder(NamedTuple):
   hash: str
 
 
-def load_stage(folder: Path, tokenizer: Tokenizer | None = None) -> FinishedStage:
+def load_stage(folder: str | Path, tokenizer: Tokenizer | None = None) -> FinishedStage:
   """Opens a finished stage.
 
   Args:
@@ -96,6 +97,7 @@ def load_stage(folder: Path, tokenizer: Tokenizer | None = None) -> FinishedStag
   Raises:
     UserError: it is not a stage, is not finished, or is not what its name says.
   """
+  folder = Path(folder)
   if not (folder / 'stage.json').exists():
     folder = _folder_named(folder)
   stage = read_stage(folder)

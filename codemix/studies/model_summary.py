@@ -35,13 +35,13 @@ def describe_model(
 
   Args:
     length: tokens of a row.
-    placement: where the state lies.
+    placement: how the state is sharded.
 
   Returns:
     `dtype`: of activations. `parameters`: as of `ModelConfig.parameter_count`. `flops_per_token`: of training, as of
     `ModelConfig.flops_per_token`. `bytes`: of the weights, of their gradients while a step runs, of
     the optimizer's moments, and of a checkpoint (weights and moments).
-    `device_bytes`: of the first three, what lies on one device (moments that are offloaded: in its
+    `device_bytes`: of the first three, the part on one device (of moments that are offloaded: in its
     host's memory). The memory for activations depends on the compiler: see `codemix plan`.
 
   Raises:
@@ -68,7 +68,7 @@ def describe_model(
 
 
 def show_model(summary: dict[str, Any], console: Console) -> None:
-  """Prints what `describe_model` says."""
+  """Prints the description of `describe_model`."""
   console.print(f'model: {summary["parameters"]["total"]:,} parameters, {summary["dtype"]} on float32; rows of {summary["length"]:,} tokens')
   console.print(Padding(_parts(summary), (0, 0, 0, 2), expand=False))
   size = summary['bytes']

@@ -76,7 +76,7 @@ def prepare_in_own_process(study: Study, data: Data, gin_arguments: Sequence[str
   """Prepares what is missing, so that TensorFlow stays out of the process that trains.
 
   Args:
-    gin_arguments: the command line's gin flags, which say what `data` says.
+    gin_arguments: the gin flags of the command line, from which `data` was built.
     warnings: lines that this process has shown and that are not shown again.
 
   Raises:

@@ -38,7 +38,7 @@ def show_plan(
 
   Args:
     validation: what each stage is scored on, by source.
-    placement: how the states lie on the devices.
+    placement: how the states are sharded.
     output: Runtime.output, in which finished stages are looked for.
     stream: stdout, or stderr where results go to stdout.
   """

@@ -1,7 +1,7 @@
 """The identity of a stage: everything that decides its numbers, in resolved form.
 
 Two ways to write one plan have one hash: a warm-up in steps or as a fraction,
-budgets that come to the same steps, groups of a mixture that only name their
+budgets of the same number of steps, groups of a mixture that only name their
 parts, constants that an optimizer does not use. What a user reads beside it
 (`Stage.written`) is kept in stage.json and not hashed.
 """

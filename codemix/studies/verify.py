@@ -63,7 +63,7 @@ def _check_finished(folder: Path, stage: dict, sealed: list[int]) -> None:
     raise UserError(f'{folder}/ledger.json is not the ledger with which the stage was done. {_fix(folder, True)}')
   for parent in folder.parent.glob(f'*-{stage["parent"][:SHORT]}') if stage['parent'] else ():
     if (parent / 'ledger.json').exists() and read_ledger(parent)['hash'] != written['parent_hash']:
-      raise UserError(f'{folder}/ledger.json does not go on from {parent}/ledger.json: one of them is of another run.')
+      raise UserError(f'{folder}/ledger.json does not continue {parent}/ledger.json: one of them is of another run.')
   for results in read_results(folder).values():
     results.items()  # checks the file
 
@@ -83,7 +83,7 @@ def _check_lines(path: Path) -> None:
 def _fix(folder: Path, finished: bool) -> str:
   if finished:
     return f'Restore it, or delete the folder {folder} to train the stage again.'
-  return 'Restore it, or delete it to go on from the one before.'
+  return 'Restore it, or delete it to continue from the one before.'
 
 
 def check_ledgers(plan: StudyPlan, output: str) -> list[dict]:
@@ -114,6 +114,6 @@ def check_ledgers(plan: StudyPlan, output: str) -> list[dict]:
     expected = ledger.entry(written['stage'], draws, realised, parent)
     hashes[stage_plan.hash] = written['hash']
     if written != json.loads(json.dumps(expected)):
-      raise UserError(f'{folder}/ledger.json is not what its recipe comes to; it was changed, or the data were.')
+      raise UserError(f'{folder}/ledger.json is not that of its recipe; the file or the data were changed.')
     checked.append({'stage': folder.name, 'ledger': f'agrees, {written["hash"][:SHORT]}'})
   return checked

@@ -70,11 +70,11 @@ class Trainer:
 
   @property
   def placement(self) -> Placement:
-    """Where the state lies."""
+    """How the state is sharded."""
     return self.runtime.placement(self.mesh)
 
   def abstract_state(self) -> TrainState:
-    """Shapes and places of the state that the stages train."""
+    """Shapes and shardings of the state that the stages train."""
     return abstract_state(self.model, self.optimizer, self.placement)
 
   def init_state(self, seed: int) -> TrainState:

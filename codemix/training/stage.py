@@ -207,7 +207,7 @@ class StagePlan:
 
 
 def stage_folder(output: str | Path, plan: StagePlan) -> Path:
-  """Where a stage's result lies: found by its hash, so that a renamed stage finds its result."""
+  """The folder of a stage's result, found by its hash, so that a renamed stage finds its result."""
   stages = Path(output) / 'stages'
   found = sorted(stages.glob(f'*-{plan.hash[:12]}'))
   if not found and plan.earlier_hash:

@@ -9,7 +9,7 @@ import pytest
 
 from codemix.evaluation import scoring
 from codemix.evaluation.held_out import StoredDocuments
-from codemix.evaluation.scoring import lay_out, score_documents
+from codemix.evaluation.scoring import pack, score_documents
 from codemix.models import decoder
 from codemix.parallel.mesh import MeshConfig, make_mesh
 from codemix.parallel.sharding import ShardingRules, parameter_shardings
@@ -115,7 +115,7 @@ def test_what_is_shown_rises_to_all_documents(params, store):
 def test_windows_are_laid_out_each_once_in_few_rows_and_about_in_order():
   sizes = np.random.default_rng(0).lognormal(4, 1, 3000).astype(np.int64) + 1
   starts, total = sizes.cumsum() - sizes, sizes.sum()
-  rows = list(lay_out(sizes, 128))
+  rows = list(pack(sizes, 128))
   windows = [window for row in rows for window in row]
   covered = np.concatenate([np.arange(first, first + size) + starts[n] for n, first, size in windows])
   np.testing.assert_array_equal(np.sort(covered), np.arange(total))
