@@ -35,37 +35,34 @@ class Evaluator(Protocol):
     """
 
 
-def identity_of(evaluator: Evaluator, checkpoint: str) -> dict[str, Any]:
-  """Everything that decides an evaluator's results on a checkpoint, which is named by its digest."""
-  return {'checkpoint': checkpoint, **evaluator.identity}
+def identity_of(evaluator: Evaluator, model: Model) -> dict[str, Any]:
+  """Everything that decides an evaluator's results on a model."""
+  return {'checkpoint': model.checkpoint, **evaluator.identity}
 
 
 def unfinished(
-  evaluators: Sequence[Evaluator], stored: Mapping[str, StoredResults], checkpoint: str
+  evaluators: Sequence[Evaluator], stored: Mapping[str, StoredResults], model: Model
 ) -> list[tuple[Evaluator, StoredResults | None]]:
   """The evaluators without results of this identity, each with those of another identity that it may use a part of.
 
   Args:
     stored: what `read_results` found in the stage's folder.
-    checkpoint: digest of the stage's checkpoint.
   """
-  of_checkpoint = {name: found for name, found in stored.items() if found.identity.get('checkpoint') == checkpoint}
+  of_model = {name: found for name, found in stored.items() if found.identity.get('checkpoint') == model.checkpoint}
   return [
     (evaluator, found)
     for evaluator in evaluators
-    if (found := of_checkpoint.get(evaluator.name)) is None or found.identity != identity_of(evaluator, checkpoint)
+    if (found := of_model.get(evaluator.name)) is None or found.identity != identity_of(evaluator, model)
   ]
 
 
 def run_evaluators(
-  work: Sequence[tuple[Evaluator, StoredResults | None]], model: Model, stage_folder: Path, step: int, checkpoint: str
+  work: Sequence[tuple[Evaluator, StoredResults | None]], model: Model, stage_folder: Path
 ) -> dict[str, Results]:
   """Runs evaluators one after the other and stores the results of each as soon as it is done.
 
   Args:
     work: what `unfinished` returned. Every process must have it before this call, in which process 0 writes.
-    step: of the run, at which the checkpoint was saved.
-    checkpoint: its digest.
 
   Returns:
     The results by the evaluator's name.
@@ -77,5 +74,5 @@ def run_evaluators(
   for evaluator, earlier in work:
     done[evaluator.name] = evaluator.run(model, earlier)
     if not jax.process_index():
-      write_results(stage_folder, evaluator.name, step, identity_of(evaluator, checkpoint), done[evaluator.name])
+      write_results(stage_folder, evaluator.name, model.step, identity_of(evaluator, model), done[evaluator.name])
   return done

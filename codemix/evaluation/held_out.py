@@ -92,17 +92,7 @@ class HeldOut:
   def _score(self, model: Model, documents: np.ndarray) -> np.ndarray:
     shown = not jax.process_index()
     with scoring_progress(model.name, self.source, len(documents), shown) as show:
-      nats = score_documents(
-        model.config,
-        model.params,
-        StoredDocuments(self.store, documents),
-        length=model.length,
-        batch=model.batch,
-        bos_id=model.tokenizer.bos_id,
-        mesh=model.mesh,
-        rules=model.rules,
-        show=show,
-      )
+      nats = score_documents(model, StoredDocuments(self.store, documents), show)
     if not (finite := np.isfinite(nats)).all():
       raise NonFiniteError(
         f"stage '{model.name}': its model's loss on document {documents[~finite][0]:,} of '{self.source}' (validation) is not finite."

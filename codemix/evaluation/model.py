@@ -23,6 +23,8 @@ class Model:
 
   Attributes:
     name: what messages call it: the name of its stage.
+    step: of the run, at which its checkpoint was saved.
+    checkpoint: digest of that checkpoint.
     config: the decoder.
     tokenizer: of the run.
     length: tokens of the rows that it was trained on, and the longest context that it is scored with.
@@ -32,6 +34,8 @@ class Model:
   """
 
   name: str
+  step: int
+  checkpoint: str
   config: ModelConfig
   tokenizer: Tokenizer
   length: int

@@ -22,8 +22,10 @@ import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from codemix.data.batches.rows import Batch, pack_row, stack_rows
+from codemix.evaluation.model import Model
 from codemix.models import decoder
 from codemix.models.config import ModelConfig
+from codemix.numerics import pinned
 from codemix.parallel.sharding import RULES, ShardingRules, batch_sharding
 
 TOGETHER = 2**14  # documents packed at a time
@@ -32,29 +34,15 @@ Document = tuple[np.ndarray, np.ndarray]  # token ids, int [n], without BOS; mas
 Window = tuple[int, int, int]  # number of a document, its first token in the window, tokens
 
 
+@pinned()
 def score_documents(
-  model: ModelConfig,
-  params: decoder.Params,
-  documents: Sequence[Document],
-  *,
-  length: int,
-  batch: int,
-  bos_id: int,
-  mesh: Mesh,
-  rules: ShardingRules = RULES,
-  show: Callable[[int], None] = lambda done: None,
+  model: Model, documents: Sequence[Document], show: Callable[[int], None] = lambda done: None
 ) -> np.ndarray:
   """Sums the negative log-likelihood of each document over the tokens of its mask.
 
   Args:
-    model: the decoder's configuration.
-    params: its parameters, on the mesh.
+    model: the model; its length is the longest context.
     documents: (ids, mask) of each. They are read one at a time, and more than once.
-    length: tokens of a row, and the longest context.
-    batch: rows scored at a time; a whole number of the mesh's batch shards.
-    bos_id: the input before each document.
-    mesh: the devices.
-    rules: how the parameters are sharded over them.
     show: called with the number of documents scored so far.
 
   Returns:
@@ -63,7 +51,7 @@ def score_documents(
   sizes = np.fromiter((len(ids) for ids, _ in documents), np.int64, len(documents))
   nats = np.zeros(len(sizes))
   left = sizes.copy()  # tokens of each document that are still to be scored
-  evaluate = make_evaluate(model, mesh, rules)
+  evaluate = make_evaluate(model.config, model.mesh, model.rules)
 
   def take(nll_BxL: jax.Array, owners_BxL: np.ndarray, inside_BxL: np.ndarray) -> None:
     np.add.at(nats, owners_BxL, np.asarray(nll_BxL).astype(np.float64))
@@ -71,8 +59,8 @@ def score_documents(
     show(int((left == 0).sum()))
 
   waiting: tuple | None = None  # a batch that the devices compute while the next one is put together
-  for rows, owners_BxL, inside_BxL in _batches(documents, pack(sizes, length), length, batch, bos_id):
-    scored = evaluate(params, _on_devices(rows, mesh)), owners_BxL, inside_BxL
+  for rows, owners_BxL, inside_BxL in _batches(model, documents, pack(sizes, model.length)):
+    scored = evaluate(model.params, _on_devices(rows, model.mesh)), owners_BxL, inside_BxL
     if waiting:
       take(*waiting)
     waiting = scored
@@ -101,12 +89,13 @@ def _on_devices(rows: Batch, mesh: Mesh) -> dict[str, jax.Array]:
 
 
 def _batches(
-  documents: Sequence[Document], rows: Iterator[list[Window]], length: int, batch: int, bos_id: int
+  model: Model, documents: Sequence[Document], rows: Iterator[list[Window]]
 ) -> Iterator[tuple[Batch, np.ndarray, np.ndarray]]:
   """Yields (rows, owners, inside): int64 [B, L] the document of each token, 0 in padding; bool [B, L] False in padding."""
   # The last batch is padded to the shape of the others, so that nothing is compiled again.
-  while pending := list(itertools.islice(rows, batch)):
-    packed = [_row(documents, windows, length, bos_id) for windows in pending + [[]] * (batch - len(pending))]
+  while pending := list(itertools.islice(rows, model.batch)):
+    pending += [[]] * (model.batch - len(pending))
+    packed = [_row(documents, windows, model.length, model.tokenizer.bos_id) for windows in pending]
     batches, owners, inside = zip(*packed, strict=True)
     yield stack_rows(batches), np.stack(owners), np.stack(inside)
 

@@ -76,7 +76,7 @@ class FinishedStage:
         return checkpoints.restore_params(self.step, target.params)
 
     length, rows = self.identity['length'], batch or batch_shards(mesh)
-    return Model(self.name, config, self.tokenizer, length, rows, mesh, rules, restore)
+    return Model(self.name, self.step, self.checkpoint, config, self.tokenizer, length, rows, mesh, rules, restore)
 
 
 class _Folder(NamedTuple):

@@ -42,17 +42,15 @@ def evaluate_stage(
     UserError: the stage's folder cannot be written, or its checkpoint or stored results are damaged.
   """
   folder = stage_folder(runtime.output, stage_plan)
-  stage = load_stage(folder, plan.tokenizer)
-  stored = read_results(folder)
-  results: dict = {**stored}
-  if work := unfinished(evaluators(plan, stage_plan, validation), stored, stage.checkpoint):
+  config, rows = plan.recipe_of(stage_plan).model, runtime.rows_at_once(stage_plan.stage.batch)
+  model = load_stage(folder, plan.tokenizer).model(mesh, rules=runtime.rules, config=config, batch=rows)
+  results = read_results(folder)
+  if work := unfinished(evaluators(plan, stage_plan, validation), results, model):
     if not jax.process_index():
       require_writable(folder, 0)
-    rows = runtime.rows_at_once(stage_plan.stage.batch)
-    model = stage.model(mesh, rules=runtime.rules, config=plan.recipe_of(stage_plan).model, batch=rows)
     with TimeAccount(None if jax.process_index() else folder, 'evaluation'):
-      results.update(run_evaluators(work, model, folder, stage.step, stage.checkpoint))
+      results |= run_evaluators(work, model, folder)
   scores = {source: results[held_out.name].scores for source, held_out in validation.items()}
   if work and not jax.process_index():
     show_scores(stage_plan.name, scores)
-  return {'step': stage.step, 'checkpoint': stage.checkpoint, 'sources': scores}
+  return {'step': model.step, 'checkpoint': model.checkpoint, 'sources': scores}

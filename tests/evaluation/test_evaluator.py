@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import itertools
 from pathlib import Path
 
 import numpy as np
@@ -38,8 +37,7 @@ class Choices:
     documents = [
       (np.concatenate([context, answer]), np.arange(len(context) + len(answer)) >= len(context)) for answer in answers
     ]
-    settings = {'length': model.length, 'batch': model.batch, 'bos_id': model.tokenizer.bos_id, 'mesh': model.mesh}
-    nats = score_documents(model.config, model.params, documents, **settings)
+    nats = score_documents(model, documents)
     return Results({'first_is_likelier': float(nats[0] < nats[1])}, {'nats': nats})
 
 
@@ -57,9 +55,8 @@ def folder(tmp_path_factory) -> Path:
 
 def evaluate(folder: Path, *evaluators) -> list[str]:
   """Runs what is unfinished; returns its names."""
-  stage = codemix.load_stage(folder)
-  work = unfinished(evaluators, read_results(folder), stage.checkpoint)
-  return list(run_evaluators(work, stage.model(one_device_mesh()), folder, stage.step, stage.checkpoint))
+  model = codemix.load_stage(folder).model(one_device_mesh())
+  return list(run_evaluators(unfinished(evaluators, read_results(folder), model), model, folder))
 
 
 def test_results_are_stored_by_name_and_only_what_changed_is_run_again(folder):
@@ -79,8 +76,7 @@ def test_the_loss_of_an_answer_and_of_its_context_add_up_to_that_of_both(folder)
   ids = np.asarray(model.tokenizer.encode('def x = return'))
   answer = np.arange(len(ids)) >= 8
   masks = (answer, ~answer, np.ones(len(ids), bool))
-  settings = {'length': model.length, 'batch': model.batch, 'bos_id': model.tokenizer.bos_id, 'mesh': model.mesh}
-  nats = score_documents(model.config, model.params, list(zip(itertools.repeat(ids), masks)), **settings)
+  nats = score_documents(model, [(ids, mask) for mask in masks])
   assert nats[0] + nats[1] == pytest.approx(nats[2], rel=1e-5)
 
 

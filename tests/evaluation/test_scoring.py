@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -9,10 +11,11 @@ import pytest
 
 from codemix.evaluation import scoring
 from codemix.evaluation.held_out import StoredDocuments
+from codemix.evaluation.model import Model
 from codemix.evaluation.scoring import pack, score_documents
 from codemix.models import decoder
 from codemix.parallel.mesh import MeshConfig, make_mesh
-from codemix.parallel.sharding import ShardingRules, parameter_shardings
+from codemix.parallel.sharding import RULES, ShardingRules, parameter_shardings
 from tests.data.stores import BOS, make_store
 from tests.in_process import one_device_mesh
 from tests.tiny_study import MODEL
@@ -35,9 +38,10 @@ def score(params, store, documents=None, batch=4, **settings) -> np.ndarray:
   return score_ids(params, StoredDocuments(store, documents), batch=batch, **settings)
 
 
-def score_ids(params, documents, batch=4, mesh=None, **settings) -> np.ndarray:
-  mesh = mesh or one_device_mesh()
-  return score_documents(MODEL, params, documents, length=LENGTH, batch=batch, bos_id=BOS, mesh=mesh, **settings)
+def score_ids(params, documents, batch=4, mesh=None, rules=RULES, **settings) -> np.ndarray:
+  tokenizer = SimpleNamespace(bos_id=BOS)
+  model = Model('any', 0, '', MODEL, tokenizer, LENGTH, batch, mesh or one_device_mesh(), rules, lambda: params)
+  return score_documents(model, documents, **settings)
 
 
 def plain_nats(params, document, mask=None) -> float:

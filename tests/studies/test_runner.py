@@ -98,9 +98,9 @@ def test_documents_are_scored_in_portions_of_as_many_rows_as_a_batch_is_trained_
   rows = []
   score = held_out.score_documents
 
-  def recording(*arguments, batch, **settings):
-    rows.append(batch)
-    return score(*arguments, batch=batch, **settings)
+  def recording(model, *arguments):
+    rows.append(model.batch)
+    return score(model, *arguments)
 
   monkeypatch.setattr(held_out, 'score_documents', recording)
   output = Path(shutil.copytree(together, tmp_path / 'output'))
