@@ -48,6 +48,7 @@ class StoredResults:
     step: of the run, at which the checkpoint was saved.
     identity: all that decides the results, the digest of the checkpoint included.
     scores, samples: as of `Results`.
+    record: the JSON file that these are read from.
     path: the file with the items; it need not exist.
     items_digest: sha256 of that file; None where an earlier codemix wrote it.
   """
@@ -56,6 +57,7 @@ class StoredResults:
   identity: Mapping[str, Any]
   scores: Mapping[str, float]
   samples: Sequence[Mapping[str, str]]
+  record: Path
   path: Path
   items_digest: str | None
 
@@ -68,15 +70,20 @@ class StoredResults:
     if not self.path.is_file():
       return {}
     if self.items_digest is not None and file_digest(self.path) != self.items_digest:
-      raise UserError(f'{self.path} is damaged (its digest has changed): evaluate the stage again')
+      raise self._error('is damaged (its digest has changed)')
     try:
       with np.load(self.path) as file:
         arrays = dict(file)
     except Exception as error:  # zipfile, zlib and NumPy each have errors of their own
-      raise UserError(f'{self.path} is damaged ({error}): evaluate the stage again') from None
-    if self.items_digest is None:
-      _require_sums(self.path, arrays, self.scores)
+      raise self._error(f'is damaged ({error})') from None
+    if self.items_digest is None:  # nothing else says that the two files belong together
+      for name in ('nats', 'tokens', 'bytes'):
+        if name not in arrays or arrays[name].dtype.kind not in 'fiu' or not np.isclose(arrays[name].sum(), self.scores[name], rtol=1e-6):
+          raise self._error(f'does not add up to the {self.scores[name]:.10g} {name} of its scores')
     return arrays
+
+  def _error(self, what: str) -> UserError:
+    return UserError(f'{self.path} {what}. Delete {self.record} to evaluate the stage again.')
 
 
 def write_results(stage_folder: Path, name: str, step: int, identity: Mapping[str, Any], results: Results) -> None:
@@ -118,7 +125,7 @@ def _read(path: Path, name: str) -> StoredResults:
   if name.startswith(HELD_OUT):
     require_form(record['scores'], _SPLIT, path, _AGAIN)
   fields = (record[key] for key in ('step', 'identity', 'scores', 'samples'))
-  return StoredResults(*fields, path.with_suffix('.npz'), record.get('items'))
+  return StoredResults(*fields, path, path.with_suffix('.npz'), record.get('items'))
 
 
 def _read_earlier(stage_folder: Path) -> dict[str, StoredResults]:
@@ -135,19 +142,10 @@ def _read_earlier(stage_folder: Path) -> dict[str, StoredResults]:
     documents = {'documents': parts[source]} if source in parts else {}
     identity = {**checkpoint, 'store': found.get('sources', {}).get(source), **documents}
     arrays = stage_folder / FOLDER / f'{source}.npz'
-    results[f'{HELD_OUT}{source}'] = StoredResults(record.get('step', 0), identity, scores, (), arrays, None)
+    results[f'{HELD_OUT}{source}'] = StoredResults(record.get('step', 0), identity, scores, (), path, arrays, None)
   samples = stage_folder / 'samples.json'
   texts = read_json(samples, [_SAMPLE], _AGAIN) if samples.exists() else []
   seed = read_json(stage_folder / 'stage.json', {'identity': dict})['identity'].get('seed') if found else None
   identity = {**checkpoint, 'prompts': found.get('prompts'), 'tokens': found.get('sample_tokens'), 'seed': seed}
-  results[SAMPLES] = StoredResults(record.get('step', 0), identity, {}, texts, stage_folder / FOLDER / 'samples.npz', None)
+  results[SAMPLES] = StoredResults(record.get('step', 0), identity, {}, texts, path, stage_folder / FOLDER / 'samples.npz', None)
   return results
-
-
-def _require_sums(path: Path, arrays: Mapping[str, np.ndarray], scores: Mapping[str, float]) -> None:
-  """Checks that the arrays of a held-out split are those of its scores."""
-  for name in ('nats', 'tokens', 'bytes'):
-    if name not in arrays or arrays[name].dtype.kind not in 'fiu' or not np.isclose(arrays[name].sum(), scores[name], rtol=1e-6):
-      raise UserError(
-        f'{path} does not add up to the {scores[name]:.10g} {name} of its scores: they are of different evaluations; evaluate the stage again'
-      )
