@@ -41,6 +41,7 @@ def prepare_study(
   """
   from codemix.data.prepare.source import check_source, prepare, train_tokenizer
 
+  check_sources(study, data)  # first, with the error that `codemix inspect` shows
   splits = splits_read(study, data)
   for split in splits:  # all of them, before the first is tokenized for hours
     check_source(*split, data)
