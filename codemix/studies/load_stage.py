@@ -104,8 +104,9 @@ def load_stage(folder: str | Path, tokenizer: Tokenizer | None = None) -> Finish
   if not (folder / 'done.json').exists():
     raise UserError(f'{folder} is not finished; run the command that trains it again.')
   require_unchanged(folder, stage)
-  done = {key: read_done(folder)[key] for key in ('step', 'checkpoint', 'ledger')}
-  return FinishedStage(folder, stage['name'], stage['identity'], **done, tokenizer=tokenizer or _load_tokenizer(folder, stage))
+  done = read_done(folder)
+  tokenizer = tokenizer or _load_tokenizer(folder, stage)
+  return FinishedStage(folder, stage['name'], stage['identity'], done['step'], done['checkpoint'], done['ledger'], tokenizer)
 
 
 def require_unchanged(folder: Path, stage: dict) -> None:
