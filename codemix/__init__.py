@@ -23,6 +23,7 @@ _HOME = {
   'Preempted': 'codemix.errors',
   'prepare_study': 'codemix.studies.preparation',
   'load_results': 'codemix.report.comparison',
+  'load_stage': 'codemix.studies.load_stage',
   'Recipe': 'codemix.studies.recipe',
   'run_study': 'codemix.studies.runner',
   'Runtime': 'codemix.training.runtime',

@@ -6,15 +6,17 @@ import json
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from codemix.checkpoints import damage
 from codemix.data.store.token_store import open_store
 from codemix.errors import UserError
+from codemix.evaluation.results import Results, read_results, write_results
 from codemix.files import write_json
 from codemix.identity import digest
 from codemix.report.results import read_study
-from codemix.studies.load_stage import open_stage
+from codemix.studies.load_stage import load_stage
 from codemix.training.stage_record import read_done, read_ledger, read_stage
 from tests.data.stores import make_store
 from tests.report.fake_study import stage_folders, study_recipes, write_fake_study
@@ -81,7 +83,7 @@ def test_the_manifest_of_a_store(tmp_path):
 @pytest.mark.parametrize('name', ['stage.json', 'done.json', 'ledger.json'])
 def test_what_a_stage_leaves(name, tmp_path):
   _, folder = stage(tmp_path)
-  read = {'stage.json': lambda: open_stage(folder), 'done.json': lambda: read_done(folder), 'ledger.json': lambda: read_ledger(folder)}
+  read = {'stage.json': lambda: load_stage(folder), 'done.json': lambda: read_done(folder), 'ledger.json': lambda: read_ledger(folder)}
   assert refused(read[name], folder / name) > 20
   for content in WHOLE:
     (folder / name).write_text(content)
@@ -102,6 +104,19 @@ def test_what_a_report_reads(name, tmp_path):
 def test_no_place_in_what_a_report_reads_may_hold_another_kind(name, tmp_path):
   output, folder = stage(tmp_path)
   assert refused(lambda: read_study(output), (output if name == 'study.json' else folder) / name) > 5
+
+
+def test_the_results_of_an_evaluator(tmp_path):
+  scores = {'documents': 1, 'tokens': 2, 'bytes': 3, 'nats': 4.0, 'loss': 2.0, 'bits_per_byte': 1.9}
+  results = Results(scores, {'nats': np.ones(1)}, [{'prompt': 'a', 'method': 'greedy', 'text': 'b'}])
+  write_results(tmp_path, 'held_out/text', 4, {'checkpoint': 'x'}, results)
+  path = tmp_path / 'evaluation' / 'held_out' / 'text.json'
+  items = lambda: [found.items() for found in read_results(tmp_path).values()]
+  assert refused(items, path) > 50
+  for content in WHOLE:
+    path.write_text(content)
+    with pytest.raises(UserError, match='text.json is damaged'):
+      read_results(tmp_path)
 
 
 def test_the_study(tmp_path):

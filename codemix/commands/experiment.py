@@ -1,4 +1,4 @@
-"""What most verbs share: the gin flags, and the study, data and runtime that they come to."""
+"""What most verbs share: the gin flags, and the study, data and runtime that they configure."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ from codemix.training.runtime import Runtime
 
 @dataclasses.dataclass(frozen=True)
 class Experiment:
-  """What the gin files and flags say.
+  """The configuration of the gin files and flags.
 
   Attributes:
     study: a study; a lone recipe is a study of one.
     data, runtime: where and how.
-    gin_arguments: the gin flags, for a process that reads the same.
+    gin_arguments: the gin flags, for a child process with the same configuration.
     command: the command line as typed.
-    warnings: what was said of the gin files; a process that reads the same says it again.
-    also: what a verb wants built besides, by name.
+    warnings: lines that were shown about the gin files; a child process would show them again.
+    also: other configurables that the verb asked for, by name.
   """
 
   study: Study
@@ -57,7 +57,7 @@ def add_process_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def show_line(line: str) -> None:
-  """Progress goes to stderr, so that stdout holds results alone."""
+  """Prints a line of progress to stderr, so that stdout holds only results."""
   print(line, file=sys.stderr, flush=True)
 
 
@@ -78,7 +78,7 @@ def start_processes(arguments: argparse.Namespace) -> None:
 
 
 def set_up_jax(runtime: Runtime) -> None:
-  """Lets JAX keep what it compiles in Runtime.compilation_cache, if there is one, and on CPUs its memory."""
+  """Sets JAX's compilation cache to Runtime.compilation_cache, if there is one, and retains freed memory on CPUs."""
   import jax
 
   from codemix.models.cpu.heap import retain_heap
@@ -90,10 +90,10 @@ def set_up_jax(runtime: Runtime) -> None:
 
 
 def parse_gin(arguments: argparse.Namespace) -> list[str]:
-  """Reads the gin files and flags, so that what they configure can be built; in place of what was read before.
+  """Reads the gin files and flags, in place of those read before.
 
   Returns:
-    The lines of warning that it has shown.
+    The warnings that it has shown.
   """
   search_paths = [path for path in arguments.gin_search_paths.split(',') if path]
   return _warn(config.parse(arguments.gin_file, arguments.gin_bindings, search_paths))
@@ -110,10 +110,10 @@ def load_experiment(arguments: argparse.Namespace, also: Sequence[str] = ()) -> 
   """Reads the gin files and flags.
 
   Args:
-    also: configurables of the verb's own, which bindings may then name.
+    also: further configurables to build, which bindings may then name.
 
   Raises:
-    UserError: what they say makes no sense, or no recipe or study is named.
+    UserError: a binding is wrong, or no recipe or study is named.
   """
   if not arguments.gin_file and not arguments.gin_bindings:
     raise UserError('give a recipe or study with --gin_file, such as --gin_file=studies/quickstart.gin.')

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import itertools
 import json
 import sys
 from collections.abc import Callable, Iterable, Iterator
@@ -20,6 +21,8 @@ from codemix.commands.written import STORE, find_written
 from codemix.errors import UserError
 from codemix.studies.planning import StudyPlan, plan_study
 from codemix.studies.stage_names import find_stage
+from codemix.training.goodput import read_times, total
+from codemix.training.stage import StagePlan, stage_folder
 
 SHOWN_DOCUMENTS = 5
 SHOWN_CHARACTERS = 100  # of a row's text, on a line
@@ -29,58 +32,57 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
   parser.add_argument('store', nargs='*', metavar='CACHE', help='folders of token stores: shows their documents and lengths')
   add_gin_arguments(parser)
   parser.add_argument('--stage', metavar='NAME', help='a stage by name, or by the beginning of its hash')
-  # One question at a time: of two, one would not be answered.
+  # One question at a time: a second one would get no answer.
   asked = parser.add_mutually_exclusive_group()
   asked.add_argument('--step', type=int, metavar='N', help='show the rows of this step of --stage, counted from 1')
   asked.add_argument('--find', metavar='TEXT', help='name the steps that read this passage, in --stage or in all stages')
   asked.add_argument('--check', action='store_true', help='compare the ledgers of finished stages with the plan, computed anew')
-  asked.add_argument('--time', action='store_true', help='say where the time of the stages went, or of --stage, over all processes that worked on them')
+  asked.add_argument('--time', action='store_true', help='show where the time of the stages went, or of --stage, over all processes that worked on them')
   asked.add_argument('--model', action='store_true', help='show parameters, FLOPs and memory of the models alone; needs no data')
   add_format_argument(parser)
 
 
 def run(arguments: argparse.Namespace) -> None:
   if arguments.store:
-    _refuse_what_stores_do_not_answer(arguments)
-    _print(_stores(arguments), arguments.format, _store_lines)
-    return
-  if arguments.stage is not None and arguments.step is None and arguments.find is None and not arguments.time:
+    _refuse_questions_about_a_study(arguments)
+    return _print(_stores(arguments), arguments.format, _store_lines)
+  by_stage = arguments.find is not None or arguments.step is not None or arguments.time
+  if arguments.stage is not None and not by_stage:
     raise UserError(f"--stage={arguments.stage}: add --step=N, --find=TEXT or --time, to say what of the stage to show.")
   if arguments.model:
     from codemix.commands.model import show_models
 
     return show_models(arguments)
   experiment = load_experiment(arguments)
-  if arguments.find is None and arguments.step is None and not arguments.check and not arguments.time:
+  if not by_stage and not arguments.check:
     return _show_plan(experiment, arguments.format)
   plan = plan_study(experiment.study, experiment.data)
+  stages = plan.stages() if arguments.stage is None else [find_stage(arguments.stage, plan.stages())]
   if arguments.find is not None:
-    _print(_places(plan, arguments), arguments.format, _place_lines)
+    _print(_places(plan, stages, arguments), arguments.format, _place_lines)
   elif arguments.step is not None:
     if arguments.stage is None:
-      raise UserError(f'--step wants --stage, one of {", ".join(sorted({p.name for p in plan.stages()}))}.')
-    from codemix.studies.trace import rows_of_step
+      raise UserError(f'--step wants --stage, one of {", ".join(sorted({p.name for p in stages}))}.')
+    from codemix.studies.trace import trace_step
 
-    _print(rows_of_step(plan, find_stage(arguments.stage, plan.stages()), arguments.step), arguments.format, _row_lines)
+    _print(trace_step(plan, stages[0], arguments.step), arguments.format, _row_lines)
   elif arguments.check:
-    _print(_check_ledgers(experiment, plan), arguments.format, lambda line: [f'{line["stage"]}: {line["ledger"]}'])
+    from codemix.studies.verify import check_ledgers
+
+    checked = check_ledgers(plan, experiment.runtime.output)
+    _print(checked, arguments.format, lambda line: [f'{line["stage"]}: {line["ledger"]}'])
   else:
-    _print(_times(experiment, plan, arguments), arguments.format, lambda line: [f'{line["stage"]}: {line["told"]}'])
+    times = list(stage_times(experiment.runtime.output, stages))
+    if not times and arguments.format == 'text':
+      print(f'no stage of this study was begun in {experiment.runtime.output}.')
+    _print(times, arguments.format, lambda line: [f'{line["stage"]}: {line["summary"]}'])
 
 
-def _refuse_what_stores_do_not_answer(arguments: argparse.Namespace) -> None:
-  given = {
-    '--gin_file': arguments.gin_file,
-    '--gin.NAME': arguments.gin_bindings,
-    '--stage': arguments.stage,
-    '--step': arguments.step,
-    '--find': arguments.find,
-    '--check': arguments.check or None,
-    '--time': arguments.time or None,
-    '--model': arguments.model or None,
-  }
-  for flag, value in given.items():
-    if value not in (None, []):
+def _refuse_questions_about_a_study(arguments: argparse.Namespace) -> None:
+  for name in ('gin_file', 'gin_bindings', 'stage', 'step', 'find', 'check', 'time', 'model'):
+    value = getattr(arguments, name)
+    if value is not None and value is not False and value != []:
+      flag = '--gin.NAME' if name == 'gin_bindings' else f'--{name}'
       raise UserError(f'{flag} asks about a recipe or study, and {arguments.store[0]} about a token store: give one of the two.')
 
 
@@ -91,8 +93,7 @@ def _show_plan(experiment: Experiment, form: str) -> None:
     UserError: what `codemix train` would refuse before its first step.
   """
   from codemix.parallel.mesh import make_mesh
-  from codemix.studies.machine import check_machine
-  from codemix.studies.preflight import check_unlocked, preflight
+  from codemix.studies.preflight import check_machine, check_unlocked, preflight
   from codemix.studies.preparation import check_sources
   from codemix.studies.show import show_plan
 
@@ -125,22 +126,20 @@ def _row_lines(row: dict) -> Iterator[str]:
 
 
 def _one_line(text: str) -> str:
-  """The beginning of a text; what a terminal would obey, such as an escape sequence, is shown and not sent."""
+  """The beginning of a text; escape sequences, which a terminal would execute, are shown as text."""
   shown = ' '.join(text.split())[:SHOWN_CHARACTERS]
   return ''.join(c if c.isprintable() else c.encode('unicode_escape').decode() for c in shown)
 
 
-def _places(plan: StudyPlan, arguments: argparse.Namespace) -> Iterator[dict]:
-  from codemix.studies.trace import where_seen
+def _places(plan: StudyPlan, stages: list[StagePlan], arguments: argparse.Namespace) -> Iterator[dict]:
+  from codemix.studies.trace import trace_text
 
-  stages = [find_stage(arguments.stage, plan.stages())] if arguments.stage is not None else plan.stages()
-  places = 0
-  for place in where_seen(plan, stages, arguments.find):
-    places += 1
-    yield place
-  if not places and arguments.format == 'text':
+  found = trace_text(plan, stages, arguments.find)
+  first = next(found, None)
+  if first is None and arguments.format == 'text':
     sources = {draw.source for stage_plan in stages for draw in stage_plan.draws}
     print(f'no document of {", ".join(sorted(sources))} holds this passage.')
+  yield from () if first is None else itertools.chain([first], found)
 
 
 def _place_lines(place: dict) -> Iterator[str]:
@@ -183,50 +182,14 @@ def _store_lines(store: dict) -> Iterator[str]:
     yield f'  document {number}: {_one_line(text)}'
 
 
-def _times(experiment: Experiment, plan: StudyPlan, arguments: argparse.Namespace) -> Iterator[dict]:
-  """The time account of each stage that was begun, and of all together."""
-  from codemix.training.goodput import read_times, total
-  from codemix.training.stage import stage_folder
-
-  stages = [find_stage(arguments.stage, plan.stages())] if arguments.stage is not None else plan.stages()
-  folders = [stage_folder(experiment.runtime.output, stage_plan) for stage_plan in stages]
+def stage_times(output: str, stages: Iterable[StagePlan]) -> Iterator[dict]:
+  """The time account of each stage that was begun, and of all of them together."""
+  folders = [stage_folder(output, stage_plan) for stage_plan in stages]
   found = {folder.name: times for folder in folders if (times := read_times(folder))}
   if len(found) > 1:
     found['all stages'] = total(found.values())
   for stage, times in found.items():
-    yield {'stage': stage, **dataclasses.asdict(times), 'goodput': times.goodput, 'told': str(times)}
-  if not found and arguments.format == 'text':
-    print(f'no stage of this study was begun in {experiment.runtime.output}.')
-
-
-def _check_ledgers(experiment: Experiment, plan: StudyPlan) -> list[dict]:
-  from codemix.data.batches import ledger
-  from codemix.training.stage import is_done, stage_folder
-  from codemix.training.stage_changes import namesake
-  from codemix.training.stage_record import read_ledger
-
-  checked, hashes = [], {}
-  for stage_plan in plan.stages():
-    folder = stage_folder(experiment.runtime.output, stage_plan)
-    if not is_done(experiment.runtime.output, stage_plan):
-      other = namesake(experiment.runtime.output, stage_plan, plan.stages())
-      checked.append({'stage': folder.name, 'ledger': 'not finished' + (f'; {other}' if other else '')})
-      continue
-    written = read_ledger(folder)
-    counted = {counts['source']: counts for counts in written['realised']}
-    realised = {
-      # What a streamed source holds was not planned.
-      d.source: {key: counted[d.source][key] if getattr(d, key) is None else getattr(d, key) for key in ledger.COUNTED}
-      for d in stage_plan.draws
-    }
-    parent = hashes.get(stage_plan.parent.hash) if stage_plan.parent else None
-    draws = ledger.with_shares_of(stage_plan.draws, written['planned'])
-    expected = ledger.entry(written['stage'], draws, realised, parent)
-    hashes[stage_plan.hash] = written['hash']
-    if written != json.loads(json.dumps(expected)):
-      raise UserError(f'{folder}/ledger.json is not what its recipe comes to; it was changed, or the data were.')
-    checked.append({'stage': folder.name, 'ledger': f'agrees, {written["hash"][:12]}'})
-  return checked
+    yield {'stage': stage, **dataclasses.asdict(times), 'goodput': times.goodput, 'summary': str(times)}
 
 
 def _describe(plan: StudyPlan) -> dict:

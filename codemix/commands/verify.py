@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -30,7 +30,7 @@ class Found:
   Attributes:
     kind: one of `KINDS`.
     folder: where it lies.
-    tokenizer: of a token store: must still encode as it did, if it is known.
+    tokenizer: of a token store, if it is known: must still encode as it did.
     reader: of a token store's corpus, which knows how its raw files are digested.
   """
 
@@ -52,57 +52,52 @@ def run(arguments: argparse.Namespace) -> None:
     flag = '--gin_file' if arguments.gin_file else '--gin.NAME'
     raise UserError(f'{flag} names what a recipe or study reads, and {arguments.folder[0]} a folder: give one of the two.')
   everything = [Found(*one) for one in find_written(arguments.folder)] if arguments.folder else _of_study(arguments)
-  checked, wrong = [], []
+  checked, errors = [], []
   for found in everything:
+    checked.append({'kind': found.kind, 'folder': str(found.folder)})
     try:
-      checked.append({'kind': found.kind, 'folder': str(found.folder), **KINDS[found.kind](found, arguments.sources)})
+      checked[-1] |= KINDS[found.kind](found, arguments.sources)
       if arguments.format == 'text':
         print(_line(checked[-1]))
     except UserError as error:
-      wrong.append(error)
-      checked.append({'kind': found.kind, 'folder': str(found.folder), 'error': str(error)})
+      errors.append(error)
+      checked[-1]['error'] = str(error)
   if arguments.format == 'json':
     print(json.dumps(checked, indent=1))
-  if len(wrong) == 1:
-    raise wrong[0]
-  if wrong:
-    for error in wrong:
+  if len(errors) == 1:
+    raise errors[0]
+  if errors:
+    for error in errors:
       show_line(f'  {error}')
-    raise UserError(f'{len(wrong)} of {len(everything)} {_counted(everything)}; the lines above say why.')
+    stores = {found.kind for found in everything} == {STORE}
+    what = 'token stores are not as they were prepared' if stores else 'folders are not as they were written'
+    raise UserError(f'{len(errors)} of {len(everything)} {what}; the lines above say why.')
 
 
-def _counted(everything: Sequence[Found]) -> str:
-  if {found.kind for found in everything} == {STORE}:
-    return 'token stores are not as they were prepared'
-  return 'folders are not as they were written'
-
-
-def _verify_store(cache: Found, sources: bool) -> dict:
+def _verify_store(found: Found, raw: bool) -> dict:
   from codemix.data.store import raw_files
   from codemix.data.store.token_store import open_store
   from codemix.data.store.verify import verify_whole
 
-  if not (cache.folder / 'manifest.json').exists():
-    return {'shards': len(list(cache.folder.rglob('shard-*.json')))}
-  store = open_store(cache.folder, tokenizer=cache.tokenizer)
+  if not (found.folder / 'manifest.json').exists():
+    return {'shards': len(list(found.folder.rglob('shard-*.json')))}
+  store = open_store(found.folder, tokenizer=found.tokenizer)
   size = verify_whole(store)
-  source = store.manifest['identity'].get('task', cache.folder.name)
-  found = {'source': source, 'documents': store.documents, 'tokens': store.tokens, 'bytes_read': size}
-  if sources:
-    found['raw_files'] = raw_files.verify(cache.folder, source, _digest_of(cache))
-  return found
+  source = store.manifest['identity'].get('task', found.folder.name)
+  counts = {'source': source, 'documents': store.documents, 'tokens': store.tokens, 'bytes_read': size}
+  return {**counts, 'raw_files': raw_files.verify(found.folder, source, _digest_of(found))} if raw else counts
 
 
-def _verify_stage(stage: Found, sources: bool) -> dict:
+def _verify_stage(found: Found, raw: bool) -> dict:
   from codemix.studies.verify import verify_stage
 
-  return verify_stage(stage.folder)
+  return verify_stage(found.folder)
 
 
-def _verify_corpora(corpora: Found, sources: bool) -> dict:
+def _verify_corpora(found: Found, raw: bool) -> dict:
   from codemix.data.local_corpora.store import verify_corpora
 
-  opened = verify_corpora(corpora.folder)
+  opened = verify_corpora(found.folder)
   splits = [split for corpus in opened.corpora.values() for split in corpus.splits.values()]
   return {'documents': sum(split.documents for split in splits), 'bytes_read': sum(split.file_bytes for split in splits)}
 
@@ -110,15 +105,15 @@ def _verify_corpora(corpora: Found, sources: bool) -> dict:
 KINDS = {STORE: _verify_store, STAGE: _verify_stage, CORPORA: _verify_corpora}
 
 
-def _digest_of(cache: Found) -> Callable[[str], str]:
+def _digest_of(found: Found) -> Callable[[str], str]:
   from codemix.data.corpus import storage
 
   def digest(url: str) -> str:
     if storage.is_folder(url):
-      raise UserError(f'{cache.folder} was made from the folder {url}; which of its files were read, --gin_file says.')
+      raise UserError(f'{found.folder} was made from the folder {url}: name the recipe with --gin_file, which says which of its files were read.')
     return storage.digest_of(url)
 
-  return cache.reader.digest if cache.reader else digest
+  return found.reader.digest if found.reader else digest
 
 
 def _line(found: dict) -> str:

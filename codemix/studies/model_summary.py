@@ -1,4 +1,4 @@
-"""What a model comes to before anything is trained: parameters, FLOPs and memory, by part."""
+"""Describes a model before it is trained: parameters, FLOPs and memory, by part."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from codemix.training.optimizer import Optimizer
 from codemix.training.placement import Placement
 from codemix.training.train_state import abstract_state
 
-# The part of the parameters that each part of the FLOPs goes through; the scores go through none.
+# The parameters that each part of the FLOPs belongs to; the attention scores have none.
 _THROUGH = {
   'embedding': 'embedding',
   'attention_projections': 'attention',
@@ -35,14 +35,14 @@ def describe_model(
 
   Args:
     length: tokens of a row.
-    placement: where the state lies.
+    placement: how the state is sharded.
 
   Returns:
     `dtype`: of activations. `parameters`: as of `ModelConfig.parameter_count`. `flops_per_token`: of training, as of
     `ModelConfig.flops_per_token`. `bytes`: of the weights, of their gradients while a step runs, of
     the optimizer's moments, and of a checkpoint (weights and moments).
-    `device_bytes`: of the first three, what lies on one device (moments that are offloaded: in its
-    host's memory). What a step needs for activations depends on the compiler: `codemix plan` tells.
+    `device_bytes`: of the first three, the part on one device (of moments that are offloaded: in its
+    host's memory). The memory for activations depends on the compiler: see `codemix plan`.
 
   Raises:
     UserError: the parameters do not divide over the mesh.
@@ -68,7 +68,7 @@ def describe_model(
 
 
 def show_model(summary: dict[str, Any], console: Console) -> None:
-  """Prints what `describe_model` says."""
+  """Prints the description of `describe_model`."""
   console.print(f'model: {summary["parameters"]["total"]:,} parameters, {summary["dtype"]} on float32; rows of {summary["length"]:,} tokens')
   console.print(Padding(_parts(summary), (0, 0, 0, 2), expand=False))
   size = summary['bytes']

@@ -1,29 +1,29 @@
-"""Everything that can be known to be wrong with a study before its first step: one check for all verbs."""
+"""Checks everything that can be wrong with a study before its first step: one check for all verbs."""
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 import jax
 from jax.sharding import Mesh
 
 from codemix.data.settings import Data
 from codemix.errors import UserError
-from codemix.evaluation.selection import HeldOut, choose
-from codemix.files import require_unlocked
-from codemix.studies.machine import check_machine, check_room
+from codemix.evaluation.held_out import HeldOut, choose
+from codemix.files import require_unlocked, require_writable
 from codemix.studies.planning import StudyPlan, plan_study, scored_names
 from codemix.studies.recipe import Study
-from codemix.training.loop import TRAINING
+from codemix.training.preflight import check_layout
 from codemix.training.runtime import Runtime
-from codemix.training.stage import is_done, stage_folder
+from codemix.training.stage import TRAINING, StagePlan, is_done, stage_folder
 from codemix.training.train_state import state_bytes
 
 
 @dataclasses.dataclass(frozen=True)
 class Ready:
-  """A study with nothing left that could be refused before its first step.
+  """A study that has passed every check.
 
   Attributes:
     plan: every stage decided.
@@ -37,11 +37,11 @@ class Ready:
 def preflight(study: Study, data: Data, runtime: Runtime, mesh: Mesh, *, keep_folders: bool = True) -> Ready:
   """Checks all that training a study needs: devices, output, sources, schedules, room.
 
-  Everything must be prepared. `codemix train` and `codemix study` begin with it, `codemix inspect`
-  shows the plan that it comes to; so what one of them refuses, the others refuse in the same words.
+  Everything must be prepared. `codemix train` and `codemix study` begin with it, and `codemix inspect` calls it before
+  it shows the plan, so all of them refuse the same studies with the same messages.
 
   Args:
-    keep_folders: whether the output folder stays where there was none before.
+    keep_folders: False removes the output folder again where this call made it.
 
   Raises:
     UserError: the first thing that would stop the study.
@@ -64,13 +64,11 @@ def open_study(study: Study, data: Data) -> Ready:
   for name, store in stores.items():
     if not store.bytes:
       raise UserError(f"'{name}' (validation) holds no text, so that no model can be scored on it. Take it out of Study.validation.")
-  return Ready(plan, {name: choose(store, study.validation_documents) for name, store in stores.items()})
+  return Ready(plan, {name: choose(name, store, study.validation_documents) for name, store in stores.items()})
 
 
 def check_unlocked(plan: StudyPlan, runtime: Runtime) -> None:
-  """No other process trains a stage that this one would train.
-
-  It is the state of this moment, not of the plan: `codemix inspect` shows the plan first.
+  """Checks that no other process trains a stage of this plan now.
 
   Raises:
     UserError: one does, naming the stage's folder.
@@ -80,3 +78,56 @@ def check_unlocked(plan: StudyPlan, runtime: Runtime) -> None:
   for stage_plan in plan.stages():
     if not is_done(runtime.output, stage_plan):
       require_unlocked(stage_folder(runtime.output, stage_plan), TRAINING)
+
+
+def check_machine(study: Study, runtime: Runtime, mesh: Mesh, keep_folders: bool = True) -> None:
+  """Checks that every stage can be laid out on the devices, and that results can be written.
+
+  It reads no data, so that it can come before they are prepared, which can take a day.
+
+  Args:
+    keep_folders: as of `preflight`.
+
+  Raises:
+    UserError: naming the stage or folder, and what to change.
+  """
+  check_layouts(study, runtime, mesh)
+  require_writable(Path(runtime.output), 0, keep_folders)
+
+
+def check_layouts(study: Study, runtime: Runtime, mesh: Mesh) -> None:
+  """Checks that every stage can be laid out on the devices.
+
+  Raises:
+    UserError: naming the stage, and what to change.
+  """
+  for recipe in study.recipes.values():
+    for stage in recipe.stages:
+      check_layout(recipe.model, stage.batch, recipe.length, mesh, runtime, f"stage '{stage.name}'")
+
+
+def check_room(plan: StudyPlan, runtime: Runtime, checkpoint_bytes: int, keep_folders: bool = True) -> None:
+  """Checks that the disk has room for the checkpoints that are still to be written.
+
+  Args:
+    checkpoint_bytes: of one checkpoint.
+    keep_folders: as of `preflight`.
+
+  Raises:
+    UserError: it has not, or cannot be written at all.
+  """
+  missing = [p for p in plan.stages() if not is_done(runtime.output, p)]
+  # An interrupted run has written some of them.
+  written = [c for p in missing for c in stage_folder(runtime.output, p).glob('checkpoints/[0-9]*/')]
+  more = max(_checkpoints_at_once(missing, runtime) - len(written), 0)
+  require_writable(Path(runtime.output), checkpoint_bytes * more, keep_folders)
+
+
+def _checkpoints_at_once(missing: Sequence[StagePlan], runtime: Runtime) -> int:
+  """The most checkpoints that are on the disk at a time while these stages are trained."""
+  if not missing:
+    return 0
+  if runtime.keep is None:
+    return sum(-(-p.steps // runtime.save_every) for p in missing)
+  # One of each stage before the last, those that the last one keeps, and one that is being written.
+  return len(missing) - 1 + runtime.keep + 1

@@ -7,16 +7,13 @@ import subprocess
 import sys
 from collections.abc import Callable, Sequence
 
-from codemix.data.seqio.tensorflow_import import suppress_stderr
 from codemix.data.settings import Data
 from codemix.data.store.token_store import TokenStore
 from codemix.errors import CodemixError, UserError
 from codemix.studies.planning import scored_names, source_names
 from codemix.studies.recipe import Study
 
-PREPARE_SAYS = 'codemix prepare: '  # before the line in which it says why it ends
-
-__all__ = ['check_sources', 'missing', 'prepare_in_own_process', 'prepare_study', 'suppress_stderr', 'splits_read']
+ERROR_PREFIX = 'codemix prepare: '  # of the line with the error that ended it
 
 
 def splits_read(study: Study, data: Data) -> list[tuple[str, str]]:
@@ -30,20 +27,28 @@ def prepare_study(
 ) -> dict[tuple[str, str], TokenStore]:
   """Trains the tokenizer if there is none, and writes each token store that is missing.
 
-  With `again` each of them is written anew, also where it is there. Imports SeqIO and TensorFlow where a source is no corpus of `Data.sources`.
+  Imports SeqIO and TensorFlow where a source is not a corpus of `Data.sources`.
+
+  Args:
+    progress: called with lines to show.
+    again: whether stores that are there are written anew.
+
+  Returns:
+    The store of each (source, split).
 
   Raises:
     UserError: a source that does not exist, or a tokenizer that cannot be had.
   """
-  from codemix.data.prepare.source import prepare, train_tokenizer
+  from codemix.data.prepare.source import check_source, prepare, train_tokenizer
 
-  check_sources(study, data)
+  check_sources(study, data)  # first, with the error that `codemix inspect` shows
   splits = splits_read(study, data)
-  _check(splits, data)  # all of them, before the first is tokenized for hours
+  for split in splits:  # all of them, before the first is tokenized for hours
+    check_source(*split, data)
   tokenizer = train_tokenizer(data, progress)
   if tokenizer.changes:
     progress(f'tokenizer: {data.tokenizer_path} changes text, as Data.allow_lossy_tokenizer lets it: {"; ".join(tokenizer.changes)}')
-  return {(task, split): prepare(task, split, data, tokenizer, progress, again) for task, split in splits}
+  return {(source, split): prepare(source, split, data, tokenizer, progress, again) for source, split in splits}
 
 
 def missing(study: Study, data: Data) -> list[tuple[str, str]]:
@@ -55,30 +60,25 @@ def missing(study: Study, data: Data) -> list[tuple[str, str]]:
 
 
 def check_sources(study: Study, data: Data) -> None:
-  """Every source that is yet to be prepared is one that can be.
+  """Checks that every source that is yet to be prepared exists.
 
-  Imports SeqIO and TensorFlow where one is neither prepared nor a corpus of `Data.sources`.
+  Imports SeqIO and TensorFlow where a source is neither prepared nor a corpus of `Data.sources`.
 
   Raises:
     UserError: one does not exist, or has no such split.
   """
-  _check(missing(study, data), data)
+  for split in missing(study, data):
+    from codemix.data.prepare.source import check_source  # imports readers of raw files
 
-
-def _check(splits: Sequence[tuple[str, str]], data: Data) -> None:
-  if splits:
-    from codemix.data.prepare.source import check_source
-
-    for task, split in splits:
-      check_source(task, split, data)
+    check_source(*split, data)
 
 
 def prepare_in_own_process(study: Study, data: Data, gin_arguments: Sequence[str], warnings: Sequence[str] = ()) -> None:
   """Prepares what is missing, so that TensorFlow stays out of the process that trains.
 
   Args:
-    gin_arguments: the command line's gin flags, which say what `data` says.
-    warnings: lines that this process has shown, which that one is not to show again.
+    gin_arguments: the gin flags of the command line, from which `data` was built.
+    warnings: lines that this process has shown and that are not shown again.
 
   Raises:
     CodemixError: what that process raised.
@@ -86,14 +86,14 @@ def prepare_in_own_process(study: Study, data: Data, gin_arguments: Sequence[str
   if not missing(study, data):
     return
   command = [sys.executable, '-m', 'codemix', 'prepare', *gin_arguments]
-  said = None
+  reason = None
   piped = {'stdout': subprocess.DEVNULL, 'stderr': subprocess.PIPE, 'encoding': 'utf-8', 'errors': 'replace'}
   with subprocess.Popen(command, env={**os.environ, 'PYTHONIOENCODING': 'utf-8'}, **piped) as process:
     for line in process.stderr:  # its progress, as it comes
-      if line.startswith(PREPARE_SAYS):
-        said = line.removeprefix(PREPARE_SAYS).rstrip('\n')
+      if line.startswith(ERROR_PREFIX):
+        reason = line.removeprefix(ERROR_PREFIX).rstrip('\n')
       elif line.rstrip('\n') not in warnings:
         print(line, end='', file=sys.stderr, flush=True)
   if process.returncode:
     kind = UserError if process.returncode == UserError.exit_code else CodemixError
-    raise kind(said or f'`codemix prepare` ended with exit code {process.returncode}.')
+    raise kind(reason or f'`codemix prepare` ended with exit code {process.returncode}.')

@@ -1,4 +1,4 @@
-"""What `codemix prepare` shows of the stores: what was read, what each filter dropped, and what is kept."""
+"""The tables of `codemix prepare`: for each store what was read, what each filter dropped, and what was kept."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def _show_accounts(console: Console, accounts: dict) -> None:
 
 
 def _damaged(accounts: dict) -> Iterator[str]:
-  """Each file that lost records, where it is damaged, and about how many."""
+  """A line for each file that lost records: where it is damaged, and about how many were lost."""
   if 'read' not in accounts:
     return
   read = merged([accounts['read']])

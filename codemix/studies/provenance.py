@@ -1,7 +1,8 @@
-"""What is needed to repeat a study: command, versions, machine, seeds and digests."""
+"""Records what is needed to repeat a study: command, versions, machine, seeds and digests."""
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 import importlib.metadata
 import os
@@ -23,7 +24,7 @@ def collect(plan: StudyPlan, command: str) -> dict:
     'python': platform.python_version(),
     'platform': platform.platform(),
     'cpu_count': os.cpu_count(),
-    'versions': {name: version for name in ('codemix', *PACKAGES) if (version := _version(name))},
+    'versions': versions('codemix', *PACKAGES),
     'git': _git_revision(),
     'environment': settings_in_force(),
     'seed': sorted({recipe.seed for recipe in plan.study.recipes.values()}),
@@ -32,11 +33,13 @@ def collect(plan: StudyPlan, command: str) -> dict:
   }
 
 
-def _version(package: str) -> str | None:
-  try:
-    return importlib.metadata.version(package)
-  except importlib.metadata.PackageNotFoundError:
-    return None
+def versions(*packages: str) -> dict[str, str]:
+  """The versions of those packages that are installed."""
+  found = {}
+  for name in packages:
+    with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+      found[name] = importlib.metadata.version(name)
+  return found
 
 
 def _git_revision() -> str | None:

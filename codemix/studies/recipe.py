@@ -1,4 +1,4 @@
-"""What a user composes: a recipe is an ordered list of stages, a study a set of recipes."""
+"""Recipes and studies: a recipe is an ordered list of stages, a study a set of recipes."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from codemix.training.stage import Stage
 @dataclasses.dataclass(frozen=True)
 @checked
 class Recipe:
-  """One model's way through its stages.
+  """One model and the stages in which it is trained.
 
   Attributes:
     stages: in order.
@@ -25,7 +25,7 @@ class Recipe:
     optimizer: with its constants; the rate is the stages'.
     seed: of the initialisation and of the order of the data.
     max_epochs: how often a source may be read over the whole run; a plan that
-      would read one oftener is refused before the first step.
+      reads one more often is refused before the first step.
     description: one line for the report.
   """
 
@@ -49,7 +49,7 @@ class Study:
     baseline: the recipe that the others are compared with.
     validation: tasks whose validation split every stage is scored on.
     validation_documents: how many documents of each of them are scored, at most;
-      the same ones for every stage, chosen by a digest of what they say. None
+      the same ones for every stage, chosen by a digest of their content. None
       scores all.
     prompts: what each stage's model continues, for the report.
     sample_tokens: length of those continuations.
@@ -70,5 +70,5 @@ class Study:
       object.__setattr__(self, 'baseline', next(iter(self.recipes)))
     if self.baseline not in self.recipes:
       raise UserError(
-        f"Study.baseline is '{self.baseline}', which is no recipe of the study ({', '.join(self.recipes)}).{nearest(self.baseline, self.recipes)}"
+        f"Study.baseline is '{self.baseline}', which is not a recipe of the study ({', '.join(self.recipes)}).{nearest(self.baseline, self.recipes)}"
       )

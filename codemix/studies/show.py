@@ -1,9 +1,8 @@
-"""What the terminal shows of a study: the plan before the first step, then each stage's scores."""
+"""Shows a study in the terminal: the plan before the first step, then each stage and its scores."""
 
 from __future__ import annotations
 
 import sys
-import time
 from collections.abc import Mapping
 from fractions import Fraction
 from typing import TextIO
@@ -19,16 +18,13 @@ from codemix import formatting
 from codemix.console import Console
 from codemix.data.mixtures.mixture import Mixture
 from codemix.data.seqio.function_identity import has_functions
-from codemix.evaluation.selection import HeldOut
+from codemix.evaluation.held_out import HeldOut
+from codemix.studies.forecast import UTILISATION, forecast
 from codemix.studies.model_summary import describe_model, show_model
 from codemix.studies.planning import StudyPlan
 from codemix.training.placement import Placement
 from codemix.training.stage import StagePlan, is_done, stage_folder
 from codemix.training.stage_changes import namesake
-
-# Of the matmul rate measured just before; what small decoders reach on CPUs and large ones on
-# accelerators. It only shapes the time foretold.
-UTILISATION = 0.4
 
 WIDTH = 120  # where there is no terminal
 BARS = '▁▂▃▄▅▆▇█'
@@ -41,9 +37,9 @@ def show_plan(
 
   Args:
     validation: what each stage is scored on, by source.
-    placement: where the states would lie.
-    output: where finished stages would lie, which are not to be trained again.
-    stream: stderr beside a run, whose results go to stdout.
+    placement: how the states are sharded.
+    output: Runtime.output, in which finished stages are looked for.
+    stream: stdout, or stderr where results go to stdout.
   """
   console = Console(stream, WIDTH)
   study = plan.study
@@ -57,17 +53,17 @@ def show_plan(
   console.print()
   if any(source.streamed for source in plan.sources.values()):
     console.print(
-      '[yellow]streamed[/yellow]: nothing is prepared. Each source is read in its own order, the same in every epoch; how large it is,'
-      '\n  and so its epochs and unique tokens, is not known; a resume, and each process, reads it again from its beginning.'
-      '\n  Recipe.max_epochs holds from when the end of a source was once read; a run that never comes there cannot tell.\n'
+      '[yellow]streamed[/yellow]: nothing is prepared. Each source is read in its own order, the same in every epoch. Its size is not known,'
+      '\n  and so neither are its epochs and unique tokens. A resumed run, and each process, reads it again from the beginning.'
+      '\n  Recipe.max_epochs is checked only after the end of a source was read once.\n'
     )
   if plan.tokenizer.changes:
     console.print(f'[yellow]the tokenizer changes text[/yellow] (Data.allow_lossy_tokenizer): {escape("; ".join(plan.tokenizer.changes))}\n')
   for name, source in plan.sources.items():
     if not source.streamed and has_functions(source.identity):
       console.print(
-        f'[yellow]{escape(name)}[/yellow]: a SeqIO task, as it was when it was prepared. `codemix prepare` looks whether its functions, their values or files were edited since;'
-        '\n  what only their code knows nobody sees: `codemix prepare --again` prepares it again.\n'
+        f'[yellow]{escape(name)}[/yellow]: a SeqIO task, as it was when it was prepared. `codemix prepare` prepares it again if its functions, their values or files were edited;'
+        '\n  other changes, such as in what its functions read, are not found: use `codemix prepare --again`.\n'
       )
   for root in (p for p in plan.stages() if p.parent is None):
     console.print(_stage_tree(plan, root))
@@ -81,7 +77,7 @@ def show_plan(
 
 
 def show_stage(plan: StudyPlan, stage_plan: StagePlan, number: int, output: str) -> None:
-  """Says which stage comes now, and why it is trained where one of its name was trained before."""
+  """Prints which stage is next, and what differs from a finished stage of the same name."""
   if jax.process_index():
     return
   done = is_done(output, stage_plan)
@@ -95,14 +91,15 @@ def show_stage(plan: StudyPlan, stage_plan: StagePlan, number: int, output: str)
     Console(sys.stderr, WIDTH).print(f'  [dim]{escape(other)}[/dim]')
 
 
-def show_scores(stage_plan: StagePlan, evaluation: dict) -> None:
-  scores = ', '.join(
+def show_scores(stage: str, scores: Mapping[str, Mapping[str, float]]) -> None:
+  """Prints the bits per byte of a stage's model, by source."""
+  said = ', '.join(
     f'{name} {score["bits_per_byte"]:.4f}'
     + (f' ({score["documents"]:,} of {score["of_documents"]:,} documents)' if 'of_documents' in score else '')
-    for name, score in evaluation['sources'].items()
+    for name, score in scores.items()
   )
-  if scores:
-    Console(sys.stderr, WIDTH).print(f'  held-out bits per byte after {stage_plan.stage.name}: {scores}')
+  if said:
+    Console(sys.stderr, WIDTH).print(f'  held-out bits per byte after {stage}: {said}')
 
 
 def mixture_tree(
@@ -125,7 +122,7 @@ def mixture_tree(
 
 
 def draws_table(stage_plan: StagePlan) -> Table:
-  """What each source gives to a stage."""
+  """The shares, rows, tokens, epochs and documents of each source in a stage."""
   table = Table(box=None, pad_edge=False, header_style='dim')
   table.add_column('source')
   for column in ('share', 'rows', 'loss tokens', 'epochs', 'over the run', 'documents'):
@@ -151,7 +148,7 @@ def _stage_tree(plan: StudyPlan, node: StagePlan) -> Tree:
   )
   epoch = {d.source: d.source_rows and d.source_rows * node.length for d in node.draws}
   for part in node.mixture().parts:
-    if len(list(part.leaves())) > 1:  # the table below tells of the rest
+    if len(list(part.leaves())) > 1:  # the table below has the others
       tree.add(mixture_tree(part, node.tokens, epoch, part.weight))
   for line in _changes(node):
     tree.add(line)
@@ -165,7 +162,7 @@ def _stage_tree(plan: StudyPlan, node: StagePlan) -> Tree:
 
 
 def _changes(node: StagePlan) -> list[str]:
-  """How the mixture changes along the stage, a line for each part of it; none where it does not."""
+  """How the mixture changes along the stage, a line for each part of the stage; empty where it is constant."""
   if node.mixtures.constant(node.stage.tokens):
     return []
   return [
@@ -181,7 +178,6 @@ def _change(name: str, begin: Fraction, end: Fraction) -> str:
 
 def _show_cost(console: Console, plan: StudyPlan, mesh: Mesh, output: str) -> None:
   left = [p for p in plan.stages() if not is_done(output, p)]
-  flops = sum(plan.recipe_of(p).model.flops_per_token(p.length)['total'] * p.tokens for p in left)
   savings = plan.savings()
   devices = f'{mesh.size} x {mesh.devices.flat[0].device_kind}'
   layout = ' x '.join(f'{axis} {size}' for axis, size in mesh.shape.items())
@@ -191,25 +187,11 @@ def _show_cost(console: Console, plan: StudyPlan, mesh: Mesh, output: str) -> No
     f'{formatting.tokens(savings["stage_tokens_alone"])} in {savings["stages_alone"]} '
     f'({1 - savings["stage_tokens_trained"] / savings["stage_tokens_alone"]:.0%} saved)'
   )
-  if not left:
-    return
-  seconds = flops / (UTILISATION * _matmul_rate() * mesh.size)
-  console.print(
-    f'time: {flops:.3g} training FLOPs, about {formatting.duration(seconds)} at {UTILISATION:.0%} of the matmul rate measured just now\n'
-  )
-
-
-def _matmul_rate(size: int = 1024, repeats: int = 8) -> float:
-  """FLOP/s of a square float32 product on one device."""
-  x = jax.device_put(np.ones((size, size), np.float32))  # NumPy's: JAX would compile a program to make them
-  product = jax.jit(lambda x: x @ x)
-  product(x).block_until_ready()
-  seconds = []
-  for _ in range(repeats):
-    began = time.perf_counter()
-    product(x).block_until_ready()
-    seconds.append(time.perf_counter() - began)
-  return 2 * size**3 / min(seconds)  # the quickest: on a shared machine the others waited
+  if left:
+    flops, seconds = forecast(plan, left, mesh)
+    console.print(
+      f'time: {flops:.3g} training FLOPs, about {formatting.duration(seconds)} at {UTILISATION:.0%} of the matmul rate measured just now\n'
+    )
 
 
 def _rates(plans: list[StagePlan]) -> str:

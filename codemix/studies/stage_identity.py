@@ -1,7 +1,7 @@
-"""The identity of a stage: what decides its numbers, resolved, however it was written.
+"""The identity of a stage: everything that decides its numbers, in resolved form.
 
 Two ways to write one plan have one hash: a warm-up in steps or as a fraction,
-budgets that come to the same steps, groups of a mixture that only name their
+budgets of the same number of steps, groups of a mixture that only name their
 parts, constants that an optimizer does not use. What a user reads beside it
 (`Stage.written`) is kept in stage.json and not hashed.
 """
@@ -19,8 +19,8 @@ from codemix.identity import digest
 from codemix.studies.recipe import Recipe
 from codemix.training.stage import Rates, Stage, StagePlan, rewound
 
-# Raised when a change of codemix changes the numbers that a plan comes to, or how plans are described here: old
-# results then stay beside new ones instead of being taken for them.
+# Raised when a change of codemix changes the numbers that a plan results in, or how plans are described here. Results
+# of the old version then stay beside the new ones and are not mistaken for them.
 NUMERICS = 2
 
 
@@ -36,7 +36,7 @@ def stage_identity(
   digests: Mapping[str, str],
   tokenizer: Tokenizer,
 ) -> dict:
-  """What is hashed.
+  """The plain data whose digest is the hash of the stage.
 
   Args:
     first_step: the run's step count when the stage begins.
@@ -52,7 +52,7 @@ def stage_identity(
     'rates': rates.described,
     'rows': describe_rows(list(digests), segments),
     'rewound': rewound(stage, parent),
-    # Nothing is handed to a first stage. How the rate goes on stands in `rates`, the step in `first_step`.
+    # A first stage has no hand-off. `rates` holds what becomes of the rate, `first_step` of the step.
     'handoff': {'weights': stage.handoff.weights, 'optimizer': stage.handoff.optimizer} if parent else None,
     'model': recipe.model.identity(),
     'optimizer': recipe.optimizer.identity(),
@@ -72,10 +72,10 @@ def earlier_hash(
   digests: Mapping[str, str],
   tokenizer: Tokenizer,
 ) -> str | None:
-  """The hash that `NUMERICS` 1 gave to the same stage, by which its finished result is found.
+  """The hash that the version with `NUMERICS` 1 gave to the same stage, by which its finished result is found.
 
-  It stood for how a plan was written. None where that came to other numbers
-  than today: a curve that is laid out over several stages.
+  It was made from the plan as written. None where that version computed other
+  numbers: with a curve that is laid out over several stages.
 
   Args:
     mixture: `MixtureSchedule.describe`.
@@ -118,7 +118,7 @@ def describe_rows(sources: Sequence[str], segments: Sequence[Segment]) -> list:
 
 
 def _merged(segments: Sequence[Segment]) -> list[Segment]:
-  """The same with neighbours on one straight line as one."""
+  """Joins neighbouring segments that lie on one straight line."""
   merged: list[Segment] = []
   for segment in segments:
     last = merged[-1] if merged else None

@@ -1,4 +1,4 @@
-"""The recipes of a grid: shares of code x seeds, at a fixed total or on top of a fixed amount of language."""
+"""The recipes of a grid of code shares and seeds, at a fixed total or in addition to a fixed amount of language."""
 
 from __future__ import annotations
 
@@ -33,10 +33,10 @@ def sweep(
   more tokens help by themselves (Petty et al., arXiv:2409.04556, section 2).
 
   Args:
-    recipe: what all share; the mixture of the stage that is varied is not read.
+    recipe: what all of them share; the mixture of the varied stage is not used.
     language, code: mixtures.
     shares: fractions of the stage's tokens that are code.
-    seeds: each share is trained once with each.
+    seeds: each share is trained once with each seed.
     mode: 'competitive' or 'additive'.
     controls: whether 'additive' has its controls.
     stage: which of the recipe's stages is varied, from 0.
@@ -46,8 +46,8 @@ def sweep(
     '25% code added' and 'text of 25% code added'.
 
   Raises:
-    UserError: an empty or doubled list, an unknown mode, no such stage, or a
-      share that is no fraction (below 1 for 'additive').
+    UserError: an empty list or one with a repeated number, an unknown mode, a
+      stage that does not exist, or a share above 1 (of 1, for 'additive').
   """
   _require_distinct(shares, 'shares')
   _require_distinct(seeds, 'seeds')
@@ -81,5 +81,5 @@ def _require_distinct(numbers: Sequence, field: str) -> None:
 
 
 def _percent(share: Fraction) -> str:
-  """0.25 -> '25', 1/3 -> '33.3333': in a stage's name there may be a point, and no more."""
+  """0.25 -> '25', 1/3 -> '33.3333': a stage's name may hold a point but no %."""
   return f'{float(100 * share):.6f}'.rstrip('0').rstrip('.')

@@ -1,4 +1,4 @@
-"""What a stage read at a step, and at which steps it read a passage."""
+"""Traces training data: the rows of a step, and the steps that read a passage."""
 
 from __future__ import annotations
 
@@ -13,11 +13,14 @@ from codemix.studies.planning import StudyPlan
 from codemix.training.stage import StagePlan
 
 
-def rows_of_step(plan: StudyPlan, stage_plan: StagePlan, step: int) -> list[dict]:
-  """The rows of one global batch, in order: where each comes from, and what it says.
+def trace_step(plan: StudyPlan, stage_plan: StagePlan, step: int) -> list[dict]:
+  """The rows of one global batch, in order.
 
   Args:
     step: of the stage, from 1.
+
+  Returns:
+    {'source', 'epoch', 'row' (of the epoch), 'documents' (their numbers), 'text'} of each.
 
   Raises:
     UserError: the stage has no such step.
@@ -40,24 +43,24 @@ def rows_of_step(plan: StudyPlan, stage_plan: StagePlan, step: int) -> list[dict
 
 
 def _documents(source: PreparedSource, row: int) -> list[int]:
-  """Numbers of the documents that have tokens in a row; the first may have begun before it."""
+  """Numbers of the documents with tokens in a row; the first may begin in an earlier row."""
   first, last = row * source.length, (row + 1) * source.length - 1
   return list(range(source.store.document_at(first), source.store.document_at(last) + 1))
 
 
-def where_seen(plan: StudyPlan, stages: list[StagePlan], text: str) -> Iterator[dict]:
+def trace_text(plan: StudyPlan, stages: list[StagePlan], text: str) -> Iterator[dict]:
   """Each document of these stages' sources that holds a passage, with the steps that read it there.
 
   Args:
-    text: the passage; bytes of a command line that are not UTF-8 are looked for as they are.
+    text: the passage; bytes of the command line that are not UTF-8 are searched for as they are.
 
   Yields:
-    {'source', 'document', 'times' (that the document holds the passage), 'seen': [{'stage', 'step'
-    (of the stage, from 1), 'run_step', 'row' (of the batch), 'epoch'}, ...]}, each row once;
-    nothing seen where the rows were not drawn.
+    {'source', 'document', 'times' (how often the document holds the passage), 'seen': [{'stage', 'step'
+    (of the stage, from 1), 'run_step', 'row' (of the batch), 'epoch'}, ...]}, each row once; 'seen' is empty where
+    no step read the rows.
 
   Raises:
-    UserError: there is nothing to look for, or the source is streamed.
+    UserError: the passage is empty, or a source is streamed.
   """
   wanted = _bytes_of(text)
   stage_rows = [(stage_plan, _stage_rows(plan, stage_plan)) for stage_plan in stages]
@@ -87,7 +90,7 @@ def _bytes_of(text: str) -> bytes:
   try:
     return text.encode('utf-8', 'surrogateescape')
   except UnicodeEncodeError as error:
-    raise UserError(f'--find: {text!a} holds half of a surrogate pair, which is no text: {error.reason}.') from None
+    raise UserError(f'--find: {text!a} holds half of a surrogate pair, which is not text: {error.reason}.') from None
 
 
 def _reads(stage_plan: StagePlan, stage: StageRows, source: str, rows: list[int]) -> list[dict]:

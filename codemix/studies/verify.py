@@ -1,32 +1,37 @@
-"""Re-reads what a stage left: its checkpoints against their digests, its ledger, its scores."""
+"""Verifies what stages wrote: checkpoints against their digests, ledgers against each other and the plan, results."""
 
 from __future__ import annotations
 
 import json
 from pathlib import Path
 
-import numpy as np
-
 from codemix.checkpoints import damage, sealed_digest
+from codemix.data.batches import ledger
 from codemix.errors import UserError
+from codemix.evaluation.results import read_results
 from codemix.identity import digest
-from codemix.studies.load_stage import open_stage
-from codemix.training.stage_record import read_done, read_ledger, read_stage
+from codemix.studies.load_stage import load_stage, require_unchanged
+from codemix.studies.planning import StudyPlan
+from codemix.studies.stage_names import SHORT
+from codemix.training.stage import is_done, stage_folder
+from codemix.training.stage_changes import namesake
+from codemix.training.stage_record import read_ledger, read_stage
 
 
 def verify_stage(folder: Path) -> dict:
-  """Re-reads every checkpoint of a stage, and what else stands in its folder.
+  """Reads every checkpoint of a stage and the other files in its folder, and compares them with their digests.
 
   Returns:
-    'name', 'finished', 'checkpoints' (their steps), 'cut_off' (steps of checkpoints that were never
-    wholly written, which a resumed run passes over) and 'bytes_read'.
+    'name', 'finished', 'checkpoints' (their steps), 'cut_off' (steps of checkpoints that were not completely
+    written, which a resumed run passes over) and 'bytes_read'.
 
   Raises:
     UserError: naming the first file that is not as it was written.
   """
   stage = read_stage(folder)
-  if stage['hash'] != digest(stage['identity']) or not folder.resolve().name.endswith(f'-{stage["hash"][:12]}'):
-    raise UserError(f'{folder}/stage.json was changed: its hash is not that of its identity and its folder. Restore it.')
+  require_unchanged(folder, stage)
+  if not folder.resolve().name.endswith(f'-{stage["hash"][:SHORT]}'):
+    raise UserError(f'{folder}/stage.json was changed: its hash is not that of its folder. Restore it.')
   finished = (folder / 'done.json').exists()
   checkpoints = folder / 'checkpoints'
   steps = sorted(int(path.name) for path in checkpoints.glob('[0-9]*') if path.is_dir() and path.name.isdigit())
@@ -48,33 +53,23 @@ def verify_stage(folder: Path) -> dict:
 
 
 def _check_finished(folder: Path, stage: dict, sealed: list[int]) -> None:
-  open_stage(folder)  # its tokenizer
-  done, ledger = read_done(folder), read_ledger(folder)
-  at = folder / 'checkpoints' / str(done['step'])
-  if done['step'] not in sealed:
+  done, written = load_stage(folder), read_ledger(folder)
+  at = folder / 'checkpoints' / str(done.step)
+  if done.step not in sealed:
     raise UserError(f'the checkpoint {at}, with which its stage was done, is missing. {_fix(folder, True)}')
-  if sealed_digest(at.parent, done['step']) != done['checkpoint']:
+  if sealed_digest(at.parent, done.step) != done.checkpoint:
     raise UserError(f'the checkpoint {at} is another than the one with which its stage was done. {_fix(folder, True)}')
-  if not ledger['hash'] == done['ledger'] == digest({key: value for key, value in ledger.items() if key != 'hash'}):
+  if not written['hash'] == done.ledger == digest({key: value for key, value in written.items() if key != 'hash'}):
     raise UserError(f'{folder}/ledger.json is not the ledger with which the stage was done. {_fix(folder, True)}')
-  for parent in folder.parent.glob(f'*-{stage["parent"][:12]}') if stage['parent'] else ():
-    if (parent / 'ledger.json').exists() and read_ledger(parent)['hash'] != ledger['parent_hash']:
-      raise UserError(f'{folder}/ledger.json does not go on from {parent}/ledger.json: one of them is of another run.')
-  for scores in sorted((folder / 'evaluation').rglob('*.npz')):
-    _check_arrays(scores)
-
-
-def _check_arrays(path: Path) -> None:
-  try:
-    with np.load(path) as arrays:
-      for name in arrays:
-        arrays[name]  # checks its CRC
-  except Exception as error:  # zipfile, zlib and NumPy each have errors of their own
-    raise UserError(f'{path} is damaged ({error}). Delete {path.parent.parent}/evaluation.json to score the stage again.') from None
+  for parent in folder.parent.glob(f'*-{stage["parent"][:SHORT]}') if stage['parent'] else ():
+    if (parent / 'ledger.json').exists() and read_ledger(parent)['hash'] != written['parent_hash']:
+      raise UserError(f'{folder}/ledger.json does not continue {parent}/ledger.json: one of them is of another run.')
+  for results in read_results(folder).values():
+    results.items()  # checks the file
 
 
 def _check_lines(path: Path) -> None:
-  """Each line but one that is still being written is a record."""
+  """Checks that each line is a record, but for the last one where it is still being written."""
   lines = path.read_bytes().split(b'\n')[:-1] if path.exists() else []
   for number, line in enumerate(lines, 1):
     try:
@@ -88,4 +83,37 @@ def _check_lines(path: Path) -> None:
 def _fix(folder: Path, finished: bool) -> str:
   if finished:
     return f'Restore it, or delete the folder {folder} to train the stage again.'
-  return 'Restore it, or delete it to go on from the one before.'
+  return 'Restore it, or delete it to continue from the one before.'
+
+
+def check_ledgers(plan: StudyPlan, output: str) -> list[dict]:
+  """Compares the ledgers of finished stages with the plan.
+
+  Returns:
+    For each stage `stage` (its folder) and `ledger` ('agrees' with the beginning of its hash, or why it is not finished).
+
+  Raises:
+    UserError: one differs.
+  """
+  checked, hashes = [], {}
+  for stage_plan in plan.stages():
+    folder = stage_folder(output, stage_plan)
+    if not is_done(output, stage_plan):
+      other = namesake(output, stage_plan, plan.stages())
+      checked.append({'stage': folder.name, 'ledger': 'not finished' + (f'; {other}' if other else '')})
+      continue
+    written = read_ledger(folder)
+    counted = {counts['source']: counts for counts in written['realised']}
+    # What a streamed source holds was not planned.
+    realised = {
+      d.source: {key: counted[d.source][key] if getattr(d, key) is None else getattr(d, key) for key in ledger.COUNTED}
+      for d in stage_plan.draws
+    }
+    parent = hashes.get(stage_plan.parent.hash) if stage_plan.parent else None
+    draws = ledger.with_shares_of(stage_plan.draws, written['planned'])
+    expected = ledger.entry(written['stage'], draws, realised, parent)
+    hashes[stage_plan.hash] = written['hash']
+    if written != json.loads(json.dumps(expected)):
+      raise UserError(f'{folder}/ledger.json is not that of its recipe; the file or the data were changed.')
+    checked.append({'stage': folder.name, 'ledger': f'agrees, {written["hash"][:SHORT]}'})
+  return checked

@@ -7,7 +7,7 @@ import contextlib
 import copy
 import dataclasses
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
 import jax
@@ -29,12 +29,11 @@ from codemix.training.placement import Placement
 from codemix.training.preemption import stopping_after_a_step
 from codemix.training.progress import stage_progress
 from codemix.training.runtime import Runtime
-from codemix.training.stage import Handoff, StagePlan, is_done, stage_folder
+from codemix.training.stage import TRAINING, Handoff, StagePlan, is_done, stage_folder
 from codemix.training.stage_log import Realised, StageLog
 from codemix.training.stage_record import read_done, write_plan, write_result
 from codemix.training.train_state import (
   TrainState,
-  Tree,
   abstract_state,
   hand_off,
   init_state,
@@ -45,12 +44,11 @@ from codemix.training.train_step import make_train_step
 
 IN_FLIGHT = 2  # steps whose metrics may wait on the devices while the host goes on
 BARRIER_TIMEOUT_S = 600
-TRAINING = 'training'  # what a process does that holds the lock of a stage's folder
 
 
 @dataclasses.dataclass(frozen=True)
 class Trainer:
-  """What the stages of a run have in common.
+  """What all stages of a run share.
 
   Attributes:
     model, optimizer: what is trained, and how.
@@ -69,11 +67,11 @@ class Trainer:
 
   @property
   def placement(self) -> Placement:
-    """Where the state lies."""
+    """How the state is sharded."""
     return self.runtime.placement(self.mesh)
 
   def abstract_state(self) -> TrainState:
-    """Shapes and places of the state that the stages train."""
+    """Shapes and shardings of the state that the stages train."""
     return abstract_state(self.model, self.optimizer, self.placement)
 
   def init_state(self, seed: int) -> TrainState:
@@ -90,22 +88,22 @@ class Trainer:
 
 
 def train_stage(trainer: Trainer, plan: StagePlan, began: float | None = None) -> Path:
-  """Trains a stage whose parent is done, or finds it done.
+  """Trains a stage whose parent is done; returns at once where it is done itself.
 
-  However often it is interrupted, the same call ends in the same parameters,
+  After any number of interruptions the same call ends in the same parameters,
   ledger and metrics.
 
   Args:
-    began: since when its time counts (`time.monotonic()`), where more was done for it than this call.
+    began: the `time.monotonic()` from which on its time counts; None for now.
 
   Returns:
     The stage's folder.
 
   Raises:
     NonFiniteError: a loss or gradient was not finite; its step is not saved.
-    Preempted: SIGTERM came; a checkpoint was saved.
-    UserError: another process trains it, a checkpoint is of something else, or
-      the disk is full.
+    Preempted: SIGTERM arrived; a checkpoint was saved.
+    UserError: another process trains it, a checkpoint belongs to something else,
+      or the disk is full.
   """
   folder = trainer.folder(plan)
   if done_for_all(trainer.runtime.output, plan):
@@ -137,7 +135,7 @@ def train_stage(trainer: Trainer, plan: StagePlan, began: float | None = None) -
 
 
 def done_for_all(output: str | Path, plan: StagePlan) -> bool:
-  """`is_done`, as process 0 sees it: a file that is new shows up in other machines at other times."""
+  """`is_done` as process 0 sees it: a new file does not appear on all machines at the same time."""
   return decide(is_done(output, plan), lambda seen: seen[0])
 
 
@@ -147,29 +145,17 @@ def final_state(trainer: Trainer, plan: StagePlan) -> TrainState:
   Raises:
     UserError: it is not done, or its checkpoint is missing, damaged or another.
   """
-  with _final_checkpoint(trainer, plan) as checkpoints:
-    return checkpoints.restore_state(plan.last_step, trainer.abstract_state())
-
-
-def final_params(trainer: Trainer, plan: StagePlan) -> Tree:
-  """The parameters of `final_state`, without the optimizer's; raises as it does."""
-  with _final_checkpoint(trainer, plan) as checkpoints:
-    return checkpoints.restore_params(plan.last_step, trainer.abstract_state().params)
-
-
-@contextlib.contextmanager
-def _final_checkpoint(trainer: Trainer, plan: StagePlan) -> Iterator[Checkpoints]:
   folder = trainer.folder(plan)
   done = read_done(folder)
   with contextlib.closing(Checkpoints(folder / 'checkpoints')) as checkpoints:
     checkpoints.require(plan.last_step, done['checkpoint'])
-    yield checkpoints
+    return checkpoints.restore_state(plan.last_step, trainer.abstract_state())
 
 
 def _begin(
   trainer: Trainer, plan: StagePlan, checkpoints: Checkpoints, account: TimeAccount
 ) -> tuple[TrainState, Realised]:
-  """The state and the ledger with which to go on: restore, else hand over, else initialise."""
+  """The state and ledger to start from: the newest checkpoint, else the parent's result, else a fresh state."""
   target = trainer.abstract_state()
   step = checkpoints.newest(trainer.runtime.on_damaged, _warn)
   if step is not None:
@@ -183,7 +169,7 @@ def _begin(
   if plan.parent is None:
     return _fresh_state(trainer, plan, account), realised
   parent = final_state(trainer, plan.parent)
-  if plan.stage.handoff == Handoff():  # everything goes on
+  if plan.stage.handoff == Handoff():  # everything continues
     return parent, realised
   fresh = _fresh_state(trainer, plan, account)
   return hand_off(parent, fresh, plan.stage.handoff), realised
@@ -203,7 +189,7 @@ def _run_steps(
   realised: Realised,
   account: TimeAccount,
 ) -> Realised:
-  """Runs the stage's remaining steps; returns what they drew from each source in all."""
+  """Runs the stage's remaining steps; returns what the whole stage drew from each source."""
   rows = plan.rows(trainer.sources)
   runtime = trainer.runtime
   train_step = trainer.train_step()
@@ -237,12 +223,12 @@ def _run_steps(
       stop = stop_asked(step)
       if last or stop or (index + 1) % runtime.save_every == 0:
         write_all_but(0)
-        # Only a step known to be finite is saved, with its metrics on disk before it.
+        # Only a step whose metrics are finite and on the disk is saved.
         account.write()
         with account.spent_on('save'):
           log.flush()
           require_finite(state, f"stage '{plan.stage.name}', step {step}")
-          # A copy: the save is written while later steps go on counting.
+          # A copy, since later steps add to it while the save is written.
           position = {**_position(plan, step), 'realised': copy.deepcopy(log.realised)}
           checkpoints.save(step, state, position)
           if stop and not last:
@@ -271,7 +257,7 @@ def _open_log(
 
 
 def _position(plan: StagePlan, step: int) -> dict:
-  """Where a checkpoint stands; with the ledger so far it stays under 1 KB for a handful of sources."""
+  """The position that a checkpoint holds, beside the ledger so far; under 1 KB for a handful of sources."""
   row = (step - plan.first_step) * plan.stage.batch
   return {'stage': plan.hash, 'step': step, 'target_step': plan.last_step, 'row': row, 'seed': plan.seed}
 

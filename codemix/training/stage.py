@@ -1,4 +1,4 @@
-"""A stage of a run: what a user writes, and the plan that it comes to."""
+"""A stage of a run: what a user writes, and its plan."""
 
 from __future__ import annotations
 
@@ -24,7 +24,8 @@ from codemix.training.schedules import Schedule
 
 KEPT, RESET = 'continue', 'restart'
 
-MOST_STEPS = 10**8  # of a stage, whose curve is in memory: years, at any rate at which steps are made
+TRAINING = 'training'  # what the process does that holds the lock of a stage's folder
+MOST_STEPS = 10**8  # of a stage: its curve is in memory, and so many steps take years
 
 TakenOver = Literal[KEPT, RESET]
 
@@ -35,15 +36,15 @@ class Handoff:
   """What a stage takes over from the one before it; each is 'continue' or 'restart'.
 
   The paper does not say what it did at its stage boundaries, and a replication
-  found that it matters, so nothing here is implied.
+  found that it matters, so each is a setting of its own.
 
   Attributes:
     weights: the parameters, or a fresh initialisation.
     optimizer: the moments, or zeros.
     step: the count of steps, or zero.
-    rate: 'continue' lets the stage's schedule begin at the rate where the last
-      one ended (or, for a stage without a schedule, goes on along the last
-      stage's curve); 'restart' begins the stage's schedule from its own start.
+    rate: 'continue' lets the stage's schedule begin at the last rate of the
+      stage before (a stage without a schedule follows that stage's curve
+      further); 'restart' begins the stage's schedule from its own start.
   """
 
   weights: TakenOver = KEPT
@@ -55,7 +56,7 @@ class Handoff:
 @dataclasses.dataclass(frozen=True)
 @checked
 class Stage:
-  """One stage: so many tokens of a mixture, on a schedule.
+  """One stage: a number of tokens of a mixture, on a schedule.
 
   Attributes:
     name: readable name; the folder of its results begins with it.
@@ -64,10 +65,10 @@ class Stage:
     mixture: sources and their fractions of the loss tokens (`data.mixture`),
       or a `MixtureSchedule` of such along the stage.
     batch: rows of a global batch.
-    schedule: the learning rate; None goes on along the last stage's curve.
-    handoff: what is taken over; of no meaning in a first stage.
-    rewind: sources read again from their first row; every other goes on where
-      the last stage left it.
+    schedule: the learning rate; None follows the curve of the stage before.
+    handoff: what is taken over; it has no meaning in a first stage.
+    rewind: sources read again from their first row; the others continue where
+      the stage before stopped.
   """
 
   name: Name
@@ -84,7 +85,7 @@ class Stage:
     self.mixtures()
 
   def mixtures(self) -> MixtureSchedule:
-    """The parsed mixture, of a single knot where it does not change along the stage."""
+    """The parsed mixture, with a single knot where it is constant along the stage."""
     return schedule_of(self.mixture, f"Stage.mixture of stage '{self.name}'")
 
   def steps(self, length: int) -> int:
@@ -126,7 +127,7 @@ class Rates(NamedTuple):
   Attributes:
     values: float32 [steps].
     described: what they are, as plain data (`Curve.describe`).
-    rest: the curve that a stage without a schedule goes on along.
+    rest: the curve that a following stage without a schedule uses.
   """
 
   values: np.ndarray
@@ -136,13 +137,13 @@ class Rates(NamedTuple):
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class StagePlan:
-  """A stage with everything decided: nothing that a user typed can fail after it.
+  """A stage with everything decided and every input of the user checked.
 
   Attributes:
     stage: as written.
     parent: the plan of the stage before, or None.
-    identity: everything that leads to the result; the parent by its hash.
-    earlier_hash: its hash before the identity was resolved, or None.
+    identity: everything that decides the result; the parent by its hash.
+    earlier_hash: its hash in the version with `NUMERICS` 1, or None.
     steps: steps of the stage.
     first_step: the run's step count when the stage begins.
     length: tokens of a row.
@@ -215,7 +216,7 @@ class StagePlan:
 
 
 def stage_folder(output: str | Path, plan: StagePlan) -> Path:
-  """Where a stage's result lies: found by its hash, so that a renamed stage finds its result."""
+  """The folder of a stage's result, found by its hash, so that a renamed stage finds its result."""
   stages = Path(output) / 'stages'
   found = sorted(stages.glob(f'*-{plan.hash[:12]}'))
   if not found and plan.earlier_hash:
@@ -238,20 +239,20 @@ def cursors_at_start(stage: Stage, parent: StagePlan | None) -> dict[str, Cursor
 
 
 def rewound(stage: Stage, parent: StagePlan | None) -> list[str]:
-  """The sources that the stage really sets back: those of `rewind` that have been read since they were last."""
+  """The sources of `rewind` whose cursor is not at their first row already."""
   cursors = parent.cursors_after() if parent else {}
   return sorted({source for source in stage.rewind if cursors[source].cursor})
 
 
 def rates_of(stage: Stage, steps: int, before: Rates | None) -> Rates:
-  """The rates along a stage's own schedule, or along what is left of the curve of the stage before.
+  """The rates along a stage's own schedule, or along the rest of the curve of the stage before.
 
   Args:
     steps: of the stage.
     before: of the stage before; None for a first stage.
 
   Raises:
-    UserError: there is no curve, it is too short, or it has values that are no rates.
+    UserError: there is no curve, it is too short, or it has values that are not rates.
   """
   curve = _curve_of(stage, steps, before)
   values = curve.rates(stage.budget, steps)
@@ -278,7 +279,7 @@ def _curve_of(stage: Stage, steps: int, before: Rates | None) -> Curve:
     raise UserError(
       f"it has no schedule. Set Stage.schedule; only a stage whose Handoff.rate is '{KEPT}' goes on along the last curve."
     )
-  # The tokens of stages, as they are written, may miss their sum by a rounding.
+  # The tokens of the stages may differ from the horizon by a rounding.
   if before.rest.left + tokens_per_step / 2 < stage.budget:
     raise UserError(
       f"it goes on along the curve of the stage before, which has {max(float(before.rest.left), 0):,.0f} tokens left of the {stage.tokens:,.0f} "

@@ -1,4 +1,4 @@
-"""What sets a stage apart from a finished one of its name, in the words of what the user wrote."""
+"""Differences between a stage and a finished one of the same name, in terms of what the user wrote."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ SHOWN = 4  # changes in a line
 
 
 def as_written(plan: StagePlan) -> dict:
-  """What stage.json keeps beside the identity, so that a change can be told: not hashed."""
+  """What stage.json keeps beside the identity to describe later changes; it is not hashed."""
   return {**plan.stage.written(), 'mixture': _shares(plan.mixture())}
 
 
 def namesake(output: str | Path, plan: StagePlan, study: Iterable[StagePlan]) -> str | None:
-  """Why a stage is yet to be trained although one of its name is finished, in a sentence.
+  """Says why a stage is not finished although there is a finished one of the same name.
 
   Args:
-    study: the stages that are meant to be there beside it, which do not count.
+    study: all stages of the study; their folders are not compared.
 
   Returns:
-    None where there is no other; else the folder that is nearest, and what changed.
+    A sentence with the folder that differs least and what changed; None where there is no such folder.
   """
   expected = {stage_folder(output, stage_plan).name for stage_plan in study}
   compared = []
@@ -53,7 +53,7 @@ def changes(plan: StagePlan, record: Mapping) -> list[str]:
   if found or version == now['numerics']:
     return found
   if version == 1:
-    return ['an earlier codemix, which found a stage by how it was written']
+    return ['an earlier codemix, which hashed the plan as it was written']
   return [f'version {version} of the numbers that codemix computes (now {now["numerics"]})']
 
 
@@ -89,7 +89,7 @@ def _changes(now: Mapping, then: Mapping, written: Mapping, before: Mapping) -> 
 
 
 def _of_version_1(then: Mapping, plan: StagePlan) -> tuple[dict, dict]:
-  """The identity of a stage.json that holds a plan as it was written, in today's form as far as it is known."""
+  """(identity, written) of a stage.json of `NUMERICS` 1, in today's form as far as they are known."""
   stage, now = then['stage'], plan.identity
   same_parent = plan.parent and then['parent'] == plan.parent.earlier_hash
   handoff = stage.get('handoff')

@@ -1,4 +1,4 @@
-"""Follows a stage step by step: its metrics to files, its draws to the realised ledger."""
+"""Logs a stage step by step: its metrics to files, its rows to the realised ledger."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ from codemix.training.stage import StagePlan
 
 Realised = dict[str, dict[str, int]]  # source -> what the ledger counts
 
-# Lines that come faster are written several at a time: between short steps each would find cold caches.
+# Lines that come faster are written together: writing between short steps would cost more, with cold caches.
 WRITE_EVERY_S = 1.0
 
 
 class StageLog:
-  """Writes each step's metrics and adds up the realised ledger; a context at whose end the files are closed.
+  """Writes each step's metrics and adds up the realised ledger; a context manager that closes the files.
 
   Args:
     plan: of the stage.
     folder: of the stage; None where another process writes.
     names: the sources by index.
     done: steps of the stage done before.
-    realised: what they drew.
+    realised: what those steps drew; it is added to.
     peak_tflops: of all devices together, where it is known.
     flops_per_token: of training.
     tensorboard: whether to mirror the metrics.
@@ -53,16 +53,15 @@ class StageLog:
     self._clock, self._starting = time.monotonic(), True
     self._unwritten: list[tuple[metrics.Record, metrics.Record]] = []
     self._written = -math.inf
-    self._lines: tuple[metrics.JsonLines, ...] = ()
-    self._board = None
+    self.lines: list[metrics.JsonLines] = []
+    self.boards: list[metrics.TensorBoard] = []
     if folder is not None:
       after = plan.first_step + done
-      files = ('metrics.jsonl', 'timing.jsonl')
-      self._lines = tuple(metrics.JsonLines(folder / name, after) for name in files)
-      self._board = metrics.TensorBoard(folder / 'tensorboard', after) if tensorboard else None
+      self.lines = [metrics.JsonLines(folder / name, after) for name in ('metrics.jsonl', 'timing.jsonl')]
+      self.boards = [metrics.TensorBoard(folder / 'tensorboard', after)] if tensorboard else []
 
   def write(self, index: int, values: dict[str, jax.Array]) -> tuple[int, float, float]:
-    """Waits for a step's metrics and takes them down.
+    """Waits for a step's metrics and records them.
 
     They are written with the first step that is more than `WRITE_EVERY_S` after the last ones
     written, and before a save.
@@ -113,29 +112,29 @@ class StageLog:
   def _write_lines(self) -> None:
     unwritten, self._unwritten = self._unwritten, []
     self._written = time.monotonic()
-    for file, records in zip(self._lines, zip(*unwritten, strict=True), strict=False):
+    for file, records in zip(self.lines, zip(*unwritten, strict=True), strict=False):
       file.append(*records)
-    if self._board:
+    for board in self.boards:
       for record, timing in unwritten:
-        self._board.append({**record, **timing})
+        board.append({**record, **timing})
 
   def flush(self) -> None:
     """Puts every line on disk."""
     self._write_lines()
-    for file in self._lines:
+    for file in self.lines:
       file.flush()
 
   def __enter__(self) -> StageLog:
     return self
 
   def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
-    # What cannot be closed, as on a full disk, may not hide the error that ends the stage.
+    # A file that cannot be closed, as on a full disk, must not hide the error that ends the stage.
     with contextlib.suppress(UserError, OSError) if error else contextlib.nullcontext():
       self.close()
 
   def close(self) -> None:
-    """Writes what is left and closes every file, also where one before it cannot be closed."""
+    """Writes what is left and closes every file, even if closing another one fails."""
     with contextlib.ExitStack() as files:
-      for file in (*self._lines, *filter(None, [self._board])):
+      for file in (*self.lines, *self.boards):
         files.callback(file.close)
       self._write_lines()

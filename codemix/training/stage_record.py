@@ -1,4 +1,4 @@
-"""What a stage leaves in its folder beside checkpoints and metrics: what it is, its plan, its result."""
+"""The files of a stage's folder beside checkpoints and metrics: its identity, its plan, its result."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ _FIX = 'Restore it, or delete the folder to train the stage again.'
 
 
 def read_stage(folder: Path) -> dict:
-  """What a stage is: `name`, `hash`, `parent` and `identity`. Raises UserError where it is damaged."""
+  """Reads stage.json: `name`, `hash`, `parent` and `identity`. Raises UserError where it is damaged."""
   return read_json(folder / 'stage.json', {'name': str, 'hash': str, 'parent': str | None, 'identity': dict}, _FIX)
 
 
 def read_done(folder: Path) -> dict:
-  """With what a stage was done: `step`, and the digests of `checkpoint` and `ledger`. Raises UserError where it is damaged."""
+  """Reads done.json: `step`, and the digests of `checkpoint` and `ledger`. Raises UserError where it is damaged."""
   return read_json(folder / 'done.json', {'step': int, 'checkpoint': str, 'ledger': str}, _FIX)
 
 
 def read_ledger(folder: Path) -> dict:
-  """The ledger of a finished stage. Raises UserError where it is damaged."""
+  """Reads the ledger of a finished stage. Raises UserError where it is damaged."""
   counts = {'source': str, **dict.fromkeys(ledger.COUNTED, int)}
   form = {'stage': str, 'planned': [{'source': str}], 'realised': [counts], 'hash': str, 'parent_hash': str | None}
   return read_json(folder / 'ledger.json', form, _FIX)
@@ -45,7 +45,7 @@ def write_plan(folder: Path, plan: StagePlan, model: ModelConfig) -> None:
     different := list(differences(plan.identity, read_stage(folder)['identity']))
   ):
     raise UserError(
-      f'{written} is not what this stage was named for: {"; ".join(different[:3])}. Move the folder away.'
+      f'{written} belongs to another stage: {"; ".join(different[:3])}. Move the folder away.'
     )
   write_json(
     folder / 'plan.json',
@@ -80,11 +80,11 @@ def write_plan(folder: Path, plan: StagePlan, model: ModelConfig) -> None:
 def write_result(
   folder: Path, plan: StagePlan, realised: Realised, checkpoint: str, parent_folder: Path | None
 ) -> None:
-  """Compares the ledger with the plan, writes it, and calls the stage done.
+  """Compares the ledger with the plan, writes it, and marks the stage as done.
 
   Args:
     realised: what the stage's steps drew.
-    checkpoint: digest of the stage's last one.
+    checkpoint: digest of the stage's last checkpoint.
     parent_folder: of the stage before, to whose ledger this one is chained.
 
   Raises:

@@ -12,11 +12,10 @@ import jax
 import numpy as np
 
 from codemix.checkpoints import Checkpoints
-from codemix.files import read_json
+from codemix.evaluation.results import read_results
 from codemix.identity import canonical
 from codemix.parallel.mesh import MeshConfig, make_mesh
-from codemix.studies.load_stage import open_stage
-from codemix.training.optimizer import Optimizer
+from codemix.studies.load_stage import load_stage
 from codemix.training.placement import Placement
 from codemix.training.train_state import TrainState, abstract_state
 
@@ -24,18 +23,22 @@ ROOT = Path(__file__).resolve().parents[2]
 KEPT_FILES = ('stage.json', 'plan.json', 'rate.csv', 'ledger.json', 'metrics.jsonl')
 
 
-def environment(devices: int = 1) -> dict[str, str]:
-  """This process's environment, with so many CPU devices; the last of two flags counts."""
-  flags = f'{os.environ["XLA_FLAGS"]} --xla_force_host_platform_device_count={devices}'
-  return {**os.environ, 'XLA_FLAGS': flags, 'PYTHONPATH': str(ROOT)}
+def environment(devices: int = 1, optimised: bool = False) -> dict[str, str]:
+  """This process's environment, with so many CPU devices; the last of two flags counts.
+
+  Args:
+    optimised: True compiles as users do; False quickly, as `tests/conftest.py` says.
+  """
+  flags = f'--xla_force_host_platform_device_count={devices}'
+  return {**os.environ, 'XLA_FLAGS': flags if optimised else f'{os.environ["XLA_FLAGS"]} {flags}', 'PYTHONPATH': str(ROOT)}
 
 
-def start(module: str, *words: str | Path, devices: int = 1) -> subprocess.Popen:
+def start(module: str, *words: str | Path, devices: int = 1, optimised: bool = False) -> subprocess.Popen:
   """Starts `python -m module words`."""
   return subprocess.Popen(
     [sys.executable, '-m', module, *map(str, words)],
     cwd=ROOT,
-    env=environment(devices),
+    env=environment(devices, optimised),
     stdout=subprocess.PIPE,
     stderr=subprocess.PIPE,
     text=True,
@@ -59,11 +62,10 @@ def result_of(output: Path) -> dict[str, object]:
   for folder in sorted((output / 'stages').iterdir()):
     name = folder.name
     result.update({f'{name}/{file}': (folder / file).read_bytes() for file in KEPT_FILES})
-    # The rest of evaluation.json names the checkpoint, whose files Orbax names at random.
-    result[f'{name}/evaluation.json'] = canonical(read_json(folder / 'evaluation.json')['sources'])
-    for path in sorted((folder / 'evaluation').glob('*.npz')):
-      with np.load(path) as arrays:
-        result.update({f'{name}/{path.stem}/{key}': arrays[key].tobytes() for key in arrays})
+    # The identity of results names the checkpoint, whose files Orbax names at random.
+    for evaluator, stored in sorted(read_results(folder).items()):
+      result[f'{name}/{evaluator}'] = canonical([stored.scores, stored.samples])
+      result.update({f'{name}/{evaluator}/{key}': array.tobytes() for key, array in stored.items().items()})
     for path, leaf in jax.tree_util.tree_leaves_with_path(final_state(folder)):
       bits = np.asarray(leaf)
       result[f'{name}{jax.tree_util.keystr(path)}'] = (bits.shape, bits.dtype.str, bits.tobytes())
@@ -72,12 +74,12 @@ def result_of(output: Path) -> dict[str, object]:
 
 def final_state(folder: Path) -> TrainState:
   """The state that a finished stage ended in, on one device."""
-  stage = open_stage(folder)
+  stage = load_stage(folder)
   mesh = make_mesh(MeshConfig(data=1), jax.devices()[:1])
-  target = abstract_state(stage.model, Optimizer(**stage.identity['optimizer']), Placement(mesh))
+  target = abstract_state(stage.config, stage.optimizer, Placement(mesh))
   with contextlib.closing(Checkpoints(folder / 'checkpoints')) as checkpoints:
-    checkpoints.require(stage.done['step'], stage.done['checkpoint'])
-    return checkpoints.restore_state(stage.done['step'], target)
+    checkpoints.require(stage.step, stage.checkpoint)
+    return checkpoints.restore_state(stage.step, target)
 
 
 def assert_same(found: dict[str, object], expected: dict[str, object]) -> None:

@@ -341,4 +341,4 @@ def test_what_changed_since_a_stage_of_version_1_is_said(trained, data, tmp_path
   said = lambda *stages, **settings: namesake(tmp_path / 'old', plans(data, *stages, **settings)[-1], [])
   for name, (stages, recipe, changed) in CHANGES.items():
     assert f'a-0123456789ab was trained with {changed}; it stays' in said(*stages, **recipe), name
-  assert 'was trained with an earlier codemix, which found a stage by how it was written' in said(stage())
+  assert 'was trained with an earlier codemix, which hashed the plan as it was written' in said(stage())

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 import codemix
+from codemix.evaluation.results import of_held_out, read_results
 from tests import tiny_study
 from tests.faults import runs
 from tests.in_process import use_one_device
@@ -83,8 +84,9 @@ def cut_back(ran: Ran, output: Path) -> Path:
   """The folder of a run as it was after the checkpoint of step 17, and no later file."""
   shutil.copytree(ran.output / 'stages', output / 'stages')
   [stage] = output.glob('stages/*')
-  for path in [stage / 'done.json', stage / 'ledger.json', stage / 'evaluation.json']:
+  for path in [stage / 'done.json', stage / 'ledger.json']:
     path.unlink()
+  shutil.rmtree(stage / 'evaluation')
   for path in (stage / 'checkpoints').glob(f'{host.TRAINED}*'):
     shutil.rmtree(path) if path.is_dir() else path.unlink()
   return output
@@ -204,4 +206,4 @@ def metrics(stage: Path) -> list[dict]:
 
 
 def scores(stage: Path) -> dict[str, dict]:
-  return json.loads((stage / 'evaluation.json').read_text())['sources']
+  return {source: found.scores for source, found in of_held_out(read_results(stage)).items()}

@@ -108,7 +108,7 @@ def test_a_damaged_checkpoint_stops_the_run_where_that_is_asked_for(data, output
 
 def test_of_a_finished_stage_no_other_checkpoint_is_taken_for_its_result(data, output):
   run(data, output)
-  next(output.glob('stages/*/evaluation.json')).unlink()
+  shutil.rmtree(next(output.glob('stages/*/evaluation')))
   damage(output, 6)
   with pytest.raises(UserError, match=f'{checkpoints(output)}/6 cannot be used'):
     run(data, output)
@@ -133,7 +133,7 @@ def test_a_stage_json_of_something_else_is_refused_with_what_differs(data, outpu
   told = read_json(path)
   told['identity']['seed'] = 17
   write_json(path, told)
-  with pytest.raises(UserError, match=f'{path} is not what this stage was named for: seed: 0 expected, 17 found'):
+  with pytest.raises(UserError, match=f'{path} belongs to another stage: seed: 0 expected, 17 found'):
     run(data, output)
 
 

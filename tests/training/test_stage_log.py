@@ -57,7 +57,7 @@ def test_a_file_that_finds_no_room_when_it_is_closed_is_a_mistake_the_user_can_f
 @pytest.mark.parametrize('broken', [0, 1, 2])
 def test_every_file_is_closed_also_where_one_cannot_be(broken, tmp_path, monkeypatch):
   log = stage_log(tmp_path)
-  files, closed = [*log._lines, log._board], []
+  files, closed = [*log.lines, *log.boards], []
   for number, file in enumerate(files):
     monkeypatch.setattr(file, 'close', closing(number, closed, broken))
   with pytest.raises(UserError, match='no room'):

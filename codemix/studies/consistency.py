@@ -1,10 +1,9 @@
-"""Whether all processes of a run were started alike: the same study, settings, programs and data, on one folder."""
+"""Checks that all processes of a run have the same study, settings, versions and data, and one output folder."""
 
 from __future__ import annotations
 
 import dataclasses
 import hashlib
-import importlib.metadata
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -17,32 +16,33 @@ from codemix.numerics import settings_in_force
 from codemix.parallel.agreement import require_agreement
 from codemix.parallel.shared_folder import require_shared
 from codemix.studies.planning import StudyPlan
+from codemix.studies.provenance import versions
 from codemix.studies.recipe import Study
 from codemix.training.runtime import Runtime
 
 PACKAGES = ('jax', 'jaxlib', 'optax', 'orbax-checkpoint', 'tensorstore', 'numpy')
 
-# Folders may have other names on other machines, and the rest matters to one process alone.
-_OF_A_PROCESS = {
+# Folders may have other names on other machines; the rest concerns one process only.
+_MAY_DIFFER = {
   Runtime: ('output', 'compilation_cache', 'prefetch', 'peak_tflops', 'tensorboard'),
   Data: ('directory', 'workers'),
 }
 
 
-def require_alike(study: Study, data: Data, runtime: Runtime) -> None:
-  """All processes run the same study in the same way, and their results have one folder; alone, returns at once.
+def require_same_settings(study: Study, data: Data, runtime: Runtime) -> None:
+  """Checks that all processes have the same study, settings and versions, and write to one folder.
 
-  Reads no data, so that it comes before preparing them. The output folder must exist.
+  It reads no data, so that it can come before they are prepared. The output folder must exist.
 
   Raises:
-    UserError: in all processes, naming what differs between which of them, or the folder.
+    UserError: in all processes, naming what differs and in which of them, or the folder.
   """
   if jax.process_count() == 1:
     return
   require_agreement(
     {
-      'codemix': {'version': importlib.metadata.version('codemix'), 'source': _source_digest()},
-      **{name: importlib.metadata.version(name) for name in PACKAGES},
+      'codemix': {**versions('codemix'), 'source': _source_digest()},
+      **versions(*PACKAGES),
       'device': jax.devices()[0].device_kind,
       'environment': settings_in_force(),
       'Study': _plain(study),
@@ -55,7 +55,7 @@ def require_alike(study: Study, data: Data, runtime: Runtime) -> None:
 
 
 def require_same_data(plan: StudyPlan, validation: Mapping[str, TokenStore]) -> None:
-  """What all processes have planned from the data is the same.
+  """Checks that all processes have planned the same from their data.
 
   Raises:
     UserError: in all processes, naming the sources that differ.
@@ -72,9 +72,9 @@ def require_same_data(plan: StudyPlan, validation: Mapping[str, TokenStore]) -> 
 
 
 def _plain(value: object) -> object:
-  """JSON of a setting: what two processes that read the same files and flags have in common."""
+  """A setting as plain data, equal in processes that read the same files and flags."""
   if dataclasses.is_dataclass(value) and not isinstance(value, type):
-    fields = [field.name for field in dataclasses.fields(value) if field.name not in _OF_A_PROCESS.get(type(value), ())]
+    fields = [field.name for field in dataclasses.fields(value) if field.name not in _MAY_DIFFER.get(type(value), ())]
     return {'kind': type(value).__name__, **{name: _plain(getattr(value, name)) for name in fields}}
   if isinstance(value, Mapping):
     return {str(key): _plain(item) for key, item in value.items()}
@@ -87,7 +87,7 @@ def _plain(value: object) -> object:
 
 
 def _source_digest() -> str:
-  """Of this checkout's or installation's own source: a version alone does not tell two checkouts apart."""
+  """Digest of codemix's own source: two checkouts may have the same version."""
   digest = hashlib.sha256()
   root = Path(codemix.__file__).parent
   for path in sorted(root.rglob('*.py')):
