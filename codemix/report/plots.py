@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from codemix import formatting
 from codemix.evaluation.statistics import Estimate
 from codemix.report import palette, svg
 from codemix.report.palette import Paint
@@ -22,6 +21,8 @@ from codemix.report.svg import Picture
 if TYPE_CHECKING:
   import pandas as pd
   from matplotlib.axes import Axes
+
+  from codemix.report.results import StageResults
 
 # Points kept of a line over a recipe's steps: as many as a panel has pixels.
 POINTS = 360
@@ -33,11 +34,11 @@ OPENING = 1 / 20
 
 @dataclasses.dataclass(frozen=True)
 class Path:
-  """An arm's way through the plane of text and code.
+  """An arm in the plane of text and code.
 
   Attributes:
     ways: of each seed, (bits per byte on text, on code) after each evaluated stage.
-    text, code: after the last of them, over the seeds.
+    text, code: after the last evaluated stage, over the seeds.
     finished: whether that is the arm's last stage.
   """
 
@@ -62,14 +63,11 @@ class Dots:
 
 @dataclasses.dataclass(frozen=True)
 class Curves:
-  """A recipe's training, one entry per stage: where it starts (steps) and what was logged."""
+  """A recipe's training: its stages, the step at which each starts, and the steps of all."""
 
-  stages: Sequence[str]
+  stages: Sequence[StageResults]
   starts: Sequence[int]
   steps: int
-  metrics: Sequence[pd.DataFrame]
-  rates: Sequence[pd.DataFrame]
-  timing: Sequence[pd.DataFrame]
 
 
 def trajectories(paths: Sequence[Path], title: str, name: str, alt: str) -> Picture:
@@ -149,8 +147,8 @@ def source_losses(
   for arm, runs in arms.items():
     style = {'color': paints[arm].light, 'linestyle': _linestyle(paints[arm])}
     for run, curves in enumerate(runs, 1):
-      for start, metrics in zip(curves.starts, curves.metrics, strict=True):
-        steps, _, smooth = _line(metrics, f'loss/{source}', curves.steps, points)
+      for start, stage in zip(curves.starts, curves.stages, strict=True):
+        steps, _, smooth = _line(stage.metrics, f'loss/{source}', curves.steps, points)
         axes.plot(start + steps, smooth, linewidth=1.4 if len(runs) == 1 else 0.9, **style)
         lines += [(arm, run, step, value) for step, value in zip(start + steps + 1, smooth, strict=True)]
   _cut_opening(axes)
@@ -168,6 +166,8 @@ def training_curves(
 
   Runs of other seeds lie over each other. Their rates are the same.
   """
+  from matplotlib.ticker import EngFormatter
+
   drawn = svg.figure(430, 680)
   panels = drawn.subplots(5, 1, sharex=True, height_ratios=[3, 3, 1.5, 1.5, 1.5])
   loss, by_source, rate, norm, speed = panels
@@ -180,21 +180,21 @@ def training_curves(
 
   strong = 1.7 if len(runs) == 1 else 1.0
   for run, curves in enumerate(runs, 1):
-    for start, metrics, timing in zip(curves.starts, curves.metrics, curves.timing, strict=True):
-      steps, raw, smooth = _line(metrics, 'loss', curves.steps, points)
+    for start, stage in zip(curves.starts, curves.stages, strict=True):
+      steps, raw, smooth = _line(stage.metrics, 'loss', curves.steps, points)
       if len(runs) == 1:
         plot(loss, 'loss', run, start + steps, raw, color=paint.light, linewidth=0.6, alpha=0.3)
       plot(loss, 'loss_smoothed', run, start + steps, smooth, color=paint.light, linewidth=strong)
       for source, colours in sources.items():
-        steps, _, smooth = _line(metrics, f'loss/{source}', curves.steps, points)
+        steps, _, smooth = _line(stage.metrics, f'loss/{source}', curves.steps, points)
         style = {'color': colours.light, 'linestyle': _linestyle(colours), 'linewidth': min(strong, 1.4)}
         plot(by_source, f'loss_smoothed/{source}', run, start + steps, smooth, **style)
-      for axes, frame, column in ((norm, metrics, 'grad_norm'), (speed, timing, 'tokens_per_second')):
+      for axes, frame, column in ((norm, stage.metrics, 'grad_norm'), (speed, stage.timing, 'tokens_per_second')):
         steps, _, smooth = _line(frame, column, curves.steps, points)
         plot(axes, f'{column}_smoothed', run, start + steps, smooth, color=palette.INK, linewidth=min(strong, 1.2))
-  for start, rates in zip(runs[0].starts, runs[0].rates, strict=True):
-    keep = _thinned(len(rates), math.ceil(points * len(rates) / max(1, runs[0].steps)))
-    plot(rate, 'rate', 1, start + keep, rates['rate'].to_numpy()[keep], color=palette.INK, linewidth=1.2)
+  for start, stage in zip(runs[0].starts, runs[0].stages, strict=True):
+    keep = _thinned(len(stage.rates), math.ceil(points * len(stage.rates) / max(1, runs[0].steps)))
+    plot(rate, 'rate', 1, start + keep, stage.rates['rate'].to_numpy()[keep], color=palette.INK, linewidth=1.2)
   _cut_opening(by_source)
   for axes in panels:
     for start in runs[0].starts[1:]:
@@ -208,7 +208,7 @@ def training_curves(
     axes.set_ylim(bottom=0)
     axes.locator_params(axis='y', nbins=3)
   rate.yaxis.set_major_formatter(lambda value, _: f'{value:g}')
-  speed.yaxis.set_major_formatter(lambda value, _: formatting.axis_count(value))
+  speed.yaxis.set_major_formatter(EngFormatter(sep=''))
   speed.set_xlabel('step')
   speed.set_xlim(0, max(1, runs[0].steps))
   _step_axis(speed)
@@ -235,7 +235,7 @@ def _name_ends(axes: Axes, paths: Sequence[Path]) -> None:
   low, high = axes.get_ylim()
   wanted = [(path.code.value - low) / (high - low) for path in paths]
   gap = min(15 / 310, 1 / len(paths))
-  for path, at, height in zip(paths, wanted, _spread(wanted, gap), strict=True):
+  for path, at, height in zip(paths, wanted, spread_labels(wanted, gap), strict=True):
     end = path.text.value, low + at * (high - low)
     axes.annotate(
       svg.short(path.name), xy=end, xytext=(1.03, height), textcoords='axes fraction', va='center',
@@ -247,8 +247,12 @@ def _name_ends(axes: Axes, paths: Sequence[Path]) -> None:
     )  # fmt: skip
 
 
-def _spread(wanted: Sequence[float], gap: float) -> list[float]:
-  """Heights near the wanted ones, in the same order, at least `gap` apart, within [0, 1]."""
+def spread_labels(wanted: Sequence[float], gap: float) -> list[float]:
+  """Heights near the wanted ones, in the same order, at least `gap` apart, within [0, 1].
+
+  Args:
+    gap: at most 1 / the number of labels.
+  """
   order = sorted(range(len(wanted)), key=lambda index: wanted[index])
   placed = [0.0] * len(wanted)
   floor = 0.0
@@ -304,14 +308,15 @@ def _name_stages(axes: Axes, curves: Curves) -> None:
   """Stage names above the plot, each at its stage's start; its number where the name has no room."""
   pixels_a_letter, pixels = 5.3, 340
   ends = [*curves.starts[1:], curves.steps]
-  for index, (stage, start, end) in enumerate(zip(curves.stages, curves.starts, ends, strict=True)):
+  names = [stage.name for stage in curves.stages]
+  for index, (name, start, end) in enumerate(zip(names, curves.starts, ends, strict=True)):
     room = (end - start) / max(1, curves.steps) * pixels
     last = index == len(ends) - 1
-    fits = last or len(stage) * pixels_a_letter < room
+    fits = last or len(name) * pixels_a_letter < room
     # The last stage is often a short cooldown: its name ends where the stage does.
-    x, side = (end, 'right') if last and len(stage) * pixels_a_letter > room else (start, 'left')
+    x, side = (end, 'right') if last and len(name) * pixels_a_letter > room else (start, 'left')
     axes.annotate(
-      stage if fits else str(index + 1), xy=(x, 1), xycoords=('data', 'axes fraction'),
+      name if fits else str(index + 1), xy=(x, 1), xycoords=('data', 'axes fraction'),
       xytext=(0, 4), textcoords='offset points', ha=side, fontsize=9.5, color=palette.MUTED,
     )  # fmt: skip
 

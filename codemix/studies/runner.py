@@ -16,8 +16,6 @@ from codemix.models.config import ModelConfig
 from codemix.numerics import pinned
 from codemix.parallel.mesh import make_mesh
 from codemix.parallel.processes import barrier
-from codemix.report.results import arm_digest
-from codemix.report.write import keep_former
 from codemix.studies import provenance, show
 from codemix.studies.alike import require_alike, require_same_data
 from codemix.studies.load_stage import keep_tokenizer
@@ -27,6 +25,7 @@ from codemix.studies.preflight import check_unlocked, open_study, preflight
 from codemix.studies.recipe import Study
 from codemix.studies.stage_evaluation import evaluate_stage
 from codemix.studies.stage_names import find_stages
+from codemix.studies.study_record import arm_digest, keep_former
 from codemix.training.loop import BARRIER_TIMEOUT_S, Trainer, done_for_all, train_stage
 from codemix.training.preemption import stopping_at_once
 from codemix.training.runtime import Runtime
@@ -63,7 +62,7 @@ def run_study(study: Study, data: Data, runtime: Runtime, command: str = '') -> 
   check_unlocked(plan, runtime)
   if not jax.process_index():
     show.show_plan(plan, validation, runtime.placement(mesh), runtime.output, sys.stderr)
-    record = _describe(plan, runtime, command)
+    record = describe_study(plan, runtime, command)
     if former := keep_former(runtime.output, record):
       print(former, file=sys.stderr)
     write_json(Path(runtime.output) / 'study.json', record)
@@ -118,7 +117,8 @@ def _trainer(plan: StudyPlan, stage_plan: StagePlan, mesh: Mesh, runtime: Runtim
   return Trainer(recipe.model, recipe.optimizer, plan.sources, mesh, runtime, plan.tokenizer.bos_id)
 
 
-def _describe(plan: StudyPlan, runtime: Runtime, command: str) -> dict:
+def describe_study(plan: StudyPlan, runtime: Runtime, command: str) -> dict:
+  """What `study.json` holds; the stages' folders are those in `runtime.output`."""
   study = plan.study
   return {
     'name': study.name,

@@ -11,9 +11,9 @@ import pytest
 
 import codemix
 from codemix.files import read_json
-from codemix.report.results import arm_digest
 from codemix.studies import runner, stage_evaluation
 from codemix.studies.runner import evaluate_finished
+from codemix.studies.study_record import arm_digest
 from codemix.training import loop
 from tests import tiny_study
 from tests.faults.runs import assert_same, result_of
