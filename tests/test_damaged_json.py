@@ -14,7 +14,7 @@ from codemix.errors import UserError
 from codemix.files import write_json
 from codemix.identity import digest
 from codemix.report.results import read_study
-from codemix.studies.load_stage import open_stage
+from codemix.studies.load_stage import load_stage
 from codemix.training.stage_record import read_done, read_ledger, read_stage
 from tests.data.stores import make_store
 from tests.report.fake_study import stage_folders, study_recipes, write_fake_study
@@ -81,7 +81,7 @@ def test_the_manifest_of_a_store(tmp_path):
 @pytest.mark.parametrize('name', ['stage.json', 'done.json', 'ledger.json'])
 def test_what_a_stage_leaves(name, tmp_path):
   _, folder = stage(tmp_path)
-  read = {'stage.json': lambda: open_stage(folder), 'done.json': lambda: read_done(folder), 'ledger.json': lambda: read_ledger(folder)}
+  read = {'stage.json': lambda: load_stage(folder), 'done.json': lambda: read_done(folder), 'ledger.json': lambda: read_ledger(folder)}
   assert refused(read[name], folder / name) > 20
   for content in WHOLE:
     (folder / name).write_text(content)

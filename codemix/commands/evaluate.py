@@ -45,7 +45,7 @@ def run(arguments: argparse.Namespace) -> None:
     from codemix.contamination.clean_scores import clean_scores
 
     for folder, result in results.items():
-      result['clean'] = clean_scores(Path(folder), result, Path(arguments.contamination))
+      result['clean'] = clean_scores(Path(folder), result['sources'], Path(arguments.contamination))
   if arguments.format == 'json':
     print(json.dumps(results, indent=1))
     return

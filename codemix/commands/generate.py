@@ -21,30 +21,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> None:
-  from codemix.models.generate import generate
   from codemix.parallel.mesh import MeshConfig, make_mesh
-  from codemix.studies.load_stage import open_stage
+  from codemix.studies.load_stage import load_stage
 
-  stage = open_stage(Path(arguments.stage))
-  tokenizer = stage.tokenizer
-  mesh = make_mesh(MeshConfig())
-  continued = generate(
-    stage.model,
-    stage.restore_params(mesh),
-    [tokenizer.encode(prompt) for prompt in arguments.prompt],
-    max_new_tokens=arguments.max_new_tokens,
-    bos_id=tokenizer.bos_id,
-    eos_id=tokenizer.eos_id,
-    temperature=arguments.temperature,
-    top_k=arguments.top_k,
-    top_p=arguments.top_p,
-    seed=arguments.seed,
-    mesh=mesh,
-  )
-  texts = [tokenizer.decode(ids) for ids in continued]
+  options = {name: getattr(arguments, name) for name in ('max_new_tokens', 'temperature', 'top_k', 'top_p', 'seed')}
+  model = load_stage(Path(arguments.stage)).model(make_mesh(MeshConfig()))
+  texts = model.continue_texts(arguments.prompt, **options)
+  pairs = list(zip(arguments.prompt, texts, strict=True))
   if arguments.format == 'json':
-    pairs = zip(arguments.prompt, texts, strict=True)
     print(json.dumps([{'prompt': prompt, 'text': text} for prompt, text in pairs], indent=1))
     return
-  for prompt, text in zip(arguments.prompt, texts, strict=True):
+  for prompt, text in pairs:
     print(f'{prompt}{text}')

@@ -59,9 +59,9 @@ def run(arguments: argparse.Namespace) -> None:
   elif arguments.step is not None:
     if arguments.stage is None:
       raise UserError(f'--step wants --stage, one of {", ".join(sorted({p.name for p in plan.stages()}))}.')
-    from codemix.studies.trace import rows_of_step
+    from codemix.studies.trace import trace_step
 
-    _print(rows_of_step(plan, find_stage(arguments.stage, plan.stages()), arguments.step), arguments.format, _row_lines)
+    _print(trace_step(plan, find_stage(arguments.stage, plan.stages()), arguments.step), arguments.format, _row_lines)
   elif arguments.check:
     _print(_check_ledgers(experiment, plan), arguments.format, lambda line: [f'{line["stage"]}: {line["ledger"]}'])
   else:
@@ -91,8 +91,7 @@ def _show_plan(experiment: Experiment, form: str) -> None:
     UserError: what `codemix train` would refuse before its first step.
   """
   from codemix.parallel.mesh import make_mesh
-  from codemix.studies.machine import check_machine
-  from codemix.studies.preflight import check_unlocked, preflight
+  from codemix.studies.preflight import check_machine, check_unlocked, preflight
   from codemix.studies.preparation import check_sources
   from codemix.studies.show import show_plan
 
@@ -131,11 +130,11 @@ def _one_line(text: str) -> str:
 
 
 def _places(plan: StudyPlan, arguments: argparse.Namespace) -> Iterator[dict]:
-  from codemix.studies.trace import where_seen
+  from codemix.studies.trace import trace_text
 
   stages = [find_stage(arguments.stage, plan.stages())] if arguments.stage is not None else plan.stages()
   places = 0
-  for place in where_seen(plan, stages, arguments.find):
+  for place in trace_text(plan, stages, arguments.find):
     places += 1
     yield place
   if not places and arguments.format == 'text':

@@ -32,15 +32,15 @@ def run(arguments: argparse.Namespace) -> None:
   from codemix.parallel.mesh import make_mesh
   from codemix.parallel.processes import barrier
   from codemix.report.write import write_report
-  from codemix.studies.alike import require_alike
-  from codemix.studies.machine import check_machine
+  from codemix.studies.consistency import require_same_settings
+  from codemix.studies.preflight import check_machine
   from codemix.studies.preparation import prepare_in_own_process
   from codemix.studies.runner import run_study
 
   set_up_jax(experiment.runtime)
   # run_study asks again; here it comes before what may be a day of preparing.
   check_machine(experiment.study, experiment.runtime, make_mesh(experiment.runtime.mesh))
-  require_alike(experiment.study, experiment.data, experiment.runtime)
+  require_same_settings(experiment.study, experiment.data, experiment.runtime)
   if not jax.process_index():
     prepare_in_own_process(experiment.study, experiment.data, experiment.gin_arguments, experiment.warnings)
   barrier('prepared', PREPARE_TIMEOUT_S)

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import dataclasses
+from typing import Any, ClassVar
 
-from jax.sharding import Mesh
-
-from codemix.data.tokenization.tokenizer import Tokenizer
-from codemix.models.config import ModelConfig
-from codemix.models.decoder import Params
-from codemix.models.generate import generate
+from codemix.evaluation.model import Model
+from codemix.evaluation.results import SAMPLES, Results, StoredResults
 
 METHODS = {
   'greedy': {'temperature': 0.0},
@@ -17,42 +14,30 @@ METHODS = {
 }
 
 
-def sample(
-  model: ModelConfig,
-  params: Params,
-  tokenizer: Tokenizer,
-  prompts: Sequence[str],
-  *,
-  tokens: int,
-  seed: int,
-  mesh: Mesh,
-) -> list[dict[str, str]]:
-  """Continues each prompt by each of `METHODS`.
+@dataclasses.dataclass(frozen=True)
+class Sampling:
+  """The evaluator that continues each prompt by each of `METHODS`.
 
-  Args:
+  Attributes:
+    prompts: texts.
     tokens: length of a continuation.
     seed: of the random ones.
-    mesh: that the parameters lie on.
-
-  Returns:
-    {'prompt', 'method', 'text'} each; the text is the continuation alone.
   """
-  ids = [tokenizer.encode(prompt) for prompt in prompts]
-  samples = []
-  for method, options in METHODS.items():
-    continued = generate(
-      model,
-      params,
-      ids,
-      max_new_tokens=tokens,
-      bos_id=tokenizer.bos_id,
-      eos_id=tokenizer.eos_id,
-      seed=seed,
-      mesh=mesh,
-      **options,
-    )
-    samples += [
-      {'prompt': prompt, 'method': method, 'text': tokenizer.decode(text)}
-      for prompt, text in zip(prompts, continued, strict=True)
-    ]
-  return samples
+
+  prompts: tuple[str, ...]
+  tokens: int
+  seed: int
+  name: ClassVar[str] = SAMPLES
+
+  @property
+  def identity(self) -> dict[str, Any]:
+    return {'prompts': list(self.prompts), 'tokens': self.tokens, 'seed': self.seed}
+
+  def run(self, model: Model, earlier: StoredResults | None = None) -> Results:
+    """{'prompt', 'method', 'text'} for each prompt and method; the text is the continuation alone."""
+    samples = []
+    for method, options in METHODS.items() if self.prompts else ():
+      texts = model.continue_texts(self.prompts, max_new_tokens=self.tokens, seed=self.seed, **options)
+      pairs = zip(self.prompts, texts, strict=True)
+      samples += [{'prompt': prompt, 'method': method, 'text': text} for prompt, text in pairs]
+    return Results(samples=samples)

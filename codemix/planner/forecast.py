@@ -16,7 +16,7 @@ from codemix.planner.progress import still_at_work
 from codemix.planner.roofline import StepTime, chip_hours, step_time
 from codemix.planner.stages import PlannedStage, distinct_steps, planned_stages
 from codemix.planner.this_machine import memory_bytes
-from codemix.studies.machine import check_layouts
+from codemix.studies.preflight import check_layouts
 from codemix.studies.recipe import Study
 from codemix.training.runtime import Runtime
 

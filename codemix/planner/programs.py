@@ -11,7 +11,7 @@ import jax.numpy as jnp
 from jax.sharding import Mesh
 
 from codemix.errors import UserError
-from codemix.evaluation.held_out import make_evaluate
+from codemix.evaluation.scoring import make_evaluate
 from codemix.models.config import ModelConfig
 from codemix.numerics import pinned
 from codemix.parallel.host_memory import PINNED

@@ -9,7 +9,6 @@ from __future__ import annotations
 import dataclasses
 import functools
 import json
-import zipfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from codemix.errors import UserError, nearest
+from codemix.evaluation.results import SAMPLES, of_held_out, read_results
 from codemix.files import read_json, require_form
 from codemix.identity import digest
 from codemix.models.config import EXECUTION
@@ -48,7 +48,8 @@ class StageResults:
   timing: pd.DataFrame
   times: Times | None  # wall-clock time of all processes that trained and evaluated the stage
   ledger: Mapping[str, Any] | None
-  evaluation: Mapping[str, Any] | None
+  evaluated: bool  # by all evaluators
+  scores: Mapping[str, Mapping[str, float]]  # sums over the validation documents, by source
   documents: Mapping[str, Documents]  # by validation source
   samples: Sequence[Mapping[str, str]]
 
@@ -57,16 +58,11 @@ class StageResults:
     """'not started', 'planned', 'in training', 'trained' or 'evaluated'."""
     if self.plan is None:
       return 'not started'
-    if self.evaluation is not None:
+    if self.evaluated:
       return 'evaluated'
     if len(self.metrics) >= self.plan['steps']:
       return 'trained'
     return 'in training' if len(self.metrics) else 'planned'
-
-  @property
-  def scores(self) -> Mapping[str, Mapping[str, float]]:
-    """Sums over the validation documents, by source; empty before the evaluation."""
-    return self.evaluation['sources'] if self.evaluation else {}
 
   @property
   def uses(self) -> dict[str, Mapping[str, Any]]:
@@ -183,7 +179,6 @@ _STUDY = {
 }  # fmt: skip
 _PLAN = {'steps': int, 'sources': [{'source': str, 'share': float, 'loss_tokens': int}]}
 _LEDGER = {'hash': str, 'parent_hash': str | None, 'planned': [{'source': str}], 'realised': [{'source': str}]}
-_EVALUATION = {'sources': {...: {'documents': int, 'tokens': int, 'bytes': int, 'nats': float, 'bits_per_byte': float}}}
 
 
 def _stage_names(record: Any, path: Path) -> dict[str, tuple[str, ...]]:
@@ -219,7 +214,8 @@ def _read_stage(folder: Path) -> StageResults:
   import pandas as pd
 
   record = _read_if_there(folder / 'stage.json', {'name': str, 'identity': dict}) or {}
-  evaluation = _read_if_there(folder / 'evaluation.json', _EVALUATION)
+  results = read_results(folder)
+  held_out = of_held_out(results)
   rates = folder / 'rate.csv'
   return StageResults(
     folder=folder.name,
@@ -231,13 +227,14 @@ def _read_stage(folder: Path) -> StageResults:
     timing=_read_lines(folder / 'timing.jsonl'),
     times=read_times(folder),
     ledger=_read_if_there(folder / 'ledger.json', _LEDGER),
-    evaluation=evaluation,
+    evaluated=SAMPLES in results,
+    scores={source: found.scores for source, found in held_out.items()},
     documents={
-      source: _read_documents(path, score)
-      for source, score in (evaluation['sources'] if evaluation else {}).items()
-      if (path := folder / 'evaluation' / f'{source}.npz').is_file()
+      source: Documents(arrays['nats'], arrays['bytes'])
+      for source, found in held_out.items()
+      if (arrays := found.items())
     },
-    samples=_read_if_there(folder / 'samples.json', [{'prompt': str, 'method': str, 'text': str}]) or [],
+    samples=results[SAMPLES].samples if SAMPLES in results else [],
   )
 
 
@@ -260,18 +257,3 @@ def _read_lines(path: Path) -> pd.DataFrame:
     return pd.DataFrame([json.loads(line) for line in lines])
   except ValueError as error:
     raise UserError(f'{path} has a damaged line ({error}): resume the study, it rewrites it') from None
-
-
-def _read_documents(path: Path, score: Mapping[str, float]) -> Documents:
-  try:
-    with np.load(path) as arrays:
-      documents = Documents(arrays['nats'], arrays['bytes'])
-  except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
-    raise UserError(f'{path} is damaged ({error}): evaluate the stage again') from None
-  for name, values in (('nats', documents.nats_N), ('bytes', documents.bytes_N)):
-    if not np.isclose(values.sum(), score[name], rtol=1e-6):
-      raise UserError(
-        f'{path} adds up to {values.sum():.10g} {name}, evaluation.json says {score[name]:.10g}: '
-        'they are of different evaluations; evaluate the stage again'
-      )
-  return documents

@@ -1,4 +1,4 @@
-"""A finished stage by its folder alone: the model, the tokenizer and the one checkpoint it was done with."""
+"""A finished stage by its folder alone: its identity, its tokenizer, and its model."""
 
 from __future__ import annotations
 
@@ -11,63 +11,87 @@ from jax.sharding import Mesh
 from codemix.checkpoints import Checkpoints
 from codemix.data.tokenization.tokenizer import Tokenizer, load_tokenizer
 from codemix.errors import UserError
+from codemix.evaluation.model import Model
 from codemix.files import write_bytes
 from codemix.identity import differences, digest
 from codemix.models.config import ModelConfig
-from codemix.studies.stage_names import find_stage
+from codemix.models.decoder import Params
+from codemix.parallel.sharding import RULES, ShardingRules, batch_shards
+from codemix.studies.stage_names import SHORT, find_stage
 from codemix.training.optimizer import Optimizer
 from codemix.training.placement import Placement
 from codemix.training.stage_record import read_done, read_stage
-from codemix.training.train_state import Tree, abstract_state
+from codemix.training.train_state import abstract_state
 
 
 @dataclasses.dataclass(frozen=True)
 class FinishedStage:
-  """What `open_stage` found.
+  """What `load_stage` returns.
 
   Attributes:
     folder: the stage's folder.
+    name: of the stage.
     identity: everything that led to it.
-    done: its step, and the digests of its checkpoint and ledger.
+    step: of the run, at the end of the stage.
+    checkpoint, ledger: digests of the checkpoint and the ledger with which it was done.
     tokenizer: of the run.
   """
 
   folder: Path
+  name: str
   identity: dict
-  done: dict
+  step: int
+  checkpoint: str
+  ledger: str
   tokenizer: Tokenizer
 
   @property
-  def model(self) -> ModelConfig:
+  def config(self) -> ModelConfig:
+    """The decoder. What of its configuration changes no number, such as `remat`, has its default."""
     return ModelConfig(**self.identity['model'])
 
-  def restore_params(self, mesh: Mesh) -> Tree:
-    """The parameters, on a mesh.
+  @property
+  def optimizer(self) -> Optimizer:
+    return Optimizer(**self.identity['optimizer'])
 
-    Raises:
-      UserError: the checkpoint is missing, damaged, or another's.
+  def model(
+    self, mesh: Mesh, *, rules: ShardingRules = RULES, config: ModelConfig | None = None, batch: int | None = None
+  ) -> Model:
+    """The trained model on a mesh; its parameters are read when they are first used.
+
+    Args:
+      mesh: the devices.
+      rules: how the parameters lie on them.
+      config: the decoder, where it is to be computed otherwise than `self.config`.
+      batch: rows computed at a time; None for one in each of the mesh's batch shards.
     """
-    target = abstract_state(self.model, Optimizer(**self.identity['optimizer']), Placement(mesh))
-    step = self.done['step']
-    with contextlib.closing(Checkpoints(self.folder / 'checkpoints')) as checkpoints:
-      checkpoints.require(step, self.done['checkpoint'])
-      return checkpoints.restore_params(step, target.params)
+    config = config or self.config
+
+    def restore() -> Params:
+      target = abstract_state(config, self.optimizer, Placement(mesh, rules))
+      with contextlib.closing(Checkpoints(self.folder / 'checkpoints')) as checkpoints:
+        checkpoints.require(self.step, self.checkpoint)
+        return checkpoints.restore_params(self.step, target.params)
+
+    length, rows = self.identity['length'], batch or batch_shards(mesh)
+    return Model(self.name, config, self.tokenizer, length, rows, mesh, rules, restore)
 
 
 @dataclasses.dataclass(frozen=True)
 class _Folder:
-  """A stage's folder with what `find_stage` asks for."""
+  """A stage's folder, in the form that `find_stage` takes."""
 
   path: Path
   name: str
   hash: str
 
 
-def open_stage(folder: Path) -> FinishedStage:
+def load_stage(folder: Path, tokenizer: Tokenizer | None = None) -> FinishedStage:
   """Opens a finished stage.
 
   Args:
     folder: of the stage; or, beside folders of stages, the name of one or the beginning of its hash.
+    tokenizer: of the run, where it is loaded already; None loads the copy beside the stages.
 
   Raises:
     UserError: it is not a stage, is not finished, or is not what its name says.
@@ -77,16 +101,26 @@ def open_stage(folder: Path) -> FinishedStage:
   stage = read_stage(folder)
   if not (folder / 'done.json').exists():
     raise UserError(f'{folder} is not finished; run the command that trains it again.')
+  require_unchanged(folder, stage)
+  done = {key: read_done(folder)[key] for key in ('step', 'checkpoint', 'ledger')}
+  return FinishedStage(folder, stage['name'], stage['identity'], **done, tokenizer=tokenizer or _load_tokenizer(folder, stage))
+
+
+def require_unchanged(folder: Path, stage: dict) -> None:
+  """Checks that a stage.json is what its hash was made from.
+
+  Raises:
+    UserError: it was changed.
+  """
   if stage['hash'] != digest(stage['identity']):
     raise UserError(f'{folder}/stage.json was changed: its hash is not that of its identity. Restore it.')
-  return FinishedStage(folder, stage['identity'], read_done(folder), _tokenizer(folder, stage))
 
 
 def _folder_named(path: Path) -> Path:
   """The folder of the stage that the last part of a path names, as in `runs/stages/cooldown` or `runs/cooldown`."""
   if within := _stage_folders(path):
-    called = ', '.join(sorted(stage.path.name for stage in within))
-    raise UserError(f'{path} is not a stage, it holds {called}. Name one of these folders.')
+    names = ', '.join(sorted(stage.path.name for stage in within))
+    raise UserError(f'{path} is not a stage, it holds {names}. Name one of these folders.')
   beside = _stage_folders(path.parent)
   if not beside:
     raise UserError(f'{path} is not a stage: it has no stage.json. Stages lie in OUTPUT/stages/, where OUTPUT is Runtime.output.')
@@ -108,7 +142,7 @@ def keep_tokenizer(output: Path, tokenizer: Tokenizer, path: Path) -> None:
     write_bytes(_kept(output, tokenizer.digest, path.suffix), path.read_bytes())
 
 
-def _tokenizer(folder: Path, stage: dict) -> Tokenizer:
+def _load_tokenizer(folder: Path, stage: dict) -> Tokenizer:
   expected = stage['identity']['tokenizer']
   if expected['kind'] == 'bytes':
     return load_tokenizer('bytes')
@@ -121,4 +155,4 @@ def _tokenizer(folder: Path, stage: dict) -> Tokenizer:
 
 
 def _kept(output: Path, tokenizer_digest: str, suffix: str) -> Path:
-  return output / 'tokenizers' / f'{tokenizer_digest[:12]}{suffix}'
+  return output / 'tokenizers' / f'{tokenizer_digest[:SHORT]}{suffix}'

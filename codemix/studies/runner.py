@@ -1,4 +1,4 @@
-"""Runs a study: plan, train each stage once, evaluate it."""
+"""Runs a study: plans it, trains each stage once, evaluates each stage."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ import time
 from pathlib import Path
 
 import jax
-from jax.sharding import Mesh
 
 from codemix.data.settings import Data
 from codemix.errors import UserError
@@ -16,20 +15,28 @@ from codemix.models.config import ModelConfig
 from codemix.numerics import pinned
 from codemix.parallel.mesh import make_mesh
 from codemix.parallel.processes import barrier
-from codemix.studies import provenance, show
-from codemix.studies.alike import require_alike, require_same_data
+from codemix.studies import provenance
+from codemix.studies.consistency import require_same_data, require_same_settings
 from codemix.studies.load_stage import keep_tokenizer
-from codemix.studies.machine import check_layouts, check_machine
 from codemix.studies.planning import StudyPlan, scored_names
-from codemix.studies.preflight import check_unlocked, open_study, preflight
+from codemix.studies.preflight import (
+  check_layouts,
+  check_machine,
+  check_unlocked,
+  open_study,
+  preflight,
+)
 from codemix.studies.recipe import Study
+from codemix.studies.serial import run_units
+from codemix.studies.show import show_plan
 from codemix.studies.stage_evaluation import evaluate_stage
 from codemix.studies.stage_names import find_stages
 from codemix.studies.study_record import arm_digest, keep_former
-from codemix.training.loop import BARRIER_TIMEOUT_S, Trainer, done_for_all, train_stage
+from codemix.studies.units import units
+from codemix.training.loop import BARRIER_TIMEOUT_S, done_for_all
 from codemix.training.preemption import stopping_at_once
 from codemix.training.runtime import Runtime
-from codemix.training.stage import StagePlan, stage_folder
+from codemix.training.stage import stage_folder
 
 
 @pinned()
@@ -55,28 +62,21 @@ def run_study(study: Study, data: Data, runtime: Runtime, command: str = '') -> 
   began = time.monotonic()
   mesh = make_mesh(runtime.mesh)
   check_machine(study, runtime, mesh)
-  require_alike(study, data, runtime)
+  require_same_settings(study, data, runtime)
   ready = preflight(study, data, runtime, mesh)
   plan, validation = ready.plan, ready.validation
   require_same_data(plan, {name: held_out.store for name, held_out in validation.items()})
   check_unlocked(plan, runtime)
   if not jax.process_index():
-    show.show_plan(plan, validation, runtime.placement(mesh), runtime.output, sys.stderr)
+    show_plan(plan, validation, runtime.placement(mesh), runtime.output, sys.stderr)
     record = describe_study(plan, runtime, command)
     if former := keep_former(runtime.output, record):
       print(former, file=sys.stderr)
     write_json(Path(runtime.output) / 'study.json', record)
     keep_tokenizer(Path(runtime.output), plan.tokenizer, data.tokenizer_path)
-  planning = time.monotonic() - began
+  planning_s = time.monotonic() - began
   with stopping_at_once():
-    for number, stage_plan in enumerate(plan.stages(), 1):
-      trainer = _trainer(plan, stage_plan, mesh, runtime)
-      show.show_stage(plan, stage_plan, number, runtime.output)
-      if not done_for_all(runtime.output, stage_plan):
-        # Planning anew is part of the first stage's time; evaluating those before it is not.
-        train_stage(trainer, stage_plan, time.monotonic() - planning)
-        planning = 0.0
-      evaluate_stage(plan, stage_plan, trainer, validation)
+    run_units(units(plan), ready, mesh, runtime, planning_s)
   # A process that has its scores may not leave while others still exchange theirs.
   barrier('study', BARRIER_TIMEOUT_S)
   return Path(runtime.output)
@@ -90,7 +90,7 @@ def evaluate_finished(study: Study, data: Data, runtime: Runtime, wanted: str | 
     wanted: names stages (`find_stages`); no others are evaluated.
 
   Returns:
-    `evaluation.json` of each, with the stage's name, by folder.
+    By folder: `stage` (its name), `step`, `checkpoint`, and `sources`, the scores by source.
 
   Raises:
     UserError: none is finished, of those wanted.
@@ -103,18 +103,12 @@ def evaluate_finished(study: Study, data: Data, runtime: Runtime, wanted: str | 
   results = {}
   for stage_plan in stages:
     if done_for_all(runtime.output, stage_plan):
-      trainer = _trainer(plan, stage_plan, mesh, runtime)
-      result = evaluate_stage(plan, stage_plan, trainer, ready.validation)
-      results[str(trainer.folder(stage_plan))] = {'stage': stage_plan.stage.name, **result}
+      result = evaluate_stage(plan, stage_plan, mesh, runtime, ready.validation)
+      results[str(stage_folder(runtime.output, stage_plan))] = {'stage': stage_plan.name, **result}
   if not results:
     which = ', '.join(dict.fromkeys(p.name for p in stages))
     raise UserError(f'nothing to evaluate: of the stages {which} none is finished in {runtime.output}. `codemix train` with the same gin files trains them.')
   return results
-
-
-def _trainer(plan: StudyPlan, stage_plan: StagePlan, mesh: Mesh, runtime: Runtime) -> Trainer:
-  recipe = plan.recipe_of(stage_plan)
-  return Trainer(recipe.model, recipe.optimizer, plan.sources, mesh, runtime, plan.tokenizer.bos_id)
 
 
 def describe_study(plan: StudyPlan, runtime: Runtime, command: str) -> dict:

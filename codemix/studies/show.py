@@ -20,7 +20,7 @@ from codemix.console import Console
 from codemix.data.batches.stream import StreamedSource
 from codemix.data.mixtures.mixture import Mixture
 from codemix.data.seqio.function_identity import has_functions
-from codemix.evaluation.selection import HeldOut
+from codemix.evaluation.held_out import HeldOut
 from codemix.studies.model_summary import describe_model, show_model
 from codemix.studies.planning import StudyPlan
 from codemix.training.placement import Placement
@@ -96,14 +96,15 @@ def show_stage(plan: StudyPlan, stage_plan: StagePlan, number: int, output: str)
     Console(sys.stderr, WIDTH).print(f'  [dim]{escape(other)}[/dim]')
 
 
-def show_scores(stage_plan: StagePlan, evaluation: dict) -> None:
-  scores = ', '.join(
+def show_scores(stage: str, scores: Mapping[str, Mapping[str, float]]) -> None:
+  """Prints the bits per byte of a stage's model, by source."""
+  said = ', '.join(
     f'{name} {score["bits_per_byte"]:.4f}'
     + (f' ({score["documents"]:,} of {score["of_documents"]:,} documents)' if 'of_documents' in score else '')
-    for name, score in evaluation['sources'].items()
+    for name, score in scores.items()
   )
-  if scores:
-    Console(sys.stderr, WIDTH).print(f'  held-out bits per byte after {stage_plan.stage.name}: {scores}')
+  if said:
+    Console(sys.stderr, WIDTH).print(f'  held-out bits per byte after {stage}: {said}')
 
 
 def mixture_tree(

@@ -14,7 +14,7 @@ from codemix.studies.planning import StudyPlan
 from codemix.training.stage import StagePlan
 
 
-def rows_of_step(plan: StudyPlan, stage_plan: StagePlan, step: int) -> list[dict]:
+def trace_step(plan: StudyPlan, stage_plan: StagePlan, step: int) -> list[dict]:
   """The rows of one global batch, in order: where each comes from, and what it says.
 
   Args:
@@ -46,7 +46,7 @@ def _documents(source: Source, row: int) -> list[int]:
   return list(range(source.store.document_at(first), source.store.document_at(last) + 1))
 
 
-def where_seen(plan: StudyPlan, stages: list[StagePlan], text: str) -> Iterator[dict]:
+def trace_text(plan: StudyPlan, stages: list[StagePlan], text: str) -> Iterator[dict]:
   """Each document of these stages' sources that holds a passage, with the steps that read it there.
 
   Args:

@@ -5,12 +5,11 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-import numpy as np
-
 from codemix.checkpoints import damage, sealed_digest
 from codemix.errors import UserError
+from codemix.evaluation.results import read_results
 from codemix.identity import digest
-from codemix.studies.load_stage import open_stage
+from codemix.studies.load_stage import load_stage
 from codemix.training.stage_record import read_done, read_ledger, read_stage
 
 
@@ -48,7 +47,7 @@ def verify_stage(folder: Path) -> dict:
 
 
 def _check_finished(folder: Path, stage: dict, sealed: list[int]) -> None:
-  open_stage(folder)  # its tokenizer
+  load_stage(folder)  # its tokenizer
   done, ledger = read_done(folder), read_ledger(folder)
   at = folder / 'checkpoints' / str(done['step'])
   if done['step'] not in sealed:
@@ -60,17 +59,8 @@ def _check_finished(folder: Path, stage: dict, sealed: list[int]) -> None:
   for parent in folder.parent.glob(f'*-{stage["parent"][:12]}') if stage['parent'] else ():
     if (parent / 'ledger.json').exists() and read_ledger(parent)['hash'] != ledger['parent_hash']:
       raise UserError(f'{folder}/ledger.json does not go on from {parent}/ledger.json: one of them is of another run.')
-  for scores in sorted((folder / 'evaluation').rglob('*.npz')):
-    _check_arrays(scores)
-
-
-def _check_arrays(path: Path) -> None:
-  try:
-    with np.load(path) as arrays:
-      for name in arrays:
-        arrays[name]  # checks its CRC
-  except Exception as error:  # zipfile, zlib and NumPy each have errors of their own
-    raise UserError(f'{path} is damaged ({error}). Delete {path.parent.parent}/evaluation.json to score the stage again.') from None
+  for results in read_results(folder).values():
+    results.items()  # checks the file
 
 
 def _check_lines(path: Path) -> None:

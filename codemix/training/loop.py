@@ -7,7 +7,7 @@ import contextlib
 import copy
 import dataclasses
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
 import jax
@@ -37,7 +37,6 @@ from codemix.training.stage_log import Realised, StageLog
 from codemix.training.stage_record import read_done, write_plan, write_result
 from codemix.training.train_state import (
   TrainState,
-  Tree,
   abstract_state,
   hand_off,
   init_state,
@@ -150,23 +149,11 @@ def final_state(trainer: Trainer, plan: StagePlan) -> TrainState:
   Raises:
     UserError: it is not done, or its checkpoint is missing, damaged or another.
   """
-  with _final_checkpoint(trainer, plan) as checkpoints:
-    return checkpoints.restore_state(plan.last_step, trainer.abstract_state())
-
-
-def final_params(trainer: Trainer, plan: StagePlan) -> Tree:
-  """The parameters of `final_state`, without the optimizer's; raises as it does."""
-  with _final_checkpoint(trainer, plan) as checkpoints:
-    return checkpoints.restore_params(plan.last_step, trainer.abstract_state().params)
-
-
-@contextlib.contextmanager
-def _final_checkpoint(trainer: Trainer, plan: StagePlan) -> Iterator[Checkpoints]:
   folder = trainer.folder(plan)
   done = read_done(folder)
   with contextlib.closing(Checkpoints(folder / 'checkpoints')) as checkpoints:
     checkpoints.require(plan.last_step, done['checkpoint'])
-    yield checkpoints
+    return checkpoints.restore_state(plan.last_step, trainer.abstract_state())
 
 
 def _begin(

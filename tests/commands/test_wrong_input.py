@@ -182,7 +182,7 @@ def test_a_checkpoint_of_another_stage_is_refused(place, capfd):
 
 def test_evaluation_takes_only_the_checkpoint_with_which_the_stage_was_done(place, capfd):
   second = _with_checkpoints_of_first(place)
-  (second / 'evaluation.json').unlink()
+  shutil.rmtree(second / 'evaluation')
   assert 'cannot be used' in refused(capfd, place, 'evaluate')
 
 

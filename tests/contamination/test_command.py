@@ -93,7 +93,7 @@ def test_clean_items_and_their_scores(place, capfd):
   for folder, result in results.items():
     kept = np.asarray(clean_items(path, 'held_out/text', Path(folder).name), int)
     score = result['clean']['text']
-    with np.load(Path(folder) / 'evaluation' / 'text.npz') as arrays:
+    with np.load(Path(folder) / 'evaluation' / 'held_out' / 'text.npz') as arrays:
       nats, size = arrays['nats'][kept].sum(), arrays['bytes'][kept].sum()
       assert score['left_out'] == len(arrays['nats']) - len(kept) > 0
     assert score['documents'] == len(kept)

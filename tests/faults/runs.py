@@ -12,11 +12,10 @@ import jax
 import numpy as np
 
 from codemix.checkpoints import Checkpoints
-from codemix.files import read_json
+from codemix.evaluation.results import read_results
 from codemix.identity import canonical
 from codemix.parallel.mesh import MeshConfig, make_mesh
-from codemix.studies.load_stage import open_stage
-from codemix.training.optimizer import Optimizer
+from codemix.studies.load_stage import load_stage
 from codemix.training.placement import Placement
 from codemix.training.train_state import TrainState, abstract_state
 
@@ -59,11 +58,10 @@ def result_of(output: Path) -> dict[str, object]:
   for folder in sorted((output / 'stages').iterdir()):
     name = folder.name
     result.update({f'{name}/{file}': (folder / file).read_bytes() for file in KEPT_FILES})
-    # The rest of evaluation.json names the checkpoint, whose files Orbax names at random.
-    result[f'{name}/evaluation.json'] = canonical(read_json(folder / 'evaluation.json')['sources'])
-    for path in sorted((folder / 'evaluation').glob('*.npz')):
-      with np.load(path) as arrays:
-        result.update({f'{name}/{path.stem}/{key}': arrays[key].tobytes() for key in arrays})
+    # The identity of results names the checkpoint, whose files Orbax names at random.
+    for evaluator, stored in sorted(read_results(folder).items()):
+      result[f'{name}/{evaluator}'] = canonical([stored.scores, stored.samples])
+      result.update({f'{name}/{evaluator}/{key}': array.tobytes() for key, array in stored.items().items()})
     for path, leaf in jax.tree_util.tree_leaves_with_path(final_state(folder)):
       bits = np.asarray(leaf)
       result[f'{name}{jax.tree_util.keystr(path)}'] = (bits.shape, bits.dtype.str, bits.tobytes())
@@ -72,12 +70,12 @@ def result_of(output: Path) -> dict[str, object]:
 
 def final_state(folder: Path) -> TrainState:
   """The state that a finished stage ended in, on one device."""
-  stage = open_stage(folder)
+  stage = load_stage(folder)
   mesh = make_mesh(MeshConfig(data=1), jax.devices()[:1])
-  target = abstract_state(stage.model, Optimizer(**stage.identity['optimizer']), Placement(mesh))
+  target = abstract_state(stage.config, stage.optimizer, Placement(mesh))
   with contextlib.closing(Checkpoints(folder / 'checkpoints')) as checkpoints:
-    checkpoints.require(stage.done['step'], stage.done['checkpoint'])
-    return checkpoints.restore_state(stage.done['step'], target)
+    checkpoints.require(stage.step, stage.checkpoint)
+    return checkpoints.restore_state(stage.step, target)
 
 
 def assert_same(found: dict[str, object], expected: dict[str, object]) -> None:

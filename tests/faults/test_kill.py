@@ -11,7 +11,7 @@ import pytest
 
 from tests.faults.runs import assert_same, finish, result_of
 
-LOOP, EVALUATION, CHECKPOINTS = 'codemix.training.loop', 'codemix.studies.stage_evaluation', 'codemix.checkpoints'
+LOOP, EVALUATION, CHECKPOINTS = 'codemix.training.loop', 'codemix.evaluation', 'codemix.checkpoints'
 STEP = 'codemix.training.stage_log:StageLog.write'
 
 # The study has stages of 6, 6 and 3 steps, saves every 4 and scores each stage on two sources.
@@ -27,8 +27,8 @@ MOMENTS = {
   'between the ledger and the result': ('codemix.training.stage_record:write_json', 4),
   'at the hand-off, with the parent restored': (f'{LOOP}:hand_off', 1),
   'in the second stage': (STEP, 8),
-  'while evaluating': (f'{EVALUATION}:score_documents', 2),
-  'between scores and evaluation.json': (f'{EVALUATION}:write_bytes', 4),
+  'while evaluating': (f'{EVALUATION}.held_out:score_documents', 2),
+  'between items and their scores': (f'{EVALUATION}.results:write_json', 4),
 }
 IN_CI = {
   'in a step, after a checkpoint',
@@ -54,7 +54,7 @@ def test_a_run_killed_at_a_chosen_moment_ends_as_one_that_was_not(moment, place,
 
 
 def result_is_incomplete(output) -> bool:
-  return len(list(output.glob('stages/*/evaluation.json'))) < 3
+  return len(list(output.glob('stages/*/evaluation/samples.json'))) < 3
 
 
 def test_a_checkpoint_counts_as_soon_as_it_is_committed(place, tmp_path):

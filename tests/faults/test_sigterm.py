@@ -13,7 +13,7 @@ STEP = 'codemix.training.stage_log:StageLog.write'
 MOMENTS = {
   'in a step': (STEP, 3, {'balanced': '5'}),
   'in the last step of a stage': (STEP, 6, {'balanced': '6'}),
-  'while evaluating': ('codemix.studies.stage_evaluation:score_documents', 2, {'balanced': '6'}),
+  'while evaluating': ('codemix.evaluation.held_out:score_documents', 2, {'balanced': '6'}),
 }
 
 

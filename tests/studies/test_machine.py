@@ -11,9 +11,9 @@ import codemix
 from codemix import cli
 from codemix.errors import UserError
 from codemix.parallel.mesh import make_mesh
-from codemix.studies import machine
-from codemix.studies.machine import check_machine, check_room
+from codemix.studies import preflight
 from codemix.studies.planning import plan_study
+from codemix.studies.preflight import check_machine, check_room
 from tests import tiny_study
 from tests.commands.test_wrong_input import GIN
 
@@ -35,7 +35,7 @@ def study(*stages: codemix.Stage) -> codemix.Study:
 )
 def test_room_is_wanted_for_the_most_checkpoints_that_will_lie_there(settings, checkpoints, tmp_path, monkeypatch):
   wanted = []
-  monkeypatch.setattr(machine, 'require_writable', lambda folder, needed, keep_folders: wanted.append(needed))
+  monkeypatch.setattr(preflight, 'require_writable', lambda folder, needed, keep_folders: wanted.append(needed))
   data = tiny_study.prepare(tmp_path / 'data', bytes_each=6_000)
   planned = plan_study(study(tiny_study.stage('a', MIXED, 4), tiny_study.stage('b', MIXED, 6)), data)
   runtime = tiny_study.runtime(tmp_path, **settings)

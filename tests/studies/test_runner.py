@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import shutil
 from pathlib import Path
 
 import pytest
 
 import codemix
+from codemix.evaluation import held_out
+from codemix.evaluation.results import of_held_out, read_results
 from codemix.files import read_json
-from codemix.studies import runner, stage_evaluation
 from codemix.studies.runner import evaluate_finished
 from codemix.studies.study_record import arm_digest
 from codemix.training import loop
@@ -38,15 +38,15 @@ def data(tmp_path_factory) -> codemix.Data:
 
 @pytest.fixture
 def trained(monkeypatch) -> list[str]:
-  """The stages whose steps are run, in order."""
+  """The stages that are trained, in order."""
   names = []
-  run_steps = loop._run_steps
+  write_result = loop.write_result
 
-  def counting(trainer, plan, *rest):
-    names.append(plan.stage.name)
-    return run_steps(trainer, plan, *rest)
+  def counting(folder, plan, *rest):
+    names.append(plan.name)
+    return write_result(folder, plan, *rest)
 
-  monkeypatch.setattr(loop, '_run_steps', counting)
+  monkeypatch.setattr(loop, 'write_result', counting)
   return names
 
 
@@ -96,24 +96,24 @@ def test_a_shared_beginning_is_trained_once(data, trained, tmp_path):
 
 def test_documents_are_scored_in_portions_of_as_many_rows_as_a_batch_is_trained_in(data, together, tmp_path, monkeypatch):
   rows = []
-  score = stage_evaluation.score_documents
+  score = held_out.score_documents
 
   def recording(*arguments, batch, **settings):
     rows.append(batch)
     return score(*arguments, batch=batch, **settings)
 
-  monkeypatch.setattr(stage_evaluation, 'score_documents', recording)
+  monkeypatch.setattr(held_out, 'score_documents', recording)
   output = Path(shutil.copytree(together, tmp_path / 'output'))
-  whole = {path: path.read_text() for path in output.glob('stages/*/evaluation.json')}
-  for path in whole:
-    path.unlink()
+  bits = lambda folder: {name: found.scores['bits_per_byte'] for name, found in of_held_out(read_results(folder)).items()}
+  whole = {folder: bits(folder) for folder in output.glob('stages/*')}
+  for folder in whole:
+    shutil.rmtree(folder / 'evaluation')
   in_portions = tiny_study.runtime(output, microbatches=4)
   evaluate_finished(tiny_study.study(**RECIPES), data, in_portions)
   assert set(rows) == {tiny_study.BATCH // 4}
-  bits = lambda text: {name: source['bits_per_byte'] for name, source in json.loads(text)['sources'].items()}
   assert len(whole) == 5
-  for path, text in whole.items():
-    assert bits(path.read_text()) == pytest.approx(bits(text), rel=1e-6)
+  for folder, expected in whole.items():
+    assert bits(folder) == pytest.approx(expected, rel=1e-6)
 
 
 def test_a_renamed_stage_finds_its_result(data, together, files, trained):
@@ -202,13 +202,13 @@ def test_what_a_study_writes_of_its_recipes_is_what_their_stages_say(data, toget
     assert {**identities[0]['model'], 'parameters': recipe['model']['parameters']} == recipe['model']
 
 
-def test_recipes_of_one_plan_and_different_seeds_are_one_arm(data, tmp_path):
+def test_recipes_of_one_plan_and_different_seeds_are_one_arm(data):
   recipe = RECIPES['to_text']
   recipes = {'a': recipe, 'b': dataclasses.replace(recipe, seed=7), 'c': dataclasses.replace(recipe, length=16)}
   arms = []
   for name, one in recipes.items():
     plan = codemix.plan_study(tiny_study.study(**{name: one}), data)
-    arms.append(runner._describe(plan, tiny_study.runtime(tmp_path), '')['recipes'][name]['arm'])
+    arms.append(arm_digest([stage.identity for stage in plan.recipes[name]]))
   assert arms[0] == arms[1] != arms[2]
 
 

@@ -11,8 +11,10 @@ import pytest
 
 import codemix
 from codemix.errors import UserError
-from codemix.files import read_json
-from codemix.studies import stage_evaluation
+from codemix.evaluation import held_out
+from codemix.evaluation.results import of_held_out, read_results
+from codemix.evaluation.sampling import Sampling
+from codemix.files import write_json
 from codemix.studies.runner import evaluate_finished
 from tests import tiny_study
 from tests.in_process import use_one_device
@@ -49,20 +51,22 @@ def output(trained, tmp_path) -> Path:
 
 @pytest.fixture
 def computed(monkeypatch) -> list:
-  """What is computed: (stage's source size, numbers of documents) each, and 'samples'."""
+  """What is computed: (source, numbers of documents) each, and 'samples'."""
   done = []
-  score, sample = stage_evaluation.score_documents, stage_evaluation.sample
+  run = Sampling.run
 
-  def scoring(model, params, store, *, documents, **settings):
-    done.append((store.manifest['identity']['task'], documents.tolist()))
-    return score(model, params, store, documents=documents, **settings)
+  class Recorded(held_out.StoredDocuments):
+    def __init__(self, store, documents=None):
+      super().__init__(store, documents)
+      if documents is not None:
+        done.append((store.manifest['identity']['task'], documents.tolist()))
 
-  def sampling(*arguments, **settings):
+  def sampling(*arguments):
     done.append('samples')
-    return sample(*arguments, **settings)
+    return run(*arguments)
 
-  monkeypatch.setattr(stage_evaluation, 'score_documents', scoring)
-  monkeypatch.setattr(stage_evaluation, 'sample', sampling)
+  monkeypatch.setattr(held_out, 'StoredDocuments', Recorded)
+  monkeypatch.setattr(Sampling, 'run', sampling)
   return done
 
 
@@ -72,7 +76,7 @@ def evaluate(data, output: Path, wanted: str | None = 'cooldown', **changes) -> 
 
 
 def arrays(output: Path, source: str) -> dict[str, np.ndarray]:
-  [path] = output.glob(f'stages/cooldown-*/evaluation/{source}.npz')
+  [path] = output.glob(f'stages/cooldown-*/evaluation/held_out/{source}.npz')
   with np.load(path) as file:
     return dict(file)
 
@@ -97,7 +101,7 @@ def test_fewer_documents_are_taken_from_those_that_are_scored(data, output, comp
 
 def test_more_documents_are_scored_without_those_that_are_scored(data, output, computed):
   every = arrays(output, 'text')
-  (next(output.glob('stages/cooldown-*')) / 'evaluation.json').unlink()
+  shutil.rmtree(next(output.glob('stages/cooldown-*/evaluation')))
   evaluate(data, output, validation_documents=2)
   first = dict(call for call in computed if call != 'samples')
   assert len(first['text']) == 2
@@ -121,44 +125,86 @@ def test_another_prompt_scores_no_document_and_another_source_continues_no_promp
   evaluate(data, output, prompts=('return',), validation=('text',))
   assert computed == []
   evaluate(data, output, prompts=('return',))
-  assert [name for name, _ in computed] == ['code']
+  assert computed == []  # the scores of code are there yet
 
 
-def test_scores_that_do_not_add_up_are_computed_again(data, output, computed):
-  [path] = output.glob('stages/cooldown-*/evaluation/text.npz')
+def test_scores_whose_items_are_damaged_are_computed_again(data, output, computed):
+  [path] = output.glob('stages/cooldown-*/evaluation/held_out/text.npz')
   whole = arrays(output, 'text')
   np.savez(path, **{**whole, 'nats': whole['nats'] + 1})
   evaluate(data, output, validation_documents=3)
   assert [name for name, _ in computed] == ['text']
   path.write_bytes(b'no archive')
   computed.clear()
-  evaluate(data, output)
+  evaluate(data, output)  # all documents again
   assert [name for name, _ in computed] == ['text']
   np.testing.assert_allclose(arrays(output, 'text')['nats'], whole['nats'], rtol=1e-6)
 
 
-def test_evaluations_of_before_documents_could_be_left_out_are_taken_over(data, output, computed):
-  """Their archives have no numbers of documents, and their identity says nothing of them."""
-  for path in output.glob('stages/*/evaluation/*.npz'):
-    with np.load(path) as file:
-      old = {name: file[name] for name in ('nats', 'tokens', 'bytes')}
-    np.savez(path, **old)
+def as_earlier_versions_wrote_it(folder: Path, *, with_documents: bool) -> None:
+  """Turns a stage's results into `evaluation.json`, `evaluation/SOURCE.npz` and `samples.json`."""
+  stored = read_results(folder)
+  held_out = of_held_out(stored)
+  samples = stored['samples']
+  identity = {
+    'checkpoint': samples.identity['checkpoint'],
+    'sources': {source: found.identity['store'] for source, found in held_out.items()},
+    'prompts': samples.identity['prompts'],
+    'sample_tokens': samples.identity['tokens'],
+  }
+  arrays = {source: found.items() for source, found in held_out.items()}
+  scores = {source: found.scores for source, found in held_out.items()}
+  shutil.rmtree(folder / 'evaluation')
+  (folder / 'evaluation').mkdir()
+  for source, items in arrays.items():
+    np.savez(folder / 'evaluation' / f'{source}.npz', **{k: v for k, v in items.items() if k != 'documents' or with_documents})
+  write_json(folder / 'samples.json', samples.samples)
+  record = {'step': samples.step, 'checkpoint': identity['checkpoint'], 'identity': identity, 'sources': scores}
+  write_json(folder / 'evaluation.json', record)
+
+
+@pytest.mark.parametrize('with_documents', [True, False])  # before documents could be left out, archives had no numbers of them
+def test_results_of_earlier_versions_are_found_and_taken_over(with_documents, data, output, computed):
+  every = arrays(output, 'text')
+  for folder in output.glob('stages/*'):
+    as_earlier_versions_wrote_it(folder, with_documents=with_documents)
+  assert f'of {len(every["nats"])};' in codemix.write_report(output).read_text()
+  before = {path: path.stat().st_mtime_ns for path in output.rglob('*')}
   evaluate(data, output)
+  assert {path: path.stat().st_mtime_ns for path in output.rglob('*')} == before
   evaluate(data, output, validation_documents=3)
   assert computed == []
+  some = arrays(output, 'text')
+  np.testing.assert_array_equal(some['nats'], every['nats'][some['documents']])
+  evaluate(data, output, prompts=('return',), validation_documents=3)
+  assert computed == ['samples']
 
 
 def test_the_number_of_documents_is_in_the_identity_only_where_it_leaves_some_out(data, output):
-  whole = evaluate(data, output)['identity']
-  assert set(whole) == {'checkpoint', 'sources', 'prompts', 'sample_tokens'}
-  capped = evaluate(data, output, validation_documents=3)
-  assert capped['identity'] == {**whole, 'documents': {'text': 3, **({'code': 3} if 'code' in capped['identity']['documents'] else {})}}
+  identity = lambda: read_results(next(output.glob('stages/cooldown-*')))['held_out/text'].identity
+  whole = identity()
+  assert set(whole) == {'checkpoint', 'store'}
+  evaluate(data, output, validation_documents=3)
+  assert identity() == {**whole, 'documents': 3}
+
+
+def test_an_evaluator_that_ends_in_an_error_leaves_those_before_it_done(data, output, monkeypatch):
+  [folder] = output.glob('stages/cooldown-*')
+  shutil.rmtree(folder / 'evaluation')
+
+  def failing(self, model, earlier):
+    raise UserError('no room')
+
+  with monkeypatch.context() as patch, pytest.raises(UserError, match='no room'):
+    patch.setattr(Sampling, 'run', failing)
+    evaluate(data, output)
+  assert set(read_results(folder)) == {'held_out/text', 'held_out/code'}
 
 
 def test_all_stages_are_scored_on_the_same_documents(data, output):
   evaluate_finished(dataclasses.replace(STUDY, validation_documents=3), data, tiny_study.runtime(output))
   chosen = []
-  for path in output.glob('stages/*/evaluation/text.npz'):
+  for path in output.glob('stages/*/evaluation/held_out/text.npz'):
     with np.load(path) as file:
       chosen.append(file['documents'].tolist())
   assert len(chosen) == 2 and chosen[0] == chosen[1]
@@ -167,10 +213,10 @@ def test_all_stages_are_scored_on_the_same_documents(data, output):
 
 
 def test_only_the_stages_that_are_named_are_evaluated(data, output, computed):
-  for path in output.glob('stages/*/evaluation.json'):
-    path.unlink()
+  for folder in output.glob('stages/*/evaluation'):
+    shutil.rmtree(folder)
   evaluate(data, output, 'balanced')
-  assert [path.parent.name.split('-')[0] for path in output.glob('stages/*/evaluation.json')] == ['balanced']
+  assert [path.parent.name.split('-')[0] for path in output.glob('stages/*/evaluation')] == ['balanced']
   with pytest.raises(UserError, match="no stage is named 'nope'; there is balanced, cooldown"):
     evaluate(data, output, 'nope')
 
@@ -182,8 +228,8 @@ def test_where_nothing_is_finished_that_is_said(data, tmp_path):
 
 def test_the_terminal_says_how_many_documents_are_scored(data, output, capsys, monkeypatch):
   monkeypatch.setattr('codemix.training.progress.LINE_EVERY_S', 0.0)
-  for path in output.glob('stages/*/evaluation.json'):
-    path.unlink()
+  for folder in output.glob('stages/*/evaluation'):
+    shutil.rmtree(folder)
   evaluate(data, output, validation_documents=3)
   said = capsys.readouterr().err
   assert '  cooldown scored on text: 3 of 3 documents, ETA 0:00:00' in said
@@ -191,5 +237,5 @@ def test_the_terminal_says_how_many_documents_are_scored(data, output, capsys, m
 
 
 def _documents(output: Path) -> int:
-  [path] = output.glob('stages/cooldown-*/evaluation.json')
-  return read_json(path)['sources']['text']['of_documents']
+  [folder] = output.glob('stages/cooldown-*')
+  return read_results(folder)['held_out/text'].scores['of_documents']

@@ -4,7 +4,7 @@ import pytest
 from codemix.data.batches.ledger import StageRows
 from codemix.errors import UserError
 from codemix.studies.planning import plan_study
-from codemix.studies.trace import rows_of_step, where_seen
+from codemix.studies.trace import trace_step, trace_text
 from tests import tiny_study
 
 
@@ -16,7 +16,7 @@ def plan(tmp_path_factory):
 
 def test_a_step_shows_the_rows_that_it_is_trained_on(plan):
   for stage_plan in plan.stages():
-    shown = rows_of_step(plan, stage_plan, stage_plan.steps)
+    shown = trace_step(plan, stage_plan, stage_plan.steps)
     rows = StageRows(plan.sources, stage_plan.draws, stage_plan.segments, stage_plan.seed)
     first = (stage_plan.steps - 1) * tiny_study.BATCH
     which, epochs, _ = rows.locate(first, first + tiny_study.BATCH)
@@ -36,12 +36,12 @@ def test_a_passage_is_found_at_each_step_that_shows_it_and_at_no_other(plan):
     (stage_plan.folder_name, step, at): (row['source'], row['epoch'], row['text'])
     for stage_plan in plan.stages()
     for step in range(1, stage_plan.steps + 1)
-    for at, row in enumerate(rows_of_step(plan, stage_plan, step))
+    for at, row in enumerate(trace_step(plan, stage_plan, step))
   }
   text = next(row[2] for row in shown.values() if row[0] == 'code')[3:19]
   found = {
     (seen['stage'], seen['step'], seen['row']): (place['source'], seen['epoch'])
-    for place in where_seen(plan, plan.stages(), text)
+    for place in trace_text(plan, plan.stages(), text)
     for seen in place['seen']
   }
   whole = {key: row[:2] for key, row in shown.items() if text in row[2]}
@@ -58,10 +58,10 @@ def test_a_passage_that_no_step_read_is_said_to_be_there(plan):
   unread = next(r for r in range(1, len(source)) if not rows.rows_that_read(rows.names.index('text'), r)
                 and source.row(r)['segment_ids'].max() == 1)
   text = plan.tokenizer.decode(source.row(unread)['targets'].tolist())
-  [place] = where_seen(plan, [stage_plan], text)
+  [place] = trace_text(plan, [stage_plan], text)
   assert place['source'] == 'text' and place['seen'] == []
 
 
 def test_a_step_that_is_not_there_is_refused(plan):
   with pytest.raises(UserError, match="stage 'balanced' has steps 1 to 8, not 9"):
-    rows_of_step(plan, plan.stages()[0], 9)
+    trace_step(plan, plan.stages()[0], 9)

@@ -6,6 +6,7 @@ import jax
 import numpy as np
 import pytest
 
+from codemix.models import decoder
 from codemix.models.config import ModelConfig
 from codemix.parallel.mesh import MeshConfig, make_mesh
 from codemix.training import train_state
@@ -17,7 +18,7 @@ MODEL = ModelConfig(vocab_size=64, layers=3, width=32, ffn_width=48, heads=4, he
 
 def compiled(level: int) -> dict:
   """Parameters by a program of LLVM's optimization level, whatever this process compiles at."""
-  program = jax.jit(lambda: train_state._fresh(MODEL, Optimizer(), 7).params)
+  program = jax.jit(lambda: decoder.init_params(MODEL, 7))
   return program.lower().compile(compiler_options={'xla_backend_optimization_level': level})()
 
 

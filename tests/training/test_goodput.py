@@ -20,7 +20,8 @@ from hypothesis import strategies as st
 import codemix
 from codemix.commands import inspect
 from codemix.errors import UserError
-from codemix.studies import runner, stage_evaluation
+from codemix.evaluation import held_out
+from codemix.studies import serial
 from codemix.training import goodput, loop
 from codemix.training.goodput import LOST, PARTS, TimeAccount, add_up, read_times, total
 from tests import tiny_study
@@ -395,18 +396,18 @@ def test_an_evaluation_that_was_left_out_is_counted_once(tmp_path, monkeypatch):
   two_stages = codemix.Study(name='account', recipes={'only': tiny_study.recipe(*stages)}, validation=('text',))
   use_one_device(monkeypatch)
   with pytest.MonkeyPatch.context() as patch, pytest.raises(Interrupted):
-    patch.setattr(runner, 'evaluate_stage', interrupt_at_once)
+    patch.setattr(serial, 'evaluate_stage', interrupt_at_once)
     codemix.run_study(two_stages, data, tiny_study.runtime(tmp_path / 'run'))
 
-  jumped, score = [], stage_evaluation.score_documents
+  jumped, score = [], held_out.score_documents
   clock = SimpleNamespace(monotonic=lambda: time.monotonic() + 1000 * len(jumped))
 
   def score_slowly(*arguments, **settings):
     jumped.append(1)
     return score(*arguments, **settings)
 
-  monkeypatch.setattr(stage_evaluation, 'score_documents', score_slowly)
-  monkeypatch.setattr(runner, 'time', clock)
+  monkeypatch.setattr(held_out, 'score_documents', score_slowly)
+  monkeypatch.setattr(serial, 'time', clock)
   monkeypatch.setattr(goodput, 'time', clock)
   codemix.run_study(two_stages, data, tiny_study.runtime(tmp_path / 'run'))
   seconds = total(map(read_times, (tmp_path / 'run').glob('stages/*'))).seconds

@@ -15,6 +15,7 @@ import pytest
 import codemix
 from codemix.data.batches import loader
 from codemix.data.batches.ledger import StageRows
+from codemix.evaluation.results import of_held_out, read_results
 from tests import tiny_study
 from tests.faults import runs
 from tests.in_process import use_one_device
@@ -85,8 +86,9 @@ def cut_back(ran: Ran, output: Path) -> Path:
   """The folder of a run as it was after the checkpoint of step 17, and no later file."""
   shutil.copytree(ran.output / 'stages', output / 'stages')
   [stage] = output.glob('stages/*')
-  for path in [stage / 'done.json', stage / 'ledger.json', stage / 'evaluation.json']:
+  for path in [stage / 'done.json', stage / 'ledger.json']:
     path.unlink()
+  shutil.rmtree(stage / 'evaluation')
   for path in (stage / 'checkpoints').glob(f'{host.TRAINED}*'):
     shutil.rmtree(path) if path.is_dir() else path.unlink()
   return output
@@ -206,4 +208,4 @@ def metrics(stage: Path) -> list[dict]:
 
 
 def scores(stage: Path) -> dict[str, dict]:
-  return json.loads((stage / 'evaluation.json').read_text())['sources']
+  return {source: found.scores for source, found in of_held_out(read_results(stage)).items()}

@@ -108,7 +108,7 @@ def test_a_damaged_checkpoint_stops_the_run_where_that_is_asked_for(data, output
 
 def test_of_a_finished_stage_no_other_checkpoint_is_taken_for_its_result(data, output):
   run(data, output)
-  next(output.glob('stages/*/evaluation.json')).unlink()
+  shutil.rmtree(next(output.glob('stages/*/evaluation')))
   damage(output, 6)
   with pytest.raises(UserError, match=f'{checkpoints(output)}/6 cannot be used'):
     run(data, output)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import json
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import numpy as np
 import pytest
 
 import codemix
+from codemix.files import read_json
 from codemix.parallel.mesh import make_mesh
 from codemix.training import loop
 from codemix.training.optimizer import Optimizer
@@ -60,21 +62,27 @@ def begun(data, tmp_path_factory):
 
 def run(data, output: Path, handoff: codemix.Handoff) -> Begun:
   begun = []
-  run_steps = loop._run_steps
+  make_train_step = loop.make_train_step
 
-  def inspecting(trainer, plan, folder, checkpoints, state, realised, account):
-    begun.append((jax.tree.map(np.asarray, state), folder))
-    return run_steps(trainer, plan, folder, checkpoints, state, realised, account)
+  def make_inspected_step(*arguments):
+    train_step, number = make_train_step(*arguments), itertools.count()
+
+    def step(state, batch, rate):
+      if not next(number):
+        begun.append(jax.tree.map(np.asarray, state))
+      return train_step(state, batch, rate)
+
+    return step
 
   first = tiny_study.stage('first', {'text': 0.5, 'code': 0.5}, STEPS)
   second = tiny_study.stage('second', {'text': 0.9, 'code': 0.1}, STEPS, handoff=handoff)
   study = codemix.Study(name='begin', recipes={'only': tiny_study.recipe(first, second)})
   with pytest.MonkeyPatch.context() as patch:
     use_one_device(patch)
-    patch.setattr(loop, '_run_steps', inspecting)
+    patch.setattr(loop, 'make_train_step', make_inspected_step)
     codemix.run_study(study, data, tiny_study.runtime(output))
-  state, folder = begun[-1]
-  return Begun(state, final_state(next(output.glob('stages/first-*'))), folder)
+  before, folder = [output / 'stages' / name for name in read_json(output / 'study.json')['recipes']['only']['stages']]
+  return Begun(begun[-1], final_state(before), folder)
 
 
 def assert_equal(found, expected) -> None:

@@ -19,7 +19,7 @@ from codemix.data.tokenization.tokenizer import load_tokenizer
 from codemix.errors import UserError
 from codemix.files import read_json
 from codemix.studies.preparation import missing
-from codemix.studies.trace import rows_of_step
+from codemix.studies.trace import trace_step
 from codemix.training import loop
 from tests import tiny_study
 from tests.faults.runs import assert_same, result_of
@@ -115,7 +115,7 @@ def test_what_needs_the_whole_source_is_refused_before_the_first_step(tmp_path):
   data = streaming(tmp_path)
   with pytest.raises(UserError, match='a streamed source has no rows that can be looked up'):
     plan = codemix.studies.planning.plan_study(study(), data)
-    rows_of_step(plan, plan.stages()[0], 1)
+    trace_step(plan, plan.stages()[0], 1)
   corpus = Corpus(files={'train': 'text.jsonl'}, root=str(tmp_path / 'raw'), filters=(ExactDuplicates(),))
   data = Data(directory=str(tmp_path), sources={'text': corpus}, streaming=True)
   with pytest.raises(UserError, match="'text' cannot be streamed: the filter '.*' looks at the whole corpus"):

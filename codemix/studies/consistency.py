@@ -29,7 +29,7 @@ _OF_A_PROCESS = {
 }
 
 
-def require_alike(study: Study, data: Data, runtime: Runtime) -> None:
+def require_same_settings(study: Study, data: Data, runtime: Runtime) -> None:
   """All processes run the same study in the same way, and their results have one folder; alone, returns at once.
 
   Reads no data, so that it comes before preparing them. The output folder must exist.

@@ -1,0 +1,81 @@
+"""What every evaluation is: a name, an identity, and a function from a model to results."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+import jax
+
+from codemix.evaluation.model import Model
+from codemix.evaluation.results import Results, StoredResults, write_results
+
+
+class Evaluator(Protocol):
+  """One evaluation of a model: a held-out split, prompts to continue, a benchmark."""
+
+  @property
+  def name(self) -> str:
+    """What its results are stored under, such as 'held_out/text'; '/' makes folders."""
+
+  @property
+  def identity(self) -> dict[str, Any]:
+    """Plain data that, together with the checkpoint, decides the results."""
+
+  def run(self, model: Model, earlier: StoredResults | None) -> Results:
+    """Evaluates a model; where there are several processes, in all of them.
+
+    Args:
+      model: the model.
+      earlier: results of this evaluator on the same checkpoint under another identity, of which a part may still hold.
+
+    Raises:
+      NonFiniteError: a score is not finite.
+    """
+
+
+def identity_of(evaluator: Evaluator, checkpoint: str) -> dict[str, Any]:
+  """Everything that decides an evaluator's results on a checkpoint, which is named by its digest."""
+  return {'checkpoint': checkpoint, **evaluator.identity}
+
+
+def unfinished(
+  evaluators: Sequence[Evaluator], stored: Mapping[str, StoredResults], checkpoint: str
+) -> list[tuple[Evaluator, StoredResults | None]]:
+  """The evaluators without results of this identity, each with those of another identity that it may use a part of.
+
+  Args:
+    stored: what `read_results` found in the stage's folder.
+    checkpoint: digest of the stage's checkpoint.
+  """
+  of_checkpoint = {name: found for name, found in stored.items() if found.identity.get('checkpoint') == checkpoint}
+  return [
+    (evaluator, found)
+    for evaluator in evaluators
+    if (found := of_checkpoint.get(evaluator.name)) is None or found.identity != identity_of(evaluator, checkpoint)
+  ]
+
+
+def run_evaluators(
+  work: Sequence[tuple[Evaluator, StoredResults | None]], model: Model, stage_folder: Path, step: int, checkpoint: str
+) -> dict[str, Results]:
+  """Runs evaluators one after the other and stores the results of each as soon as it is done.
+
+  Args:
+    work: what `unfinished` returned. Every process must have it before this call, in which process 0 writes.
+    step: of the run, at which the checkpoint was saved.
+    checkpoint: its digest.
+
+  Returns:
+    The results by the evaluator's name.
+
+  Raises:
+    NonFiniteError: a score is not finite.
+  """
+  done = {}
+  for evaluator, earlier in work:
+    done[evaluator.name] = evaluator.run(model, earlier)
+    if not jax.process_index():
+      write_results(stage_folder, evaluator.name, step, identity_of(evaluator, checkpoint), done[evaluator.name])
+  return done

@@ -1,0 +1,41 @@
+"""The work of a study as a list: each unit once, after those that it needs, under a key that other plans share."""
+
+from __future__ import annotations
+
+import pytest
+
+from codemix.studies.planning import plan_study
+from codemix.studies.units import Evaluate, Prepare, Train, units
+from tests import tiny_study
+
+BEGINNING = tiny_study.stage('balanced', {'text': 0.5, 'code': 0.5}, 4)
+
+
+@pytest.fixture(scope='module')
+def plan(tmp_path_factory):
+  data = tiny_study.prepare(tmp_path_factory.mktemp('data'), bytes_each=6_000)
+  recipes = {name: tiny_study.recipe(BEGINNING, tiny_study.cooldown({name: 1.0}, 2, f'to_{name}')) for name in ('text', 'code')}
+  return plan_study(tiny_study.study(**recipes), data)
+
+
+def test_each_unit_is_listed_once_and_after_those_that_it_needs(plan):
+  found = units(plan)
+  keys = [unit.key for unit in found]
+  assert len(set(keys)) == len(keys)
+  for number, unit in enumerate(found):
+    assert set(unit.needs) <= set(keys[:number])
+  kinds = [type(unit) for unit in found]
+  assert (kinds.count(Prepare), kinds.count(Train), kinds.count(Evaluate)) == (4, 3, 3)
+
+
+def test_a_stage_needs_its_parent_and_what_it_reads_and_its_evaluation_needs_both_splits(plan):
+  found = {unit.name: unit for unit in units(plan)}
+  balanced, to_code = found['train balanced'], found['train to_code']
+  assert balanced.needs == ('prepare/text-train', 'prepare/code-train')
+  assert to_code.needs == (balanced.key, 'prepare/code-train')
+  assert found['evaluate to_code'].needs == (to_code.key, 'prepare/text-validation', 'prepare/code-validation')
+
+
+def test_a_key_holds_the_hash_of_its_stage(plan):
+  [train] = [unit for unit in units(plan) if unit.name == 'train balanced']
+  assert train.key == f'train/{plan.stages()[0].folder_name}'
