@@ -17,7 +17,7 @@ from codemix.report.results import read_study
 from codemix.studies.load_stage import load_stage
 from codemix.training.stage_record import read_done, read_ledger, read_stage
 from tests.data.stores import make_store
-from tests.report.fake_study import stage_folders, study_recipes, write_fake_study
+from tests.report.fake_study import paper_recipes, stage_folders, write_fake_study
 
 WHOLE = ('[]', '{}', 'null', '7', '"x"', 'true', '[[]]', '{"format": 2}', '{"format": 2, ', '', '\0\0\0', '\ufeff{}', 'x')
 WRONG = (None, [], {}, 'x', -1.5, [None], {'x': None}, True)
@@ -25,7 +25,7 @@ WRONG = (None, [], {}, 'x', -1.5, [None], {'x': None}, True)
 
 def stage(place: Path) -> tuple[Path, Path]:
   """The output folder of a finished study, and its first stage."""
-  recipes = {name: stages[:1] for name, stages in study_recipes(steps=4).items()}
+  recipes = {name: stages[:1] for name, stages in paper_recipes(steps=4).items()}
   output = write_fake_study(place / 'study', recipes, documents=8)
   folder = stage_folders(output)[0]
   identity = {'tokenizer': {'kind': 'bytes', 'digest': ''}}
