@@ -11,10 +11,11 @@ from collections.abc import Callable, Sequence
 
 from codemix import formatting
 from codemix.evaluation.statistics import Estimate
-from codemix.report import plots, svg
+from codemix.report import curves, plots, svg
 from codemix.report.arms import Arm
 from codemix.report.content import Content, Model
-from codemix.report.plots import Curves, Dots, Path
+from codemix.report.curves import Curves
+from codemix.report.plots import Dots, Path
 from codemix.report.svg import Picture
 
 
@@ -98,28 +99,28 @@ def _spoken(dots: Sequence[Dots], form: Callable[[float], str]) -> str:
 
 def _runs(content: Content, arm: Arm) -> list[Curves]:
   """The training of each seed as far as it is planned, the longest first."""
-  curves = []
+  runs = []
   for recipe in arm.recipes:
     stages = [content.study.stages[folder] for folder in content.study.recipes[recipe].stages]
     stages = list(itertools.takewhile(lambda stage: stage.plan, stages))
     if stages:
       *starts, steps = itertools.accumulate((stage.plan['steps'] for stage in stages), initial=0)
-      curves.append(Curves(stages, starts, steps))
-  return sorted(curves, key=lambda c: -c.steps)
+      runs.append(Curves(stages, starts, steps))
+  return sorted(runs, key=lambda run: -run.steps)
 
 
 def _drawn_on(runs: Sequence[Curves], source: str) -> bool:
-  return any(f'loss/{source}' in stage.metrics for curves in runs for stage in curves.stages)
+  return any(f'loss/{source}' in stage.metrics for run in runs for stage in run.stages)
 
 
 def _source_losses(content: Content, model: Model, number: int, of: str) -> list[Picture]:
   drawn = []
   runs = {arm.name: _runs(content, arm) for arm in model.arms}
   for index, source in enumerate(content.study.training_sources):
-    if users := {name: curves for name, curves in runs.items() if _drawn_on(curves, source)}:
+    if users := {name: of_arm for name, of_arm in runs.items() if _drawn_on(of_arm, source)}:
       alt = f'Smoothed training loss on {source} by step{of}, for {", ".join(users)}.'
       name = f'source{index}-{number}'
-      drawn.append(plots.source_losses(source, users, content.arm_paints, f'{source}{of}', name, alt))
+      drawn.append(curves.source_losses(source, users, content.arm_paints, f'{source}{of}', name, alt))
   return drawn
 
 
@@ -129,7 +130,7 @@ def _training(content: Content) -> list[Picture]:
     if runs := _runs(content, arm):
       sources = {source: paint for source, paint in content.source_paints.items() if _drawn_on(runs, source)}
       paint = content.arm_paints[arm.name]
-      drawn.append(plots.training_curves(arm.name, runs, paint, sources, f'arm{index}', _curves_alt(arm.name, runs)))
+      drawn.append(curves.training_curves(arm.name, runs, paint, sources, f'arm{index}', _curves_alt(arm.name, runs)))
   return drawn
 
 

@@ -22,18 +22,10 @@ FURNITURE: dict[str, Colour] = {
 BASELINE: Colour = ('#555b64', '#b3b8c0')
 # Neighbours differ in hue and in lightness.
 ARMS: tuple[Colour, ...] = (
-  ('#c4512d', '#f0895f'),
-  ('#1f7a78', '#5cc0bb'),
-  ('#7b4ea6', '#b995e0'),
-  ('#94700a', '#e0b64a'),
-  ('#2c6cb4', '#79b0ec'),
-  ('#b8417a', '#ee8bb8'),
-  ('#4f7a1f', '#a3cf6c'),
-  ('#8a5b3d', '#cfa184'),
-  ('#1c7f97', '#7dd3e8'),
-  ('#93293a', '#e07a8b'),
-  ('#6a7320', '#bcc56a'),
-)
+  ('#c4512d', '#f0895f'), ('#1f7a78', '#5cc0bb'), ('#7b4ea6', '#b995e0'), ('#94700a', '#e0b64a'),
+  ('#2c6cb4', '#79b0ec'), ('#b8417a', '#ee8bb8'), ('#4f7a1f', '#a3cf6c'), ('#8a5b3d', '#cfa184'),
+  ('#1c7f97', '#7dd3e8'), ('#93293a', '#e07a8b'), ('#6a7320', '#bcc56a'),
+)  # fmt: skip
 # Of sources, by kind: blues, browns; then the kinds that a user declares, in turn; last, no declared kind.
 KINDS: dict[str, tuple[Colour, ...]] = {
   'text': (('#3a6ea5', '#6a9fd4'), ('#7fa9cf', '#44749f'), ('#4d8c8c', '#62a6a6'), ('#8d93c4', '#8389c8')),
@@ -63,6 +55,11 @@ class Paint:
   light: str
   dark: str
   dash: str = ''
+
+  @property
+  def linestyle(self) -> str | tuple[int, tuple[float, ...]]:
+    """The dash for matplotlib."""
+    return (0, tuple(map(float, self.dash.split()))) if self.dash else '-'
 
 
 def arm_paints(arms: Sequence[str], baselines: Container[str]) -> dict[str, Paint]:
