@@ -47,16 +47,6 @@ def bits(value: float | None) -> str:
   return f'{value:.3f}' if known(value) else UNKNOWN
 
 
-def spread(value: float | None) -> str:
-  """A standard deviation to two digits: 0.00123 -> '0.0012'."""
-  return f'{value:.2g}' if known(value) else UNKNOWN
-
-
-def spread_percent(value: float | None) -> str:
-  """A standard deviation of fractions: 0.00123 -> '0.12%'."""
-  return f'{100 * value:.2g}%' if known(value) else UNKNOWN
-
-
 def percent(value: float | None, digits: int = 1) -> str:
   """0.254 -> '25.4%'."""
   return f'{100 * value:.{digits}f}%' if known(value) else UNKNOWN

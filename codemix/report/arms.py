@@ -75,14 +75,12 @@ def _baseline_arm(study: StudyResults, model: str) -> tuple[str, ...]:
 
 def _mixtures(study: StudyResults, recipe: str) -> list[dict[str, float]] | None:
   """The shares of each stage's sources; None until every stage is planned."""
-  plans = [study.stages[folder].plan for folder in study.recipes[recipe].stages]
-  if not all(plans):
-    return None
-  return [{s['source']: round(s['share'], 6) for s in plan['sources']} for plan in plans]
+  uses = [study.stages[folder].uses for folder in study.recipes[recipe].stages]
+  return [{s: round(use['share'], 6) for s, use in of.items()} for of in uses] if all(uses) else None
 
 
 def _name(study: StudyResults, recipes: Sequence[str]) -> str:
-  """What the recipes' names have in common but for their seeds, else the first one's."""
+  """What the recipes' names have in common without their seeds, else the first one's."""
   stems = {_without_seed(name, study.recipes[name].seed) for name in recipes}
   stem = stems.pop()
   return stem if len(recipes) > 1 and not stems and stem else recipes[0]

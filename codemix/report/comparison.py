@@ -51,36 +51,34 @@ class Measure:
   def bits(self, folders: Iterable[str]) -> Estimate | None:
     """The mean over these stages, one per seed of an arm; None if none is evaluated."""
     known = [folder for folder in dict.fromkeys(folders) if folder in self.totals]
-    return self._over_seeds([self._bits(f) for f in known], [self._bits_out(f) for f in known])
+    return self._over_seeds([self._bits(folder) for folder in known])
 
   def change(self, pairs: Iterable[tuple[str, str]]) -> Estimate | None:
     """The mean of these changes (stage, stage of the baseline), one per seed of an arm."""
     known = [pair for pair in dict.fromkeys(pairs) if all(folder in self.totals for folder in pair)]
-    return self._over_seeds([self._change(*pair) for pair in known], [self._change_out(*pair) for pair in known])
+    return self._over_seeds([self._change(*pair) for pair in known])
 
-  def _over_seeds(self, figures: Sequence[float], out: Sequence[np.ndarray | None]) -> Estimate | None:
+  def _over_seeds(self, figures: Sequence[tuple[float, np.ndarray | None]]) -> Estimate | None:
+    """The mean of figures, each given with what it is without each document."""
     if not figures:
       return None
-    mean = Estimate(float(np.mean(figures)))
+    values, out = zip(*figures, strict=True)
+    mean = Estimate(float(np.mean(values)))
     if all(left_out is not None for left_out in out) and self.documents > 1:
       mean = statistics.jackknife(mean.value, np.mean(out, axis=0), self.bytes_N, self.counts)
-    return statistics.over_seeds(figures, mean)
+    return statistics.over_seeds(values, mean)
 
-  def _bits(self, folder: str) -> float:
+  def _bits(self, folder: str) -> tuple[float, np.ndarray | None]:
     nats, size = self.totals[folder]
-    return nats / (math.log(2) * size)
-
-  def _bits_out(self, folder: str) -> np.ndarray | None:
     nats_N = self.nats_out.get(folder)
-    return None if nats_N is None else statistics.ratio(nats_N, self.bytes_out_N) / math.log(2)
+    out_N = None if nats_N is None else statistics.ratio(nats_N, self.bytes_out_N) / math.log(2)
+    return nats / (math.log(2) * size), out_N
 
-  def _change(self, own: str, base: str) -> float:
-    below = self._bits(base)
-    return self._bits(own) / below - 1 if below else math.nan
-
-  def _change_out(self, own: str, base: str) -> np.ndarray | None:
+  def _change(self, own: str, base: str) -> tuple[float, np.ndarray | None]:
+    (above, _), (below, _) = self._bits(own), self._bits(base)
     own_N, base_N = self.nats_out.get(own), self.nats_out.get(base)
-    return None if own_N is None or base_N is None else statistics.ratio(own_N, base_N) - 1
+    out_N = None if own_N is None or base_N is None else statistics.ratio(own_N, base_N) - 1
+    return above / below - 1 if below else math.nan, out_N
 
 
 @dataclasses.dataclass(frozen=True)
@@ -241,11 +239,11 @@ def _same_documents(
   for stage in stages[1:]:
     for source in sources:
       try:
-        statistics.require_same_documents(stage.documents[source].bytes_N, first.documents[source].bytes_N)
+        statistics.require_same_documents(stage.documents[source]['bytes'], first.documents[source]['bytes'])
       except UserError as error:
         raise UserError(f"stages {first.folder} and {stage.folder}, source '{source}': {error}") from None
-  nats = [np.concatenate([s.documents[name].nats_N for name in sources]) for s in stages]
-  sizes = [first.documents[name].bytes_N for name in sources]
+  nats = [np.concatenate([s.documents[name]['nats'] for name in sources]) for s in stages]
+  sizes = [first.documents[name]['bytes'] for name in sources]
   return np.stack(nats), np.concatenate(sizes), tuple(len(bytes_n) for bytes_n in sizes)
 
 

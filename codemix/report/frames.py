@@ -20,15 +20,8 @@ if TYPE_CHECKING:
 
 # The columns of the ledger, in the order in which a person reads them.
 LEDGER_COLUMNS = (
-  'rows',
-  'loss_tokens',
-  'unique_tokens',
-  'epochs',
-  'epochs_cumulative',
-  'documents',
-  'padded_tokens',
-  'cropped_tokens',
-)
+  'rows', 'loss_tokens', 'unique_tokens', 'epochs', 'epochs_cumulative', 'documents', 'padded_tokens', 'cropped_tokens',
+)  # fmt: skip
 SCORES = ('documents', 'tokens', 'bytes', 'nats', 'loss')
 # Columns of whole numbers, by how their names end; pandas would make them floating-point where one is
 # unknown.

@@ -13,8 +13,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from codemix.errors import UserError, nearest
 from codemix.evaluation.results import SAMPLES, of_held_out, read_results
 from codemix.files import read_json, require_form
@@ -24,15 +22,8 @@ from codemix.studies.study_record import arm_digest
 from codemix.training.goodput import Times, read_times
 
 if TYPE_CHECKING:
+  import numpy as np
   import pandas as pd
-
-
-@dataclasses.dataclass(frozen=True)
-class Documents:
-  """A model's negative log-likelihood of N validation documents, float [N], and their sizes, int [N]."""
-
-  nats_N: np.ndarray
-  bytes_N: np.ndarray
 
 
 @dataclasses.dataclass(frozen=True)
@@ -50,7 +41,7 @@ class StageResults:
   ledger: Mapping[str, Any] | None
   evaluated: bool  # by all evaluators
   scores: Mapping[str, Mapping[str, float]]  # sums over the validation documents, by source
-  documents: Mapping[str, Documents]  # by validation source
+  documents: Mapping[str, Mapping[str, np.ndarray]]  # by validation source: 'nats' float [N] and 'bytes' int [N] of each
   samples: Sequence[Mapping[str, str]]
 
   @property
@@ -229,11 +220,7 @@ def _read_stage(folder: Path) -> StageResults:
     ledger=_read_if_there(folder / 'ledger.json', _LEDGER),
     evaluated=SAMPLES in results,
     scores={source: found.scores for source, found in held_out.items()},
-    documents={
-      source: Documents(arrays['nats'], arrays['bytes'])
-      for source, found in held_out.items()
-      if (arrays := found.items())
-    },
+    documents={source: items for source, found in held_out.items() if (items := found.items())},
     samples=results[SAMPLES].samples if SAMPLES in results else [],
   )
 

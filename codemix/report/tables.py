@@ -201,7 +201,7 @@ def _bits(row: Row | None, measure: str) -> Cell:
   figure = row and row.bits.get(measure)
   if not figure:
     return Cell(formatting.UNKNOWN)
-  spread = [f'SD {formatting.spread(figure.spread)}'] if figure.seeds > 1 else []
+  spread = [f'SD {figure.spread:.2g}'] if figure.seeds > 1 else []
   return Cell(formatting.bits(figure.value), [*_interval(figure, formatting.bits), *spread])
 
 
@@ -215,7 +215,7 @@ def _change(row: Row | None, measure: str, of_seed: bool) -> Cell:
     return Cell(notes=['same model'])
   notes = _interval(figure, formatting.signed)
   if figure.seeds > 1:
-    notes.append(f'SD {formatting.spread_percent(figure.spread)}, {figure.seeds} seeds')
+    notes.append(f'SD {100 * figure.spread:.2g}%, {figure.seeds} seeds')
   elif figure.has_interval and not of_seed:
     notes.append('documents alone')
   mark = ('better' if figure.value < 0 else 'worse') if figure.is_effect else ''
