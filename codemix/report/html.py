@@ -14,17 +14,17 @@ from codemix.report import figures, palette, provenance, tables, tree
 from codemix.report.content import Content
 from codemix.report.svg import Picture
 
-SECTIONS = (
-  ('outcome', 'What the mixture did'),
-  ('recipes', 'The recipes'),
-  ('reading', 'How to read this'),
-  ('results', 'After each stage'),
-  ('training', 'Training'),
-  ('data', 'Data and ledger'),
-  ('tree', 'Tree of stages'),
-  ('samples', 'Samples'),
-  ('repeat', 'To repeat it'),
-)
+SECTIONS = {
+  'outcome': 'What the mixture did',
+  'recipes': 'What the recipes are',
+  'reading': 'How to read this',
+  'results': 'After each stage',
+  'training': 'Training',
+  'data': 'Data, planned and realised',
+  'tree': 'The tree of stages',
+  'samples': 'Samples',
+  'repeat': 'To repeat it',
+}
 # Needs no escape in an address between double quotes; escapes make the page large.
 SAFE = ' !$()*+,-./:;=?@[]_{}~'
 
