@@ -198,7 +198,7 @@ def _progress(study: StudyResults, recipe: str) -> list[dict[str, float]]:
   for folder in study.recipes[recipe].stages:
     stage = study.stages[folder]
     uses = stage.realised or stage.uses
-    tokens = {source: use.get('loss_tokens', 0) for source, use in uses.items()}
+    tokens = {source: use['loss_tokens'] for source, use in uses.items()}
     kinds = [study.kinds.get(source) for source in tokens]
     code = sum(count for kind, count in zip(kinds, tokens.values(), strict=True) if kind == 'code')
     steps = stage.plan['steps'] if stage.plan else math.nan

@@ -110,8 +110,8 @@ def _ledger_columns() -> list[str]:
 
 
 def _share(source: str, uses: Mapping[str, Mapping[str, Any]]) -> float:
-  whole = sum(use.get('loss_tokens', 0) for use in uses.values())
-  return uses[source]['loss_tokens'] / whole if whole and 'loss_tokens' in uses.get(source, {}) else math.nan
+  whole = sum(use['loss_tokens'] for use in uses.values())
+  return uses[source]['loss_tokens'] / whole if whole and source in uses else math.nan
 
 
 def _interval(name: str, estimate: Estimate | None) -> dict[str, float]:

@@ -168,8 +168,9 @@ _STUDY = {
   'name': str, 'note': str, 'baseline': str | None, 'savings': {...: int}, 'model': dict, 'provenance': dict,
   'kinds': {...: str | None},
 }  # fmt: skip
-_PLAN = {'steps': int, 'sources': [{'source': str, 'share': float, 'loss_tokens': int}]}
-_LEDGER = {'hash': str, 'parent_hash': str | None, 'planned': [{'source': str}], 'realised': [{'source': str}]}
+_USE = {'source': str, 'loss_tokens': int}
+_PLAN = {'steps': int, 'sources': [_USE | {'share': float}]}
+_LEDGER = {'hash': str, 'parent_hash': str | None, 'planned': [_USE], 'realised': [_USE]}
 
 
 def _stage_names(record: Any, path: Path) -> dict[str, tuple[str, ...]]:
