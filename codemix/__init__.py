@@ -22,7 +22,7 @@ _HOME = {
   'plan_study': 'codemix.studies.planning',
   'Preempted': 'codemix.errors',
   'prepare_study': 'codemix.studies.preparation',
-  'load_results': 'codemix.report.comparison',
+  'load_results': 'codemix.report.frames',
   'load_stage': 'codemix.studies.load_stage',
   'Recipe': 'codemix.studies.recipe',
   'run_study': 'codemix.studies.runner',

@@ -34,14 +34,6 @@ def tokens(value: float | None) -> str:
   return f'{value:.0f}'
 
 
-def axis_count(value: float) -> str:
-  """A count at a tick of an axis, no more digits than it needs: 20_000 -> '20k'."""
-  for size, unit in ((1e9, 'B'), (1e6, 'M'), (1e3, 'k')):
-    if value >= size:
-      return f'{value / size:g}{unit}'
-  return f'{value:g}'
-
-
 def memory(count: int) -> str:
   """Bytes with a binary unit, three digits: 4_473_924 -> '4.27 MiB'."""
   for size, unit in ((2**40, 'TiB'), (2**30, 'GiB'), (2**20, 'MiB'), (2**10, 'KiB')):
@@ -53,16 +45,6 @@ def memory(count: int) -> str:
 
 def bits(value: float | None) -> str:
   return f'{value:.3f}' if known(value) else UNKNOWN
-
-
-def spread(value: float | None) -> str:
-  """A standard deviation to two digits: 0.00123 -> '0.0012'."""
-  return f'{value:.2g}' if known(value) else UNKNOWN
-
-
-def spread_percent(value: float | None) -> str:
-  """A standard deviation of fractions: 0.00123 -> '0.12%'."""
-  return f'{100 * value:.2g}%' if known(value) else UNKNOWN
 
 
 def percent(value: float | None, digits: int = 1) -> str:

@@ -6,24 +6,24 @@ Bits per byte does not depend on the tokenizer, so it compares models that cut t
 
 It is a ratio of sums, and documents are the unit that was sampled. The interval leaves out one
 document at a time (Efron and Tibshirani, "An Introduction to the Bootstrap", 1993, chapter 11) and
-takes Student's t for the width. Where a few long documents decide, their variance is itself poorly
+takes Student's t for the width. If a few long documents decide, their variance is itself poorly
 known: the degrees of freedom are those of the *effective* number of documents, the smaller of
 
   (sum of bytes)^2 / (sum of bytes^2)                  Kish, "Survey Sampling", 1965, section 11.7
   1 + 2 (sum of u^2)^2 / (sum of u^4 - (sum of u^2)^2 / N)     Satterthwaite, Biometrics 2, 1946
 
-with u the change of the figure when a document is left out: of N documents with normal u it is N,
-where one document decides it is about 3. `tests/evaluation/coverage.py` measures how often the
-intervals hold the true value.
+with u the change of the figure when a document is left out: about N for N documents with normal u,
+about 3 if one document decides. `tests/evaluation/coverage.py` measures how often the intervals
+contain the true value.
 
-Several sources are strata: each has its own number of documents, which another sample would have
-too, so a document is left out of its source, and the rest of that source stands for it.
+Several sources are strata: another sample would have as many documents of each. So a document is left
+out of its source, and the rest of that source is scaled up to replace it.
 
 Two models are compared on the same documents: what makes a document easy or hard for both cancels
-out, and the paired interval is narrower than that of two separate ones.
+out, and the paired interval is narrower than the difference of two separate ones.
 
 An interval over documents does not contain the variation between training runs with other seeds.
-`over_seeds` adds it, where there are several.
+`over_seeds` adds it.
 
 Shapes: N documents, M models, S seeds.
 """
@@ -38,19 +38,19 @@ import numpy as np
 
 from codemix.errors import UserError
 
-LEVEL = 0.95
+LEVEL = 0.95  # of every interval
 # With fewer effective documents than this, intervals may be too narrow: the sample then says little
-# of how the long documents behave that it does not hold.
+# about long documents that it lacks.
 FEW_DOCUMENTS = 30
 
 
 @dataclasses.dataclass(frozen=True)
 class Estimate:
-  """A figure and the ends of its interval; the ends are NaN where nothing is known about it.
+  """A figure and the ends of its interval; the ends are NaN if the interval is unknown.
 
   Attributes:
     documents: effective number of documents that the interval rests on; NaN without an interval.
-    seeds: training runs that the figure is the mean of. With one, the interval holds the choice of
+    seeds: training runs that the figure is the mean of. With one, the interval covers the choice of
       documents alone; with more, documents and seeds.
     spread: standard deviation over the seeds; NaN with one.
   """
@@ -92,19 +92,31 @@ def bits_per_byte(nats_N: np.ndarray, bytes_N: np.ndarray) -> float:
     UserError: no documents, no bytes in all of them, shapes that differ, a negative or a
       non-finite number.
   """
-  nats_1xN, bytes_N = _checked(np.asarray(nats_N)[None], bytes_N)
-  return float(nats_1xN.sum() / (math.log(2) * bytes_N.sum()))
+  nats_N, bytes_N = np.asarray(nats_N, np.float64), np.asarray(bytes_N, np.float64)
+  if nats_N.shape != bytes_N.shape or bytes_N.ndim != 1:
+    raise UserError(
+      f'nats of shape {list(nats_N.shape)} and bytes of shape {list(bytes_N.shape)}: '
+      'give one number of each for every document'
+    )
+  for name, values in (('nats', nats_N), ('bytes', bytes_N)):
+    if not (np.isfinite(values).all() and (values >= 0).all()):
+      raise UserError(f'{name} of some document are negative or not finite: evaluate it again')
+  if bytes_N.sum() == 0:
+    raise UserError(
+      f'the {bytes_N.size} documents have no bytes: bits per byte needs a document that is not empty'
+    )
+  return float(nats_N.sum() / (math.log(2) * bytes_N.sum()))
 
 
 def leave_one_out(values_MxN: np.ndarray, counts: Sequence[int]) -> np.ndarray:
-  """Sums over all documents but one, for each one; the rest of its source stands for it.
+  """Sums over all documents but one, for each document; the rest of its source is scaled up to replace it.
 
   Args:
     values_MxN: a number of each document, the sources laid end to end.
     counts: documents of each source; they sum to N.
 
   Returns:
-    float64 [M, N]; NaN for the only document of a source, which nothing can stand for.
+    float64 [M, N]; NaN for the only document of a source, which nothing can replace.
   """
   values_MxN = np.asarray(values_MxN, np.float64)
   totals_Mx1 = values_MxN.sum(axis=1, keepdims=True)
@@ -116,13 +128,7 @@ def leave_one_out(values_MxN: np.ndarray, counts: Sequence[int]) -> np.ndarray:
   return np.concatenate(parts, axis=1)
 
 
-def jackknife(
-  value: float,
-  left_out_N: np.ndarray,
-  bytes_N: np.ndarray,
-  counts: Sequence[int],
-  level: float = LEVEL,
-) -> Estimate:
+def jackknife(value: float, left_out_N: np.ndarray, bytes_N: np.ndarray, counts: Sequence[int]) -> Estimate:
   """`value` with its interval over documents.
 
   Args:
@@ -131,13 +137,11 @@ def jackknife(
     counts: documents of each source; they sum to N.
 
   Returns:
-    An interval that is unknown (NaN) where the figure without some document is: a source has one
+    An unknown interval (NaN) if the figure without some document is unknown: a source has one
     document, or all but one are empty.
   """
   from scipy.special import stdtrit
 
-  if not 0 < level < 1:
-    raise UserError(f'level = {level} is not a share: give one between 0 and 1, such as {LEVEL}')
   if not np.isfinite(left_out_N).all():
     return Estimate(float(value))
   variance = fourth = uncertain = 0.0
@@ -153,16 +157,16 @@ def jackknife(
   freedom = 2 * variance**2 / gap if (gap := fourth - uncertain) > 1e-9 * fourth else math.inf
   sizes_N = np.asarray(bytes_N, np.float64)
   documents = min(sizes_N.sum() ** 2 / (sizes_N**2).sum(), 1 + freedom, 1 + known)
-  half = float(stdtrit(max(documents - 1, 1.0), (1 + level) / 2) * math.sqrt(variance))
+  half = float(stdtrit(max(documents - 1, 1.0), (1 + LEVEL) / 2) * math.sqrt(variance))
   return Estimate(float(value), float(value) - half, float(value) + half, float(documents))
 
 
-def over_seeds(figures_S: Sequence[float], mean: Estimate, level: float = LEVEL) -> Estimate:
+def over_seeds(figures_S: Sequence[float], mean: Estimate) -> Estimate:
   """The mean over training runs that differ in their seeds, with an interval over documents and seeds.
 
-  The seeds' part is Student's t with S - 1 degrees of freedom, so that with two or three seeds it is
-  as wide as so little knowledge makes it. The two parts of each side add as squares (the method of
-  variance estimates recovery: Zou and Donner, Statistics in Medicine 27, 2008).
+  The seeds' part is Student's t with S - 1 degrees of freedom, so it is wide with two or three seeds.
+  The two parts of each side add as squares (the method of variance estimates recovery: Zou and
+  Donner, Statistics in Medicine 27, 2008).
 
   Args:
     figures_S: the figure of each seed.
@@ -177,7 +181,7 @@ def over_seeds(figures_S: Sequence[float], mean: Estimate, level: float = LEVEL)
   if seeds < 2:
     return mean
   spread = float(np.std(figures_S, ddof=1))
-  of_seeds = float(stdtrit(seeds - 1, (1 + level) / 2)) * spread / math.sqrt(seeds)
+  of_seeds = float(stdtrit(seeds - 1, (1 + LEVEL) / 2)) * spread / math.sqrt(seeds)
   return dataclasses.replace(
     mean,
     low=mean.value - math.hypot(mean.value - mean.low, of_seeds),
@@ -185,58 +189,6 @@ def over_seeds(figures_S: Sequence[float], mean: Estimate, level: float = LEVEL)
     seeds=seeds,
     spread=spread,
   )
-
-
-def bits_per_byte_interval(
-  nats_N: np.ndarray,
-  bytes_N: np.ndarray,
-  counts: Sequence[int] | None = None,
-  level: float = LEVEL,
-) -> Estimate:
-  """Bits per byte of one model with its interval over documents.
-
-  A single document has no spread: its interval is unknown (NaN), not of width zero.
-
-  Args:
-    counts: documents of each source, where the documents are those of several laid end to end.
-
-  Raises:
-    UserError: as `bits_per_byte`.
-  """
-  value = bits_per_byte(nats_N, bytes_N)
-  counts = _checked_counts(counts, bytes_N)
-  nats_out_N, bytes_out_N = leave_one_out(np.stack([nats_N, bytes_N]), counts)
-  return jackknife(value, ratio(nats_out_N, bytes_out_N) / math.log(2), bytes_N, counts, level)
-
-
-def relative_change(
-  nats_N: np.ndarray,
-  bytes_N: np.ndarray,
-  baseline_nats_N: np.ndarray,
-  baseline_bytes_N: np.ndarray,
-  counts: Sequence[int] | None = None,
-  level: float = LEVEL,
-) -> Estimate:
-  """Change of bits per byte against a baseline on the same documents, as a fraction of it.
-
-  model / baseline - 1: -0.03 is 3% fewer bits per byte, which is better. The interval is paired: a
-  document is left out of both.
-
-  Args:
-    counts: documents of each source, where the documents are those of several laid end to end.
-
-  Raises:
-    UserError: the documents differ in number, order or size; the baseline is at 0 nats; and as
-      `bits_per_byte`.
-  """
-  require_same_documents(bytes_N, baseline_bytes_N)
-  base = bits_per_byte(baseline_nats_N, bytes_N)
-  if base == 0:
-    raise UserError('the baseline has 0 nats on these documents: a change relative to it has no size')
-  value = bits_per_byte(nats_N, bytes_N) / base - 1
-  counts = _checked_counts(counts, bytes_N)
-  own_N, base_N = leave_one_out(np.stack([nats_N, baseline_nats_N]), counts)
-  return jackknife(value, ratio(own_N, base_N) - 1, bytes_N, counts, level)
 
 
 def ratio(above: np.ndarray, below: np.ndarray) -> np.ndarray:
@@ -259,28 +211,3 @@ def require_same_documents(bytes_N: np.ndarray, baseline_bytes_N: np.ndarray) ->
       f'{baseline_bytes_N[different[0]]} in the baseline ({different.size} differ): '
       'evaluate both on the same documents'
     )
-
-
-def _checked(nats_MxN: np.ndarray, bytes_N: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-  nats_MxN = np.asarray(nats_MxN, np.float64)
-  bytes_N = np.asarray(bytes_N, np.float64)
-  if bytes_N.ndim != 1 or nats_MxN.shape[1:] != bytes_N.shape:
-    raise UserError(
-      f'nats of shape {list(nats_MxN.shape[1:])} and bytes of shape {list(bytes_N.shape)}: '
-      'give one number of each for every document'
-    )
-  for name, values in (('nats', nats_MxN), ('bytes', bytes_N)):
-    if not (np.isfinite(values).all() and (values >= 0).all()):
-      raise UserError(f'{name} of some document are negative or not finite: evaluate it again')
-  if bytes_N.sum() == 0:
-    raise UserError(
-      f'the {bytes_N.size} documents have no bytes: bits per byte needs a document that is not empty'
-    )
-  return nats_MxN, bytes_N
-
-
-def _checked_counts(counts: Sequence[int] | None, bytes_N: np.ndarray) -> Sequence[int]:
-  counts = [len(bytes_N)] if counts is None else counts
-  if sum(counts) != len(bytes_N):
-    raise UserError(f'the sources have {sum(counts)} documents together, and {len(bytes_N)} were given')
-  return counts

@@ -13,7 +13,7 @@ from codemix.report.results import StudyResults
 
 @dataclasses.dataclass(frozen=True)
 class Arm:
-  """Recipes that differ in their seed alone, in the study's order; most often it is one recipe."""
+  """Recipes that differ in their seed alone, in the study's order; often it is one recipe."""
 
   name: str
   recipes: tuple[str, ...]
@@ -22,7 +22,7 @@ class Arm:
 def arms(study: StudyResults) -> list[Arm]:
   """The arms of a study, in the order of their first recipes.
 
-  A recipe that is another one under a second name, with the same seed, is in an arm of its own.
+  A copy of a recipe under a second name, with the same seed, gets an arm of its own.
   """
   members: dict[tuple[str, int], dict[int | None, str]] = {}
   for recipe in study.recipes.values():
@@ -32,7 +32,7 @@ def arms(study: StudyResults) -> list[Arm]:
   names = [_name(study, recipes) for recipes in groups]
   taken = collections.Counter([*names, *study.recipes])
   return [
-    # A name that another arm or recipe has too would mix them up.
+    # If another arm or recipe has the name, the arm takes that of its first recipe.
     Arm(name if name in recipes or taken[name] == 1 else recipes[0], recipes)
     for name, recipes in zip(names, groups, strict=True)
   ]
@@ -41,8 +41,8 @@ def arms(study: StudyResults) -> list[Arm]:
 def baselines(study: StudyResults) -> dict[str, str]:
   """The recipe that each recipe is compared with: of the same model and seed, in the baseline's arm.
 
-  A recipe of the baseline's arm is its own. For another model than the baseline's, its arm is the
-  only one of that model with the baseline's mixtures. Without an entry: there is no such recipe.
+  A recipe of the baseline's arm is compared with itself. For another model, the baseline's arm is the
+  only arm of that model with the baseline's mixtures. A recipe without a counterpart has no entry.
   """
   if study.baseline is None:
     return {}
@@ -75,14 +75,12 @@ def _baseline_arm(study: StudyResults, model: str) -> tuple[str, ...]:
 
 def _mixtures(study: StudyResults, recipe: str) -> list[dict[str, float]] | None:
   """The shares of each stage's sources; None until every stage is planned."""
-  plans = [study.stages[folder].plan for folder in study.recipes[recipe].stages]
-  if not all(plans):
-    return None
-  return [{s['source']: round(s['share'], 6) for s in plan['sources']} for plan in plans]
+  uses = [study.stages[folder].uses for folder in study.recipes[recipe].stages]
+  return [{s: round(use['share'], 6) for s, use in of.items()} for of in uses] if all(uses) else None
 
 
 def _name(study: StudyResults, recipes: Sequence[str]) -> str:
-  """What the recipes' names have in common but for their seeds, else the first one's."""
+  """What the recipes' names have in common without their seeds, else the first one's."""
   stems = {_without_seed(name, study.recipes[name].seed) for name in recipes}
   stem = stems.pop()
   return stem if len(recipes) > 1 and not stems and stem else recipes[0]

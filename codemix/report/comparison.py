@@ -1,9 +1,9 @@
 """Bits per byte of every recipe and arm after every stage, with intervals, beside the baseline.
 
-A recipe is compared with the baseline's recipe of its own model and seed (`arms.baselines`), and a
-stage with the one of that recipe that ends after the same number of tokens: a model after half of
-the tokens beside one after all of them would show the budget, not the mixture. Only a recipe's last
-stage is compared at any rate, with the baseline's last where none matches.
+A recipe is compared with the baseline's recipe of its own model and seed (`arms.baselines`). A stage is
+compared with the stage of that recipe that ends after the same number of tokens: otherwise the
+difference in budget would look like an effect of the mixture. If there is no such stage, only the
+recipe's last stage is compared, with the baseline's last.
 """
 
 from __future__ import annotations
@@ -11,38 +11,29 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from codemix.errors import UserError
 from codemix.evaluation import statistics
 from codemix.evaluation.statistics import Estimate
-from codemix.report import ledger_frames
-from codemix.report.arms import Arm, arms, baseline_arms, baselines
-from codemix.report.results import StageResults, StudyResults, read_study
+from codemix.report.arms import Arm, baseline_arms, baselines
+from codemix.report.results import StageResults, StudyResults
 
-if TYPE_CHECKING:
-  import pandas as pd
-
-# Budgets become whole steps, so stages of one budget may end a few steps apart.
+# Budgets are rounded to whole steps, so stages of one budget may end a few steps apart.
 SAME_TOKENS = 0.01
-# Columns of the results that hold whole numbers, by how their names end; pandas would make them
-# floating-point wherever one is not known.
-COUNTS = ('rows', 'tokens', 'documents', 'bytes', 'steps', 'steps_before', 'tokens_so_far', 'seed', 'parameters')
 
 
 @dataclasses.dataclass(frozen=True)
 class Measure:
-  """Bits per byte on a set of validation sources taken together, of the stages evaluated on all of them.
+  """Bits per byte on a set of validation sources together, of the stages evaluated on all of them.
 
   Attributes:
     totals: (nats, bytes) by stage folder.
     counts: documents of each source; the same for all stages.
-    bytes_N: their sizes.
+    bytes_N: sizes of the documents.
     nats_out: by stage folder, the nats without each document (`statistics.leave_one_out`), float
-      [N]; no entry for stages without their per-document files.
+      [N]; no entry for stages without per-document files.
     bytes_out_N: the bytes without each document.
   """
 
@@ -58,35 +49,36 @@ class Measure:
     return sum(self.counts)
 
   def bits(self, folders: Iterable[str]) -> Estimate | None:
-    """The mean over these stages, which are of one arm's seeds; None where none is evaluated."""
+    """The mean over these stages, one per seed of an arm; None if none is evaluated."""
     known = [folder for folder in dict.fromkeys(folders) if folder in self.totals]
-    return self._over_seeds([self._bits(f) for f in known], [self._bits_out(f) for f in known])
+    return self._over_seeds([self._bits(folder) for folder in known])
 
   def change(self, pairs: Iterable[tuple[str, str]]) -> Estimate | None:
-    """The mean of these changes (stage, stage of the baseline), which are of one arm's seeds."""
+    """The mean of these changes (stage, stage of the baseline), one per seed of an arm."""
     known = [pair for pair in dict.fromkeys(pairs) if all(folder in self.totals for folder in pair)]
-    figures = [_change(self._bits(own), self._bits(base)) for own, base in known]
-    return self._over_seeds(figures, [self._change_out(own, base) for own, base in known])
+    return self._over_seeds([self._change(*pair) for pair in known])
 
-  def _over_seeds(self, figures: Sequence[float], out: Sequence[np.ndarray | None]) -> Estimate | None:
+  def _over_seeds(self, figures: Sequence[tuple[float, np.ndarray | None]]) -> Estimate | None:
+    """The mean of figures, each given with what it is without each document."""
     if not figures:
       return None
-    mean = Estimate(float(np.mean(figures)))
+    values, out = zip(*figures, strict=True)
+    mean = Estimate(float(np.mean(values)))
     if all(left_out is not None for left_out in out) and self.documents > 1:
       mean = statistics.jackknife(mean.value, np.mean(out, axis=0), self.bytes_N, self.counts)
-    return statistics.over_seeds(figures, mean)
+    return statistics.over_seeds(values, mean)
 
-  def _bits(self, folder: str) -> float:
+  def _bits(self, folder: str) -> tuple[float, np.ndarray | None]:
     nats, size = self.totals[folder]
-    return nats / (math.log(2) * size)
-
-  def _bits_out(self, folder: str) -> np.ndarray | None:
     nats_N = self.nats_out.get(folder)
-    return None if nats_N is None else statistics.ratio(nats_N, self.bytes_out_N) / math.log(2)
+    out_N = None if nats_N is None else statistics.ratio(nats_N, self.bytes_out_N) / math.log(2)
+    return nats / (math.log(2) * size), out_N
 
-  def _change_out(self, own: str, base: str) -> np.ndarray | None:
+  def _change(self, own: str, base: str) -> tuple[float, np.ndarray | None]:
+    (above, _), (below, _) = self._bits(own), self._bits(base)
     own_N, base_N = self.nats_out.get(own), self.nats_out.get(base)
-    return None if own_N is None or base_N is None else statistics.ratio(own_N, base_N) - 1
+    out_N = None if own_N is None or base_N is None else statistics.ratio(own_N, base_N) - 1
+    return above / below - 1 if below else math.nan, out_N
 
 
 @dataclasses.dataclass(frozen=True)
@@ -95,11 +87,15 @@ class Row:
 
   Attributes:
     name: of the recipe or arm.
-    folders: the stage of each seed.
-    tokens: of the stage. tokens_so_far and code_share: from the first step on; of the first seed.
-    bits, changes: by name of the measure; no entry where there is no figure.
-    against: the stage of the baseline that each seed is compared with, where there is one.
-    is_baseline: whether it is what others are compared with.
+    stage: of the first seed. folders: the stage of each seed.
+    steps, tokens: of the stage, of the first seed: realised, or planned until the stage is done; NaN
+      until it is planned.
+    steps_before: before the stage.
+    tokens_so_far, code_tokens_so_far: from the recipe's first step on. Of code: NaN if the kind of a
+      source is not declared.
+    bits, changes: by name of the measure; no entry if there is no figure.
+    against: the stage of the baseline that each seed is compared with, or None.
+    is_baseline: whether others are compared with it.
   """
 
   name: str
@@ -107,13 +103,20 @@ class Row:
   last: bool
   stage: StageResults
   folders: tuple[str, ...]
+  steps: float
+  steps_before: float
   tokens: float
   tokens_so_far: float
-  code_share: float
+  code_tokens_so_far: float
   bits: Mapping[str, Estimate]
   changes: Mapping[str, Estimate]
   against: tuple[str | None, ...]
   is_baseline: bool
+
+  @property
+  def code_share(self) -> float:
+    """Of the tokens so far."""
+    return self.code_tokens_so_far / self.tokens_so_far if self.tokens_so_far else math.nan
 
   @property
   def is_compared_with_itself(self) -> bool:
@@ -121,36 +124,20 @@ class Row:
     return self.folders == self.against
 
 
-def counterparts(study: StudyResults) -> dict[tuple[str, int], str]:
-  """(recipe, position) to the stage folder of the baseline that it is compared with.
-
-  Without an entry: the recipe has no baseline, or an earlier stage than the last has no stage of
-  the baseline that ends after as many tokens (within SAME_TOKENS).
-  """
-  frame = ledger_frames.recipes_frame(study)
-  against = baselines(study)
-  found = {}
-  for row in frame.itertuples():
-    if row.recipe not in against:
-      continue
-    base = frame[frame.recipe == against[row.recipe]]
-    gaps = (base.tokens_so_far / row.tokens_so_far - 1).abs()
-    if gaps.notna().any() and gaps.min() <= SAME_TOKENS:
-      found[row.recipe, row.position] = base.folder[gaps.idxmin()]
-    elif row.last:
-      found[row.recipe, row.position] = base.folder.iloc[-1]
-  return found
+def measures_by_source(study: StudyResults) -> dict[str, Measure]:
+  """A measure for each validation source."""
+  return {source: measure(study, [source]) for source in study.validation_sources}
 
 
 def measure(study: StudyResults, sources: Sequence[str]) -> Measure:
   """Bits per byte on the documents of `sources` together.
 
-  Stages without their per-document files have a value and no interval.
+  Stages without per-document files have a value and no interval.
 
   Raises:
     UserError: two stages were evaluated on different documents of a source.
   """
-  stages = [s for s in study.stages.values() if sources and all(name in s.scores for name in sources)]
+  stages = [stage for stage in study.stages.values() if all(name in stage.scores for name in sources)]
   whole = [stage for stage in stages if all(name in stage.documents for name in sources)]
   nats_out, bytes_N, bytes_out_N, counts = {}, np.array([]), np.array([]), ()
   if whole:
@@ -171,36 +158,30 @@ def measure(study: StudyResults, sources: Sequence[str]) -> Measure:
 
 def recipe_rows(study: StudyResults, measures: Mapping[str, Measure]) -> list[Row]:
   """Every recipe after every stage, in the study's order."""
-  return _rows(study, measures, [Arm(name, (name,)) for name in study.recipes])
+  return arm_rows(study, measures, [Arm(name, (name,)) for name in study.recipes])
 
 
-def arm_rows(study: StudyResults, measures: Mapping[str, Measure]) -> list[Row]:
+def arm_rows(study: StudyResults, measures: Mapping[str, Measure], groups: Sequence[Arm]) -> list[Row]:
   """Every arm after every stage, over those of its seeds that have been evaluated."""
-  return _rows(study, measures, arms(study))
-
-
-def _rows(study: StudyResults, measures: Mapping[str, Measure], groups: Sequence[Arm]) -> list[Row]:
-  against, ground = counterparts(study), baseline_arms(study)
-  lines = {(line.recipe, line.position): line for line in ledger_frames.recipes_frame(study).itertuples()}
+  progress = {name: _progress(study, name) for name in study.recipes}
+  against, ground = _counterparts(study, progress), baseline_arms(study)
   rows = []
   for group in groups:
-    for position, folder in enumerate(study.recipes[group.recipes[0]].stages, 1):
-      line = lines[group.recipes[0], position]
-      folders = tuple(study.recipes[name].stages[position - 1] for name in group.recipes)
-      bases = tuple(against.get((name, position)) for name in group.recipes)
+    stages = study.recipes[group.recipes[0]].stages
+    for index, folder in enumerate(stages):
+      folders = tuple(study.recipes[name].stages[index] for name in group.recipes)
+      bases = tuple(against.get((name, index)) for name in group.recipes)
       pairs = [pair for pair in zip(folders, bases, strict=True) if pair[1] is not None]
       bits = {name: m.bits(folders) for name, m in measures.items()}
       changes = {name: m.change(pairs) for name, m in measures.items()}
       rows.append(
         Row(
           name=group.name,
-          position=position,
-          last=line.last,
+          position=index + 1,
+          last=index == len(stages) - 1,
           stage=study.stages[folder],
           folders=folders,
-          tokens=line.tokens,
-          tokens_so_far=line.tokens_so_far,
-          code_share=line.code_share_so_far,
+          **progress[group.recipes[0]][index],
           bits={name: figure for name, figure in bits.items() if figure is not None},
           changes={name: figure for name, figure in changes.items() if figure is not None},
           against=bases,
@@ -210,43 +191,44 @@ def _rows(study: StudyResults, measures: Mapping[str, Measure], groups: Sequence
   return rows
 
 
-def results_frame(study: StudyResults, measures: Mapping[str, Measure]) -> pd.DataFrame:
-  """All numbers of the study, tidy: one row per recipe x stage x source.
+def _progress(study: StudyResults, recipe: str) -> list[dict[str, float]]:
+  """The steps and tokens of `Row` after each stage of a recipe."""
+  lines = []
+  steps_before = tokens_so_far = code_tokens_so_far = 0
+  for folder in study.recipes[recipe].stages:
+    stage = study.stages[folder]
+    uses = stage.realised or stage.uses
+    tokens = {source: use['loss_tokens'] for source, use in uses.items()}
+    kinds = [study.kinds.get(source) for source in tokens]
+    code = sum(count for kind, count in zip(kinds, tokens.values(), strict=True) if kind == 'code')
+    steps = stage.plan['steps'] if stage.plan else math.nan
+    tokens_so_far += sum(tokens.values()) if uses else math.nan
+    code_tokens_so_far += code if uses and None not in kinds else math.nan
+    lines.append({
+      'steps': steps,
+      'steps_before': steps_before,
+      'tokens': sum(tokens.values()) if uses else math.nan,
+      'tokens_so_far': tokens_so_far,
+      'code_tokens_so_far': code_tokens_so_far,
+    })  # fmt: skip
+    steps_before += steps
+  return lines
 
-  A source is in it once it is trained on or evaluated on in any stage.
 
-  Args:
-    measures: `measure` of each validation source by itself.
-  """
-  import pandas as pd
-
-  sources = list(dict.fromkeys([*study.training_sources, *study.validation_sources]))
-  ledger = ledger_frames.accounts_frame(study).set_index(['folder', 'source']).drop(columns='kind')
-  against, base_of = counterparts(study), baselines(study)
-  arm_of = {recipe: arm.name for arm in arms(study) for recipe in arm.recipes}
-  rows = []
-  for stage in ledger_frames.recipes_frame(study).itertuples(index=False):
-    base = against.get((stage.recipe, stage.position))
-    recipe = study.recipes[stage.recipe]
-    for source in sources:
-      key = (stage.folder, source)
-      rows.append({
-        'arm': arm_of[stage.recipe],
-        'seed': math.nan if recipe.seed is None else recipe.seed,
-        'parameters': recipe.model.get('parameters', math.nan),
-        **stage._asdict(),
-        'baseline': base_of.get(stage.recipe),
-        'compared_with': base,
-        'source': source,
-        'kind': study.kind(source),
-        **_scores(study.stages[stage.folder], source),
-        **_numbers('bits_per_byte', _bits(measures, source, stage.folder)),
-        **_numbers('change', _changes(measures, source, stage.folder, base)),
-        **(ledger.loc[key].to_dict() if key in ledger.index else dict.fromkeys(ledger, math.nan)),
-      })  # fmt: skip
-  frame = pd.DataFrame(rows)
-  counts = [column for column in frame if column.endswith(COUNTS) and not column.endswith('effective_documents')]
-  return frame.astype(dict.fromkeys(counts, 'Int64'))
+def _counterparts(study: StudyResults, progress: Mapping[str, list[dict[str, float]]]) -> dict[tuple[str, int], str]:
+  """(recipe, index of the stage) to the stage folder of the baseline that it is compared with."""
+  found = {}
+  for recipe, base in baselines(study).items():
+    folders = study.recipes[base].stages
+    ends_S = np.array([line['tokens_so_far'] for line in progress[base]], np.float64)
+    for index, line in enumerate(progress[recipe]):
+      with np.errstate(divide='ignore', invalid='ignore'):
+        gaps_S = np.nan_to_num(np.abs(ends_S / line['tokens_so_far'] - 1), nan=math.inf)
+      if gaps_S.min() <= SAME_TOKENS:
+        found[recipe, index] = folders[gaps_S.argmin()]
+      elif index == len(progress[recipe]) - 1:
+        found[recipe, index] = folders[-1]
+  return found
 
 
 def _same_documents(
@@ -257,57 +239,16 @@ def _same_documents(
   for stage in stages[1:]:
     for source in sources:
       try:
-        statistics.require_same_documents(
-          stage.documents[source].bytes_N, first.documents[source].bytes_N
-        )
+        statistics.require_same_documents(stage.documents[source]['bytes'], first.documents[source]['bytes'])
       except UserError as error:
         raise UserError(f"stages {first.folder} and {stage.folder}, source '{source}': {error}") from None
-  nats = [np.concatenate([s.documents[name].nats_N for name in sources]) for s in stages]
-  sizes = [first.documents[name].bytes_N for name in sources]
+  nats = [np.concatenate([s.documents[name]['nats'] for name in sources]) for s in stages]
+  sizes = [first.documents[name]['bytes'] for name in sources]
   return np.stack(nats), np.concatenate(sizes), tuple(len(bytes_n) for bytes_n in sizes)
 
 
 def _totals(stage: StageResults, sources: Sequence[str]) -> tuple[float, float]:
   nats = np.array([stage.scores[name]['nats'] for name in sources])
   sizes = np.array([stage.scores[name]['bytes'] for name in sources])
-  statistics.bits_per_byte(nats, sizes)  # raises where they are none
+  statistics.bits_per_byte(nats, sizes)  # raises UserError if they are not valid
   return float(nats.sum()), float(sizes.sum())
-
-
-def _change(value: float, base: float) -> float:
-  return value / base - 1 if base else math.nan
-
-
-def _bits(measures: Mapping[str, Measure], source: str, folder: str) -> Estimate:
-  return (source in measures and measures[source].bits([folder])) or Estimate(math.nan)
-
-
-def _changes(measures: Mapping[str, Measure], source: str, own: str, base: str | None) -> Estimate:
-  if source not in measures or base is None:
-    return Estimate(math.nan)
-  return measures[source].change([(own, base)]) or Estimate(math.nan)
-
-
-def _numbers(name: str, estimate: Estimate) -> dict[str, float]:
-  return {
-    name: estimate.value,
-    f'{name}_low': estimate.low,
-    f'{name}_high': estimate.high,
-    f'{name}_effective_documents': estimate.documents,
-  }
-
-
-def _scores(stage: StageResults, source: str) -> dict[str, float]:
-  score = stage.scores.get(source, {})
-  names = ('documents', 'tokens', 'bytes', 'nats', 'loss')
-  return {f'validation_{name}': score.get(name, math.nan) for name in names}
-
-
-def load_results(study_dir: Path | str) -> pd.DataFrame:
-  """`results_frame` of a study's folder: what results.csv holds.
-
-  Raises:
-    UserError: the folder is not that of a study, or a file of it is damaged.
-  """
-  study = read_study(study_dir)
-  return results_frame(study, {name: measure(study, [name]) for name in study.validation_sources})

@@ -1,4 +1,4 @@
-"""The plots of a report, each a small picture that reads at the width of a telephone.
+"""The plots of a report's figures, each a small picture that reads at the width of a telephone.
 
 Every function takes plain numbers and returns a picture with its numbers (see `svg.picture`). Call
 them within `svg.drawing()`.
@@ -7,37 +7,24 @@ them within `svg.drawing()`.
 from __future__ import annotations
 
 import dataclasses
-import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-import numpy as np
-
-from codemix import formatting
 from codemix.evaluation.statistics import Estimate
 from codemix.report import palette, svg
 from codemix.report.palette import Paint
 from codemix.report.svg import Picture
 
 if TYPE_CHECKING:
-  import pandas as pd
   from matplotlib.axes import Axes
-
-# Points kept of a line over a recipe's steps: as many as a panel has pixels.
-POINTS = 360
-# The smoothing window as a part of the recipe's steps: calms the noise, still shows the bends.
-SMOOTHING = 1 / 50
-# The fall of the first steps would flatten all that follows: plots by source cut off its top.
-OPENING = 1 / 20
-
 
 @dataclasses.dataclass(frozen=True)
 class Path:
-  """An arm's way through the plane of text and code.
+  """An arm in the plane of text and code.
 
   Attributes:
     ways: of each seed, (bits per byte on text, on code) after each evaluated stage.
-    text, code: after the last of them, over the seeds.
+    text, code: after the last evaluated stage, over the seeds.
     finished: whether that is the arm's last stage.
   """
 
@@ -60,24 +47,12 @@ class Dots:
   earlier: Sequence[float] = ()
 
 
-@dataclasses.dataclass(frozen=True)
-class Curves:
-  """A recipe's training, one entry per stage: where it starts (steps) and what was logged."""
-
-  stages: Sequence[str]
-  starts: Sequence[int]
-  steps: int
-  metrics: Sequence[pd.DataFrame]
-  rates: Sequence[pd.DataFrame]
-  timing: Sequence[pd.DataFrame]
-
-
 def trajectories(paths: Sequence[Path], title: str, name: str, alt: str) -> Picture:
   """Bits per byte on text (across) v on code (up), from stage to stage of each seed of each arm."""
   axes = _plane(paths)
   lines = []
   for path in paths:
-    style = {'color': path.paint.light, 'linestyle': _linestyle(path.paint)}
+    style = {'color': path.paint.light, 'linestyle': path.paint.linestyle}
     for seed, (text, code) in enumerate(path.ways):
       axes.plot(text, code, linewidth=1.3 if len(path.ways) == 1 else 0.9, alpha=0.75, **style)
       axes.plot(text[:-1], code[:-1], 'o', markersize=3.5, color=path.paint.light)
@@ -138,84 +113,6 @@ def point_plot(
   return svg.picture(drawn, name, alt, ('arm', 'seeds', 'value', 'low', 'high', 'spread'), lines)
 
 
-def source_losses(
-  source: str, arms: Mapping[str, Sequence[Curves]], paints: Mapping[str, Paint], title: str, name: str, alt: str
-) -> Picture:
-  """Smoothed training loss on one source, every run of every arm that drew on it."""
-  drawn = svg.figure(430, 270)
-  axes = drawn.add_subplot()
-  lines = []
-  points = _points_of_a_line(sum(len(runs) for runs in arms.values()))
-  for arm, runs in arms.items():
-    style = {'color': paints[arm].light, 'linestyle': _linestyle(paints[arm])}
-    for run, curves in enumerate(runs, 1):
-      for start, metrics in zip(curves.starts, curves.metrics, strict=True):
-        steps, _, smooth = _line(metrics, f'loss/{source}', curves.steps, points)
-        axes.plot(start + steps, smooth, linewidth=1.4 if len(runs) == 1 else 0.9, **style)
-        lines += [(arm, run, step, value) for step, value in zip(start + steps + 1, smooth, strict=True)]
-  _cut_opening(axes)
-  axes.set_title(svg.short(title, 52))
-  axes.set_xlabel('step')
-  axes.set_ylabel('loss, nats per token')
-  _step_axis(axes)
-  return svg.picture(drawn, name, alt, ('arm', 'run', 'step', 'loss_smoothed'), lines)
-
-
-def training_curves(
-  arm: str, runs: Sequence[Curves], paint: Paint, sources: Mapping[str, Paint], name: str, alt: str
-) -> Picture:
-  """One arm: its loss (raw faint, smoothed strong), its loss by source, learning rate, norm of the gradient, throughput.
-
-  Runs of other seeds lie over each other. Their rates are the same.
-  """
-  drawn = svg.figure(430, 680)
-  panels = drawn.subplots(5, 1, sharex=True, height_ratios=[3, 3, 1.5, 1.5, 1.5])
-  loss, by_source, rate, norm, speed = panels
-  lines = []
-  points = _points_of_a_line(len(runs))
-
-  def plot(axes: Axes, what: str, run: int, steps: np.ndarray, values: np.ndarray, **style) -> None:
-    axes.plot(steps, values, **style)
-    lines.extend((what, run, step, value) for step, value in zip(steps + 1, values, strict=True))
-
-  strong = 1.7 if len(runs) == 1 else 1.0
-  for run, curves in enumerate(runs, 1):
-    for start, metrics, timing in zip(curves.starts, curves.metrics, curves.timing, strict=True):
-      steps, raw, smooth = _line(metrics, 'loss', curves.steps, points)
-      if len(runs) == 1:
-        plot(loss, 'loss', run, start + steps, raw, color=paint.light, linewidth=0.6, alpha=0.3)
-      plot(loss, 'loss_smoothed', run, start + steps, smooth, color=paint.light, linewidth=strong)
-      for source, colours in sources.items():
-        steps, _, smooth = _line(metrics, f'loss/{source}', curves.steps, points)
-        style = {'color': colours.light, 'linestyle': _linestyle(colours), 'linewidth': min(strong, 1.4)}
-        plot(by_source, f'loss_smoothed/{source}', run, start + steps, smooth, **style)
-      for axes, frame, column in ((norm, metrics, 'grad_norm'), (speed, timing, 'tokens_per_second')):
-        steps, _, smooth = _line(frame, column, curves.steps, points)
-        plot(axes, f'{column}_smoothed', run, start + steps, smooth, color=palette.INK, linewidth=min(strong, 1.2))
-  for start, rates in zip(runs[0].starts, runs[0].rates, strict=True):
-    keep = _thinned(len(rates), math.ceil(points * len(rates) / max(1, runs[0].steps)))
-    plot(rate, 'rate', 1, start + keep, rates['rate'].to_numpy()[keep], color=palette.INK, linewidth=1.2)
-  _cut_opening(by_source)
-  for axes in panels:
-    for start in runs[0].starts[1:]:
-      axes.axvline(start, color=palette.MUTED, linewidth=0.8, linestyle=(0, (2, 2)))
-  _name_stages(loss, runs[0])
-  loss.set_title(svg.short(arm, 44), pad=20)
-  loss.set_ylabel('loss, all')
-  by_source.set_ylabel('loss, by source')
-  for axes, label in ((rate, 'rate'), (norm, 'gradient norm'), (speed, 'tokens/s')):
-    axes.set_ylabel(label)
-    axes.set_ylim(bottom=0)
-    axes.locator_params(axis='y', nbins=3)
-  rate.yaxis.set_major_formatter(lambda value, _: f'{value:g}')
-  speed.yaxis.set_major_formatter(lambda value, _: formatting.axis_count(value))
-  speed.set_xlabel('step')
-  speed.set_xlim(0, max(1, runs[0].steps))
-  _step_axis(speed)
-  drawn.align_ylabels()
-  return svg.picture(drawn, name, alt, ('what', 'run', 'step', 'value'), lines)
-
-
 def _plane(paths: Sequence[Path]) -> Axes:
   """Text across, code up, high enough for a name beside each path."""
   axes = svg.figure(460, max(380, 75 + 16 * len(paths))).add_subplot()
@@ -235,7 +132,7 @@ def _name_ends(axes: Axes, paths: Sequence[Path]) -> None:
   low, high = axes.get_ylim()
   wanted = [(path.code.value - low) / (high - low) for path in paths]
   gap = min(15 / 310, 1 / len(paths))
-  for path, at, height in zip(paths, wanted, _spread(wanted, gap), strict=True):
+  for path, at, height in zip(paths, wanted, spread_labels(wanted, gap), strict=True):
     end = path.text.value, low + at * (high - low)
     axes.annotate(
       svg.short(path.name), xy=end, xytext=(1.03, height), textcoords='axes fraction', va='center',
@@ -247,8 +144,12 @@ def _name_ends(axes: Axes, paths: Sequence[Path]) -> None:
     )  # fmt: skip
 
 
-def _spread(wanted: Sequence[float], gap: float) -> list[float]:
-  """Heights near the wanted ones, in the same order, at least `gap` apart, within [0, 1]."""
+def spread_labels(wanted: Sequence[float], gap: float) -> list[float]:
+  """Heights near the wanted ones, in the same order, at least `gap` apart, within [0, 1].
+
+  Args:
+    gap: at most 1 / the number of labels.
+  """
   order = sorted(range(len(wanted)), key=lambda index: wanted[index])
   placed = [0.0] * len(wanted)
   floor = 0.0
@@ -260,68 +161,3 @@ def _spread(wanted: Sequence[float], gap: float) -> list[float]:
     placed[index] = min(placed[index], ceiling)
     ceiling = placed[index] - gap
   return placed
-
-
-def _line(
-  metrics: pd.DataFrame, column: str, recipe_steps: int, points: int
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-  """(steps of the stage, raw, smoothed) where the column has a value, thinned for drawing."""
-  if column not in metrics:
-    return np.array([], int), np.array([]), np.array([])
-  values = metrics[column].dropna()
-  window = max(1, min(round(recipe_steps * SMOOTHING), len(values) // 3))
-  smooth = values.rolling(window, center=True, min_periods=1).mean()
-  keep = _thinned(len(values), math.ceil(points * len(values) / max(1, recipe_steps)))
-  return values.index.to_numpy()[keep], values.to_numpy()[keep], smooth.to_numpy()[keep]
-
-
-def _cut_opening(axes: Axes) -> None:
-  """Sets the height so that lines fit from after the first steps on, and the width to the steps."""
-  drawn = [line.get_xydata() for line in axes.lines if len(line.get_xdata())]
-  if not drawn:
-    return
-  points_Px2 = np.concatenate(drawn)
-  end = points_Px2[:, 0].max()
-  later_P = points_Px2[points_Px2[:, 0] >= OPENING * end, 1]
-  low, high = points_Px2[:, 1].min(), later_P.max()
-  margin = 0.06 * (high - low)
-  axes.set_xlim(0, max(1, end))
-  if high > low:
-    axes.set_ylim(low - margin, high + margin)
-
-
-def _points_of_a_line(lines: int) -> int:
-  """Points kept of each of so many lines in one panel: a page of many runs stays small."""
-  return max(90, POINTS // max(1, (lines + 1) // 2))
-
-
-def _thinned(length: int, points: int = POINTS) -> np.ndarray:
-  """At most `points` indices into a line of `length` points, the first and the last among them."""
-  return np.unique(np.linspace(0, max(0, length - 1), min(length, points)).astype(int))
-
-
-def _name_stages(axes: Axes, curves: Curves) -> None:
-  """Stage names above the plot, each at its stage's start; its number where the name has no room."""
-  pixels_a_letter, pixels = 5.3, 340
-  ends = [*curves.starts[1:], curves.steps]
-  for index, (stage, start, end) in enumerate(zip(curves.stages, curves.starts, ends, strict=True)):
-    room = (end - start) / max(1, curves.steps) * pixels
-    last = index == len(ends) - 1
-    fits = last or len(stage) * pixels_a_letter < room
-    # The last stage is often a short cooldown: its name ends where the stage does.
-    x, side = (end, 'right') if last and len(stage) * pixels_a_letter > room else (start, 'left')
-    axes.annotate(
-      stage if fits else str(index + 1), xy=(x, 1), xycoords=('data', 'axes fraction'),
-      xytext=(0, 4), textcoords='offset points', ha=side, fontsize=9.5, color=palette.MUTED,
-    )  # fmt: skip
-
-
-def _step_axis(axes: Axes) -> None:
-  axes.xaxis.set_major_formatter(lambda value, _: f'{value / 1000:g}k' if value >= 10_000 else f'{value:g}')
-  axes.locator_params(axis='x', nbins=6)
-
-
-def _linestyle(paint: Paint):
-  if not paint.dash:
-    return '-'
-  return (0, tuple(float(length) for length in paint.dash.split()))

@@ -1,42 +1,29 @@
 """Reads the folder of a study: what was planned, trained, evaluated and sampled, stage by stage.
 
 A study may be half done. Whatever is not there yet reads as None or as an empty frame; a file that
-is there but damaged, or contradicts another, is an error.
+is damaged, or contradicts another, is an error.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import functools
 import json
-import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-
-import numpy as np
 
 from codemix.errors import UserError, nearest
 from codemix.evaluation.results import SAMPLES, of_held_out, read_results
 from codemix.files import read_json, require_form
 from codemix.identity import digest
 from codemix.models.config import EXECUTION
+from codemix.studies.study_record import arm_digest
 from codemix.training.goodput import Times, read_times
 
 if TYPE_CHECKING:
+  import numpy as np
   import pandas as pd
-
-# The paper counts markup, synthetic and code-adjacent data (commits, notebooks, question-and-answer
-# pages about code) as code (Aryabumi et al., arXiv 2408.10914, section 2.1).
-CODE_WORDS = {'code', 'markup', 'synthetic', 'synth', 'adjacent', 'commits', 'notebooks', 'stackexchange'}
-
-
-@dataclasses.dataclass(frozen=True)
-class Documents:
-  """A model's likelihood of N validation documents: nats float [N], tokens int [N], bytes int [N]."""
-
-  nats_N: np.ndarray
-  tokens_N: np.ndarray
-  bytes_N: np.ndarray
 
 
 @dataclasses.dataclass(frozen=True)
@@ -45,16 +32,16 @@ class StageResults:
 
   folder: str
   name: str
-  identity: Mapping[str, Any]  # empty before the stage is begun
+  identity: Mapping[str, Any]  # empty before the stage has begun
   plan: Mapping[str, Any] | None
   rates: pd.DataFrame  # step, rate: one row per step of the stage
   metrics: pd.DataFrame  # one row per step trained so far
   timing: pd.DataFrame
-  times: Times | None  # of the wall clock, over all processes that trained and evaluated it
+  times: Times | None  # wall-clock time of all processes that trained and evaluated the stage
   ledger: Mapping[str, Any] | None
   evaluated: bool  # by all evaluators
   scores: Mapping[str, Mapping[str, float]]  # sums over the validation documents, by source
-  documents: Mapping[str, Documents]  # by validation source
+  documents: Mapping[str, Mapping[str, np.ndarray]]  # by validation source: 'nats' float [N] and 'bytes' int [N] of each
   samples: Sequence[Mapping[str, str]]
 
   @property
@@ -68,6 +55,22 @@ class StageResults:
       return 'trained'
     return 'in training' if len(self.metrics) else 'planned'
 
+  @property
+  def uses(self) -> dict[str, Mapping[str, Any]]:
+    """Planned rows, tokens and so on of each training source; empty before the stage is planned."""
+    return _by_source(self.plan['sources']) if self.plan else {}
+
+  @property
+  def planned(self) -> dict[str, Mapping[str, Any]]:
+    """The ledger's planned side; before there is a ledger, `uses`."""
+    return _by_source(self.ledger['planned'] if self.ledger else []) or self.uses
+
+  @property
+  def realised(self) -> dict[str, Mapping[str, Any]]:
+    """The ledger's realised side; empty until all steps are trained."""
+    done = self.ledger and self.state in ('trained', 'evaluated')
+    return _by_source(self.ledger['realised']) if done else {}
+
 
 @dataclasses.dataclass(frozen=True)
 class RecipeResults:
@@ -75,9 +78,9 @@ class RecipeResults:
 
   Attributes:
     stages: names of folders, in the order of training.
-    arm: what it is but for its seed; recipes that differ in their seed alone have the same.
-    seed: None where it is not known.
-    model: its configuration and `parameters`; empty where they are not known.
+    arm: what identifies the recipe except for its seed; the same for all seeds.
+    seed: None if it is not known.
+    model: its configuration and `parameters`; empty if they are not known.
   """
 
   name: str
@@ -87,7 +90,7 @@ class RecipeResults:
   seed: int | None
   model: Mapping[str, Any]
 
-  @property
+  @functools.cached_property
   def model_digest(self) -> str:
     """The same for models of the same numbers, however they are computed."""
     return digest({k: v for k, v in self.model.items() if k not in (*EXECUTION, 'parameters')})
@@ -105,41 +108,34 @@ class StudyResults:
   stages: Mapping[str, StageResults]  # by the name of the folder, in the order of first use
   savings: Mapping[str, int]
   provenance: Mapping[str, Any]
-  code_sources: frozenset[str]  # those that stand in a group of code in some mixture
-
-  def kind(self, source: str) -> str:
-    """'code' or 'text': by the words in the name of the source and of the groups it stands in."""
-    return 'code' if source in self.code_sources or _names_code(source) else 'text'
+  kinds: Mapping[str, str]  # 'text', 'code' or a user's group, by source; only declared ones
 
   @property
   def training_sources(self) -> list[str]:
-    """Every source of some stage's mixture, text before code, else by name."""
-    planned = {s['source'] for stage in self.stages.values() if stage.plan for s in stage.plan['sources']}
-    return self._ordered(planned)
+    """Every source of some stage's mixture: text, code, other kinds, undeclared ones; then by name."""
+    return self._ordered({source for stage in self.stages.values() for source in stage.uses})
 
   @property
   def validation_sources(self) -> list[str]:
-    """Every source that some stage was evaluated on, text before code, else by name."""
+    """Every source that some stage was evaluated on, in the same order."""
     return self._ordered({source for stage in self.stages.values() for source in stage.scores})
 
+  @property
+  def sources(self) -> list[str]:
+    """Training sources, then those that are only evaluated on."""
+    return list(dict.fromkeys([*self.training_sources, *self.validation_sources]))
+
   def _ordered(self, sources: set[str]) -> list[str]:
-    return sorted(sources, key=lambda source: (self.kind(source) != 'text', source))
-
-
-def arm_digest(identities: Sequence[Mapping[str, Any]]) -> str:
-  """What a recipe is but for its seed: of the identities of its stages, in order.
-
-  A stage's parent stands before it in the list; its hash would bring the seed back in.
-  """
-  return digest([{k: v for k, v in identity.items() if k not in ('seed', 'parent')} for identity in identities])
+    rank = {'text': 0, 'code': 1, None: 3}
+    return sorted(sources, key=lambda s: (rank.get(kind := self.kinds.get(s), 2), kind or '', s))
 
 
 def read_study(study_dir: Path | str) -> StudyResults:
   """The study in `study_dir`, as far as it has got.
 
   Raises:
-    UserError: the folder is not that of a study, a file of it is damaged, the baseline is none of the recipes,
-      or the documents of an evaluation do not add up to its scores.
+    UserError: the folder is not that of a study, a file in it is damaged, the baseline is not one of the
+      recipes, or the documents of an evaluation do not add up to its scores.
   """
   folder = Path(study_dir)
   path = folder / 'study.json'
@@ -151,14 +147,10 @@ def read_study(study_dir: Path | str) -> StudyResults:
   stages = {
     name: _read_stage(folder / 'stages' / name) for name in dict.fromkeys(n for of in names.values() for n in of)
   }
-  recipes = {
-    name: _read_recipe(name, record, [stages[folder] for folder in folders]) for name, folders in names.items()
-  }
+  recipes = {name: _read_recipe(name, record, [stages[n] for n in folders]) for name, folders in names.items()}
   baseline = record.get('baseline')
   if baseline is not None and baseline not in recipes:
-    hint = nearest(baseline, recipes)
-    raise UserError(f"{path}: the baseline '{baseline}' is none of the recipes.{hint}")
-  trees = [stage.plan['mixture'] for stage in stages.values() if stage.plan and 'mixture' in stage.plan]
+    raise UserError(f"{path}: the baseline '{baseline}' is not one of the recipes.{nearest(baseline, recipes)}")
   return StudyResults(
     folder=folder,
     name=record.get('name', folder.name),
@@ -168,9 +160,17 @@ def read_study(study_dir: Path | str) -> StudyResults:
     stages=stages,
     savings=record.get('savings', {}),
     provenance=record.get('provenance', {}),
-    # The root of a tree is named for its stage, which may be called anything: start below it.
-    code_sources=frozenset(s for tree in trees for node in tree.get('parts', ()) for s in _under_code(node)),
+    kinds={source: kind for source, kind in record.get('kinds', {}).items() if kind},
   )
+
+
+_STUDY = {
+  'name': str, 'note': str, 'baseline': str | None, 'savings': {...: int}, 'model': dict, 'provenance': dict,
+  'kinds': {...: str | None},
+}  # fmt: skip
+_USE = {'source': str, 'loss_tokens': int}
+_PLAN = {'steps': int, 'sources': [_USE | {'share': float}]}
+_LEDGER = {'hash': str, 'parent_hash': str | None, 'planned': [_USE], 'realised': [_USE]}
 
 
 def _stage_names(record: Any, path: Path) -> dict[str, tuple[str, ...]]:
@@ -184,8 +184,8 @@ def _stage_names(record: Any, path: Path) -> dict[str, tuple[str, ...]]:
 
 
 def _read_recipe(name: str, record: Mapping[str, Any], stages: Sequence[StageResults]) -> RecipeResults:
-  """A study of an older codemix says of the first recipe's model alone; its stages know the rest."""
-  told = record['recipes'][name]
+  """Older study.json files hold no arm, no seed and one model; the identities of the stages have them."""
+  recipe = record['recipes'][name]
   identities = [stage.identity for stage in stages]
   first = identities[0]
   begun = all('seed' in identity for identity in identities)
@@ -194,40 +194,18 @@ def _read_recipe(name: str, record: Mapping[str, Any], stages: Sequence[StageRes
     model = {**first['model'], **({'parameters': stages[0].plan['parameters']} if stages[0].plan else {})}
   return RecipeResults(
     name=name,
-    description=told.get('description', ''),
+    description=recipe.get('description', ''),
     stages=tuple(stage.folder for stage in stages),
-    arm=told.get('arm') or (arm_digest(identities) if begun else f"recipe '{name}'"),
-    seed=told.get('seed', first.get('seed')),
-    model=told.get('model', model),
+    arm=recipe.get('arm') or (arm_digest(identities) if begun else f"recipe '{name}'"),
+    seed=recipe.get('seed', first.get('seed')),
+    model=recipe.get('model', model),
   )
-
-
-def _names_code(name: str) -> bool:
-  return not CODE_WORDS.isdisjoint(re.split(r'[^a-z]+', name.lower()))
-
-
-def _under_code(node: Mapping[str, Any], within: bool = False) -> Iterator[str]:
-  """The sources of a part of a mixture ({'name', 'weight', 'parts'}) that are named for code or
-  stand below a group that is."""
-  within = within or _names_code(node['name'])
-  parts = node.get('parts', ())
-  if within and not parts:
-    yield node['name']
-  for part in parts:
-    yield from _under_code(part, within)
-
-
-_STUDY = {'name': str, 'note': str, 'baseline': str | None, 'savings': {...: int}, 'model': dict, 'provenance': dict}
-_PLAN = {'steps': int, 'sources': [{'source': str, 'share': float, 'loss_tokens': int}]}
 
 
 def _read_stage(folder: Path) -> StageResults:
   import pandas as pd
 
   record = _read_if_there(folder / 'stage.json', {'name': str, 'identity': dict}) or {}
-  plan = _read_if_there(folder / 'plan.json', _PLAN)
-  if plan and 'mixture' in plan:
-    _require_tree(plan['mixture'], folder / 'plan.json')
   results = read_results(folder)
   held_out = of_held_out(results)
   rates = folder / 'rate.csv'
@@ -235,28 +213,21 @@ def _read_stage(folder: Path) -> StageResults:
     folder=folder.name,
     name=record.get('name') or folder.name.rpartition('-')[0] or folder.name,
     identity=record.get('identity', {}),
-    plan=plan,
+    plan=_read_if_there(folder / 'plan.json', _PLAN),
     rates=pd.read_csv(rates) if rates.is_file() else pd.DataFrame(columns=['step', 'rate']),
     metrics=_read_lines(folder / 'metrics.jsonl'),
     timing=_read_lines(folder / 'timing.jsonl'),
     times=read_times(folder),
-    ledger=_read_if_there(folder / 'ledger.json', {'hash': str, 'parent_hash': str | None}),
+    ledger=_read_if_there(folder / 'ledger.json', _LEDGER),
     evaluated=SAMPLES in results,
     scores={source: found.scores for source, found in held_out.items()},
-    documents={
-      source: Documents(arrays['nats'], arrays['tokens'], arrays['bytes'])
-      for source, found in held_out.items()
-      if (arrays := found.items())
-    },
+    documents={source: items for source, found in held_out.items() if (items := found.items())},
     samples=results[SAMPLES].samples if SAMPLES in results else [],
   )
 
 
-def _require_tree(node: Any, path: Path) -> None:
-  require_form(node, {'name': str}, path)
-  require_form(node.get('parts', []), list, path)
-  for part in node.get('parts', ()):
-    _require_tree(part, path)
+def _by_source(lines: Sequence[Mapping[str, Any]]) -> dict[str, Mapping[str, Any]]:
+  return {line['source']: line for line in lines}
 
 
 def _read_if_there(path: Path, form: object = dict) -> Any:

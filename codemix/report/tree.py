@@ -4,38 +4,42 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
+from codemix import formatting
 from codemix.report.results import StageResults, StudyResults
 
 
 @dataclasses.dataclass(frozen=True)
 class Node:
-  """A stage, with what grows out of it. Figures that were not logged (yet) are NaN.
+  """A stage and the stages that begin with its model. Figures that were not logged (yet) are NaN.
 
   Attributes:
     stage: what was read of it.
     recipes: all that run through it.
     ends: those that end with it.
-    tokens: loss tokens, as planned.
-    seconds: of the wall clock, evaluation, start-up and what was lost to interruptions included.
-    goodput: the share of `seconds` that went into the steps of which the model is made.
+    steps, tokens: as planned.
+    seconds: of the wall clock, with evaluation, start-up and what was lost to interruptions.
+    goodput: the share of `seconds` spent on the steps that made the model.
     tokens_per_second: the median over the steps.
     flops: of training.
-    chain: whether its ledger follows its parent's: 'start' (no parent), 'linked', 'broken', or
-      'none' before there is a ledger.
+    chain: 'start' (no parent), 'linked' or 'broken': whether its ledger follows its parent's; 'none'
+      before there is a ledger.
+    as_planned: whether all of its sources gave the planned loss tokens; None if that is not known yet.
     children: the stages that begin with its model.
   """
 
   stage: StageResults
   recipes: Sequence[str]
   ends: Sequence[str]
+  steps: float
   tokens: float
   seconds: float
   goodput: float
   tokens_per_second: float
   flops: float
   chain: str
+  as_planned: bool | None
   children: Sequence[Node]
 
   @property
@@ -54,28 +58,41 @@ def stage_tree(study: StudyResults) -> list[Node]:
 
 
 def flat(tree: Sequence[Node]) -> list[Node]:
-  """The nodes from the roots down, each before what grows out of it."""
+  """The nodes from the roots down, each before its children."""
   return [inner for node in tree for inner in (node, *flat(node.children))]
 
 
-def _node(study: StudyResults, folder: str, parents: dict[str, str | None]) -> Node:
+def savings(study: StudyResults) -> str:
+  """A sentence on what it saved to train common beginnings once."""
+  saved = study.savings
+  if not saved:
+    return 'Recipes that begin alike share those stages: each is trained once.'
+  alone, trained = saved['stage_tokens_alone'], saved['stage_tokens_trained']
+  return (
+    f'Recipes that begin alike share those stages. One by one the recipes need {saved["stages_alone"]} '
+    f'stages and {formatting.tokens(alone)} tokens; together they were {saved["stages_trained"]} stages and '
+    f'{formatting.tokens(trained)} tokens, {formatting.percent(1 - trained / alone if alone else 0, 0)} less.'
+  )
+
+
+def _node(study: StudyResults, folder: str, parents: Mapping[str, str | None]) -> Node:
   stage = study.stages[folder]
   parent = parents[folder]
   plan = stage.plan or {}
-  tokens = sum(source['loss_tokens'] for source in plan['sources']) if plan else math.nan
-  times, timed = stage.times, stage.timing
+  tokens = sum(use['loss_tokens'] for use in stage.uses.values()) if plan else math.nan
+  times, speed = stage.times, stage.timing.get('tokens_per_second')
   return Node(
     stage=stage,
     recipes=[name for name, recipe in study.recipes.items() if folder in recipe.stages],
     ends=[name for name, recipe in study.recipes.items() if recipe.stages[-1] == folder],
+    steps=plan.get('steps', math.nan),
     tokens=tokens,
     seconds=times.total if times else math.nan,
     goodput=times.goodput if times else math.nan,
-    tokens_per_second=(
-      float(timed['tokens_per_second'].median()) if 'tokens_per_second' in timed else math.nan
-    ),
+    tokens_per_second=math.nan if speed is None else float(speed.median()),
     flops=tokens * plan.get('flops_per_token', math.nan),
     chain=_chain(stage, study.stages[parent] if parent else None),
+    as_planned=_as_planned(stage),
     children=[_node(study, child, parents) for child, above in parents.items() if above == folder],
   )
 
@@ -84,6 +101,13 @@ def _chain(stage: StageResults, parent: StageResults | None) -> str:
   if stage.ledger is None:
     return 'none'
   before = parent.ledger['hash'] if parent and parent.ledger else None
-  if stage.ledger.get('parent_hash') != before:
+  if stage.ledger['parent_hash'] != before:
     return 'broken'
   return 'linked' if parent else 'start'
+
+
+def _as_planned(stage: StageResults) -> bool | None:
+  planned, realised = stage.planned, stage.realised
+  if not planned or not planned.keys() <= realised.keys():
+    return None
+  return all(use['loss_tokens'] == realised[source]['loss_tokens'] for source, use in planned.items())

@@ -15,8 +15,6 @@ from codemix.models.config import ModelConfig
 from codemix.numerics import pinned
 from codemix.parallel.coordination import barrier
 from codemix.parallel.mesh import make_mesh
-from codemix.report.results import arm_digest
-from codemix.report.write import keep_former
 from codemix.studies import provenance
 from codemix.studies.consistency import require_same_data, require_same_settings
 from codemix.studies.load_stage import keep_tokenizer
@@ -33,6 +31,7 @@ from codemix.studies.serial import run_units
 from codemix.studies.show import show_plan
 from codemix.studies.stage_evaluation import evaluate_stage
 from codemix.studies.stage_names import find_stages
+from codemix.studies.study_record import arm_digest, keep_former
 from codemix.studies.units import units
 from codemix.training.loop import BARRIER_TIMEOUT_S, done_for_all
 from codemix.training.preemption import stopping_at_once
@@ -70,7 +69,7 @@ def run_study(study: Study, data: Data, runtime: Runtime, command: str = '') -> 
   check_unlocked(plan, runtime)
   if not jax.process_index():
     show_plan(plan, validation, runtime.placement(mesh), runtime.output, sys.stderr)
-    record = _describe(plan, runtime, command)
+    record = describe_study(plan, runtime, command)
     if former := keep_former(runtime.output, record):
       print(former, file=sys.stderr)
     write_json(Path(runtime.output) / 'study.json', record)
@@ -112,7 +111,8 @@ def evaluate_finished(study: Study, data: Data, runtime: Runtime, wanted: str | 
   return results
 
 
-def _describe(plan: StudyPlan, runtime: Runtime, command: str) -> dict:
+def describe_study(plan: StudyPlan, runtime: Runtime, command: str) -> dict:
+  """What `study.json` holds; the stages' folders are those in `runtime.output`."""
   study = plan.study
   return {
     'name': study.name,

@@ -18,7 +18,8 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from codemix.evaluation import statistics
+from codemix.evaluation.statistics import Estimate
+from tests.evaluation.intervals import bits_per_byte_interval, relative_change
 
 TRIALS = 1000
 RESAMPLES = 400
@@ -71,15 +72,15 @@ class Case:
     return BETTER * mean(1 + 1.2 * self.power) / mean(1 + self.power) - 1
 
 
-def estimates(sample: Sample) -> tuple[statistics.Estimate, statistics.Estimate]:
+def estimates(sample: Sample) -> tuple[Estimate, Estimate]:
   """(bits per byte, change) of one trial as codemix gives them."""
   return (
-    statistics.bits_per_byte_interval(sample.base_N, sample.sizes_N),
-    statistics.relative_change(sample.better_N, sample.sizes_N, sample.base_N, sample.sizes_N),
+    bits_per_byte_interval(sample.base_N, sample.sizes_N),
+    relative_change(sample.better_N, sample.base_N, sample.sizes_N),
   )
 
 
-def holds(estimate: statistics.Estimate, truth: float) -> bool:
+def holds(estimate: Estimate, truth: float) -> bool:
   return estimate.low <= truth <= estimate.high
 
 

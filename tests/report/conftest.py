@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from codemix.report.write import write_report
-from tests.report.fake_study import study_recipes, write_fake_study
+from tests.report.fake_study import paper_recipes, write_fake_study
 
 
 @pytest.fixture(scope='session')
@@ -28,6 +28,6 @@ def changed_study(finished_study, tmp_path) -> Path:
 @pytest.fixture
 def small_study(tmp_path) -> Path:
   """A finished study of two recipes and three stages, without a report, to damage."""
-  recipes = study_recipes(steps=12)
+  recipes = paper_recipes(steps=12)
   chosen = {name: recipes[name][:2] for name in ('balanced-only', 'balanced-to-text')}
   return write_fake_study(tmp_path / 'small', chosen)

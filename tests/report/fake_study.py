@@ -1,13 +1,11 @@
-"""Writes a complete study folder with invented, plausible numbers, in the formats of a real one.
+"""A study that was planned but not trained: its results are made up, and written as a run writes them.
 
-No model is trained: a source's loss falls with the tokens of it that the recipe has seen, and code
-helps text a little. Same arguments, same bytes.
+A source's loss falls with the tokens of it that the recipe has seen, and code helps text a little. The
+same arguments give the same results.
 """
 
 from __future__ import annotations
 
-import dataclasses
-import hashlib
 import json
 import math
 from collections.abc import Callable, Mapping, Sequence
@@ -16,7 +14,18 @@ from typing import Any
 
 import numpy as np
 
-from codemix.report.results import arm_digest
+import codemix
+from codemix.data.batches.ledger import COUNTED
+from codemix.data.settings import Data
+from codemix.evaluation.held_out import summary
+from codemix.evaluation.results import HELD_OUT, SAMPLES, Results, write_results
+from codemix.files import write_json
+from codemix.studies.planning import StudyPlan, plan_study
+from codemix.studies.runner import describe_study
+from codemix.training.metrics import JsonLines, step_record
+from codemix.training.stage import StagePlan, stage_folder
+from codemix.training.stage_record import write_plan, write_result
+from tests.tiny_study import write_store
 
 BATCH, LENGTH, DOCUMENT_TOKENS = 8, 256, 180
 # floor and span of the loss in nats per token, bytes per token
@@ -27,34 +36,40 @@ SOURCES = {
   'markup': (1.5, 5.9, 2.6),
   'synthetic': (0.9, 6.2, 3.0),
 }
+KINDS = {'text': 'text', 'books': 'text', 'code': 'code', 'markup': 'code', 'synthetic': 'code'}
 
 
-@dataclasses.dataclass(frozen=True)
-class FakeStage:
-  name: str
-  mixture: Mapping[str, float]
-  steps: int
-  peak: float = 1e-3
-  linear: bool = False
+def stage(name: str, mixture: Mapping[str, float], steps: int, peak: float = 1e-3) -> codemix.Stage:
+  schedule = codemix.WarmupCosine(peak=peak, warmup_steps=1, floor=peak / 10)
+  handoff = codemix.Handoff(rate='restart')
+  tokens = steps * BATCH * LENGTH
+  return codemix.Stage(name=name, mixture=mixture, tokens=tokens, batch=BATCH, schedule=schedule, handoff=handoff)
 
 
-def study_recipes(steps: int = 40) -> dict[str, list[FakeStage]]:
-  """The study's four main recipes, 10 : 10 : 2, at `steps` steps for each of the long stages."""
-  balanced = FakeStage('balanced', {'text': 0.5, 'code': 0.5}, steps)
-  towards_text = FakeStage('towards_text', {'text': 0.9, 'code': 0.1}, steps)
-  cooldown = FakeStage('cooldown', {'text': 0.8, 'code': 0.2}, max(2, steps // 5), 3e-4, linear=True)
-  text = FakeStage('text', {'text': 1.0}, steps)
+def paper_recipes(steps: int = 40) -> dict[str, list[codemix.Stage]]:
+  """The paper's four main recipes, 10 : 10 : 2, at `steps` steps for each of the long stages."""
+  balanced = {'text': 0.5, 'code': 0.5}
+  beginning = stage('balanced', balanced, steps)
+  towards_text = stage('towards_text', {'text': 0.9, 'code': 0.1}, steps)
+  cooldown = codemix.Stage(
+    name='cooldown', mixture={'text': 0.8, 'code': 0.2}, tokens=max(2, steps // 5) * BATCH * LENGTH,
+    batch=BATCH, schedule=codemix.LinearTo(1e-6), handoff=codemix.Handoff(),
+  )  # fmt: skip
   return {
-    'text-only': [text, dataclasses.replace(text, name='more_text'), cooldown],
-    'balanced-only': [balanced, dataclasses.replace(balanced, name='more_balanced'), cooldown],
-    'balanced-to-text': [balanced, towards_text, cooldown],
-    'code-to-text': [FakeStage('code', {'code': 1.0}, steps), towards_text, cooldown],
+    'text-only': [stage('text', {'text': 1.0}, steps), stage('more_text', {'text': 1.0}, steps), cooldown],
+    'balanced-only': [beginning, stage('more_balanced', balanced, steps), cooldown],
+    'balanced-to-text': [beginning, towards_text, cooldown],
+    'code-to-text': [stage('code', {'code': 1.0}, steps), towards_text, cooldown],
   }
+
+
+def model(width: int) -> codemix.ModelConfig:
+  return codemix.ModelConfig(vocab_size=259, layers=2, width=width, ffn_width=2 * width, heads=4, head_dim=width // 4)
 
 
 def write_fake_study(
   folder: Path,
-  recipes: Mapping[str, Sequence[FakeStage]] | None = None,
+  recipes: Mapping[str, Sequence[codemix.Stage]] | None = None,
   sources: Sequence[str] = ('text', 'code'),
   documents: int = 40,
   evaluated: bool = True,
@@ -62,66 +77,46 @@ def write_fake_study(
   seeds: Mapping[str, int] | None = None,
   widths: Mapping[str, int] | None = None,
   seed_noise: float = 0.004,
+  kinds: Mapping[str, str] = KINDS,
 ) -> Path:
-  """Writes `<folder>/study.json` and its stages; stages with the same history are one folder.
+  """Writes `<folder>/study.json` and its stages, and data to plan on beside the folder.
 
   Args:
-    recipes: name to stages, the first is the baseline; default `study_recipes()`.
+    recipes: name to stages, the first is the baseline; default `paper_recipes()`.
     sources: the validation sources, names in SOURCES.
     documents: validation documents of each source.
     evaluated: with False, the stages are planned only: no metrics, no evaluation, no samples.
-    seed: of the documents and of all that is invented.
-    seeds: training seeds by recipe; 0 where none is given.
-    widths: of the models by recipe; 256 where none is given. Wider ones are better by a tenth a doubling.
+    seed: of the documents and of all that is made up.
+    seeds: training seeds by recipe; 0 if none is given.
+    widths: of the models by recipe; 256 if none is given. Wider ones are better by a tenth a doubling.
     seed_noise: standard deviation of the bits per byte over training seeds, as a fraction.
+    kinds: declared kinds by source.
   """
-  recipes = recipes or study_recipes()
-  seen: dict[str, None] = {}
-  chains = {}
-  for recipe, stages in recipes.items():
-    parents: list[tuple[FakeStage, str]] = []
-    chains[recipe] = []
-    of = {'seed': (seeds or {}).get(recipe, 0), 'model': _model((widths or {}).get(recipe, 256))}
-    for stage in stages:
-      parent = parents[-1][1] if parents else None
-      identity = {'parent': parent, 'stage': {**dataclasses.asdict(stage), 'name': None}, **of}
-      digest = _digest([identity, stage.name])
-      name = f'{stage.name}-{digest[:12]}'
-      parents.append((stage, digest))
-      chains[recipe].append(name)
-      if name not in seen:
-        seen[name] = None
-        _write_stage(folder / 'stages' / name, parents, identity, sources, documents, evaluated, seed, seed_noise)
-  steps = {name: recipes[r][i].steps for r, names in chains.items() for i, name in enumerate(names)}
-  alone = [steps[name] for names in chains.values() for name in names]
-  _dump(folder / 'study.json', {
-    'name': 'code in pre-training, in miniature',
-    'baseline': next(iter(recipes)),
-    'note': 'The four recipes of the study with its stage ratios, <small> & quick.',
-    'recipes': {
-      recipe: {
-        'description': f'{" then ".join(s.name for s in recipes[recipe])}', 'stages': names,
-        'arm': arm_digest([json.loads((folder / 'stages' / name / 'stage.json').read_text())['identity'] for name in names]),
-        'seed': (seeds or {}).get(recipe, 0),
-        'model': {**_model((widths or {}).get(recipe, 256)), 'parameters': _parameters((widths or {}).get(recipe, 256))},
-      }
-      for recipe, names in chains.items()
+  study = codemix.Study(
+    name='code in pre-training, in miniature',
+    note='The four recipes of the paper with its stage ratios, <small> & quick.',
+    recipes={
+      name: codemix.Recipe(
+        stages=tuple(stages),
+        model=model((widths or {}).get(name, 256)),
+        length=LENGTH,
+        seed=(seeds or {}).get(name, 0),
+        max_epochs=1e6,
+        description=' then '.join(stage.name for stage in stages),
+      )
+      for name, stages in (recipes or paper_recipes()).items()
     },
-    'savings': {
-      'stage_tokens_alone': sum(alone) * BATCH * LENGTH,
-      'stage_tokens_trained': sum(steps.values()) * BATCH * LENGTH,
-      'stages_alone': len(alone),
-      'stages_trained': len(steps),
-    },
-    'provenance': {
-      'command': 'codemix study --gin_file=studies/smoke.gin --output=runs/smoke',
-      'python': '3.11.2', 'platform': 'Linux x86_64', 'cpu_count': 2,
-      'versions': {'codemix': '0.1.0', 'jax': '0.10.2', 'flax': '0.12.8', 'numpy': '2.4.6'},
-      'date': '2026-11-23T18:04:00+00:00', 'git': '0123456789abcdef', 'seed': [seed],
-      'tokenizer_digest': _digest('tokenizer'),
-      'corpora_digest': {source: _digest(source) for source in sources},
-    },
-  })  # fmt: skip
+    validation=tuple(sources),
+  )
+  plan = plan_study(study, _prepare(folder.with_name(f'{folder.name}-data')))
+  for stage_plan in plan.stages():
+    place = stage_folder(folder, stage_plan)
+    write_plan(place, stage_plan, plan.recipe_of(stage_plan).model)
+    if evaluated:
+      _write_training(plan, stage_plan, place, seed)
+      _write_evaluation(stage_plan, place, sources, documents, seed, seed_noise)
+  record = describe_study(plan, codemix.Runtime(output=str(folder)), 'codemix study --gin_file=studies/smoke.gin')
+  write_json(folder / 'study.json', {**record, 'kinds': {s: kinds[s] for s in SOURCES if s in kinds}})
   return folder
 
 
@@ -135,6 +130,17 @@ def named(study: Path, name: str) -> Path:
   return next(folder for folder in stage_folders(study) if folder.name.startswith(name))
 
 
+def scores_of(study: Path, folder: str, source: str) -> dict[str, float]:
+  """What a stage was scored with."""
+  return json.loads((study / 'stages' / folder / 'evaluation' / 'held_out' / f'{source}.json').read_text())['scores']
+
+
+def items_of(study: Path, folder: str, source: str) -> dict[str, np.ndarray]:
+  """The scores of each document."""
+  with np.load(study / 'stages' / folder / 'evaluation' / 'held_out' / f'{source}.npz') as arrays:
+    return dict(arrays)
+
+
 def edit(path: Path, change: Callable[[Any], object]) -> None:
   """Changes a JSON file in place."""
   value = json.loads(path.read_text())
@@ -142,83 +148,18 @@ def edit(path: Path, change: Callable[[Any], object]) -> None:
   path.write_text(json.dumps(value))
 
 
-def _model(width: int) -> dict:
-  return {'layers': 4, 'width': width, 'heads': 4, 'vocabulary': 4096}
+def _prepare(root: Path) -> Data:
+  """A few rows of each source: only their number is looked at."""
+  data = Data(directory=str(root), tokenizer='bytes')
+  generator = np.random.default_rng(0)
+  for name in SOURCES:
+    texts = [(generator.integers(3, 259, DOCUMENT_TOKENS), DOCUMENT_TOKENS) for _ in range(60)]
+    write_store(data, name, 'train', texts)
+  return data
 
 
-def _parameters(width: int) -> int:
-  return 64 * width**2
-
-
-def _write_stage(folder, parents, identity, sources, documents, evaluated, seed, seed_noise):
-  stage, digest = parents[-1]
-  parent_digest = parents[-2][1] if len(parents) > 1 else None
-  first = sum(s.steps for s, _ in parents[:-1])
-  (folder / 'evaluation').mkdir(parents=True)
-  _dump(folder / 'stage.json', {
-    'name': stage.name, 'hash': digest, 'parent': parent_digest,
-    'identity': identity,
-  })  # fmt: skip
-  accounts = _accounts(parents)
-  tokens = sum(account['loss_tokens'] for account in accounts)
-  _dump(folder / 'plan.json', {
-    'steps': stage.steps, 'batch': BATCH, 'length': LENGTH, 'tokens': tokens, 'remainder_tokens': 17,
-    'parameters': _parameters(identity['model']['width']), 'flops_per_token': 6 * 4_194_304, 'first_step': first,
-    'sources': accounts, 'mixture': _tree(stage),
-  })  # fmt: skip
-  rates = [_rate(stage, step) for step in range(stage.steps)]
-  lines = ''.join(f'{first + step + 1},{rate!r}\n' for step, rate in enumerate(rates))
-  (folder / 'rate.csv').write_text('step,rate\n' + lines)
-  if not evaluated:
-    return
-  _write_training(folder, parents, first, rates, seed)
-  _dump(folder / 'ledger.json', {
-    'stage': stage.name, 'planned': accounts,
-    'realised': [{key: a[key] for key in ('source', 'rows', 'loss_tokens', 'documents')} for a in accounts],
-    'hash': _digest(['ledger', digest]),
-    'parent_hash': _digest(['ledger', parent_digest]) if parent_digest else None,
-  })  # fmt: skip
-  _write_evaluation(folder, parents, identity, sources, documents, first + stage.steps, seed, seed_noise)
-  _dump(folder / 'samples.json', [
-    {'prompt': 'def add(a, b):\n  ', 'method': 'greedy', 'text': f'return a + b  # {stage.name} & <eos>'},
-    {'prompt': 'The river', 'method': 'temperature 0.8', 'text': f' ran on past the {stage.name} mill,\nand on.'},
-  ])  # fmt: skip
-
-
-def _tree(stage: FakeStage) -> dict:
-  parts = [{'name': name, 'weight': str(share)} for name, share in stage.mixture.items()]
-  return {'name': f"stage '{stage.name}'", 'weight': '1', 'parts': parts}
-
-
-def _accounts(parents) -> list[dict]:
-  """What a stage draws from each source; epochs go on from the stages before it."""
-  before: dict[str, int] = {}
-  for stage, _ in parents:
-    accounts = []
-    left = stage.steps * BATCH
-    for index, (source, share) in enumerate(sorted(stage.mixture.items())):
-      last = index == len(stage.mixture) - 1
-      rows = left if last else round(share * stage.steps * BATCH)
-      left -= rows
-      drawn = rows * LENGTH
-      pool = 400 * BATCH * LENGTH
-      total = before.get(source, 0) + drawn
-      before[source] = total
-      accounts.append({
-        'source': source, 'share': share, 'rows': rows, 'loss_tokens': drawn,
-        'unique_tokens': min(drawn, pool), 'epochs': drawn / pool,
-        'epochs_cumulative': total / pool, 'documents': drawn // DOCUMENT_TOKENS,
-        'padded_tokens': rows // 7, 'cropped_tokens': rows * 3,
-      })  # fmt: skip
-  return accounts
-
-
-def _rate(stage: FakeStage, step: int) -> float:
-  done = step / stage.steps
-  if stage.linear:
-    return stage.peak * (1 - done) + 1e-6 * done
-  warm = max(1, stage.steps // 35)
-  return stage.peak * min((step + 1) / warm, 0.55 + 0.45 * math.cos(math.pi * done))
+def _random(seed: int, *of: str | int) -> np.random.Generator:
+  return np.random.default_rng([seed, *(int(part[:8], 16) if isinstance(part, str) else part for part in of)])
 
 
 def _loss(source: str, seen: Mapping[str, float], settled: float) -> float:
@@ -229,77 +170,73 @@ def _loss(source: str, seen: Mapping[str, float], settled: float) -> float:
   return floor + span * (1 + useful / 40_000) ** -0.32 - 0.06 * settled
 
 
-def _seen_before(parents) -> dict[str, float]:
-  """Tokens of each source in the stages before; what a later stage does not show fades by half."""
+def _seen(plans: Sequence[StagePlan]) -> dict[str, float]:
+  """Tokens of each source in these stages; a source that a later stage lacks fades by half."""
   seen: dict[str, float] = {}
-  for stage, _ in parents:
-    for source in {*seen, *stage.mixture}:
-      faded = seen.get(source, 0) * (1 if stage.mixture.get(source) else 0.5)
-      seen[source] = faded + stage.mixture.get(source, 0) * stage.steps * BATCH * LENGTH
+  for plan in plans:
+    drawn = {draw.source: draw.loss_tokens for draw in plan.draws}
+    seen = {s: drawn.get(s, 0) + seen.get(s, 0) * (1 if s in drawn else 0.5) for s in {**seen, **drawn}}
   return seen
 
 
-def _write_training(folder, parents, first, rates, seed):
-  stage, digest = parents[-1]
-  generator = np.random.default_rng([seed, int(digest[:8], 16)])
-  seen = _seen_before(parents[:-1])
+def _write_training(plan: StudyPlan, stage_plan: StagePlan, folder: Path, seed: int) -> None:
+  generator = _random(seed, stage_plan.hash)
+  names = [draw.source for draw in stage_plan.draws]
+  shares = [draw.share for draw in stage_plan.draws]
+  seen = _seen(stage_plan.lineage()[:-1])
   metrics, timing = [], []
-  for step, rate in enumerate(rates):
-    line = {
-      'step': first + step + 1, 'stage_step': step + 1, 'tokens': (step + 1) * BATCH * LENGTH,
-      'rate': rate, 'grad_norm': float(1.2 + 0.1 * generator.standard_normal()),
+  for number, rate in enumerate(stage_plan.rates.tolist(), 1):
+    source_B = generator.choice(len(names), BATCH, p=np.divide(shares, sum(shares)))
+    seen = {name: seen.get(name, 0) + share * BATCH * LENGTH for name, share in zip(names, shares, strict=True)} | {
+      name: tokens for name, tokens in seen.items() if name not in names
+    }
+    losses = np.array([_loss(name, seen, 1 - rate / stage_plan.rates.max()) for name in names])
+    noise = 0.12 * generator.standard_normal(len(names))
+    values = {
+      'tokens': np.full(BATCH, LENGTH), 'nll': (losses + noise)[source_B] * LENGTH, 'source': source_B,
+      'loss': np.dot(losses + noise, shares), 'grad_norm': 1.2 + 0.1 * generator.standard_normal(),
     }  # fmt: skip
-    total = 0.0
-    for source, share in stage.mixture.items():
-      tokens = int(generator.binomial(BATCH, share)) * LENGTH
-      seen[source] = seen.get(source, 0) + share * BATCH * LENGTH
-      loss = _loss(source, seen, 1 - rate / stage.peak) + 0.12 * generator.standard_normal()
-      total += share * loss
-      line[f'tokens/{source}'] = tokens
-      if tokens:
-        line[f'loss/{source}'] = float(loss)
-    metrics.append({**line, 'loss': float(total)})
-    timing.append({'step': first + step + 1, 'seconds': 0.5, 'tokens_per_second': BATCH * LENGTH / 0.5})
-  # A third of the steps was trained twice, for a process was killed.
-  step, lost = 0.4 * len(rates), 0.4 * len(rates) // 3
+    rows_of = {name: source_B == index for index, name in enumerate(names) if (source_B == index).any()}
+    step = stage_plan.first_step + number
+    metrics.append(step_record(step, number, number * BATCH * LENGTH, rate, values, rows_of))
+    timing.append({'step': step, 'seconds': 0.5, 'tokens_per_second': BATCH * LENGTH / 0.5})
+  # A third of the steps was trained twice, because a process was killed.
+  first, steps = stage_plan.first_step, stage_plan.steps
   time = [
-    {'from': first, 'step': first + len(rates) // 3, 'seconds': {'compile': 3.0, 'step': lost}},
-    {'from': first, 'step': first + len(rates), 'seconds': {'step': step, 'data': 1.0}},
+    {'from': first, 'step': first + steps // 3, 'seconds': {'compile': 3.0, 'step': 0.4 * steps // 3}},
+    {'from': first, 'step': first + steps, 'seconds': {'step': 0.4 * steps, 'data': 1.0}},
     {'seconds': {'evaluation': 2.0}},
   ]
   for name, records in (('metrics', metrics), ('timing', timing), ('time', time)):
-    (folder / f'{name}.jsonl').write_text(''.join(json.dumps(r) + '\n' for r in records))
+    lines = JsonLines(folder / f'{name}.jsonl', after_step=0)
+    lines.append(*records)
+    lines.close()
+  realised = {draw.source: {key: getattr(draw, key) for key in COUNTED} for draw in stage_plan.draws}
+  parent = stage_folder(folder.parents[1], stage_plan.parent) if stage_plan.parent else None
+  write_result(folder, stage_plan, realised, f'checkpoint of {stage_plan.hash}', parent)
 
 
-def _write_evaluation(folder, parents, identity, sources, documents, step, seed, seed_noise):
-  seen = _seen_before(parents)
+def _write_evaluation(
+  stage_plan: StagePlan, folder: Path, sources: Sequence[str], documents: int, seed: int, seed_noise: float
+) -> None:
+  seen = _seen(stage_plan.lineage())
   luck = 0.0
-  if identity['seed']:  # the first seed stays where the loss says
-    luck = seed_noise * float(np.random.default_rng(int(parents[-1][1][:8], 16)).standard_normal())
-  size = 0.9 ** math.log2(identity['model']['width'] / 256)
-  scores = {}
+  if stage_plan.seed:  # the first seed stays where the loss says
+    luck = seed_noise * float(_random(0, stage_plan.hash).standard_normal())
+  size = 0.9 ** math.log2(stage_plan.identity['model']['width'] / 256)
+  write = lambda name, results: write_results(folder, name, stage_plan.last_step, {'checkpoint': stage_plan.hash}, results)
   for index, source in enumerate(sources):
     # The documents are the same for every stage; only the model's own noise is not.
-    shared = np.random.default_rng([seed, index])
+    shared, own = _random(seed, index), _random(seed, index, stage_plan.hash)
     sizes = np.ceil(shared.lognormal(6.2, 0.9, documents)).astype(np.int64)
     hardness = shared.gamma(30, 1 / 30, documents)
-    own = np.random.default_rng([seed, index, int(parents[-1][1][:8], 16)])
     tokens = np.maximum(1, (sizes / SOURCES[source][2]).astype(np.int64))
     nats = tokens * _loss(source, seen, 1.0) * size * (1 + luck) * hardness * own.gamma(900, 1 / 900, documents)
-    np.savez(folder / 'evaluation' / f'{source}.npz', nats=nats, tokens=tokens, bytes=sizes)
-    scores[source] = {
-      'documents': documents, 'tokens': int(tokens.sum()), 'bytes': int(sizes.sum()),
-      'nats': float(nats.sum()), 'loss': float(nats.sum() / tokens.sum()),
-      'bits_per_byte': float(nats.sum() / (math.log(2) * sizes.sum())),
-    }  # fmt: skip
-  digest = _digest(['checkpoint', parents[-1][1]])
-  _dump(folder / 'evaluation.json', {'step': step, 'checkpoint': digest, 'sources': scores})
-
-
-def _dump(path: Path, value) -> None:
-  path.parent.mkdir(parents=True, exist_ok=True)
-  path.write_text(json.dumps(value, indent=1, ensure_ascii=False) + '\n', encoding='utf-8')
-
-
-def _digest(value) -> str:
-  return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()
+    items = {'nats': nats, 'tokens': tokens, 'bytes': sizes}
+    write(f'{HELD_OUT}{source}', Results(summary(**items), items))
+  name = stage_plan.name
+  samples = [
+    {'prompt': 'def add(a, b):\n  ', 'method': 'greedy', 'text': f'return a + b  # {name} & <eos>'},
+    {'prompt': 'The river', 'method': 'temperature 0.8', 'text': f' ran on past the {name} mill,\nand on.'},
+  ]  # fmt: skip
+  write(SAMPLES, Results(samples=samples))

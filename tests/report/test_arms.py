@@ -2,25 +2,24 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 
-from codemix.evaluation import statistics
-from codemix.report import gather
 from codemix.report.arms import arms, baselines
-from codemix.report.gather import Content
+from codemix.report.content import Content, gather
 from codemix.report.results import read_study
 from codemix.report.write import write_report
-from tests.report.fake_study import FakeStage, edit, stage_folders, write_fake_study
+from tests.evaluation.intervals import relative_change
+from tests.report.fake_study import edit, items_of, model, stage, stage_folders, write_fake_study
 from tests.report.page import Page
 
-TEXT = [FakeStage('text', {'text': 1.0}, 40)]
-CODE = [FakeStage('mixed', {'text': 0.5, 'code': 0.5}, 40)]
+TEXT = [stage('text', {'text': 1.0}, 40)]
+CODE = [stage('mixed', {'text': 0.5, 'code': 0.5}, 40)]
 
 
 def seeds_study(folder: Path, seeds: int, noise: float = 0.003, **settings) -> Path:
@@ -31,7 +30,7 @@ def seeds_study(folder: Path, seeds: int, noise: float = 0.003, **settings) -> P
 
 
 def content_of(folder: Path) -> Content:
-  return gather.gather(read_study(folder))
+  return gather(read_study(folder))
 
 
 def coloured(folder: Path) -> list[str]:
@@ -90,11 +89,8 @@ def test_each_seed_is_compared_with_the_baseline_of_its_seed(tmp_path):
   table = pd.read_csv(folder / 'results.csv').set_index(['recipe', 'source'])
   assert list(table.loc[('mixed, seed 1', 'text'), ['arm', 'seed', 'baseline']]) == ['mixed', 1, 'base, seed 1']
   for seed in (0, 1):
-    own, base = (
-      np.load(folder / 'stages' / table.folder[f'{arm}, seed {seed}', 'code'] / 'evaluation' / 'code.npz')
-      for arm in ('mixed', 'base')
-    )
-    expected = statistics.relative_change(own['nats'], own['bytes'], base['nats'], base['bytes'])
+    own, base = (items_of(folder, table.folder[f'{arm}, seed {seed}', 'code'], 'code') for arm in ('mixed', 'base'))
+    expected = relative_change(own['nats'], base['nats'], own['bytes'])
     row = table.loc[f'mixed, seed {seed}', 'code']
     np.testing.assert_allclose([row.change, row.change_low], [expected.value, expected.low])
 
@@ -108,7 +104,7 @@ def test_an_arm_has_the_mean_of_its_seeds_and_their_spread(tmp_path):
   assert arm.changes['code'].seeds == arm.bits['code'].seeds == 3
 
 
-def test_a_seed_that_the_baseline_lacks_is_not_compared_and_that_is_said(tmp_path):
+def test_a_seed_that_the_baseline_lacks_is_not_compared_and_that_is_reported(tmp_path):
   recipes = {'base': TEXT, 'mixed_s0': CODE, 'mixed_s1': CODE}
   content = content_of(write_fake_study(tmp_path / 's', recipes, seeds={'mixed_s1': 1}))
   changes = {row.name: row.changes for row in content.rows}
@@ -121,7 +117,7 @@ def test_a_seed_that_the_baseline_lacks_is_not_compared_and_that_is_said(tmp_pat
 def test_an_arm_is_reported_over_the_seeds_that_have_been_evaluated(tmp_path):
   folder = seeds_study(tmp_path / 's', 3)
   study = read_study(folder)
-  (folder / 'stages' / study.recipes['mixed, seed 2'].stages[0] / 'evaluation.json').unlink()
+  shutil.rmtree(folder / 'stages' / study.recipes['mixed, seed 2'].stages[0] / 'evaluation')
   content = content_of(folder)
   (mixed,) = (row for row in content.arm_rows if row.name == 'mixed')
   assert mixed.changes['code'].seeds == 2
@@ -173,8 +169,8 @@ def test_a_change_within_the_spread_of_its_seeds_is_not_coloured(tmp_path):
 
 def sizes_study(folder: Path) -> Path:
   recipes = {
-    'small base': TEXT, 'small mixed': CODE, 'large base': [dataclasses.replace(TEXT[0], peak=5e-4)],
-    'large mixed': [dataclasses.replace(CODE[0], peak=5e-4)],
+    'small base': TEXT, 'small mixed': CODE, 'large base': [stage('text', {'text': 1.0}, 40, peak=5e-4)],
+    'large mixed': [stage('mixed', {'text': 0.5, 'code': 0.5}, 40, peak=5e-4)],
   }  # fmt: skip
   return write_fake_study(folder, recipes, widths={'large base': 512, 'large mixed': 512})
 
@@ -192,18 +188,18 @@ def test_each_model_stands_with_its_size_and_its_figures_apart(tmp_path):
   folder = sizes_study(tmp_path / 's')
   content = content_of(folder)
   assert [(m.label, [arm.name for arm in m.arms]) for m in content.models] == [
-    ('4.19M parameters, width 256', ['small base', 'small mixed']),
-    ('16.8M parameters, width 512', ['large base', 'large mixed']),
+    ('1.38M parameters, width 256', ['small base', 'small mixed']),
+    ('5.38M parameters, width 512', ['large base', 'large mixed']),
   ]
   page = Page(write_report(folder).read_text())
-  assert '4.19M to 16.8M' in page.words
+  assert '1.38M to 5.38M' in page.words
   labels = [label for label in page.values('aria-label') if label.startswith(('Bits per byte', 'Change on', 'Smoothed'))]
   assert len(labels) > 8
   assert not any('small' in label and 'large' in label for label in labels)
-  assert pd.read_csv(folder / 'results.csv').groupby('recipe').parameters.first()['large base'] == 64 * 512**2
+  assert pd.read_csv(folder / 'results.csv').groupby('recipe').parameters.first()['large base'] == model(512).parameter_count()['total']
 
 
-def test_a_model_without_the_baselines_mixtures_is_not_compared_and_that_is_said(tmp_path):
+def test_a_model_without_the_baselines_mixtures_is_not_compared_and_that_is_reported(tmp_path):
   folder = write_fake_study(tmp_path / 's', {'base': TEXT, 'wide': CODE}, widths={'wide': 512})
   content = content_of(folder)
   assert not content.recipe_rows('wide')[0].changes
@@ -215,14 +211,14 @@ def test_models_of_one_size_are_told_apart_by_what_differs(tmp_path):
   edit(folder / 'study.json', lambda s: s['recipes']['b'].update(arm='other'))
   edit(folder / 'study.json', lambda s: s['recipes']['b']['model'].update(heads=8))
   assert [m.label for m in content_of(folder).models] == [
-    '4.19M parameters, width 256, heads 4', '4.19M parameters, width 256, heads 8',
+    '1.38M parameters, width 256, heads 4', '1.38M parameters, width 256, heads 8',
   ]  # fmt: skip
 
 
-def test_another_optimizer_than_the_baselines_is_said(tmp_path):
+def test_another_optimizer_than_the_baselines_is_reported(tmp_path):
   folder = write_fake_study(tmp_path / 's', {'base': TEXT, 'mixed': CODE})
-  for stage, b2 in zip(stage_folders(folder), (0.95, 0.99), strict=True):
-    edit(stage / 'stage.json', lambda s, b2=b2: s['identity'].update(optimizer={'name': 'adamw', 'b2': b2}))
+  for place, b2 in zip(stage_folders(folder), (0.95, 0.99), strict=True):
+    edit(place / 'stage.json', lambda s, b2=b2: s['identity'].update(optimizer={'name': 'adamw', 'b2': b2}))
   assert any('mixed differs from base in the optimizer too (b2)' in note for note in content_of(folder).notes)
 
 

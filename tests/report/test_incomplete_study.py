@@ -6,22 +6,31 @@ import re
 import shutil
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from codemix.errors import UserError
-from codemix.report import gather, markdown
+from codemix.evaluation.results import Results, write_results
+from codemix.report import frames, markdown
+from codemix.report.content import gather
 from codemix.report.results import read_study
 from codemix.report.write import write_report
-from tests.report.fake_study import FakeStage, edit, named, stage_folders, write_fake_study
+from tests.report.fake_study import (
+  edit,
+  items_of,
+  named,
+  scores_of,
+  stage,
+  stage_folders,
+  write_fake_study,
+)
 from tests.report.page import Page
 
 STAGE_FILES = (
   'stage.json', 'plan.json', 'rate.csv', 'metrics.jsonl', 'timing.jsonl', 'ledger.json',
-  'evaluation.json', 'evaluation', 'samples.json',
+  'evaluation', 'evaluation/samples.json', 'evaluation/held_out', 'evaluation/held_out/code.npz',
 )  # fmt: skip
 
 
@@ -61,43 +70,44 @@ def test_whatever_files_are_missing_the_rest_is_reported(finished_study, tmp_pat
     for index, name in gone:
       path = folders[index] / name
       shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
-    content = gather.gather(read_study(copy))
+    content = gather(read_study(copy))
     markdown.render(content)
     unfinished = {stage.folder for stage in content.study.stages.values() if stage.state != 'evaluated'}
     assert {line.split()[0] for line in content.missing} >= unfinished
-    assert len(content.results) >= len(content.rows)
+    assert len(frames.results_frame(content.study, content.rows)) >= len(content.rows)
   finally:
     shutil.rmtree(copy)
 
 
 def test_a_stage_in_training_is_reported_as_far_as_it_got(changed_study):
   folder = named(changed_study, 'more_text')
-  for name in ('ledger.json', 'evaluation.json', 'samples.json'):
-    (folder / name).unlink()
+  (folder / 'ledger.json').unlink()
+  shutil.rmtree(folder / 'evaluation')
   lines = (folder / 'metrics.jsonl').read_text().splitlines(keepends=True)
   (folder / 'metrics.jsonl').write_text(''.join(lines[:7]) + lines[7][:9])
-  content = gather.gather(read_study(changed_study))
+  content = gather(read_study(changed_study))
   assert f'{folder.name} has trained 7 of 40 steps (text-only).' in content.missing
 
 
 def test_scores_without_their_documents_have_values_and_no_interval(changed_study):
   folder = named(changed_study, 'more_text')
-  shutil.rmtree(folder / 'evaluation')
-  content = gather.gather(read_study(changed_study))
+  for path in (folder / 'evaluation' / 'held_out').glob('*.npz'):
+    path.unlink()
+  content = gather(read_study(changed_study))
   (row,) = (row for row in content.rows if row.stage.folder == folder.name)
   assert row.bits['text'].value > 0 and not row.bits['text'].has_interval
   assert any('no intervals' in line for line in content.missing)
 
 
-def test_few_documents_are_said(tmp_path):
-  folder = write_fake_study(tmp_path / 's', {'a': [FakeStage('s', {'text': 1.0}, 4)]}, documents=12)
-  notes = gather.gather(read_study(folder)).notes
+def test_few_documents_are_reported(tmp_path):
+  folder = write_fake_study(tmp_path / 's', {'a': [stage('s', {'text': 1.0}, 4)]}, documents=12)
+  notes = gather(read_study(folder)).notes
   assert re.search(r'text: \d+ of 12; code: \d+ of 12', notes[0])
 
 
 def test_a_source_of_one_document_has_figures_no_interval_and_a_word(tmp_path):
-  folder = write_fake_study(tmp_path / 's', {'a': [FakeStage('s', {'text': 1.0}, 4)]}, documents=1)
-  content = gather.gather(read_study(folder))
+  folder = write_fake_study(tmp_path / 's', {'a': [stage('s', {'text': 1.0}, 4)]}, documents=1)
+  content = gather(read_study(folder))
   assert not content.rows[0].bits['text'].has_interval
   assert any('A single validation document of text, code' in note for note in content.notes)
 
@@ -105,7 +115,7 @@ def test_a_source_of_one_document_has_figures_no_interval_and_a_word(tmp_path):
 # What is refused.
 
 
-def test_a_folder_that_is_no_study_is_refused(tmp_path):
+def test_a_folder_that_is_not_a_study_is_refused(tmp_path):
   with pytest.raises(UserError, match=r'not the folder of a study: it has no study\.json'):
     write_report(tmp_path)
   for record in ('{}', '{"recipes": {"a": {}}}', '{"recipes": {"a": {"stages": []}}}'):
@@ -120,7 +130,7 @@ def test_an_unknown_baseline_is_refused_with_the_nearest_name(changed_study):
     write_report(changed_study)
 
 
-@pytest.mark.parametrize('name', ['plan.json', 'ledger.json', 'evaluation.json', 'samples.json', 'metrics.jsonl'])
+@pytest.mark.parametrize('name', ['plan.json', 'ledger.json', 'evaluation/held_out/text.json', 'metrics.jsonl'])
 def test_a_damaged_file_is_refused_by_name(changed_study, name):
   path = named(changed_study, 'more_text') / name
   path.write_text('{"a": \n')
@@ -131,24 +141,16 @@ def test_a_damaged_file_is_refused_by_name(changed_study, name):
 
 @pytest.mark.parametrize('damage', [b'', b'PK\x03\x04 nonsense'])
 def test_damaged_document_scores_are_refused(changed_study, damage):
-  path = named(changed_study, 'more_text') / 'evaluation' / 'code.npz'
+  path = named(changed_study, 'more_text') / 'evaluation' / 'held_out' / 'code.npz'
   path.write_bytes(damage)
   with pytest.raises(UserError, match=r'code\.npz is damaged'):
     write_report(changed_study)
 
 
-def test_documents_of_another_evaluation_than_the_scores_are_refused(changed_study):
-  path = named(changed_study, 'more_text') / 'evaluation.json'
-  edit(path, lambda evaluation: evaluation['sources']['text'].update(nats=1.0))
-  with pytest.raises(UserError, match='evaluate the stage again'):
-    write_report(changed_study)
-
-
 def test_stages_evaluated_on_different_documents_are_not_compared(changed_study):
   folder = named(changed_study, 'more_text')
-  path = folder / 'evaluation' / 'text.npz'
-  arrays = dict(np.load(path))
+  arrays = items_of(changed_study, folder.name, 'text')
   arrays['bytes'] = arrays['bytes'][::-1]
-  np.savez(path, **arrays)
+  write_results(folder, 'held_out/text', 80, {}, Results(scores_of(changed_study, folder.name, 'text'), arrays))
   with pytest.raises(UserError, match=rf"{folder.name}, source 'text': document 0 has"):
     write_report(changed_study)

@@ -2,24 +2,29 @@
 
 from __future__ import annotations
 
-import json
+import math
 
 import numpy as np
 import pandas as pd
 import pytest
 
+import codemix
 from codemix.evaluation import statistics
-from codemix.report import gather, ledger_frames
+from codemix.report import frames
+from codemix.report.content import gather
 from codemix.report.results import read_study
-from codemix.report.tree import flat
+from codemix.report.write import write_report
+from tests.evaluation.intervals import relative_change
 from tests.report.fake_study import (
-  FakeStage,
   edit,
+  items_of,
   named,
+  scores_of,
+  stage,
   stage_folders,
-  study_recipes,
   write_fake_study,
 )
+from tests.report.page import Page
 
 
 def test_the_csv_has_one_row_per_recipe_stage_and_source(finished_study):
@@ -28,7 +33,7 @@ def test_the_csv_has_one_row_per_recipe_stage_and_source(finished_study):
   assert not table.duplicated(keys).any()
   assert len(table) == 4 * 3 * 2
   for row in table.itertuples():
-    score = json.loads((finished_study / 'stages' / row.folder / 'evaluation.json').read_text())['sources'][row.source]
+    score = scores_of(finished_study, row.folder, row.source)
     assert row.bits_per_byte == pytest.approx(score['bits_per_byte'], rel=1e-9)
     assert row.bits_per_byte_low < row.bits_per_byte < row.bits_per_byte_high
 
@@ -36,11 +41,8 @@ def test_the_csv_has_one_row_per_recipe_stage_and_source(finished_study):
 def test_changes_are_those_of_the_statistics_on_the_same_documents(finished_study):
   table = pd.read_csv(finished_study / 'results.csv').set_index(['recipe', 'position', 'source'])
   row = table.loc['code-to-text', 3, 'code']
-  own, base = (
-    np.load(finished_study / 'stages' / folder / 'evaluation' / 'code.npz')
-    for folder in (row.folder, row.compared_with)
-  )
-  expected = statistics.relative_change(own['nats'], own['bytes'], base['nats'], base['bytes'])
+  own, base = (items_of(finished_study, folder, 'code') for folder in (row.folder, row.compared_with))
+  expected = relative_change(own['nats'], base['nats'], own['bytes'])
   np.testing.assert_allclose(
     [row.change, row.change_low, row.change_high], [expected.value, expected.low, expected.high]
   )
@@ -61,7 +63,8 @@ def test_recipes_that_share_a_stage_have_one_figure_after_it(finished_study):
 
 
 def test_code_so_far_is_the_token_weighted_mean_of_the_stages(finished_study):
-  frame = ledger_frames.recipes_frame(read_study(finished_study)).set_index(['recipe', 'position'])
+  table = codemix.load_results(finished_study)
+  frame = table[table.source == 'code'].set_index(['recipe', 'position'])
   assert frame.code_share_so_far['balanced-to-text', 1] == pytest.approx(0.5)
   assert frame.code_share_so_far['balanced-to-text', 2] == pytest.approx((0.5 + 0.1) / 2)
   for _, stages in frame.groupby('recipe'):
@@ -69,30 +72,65 @@ def test_code_so_far_is_the_token_weighted_mean_of_the_stages(finished_study):
 
 
 def test_shares_of_a_stage_sum_to_one_on_both_sides(finished_study):
-  sums = ledger_frames.accounts_frame(read_study(finished_study)).groupby('folder')[
-    ['share', 'planned_share', 'realised_share']
-  ].sum()
-  np.testing.assert_allclose(sums, 1)
+  for stage_results in read_study(finished_study).stages.values():
+    ledger = pd.DataFrame(frames.ledger_of(stage_results)).T
+    np.testing.assert_allclose(ledger[['share', 'planned_share', 'realised_share']].sum(), 1)
 
 
-def test_sources_in_a_group_of_code_are_code_whatever_the_stage_is_called(tmp_path):
-  study = write_fake_study(tmp_path / 's', {'a': [FakeStage('code', {'text': 0.5, 'books': 0.5}, 4)]})
-  folder = stage_folders(study)[0]
-  assert {read_study(study).kind(name) for name in ('text', 'books')} == {'text'}
-  group = {'name': 'code', 'weight': '1/2', 'parts': [{'name': 'books', 'weight': '1'}]}
-  edit(folder / 'plan.json', lambda plan: plan['mixture'].update(parts=[{'name': 'text', 'weight': '1/2'}, group]))
-  assert [read_study(study).kind(name) for name in ('text', 'books')] == ['text', 'code']
+# Kinds.
+
+
+def test_a_kind_is_what_is_declared_and_not_what_a_name_says(tmp_path):
+  kinds = {'text': 'code', 'code': 'text', 'books': 'fiction'}
+  recipe = {'code': [stage('code', {'text': 0.25, 'code': 0.25, 'books': 0.5}, 8)]}
+  folder = write_fake_study(tmp_path / 's', recipe, sources=('text', 'code', 'books'), kinds=kinds)
+  content = gather(read_study(folder))
+  assert content.pooled == {'text': 'code', 'code': 'text', 'fiction': 'books'}
+  assert content.rows[0].code_share == pytest.approx(0.25, abs=0.02)
+  paints = content.source_paints
+  assert paints['code'].variable == 'text-0' and paints['text'].variable == 'code-0'
+  assert paints['books'].variable == 'kind-0-0'
+  assert list(codemix.load_results(folder).kind) == ['text', 'code', 'fiction']
+
+
+def test_without_declared_kinds_nothing_is_guessed(tmp_path):
+  recipe = {'a': [stage('s', {'text': 0.5, 'code': 0.5}, 4)]}
+  folder = write_fake_study(tmp_path / 's', recipe, kinds={})
+  edit(folder / 'study.json', lambda study: study.pop('kinds'))
+  content = gather(read_study(folder))
+  assert content.pooled == {} and content.outcomes == [('code', 'code'), ('text', 'text')]
+  assert math.isnan(content.rows[0].code_share)
+  assert content.notes[0].startswith('Kind not declared for: code, text.')
+  words = Page(write_report(folder).read_text()).words
+  assert any('no picture of one against the other' in text for text in words)
+  assert f'{content.rows[0].bits["text"].value:.3f}' in words
+
+
+def test_a_source_without_a_kind_is_not_pooled_and_hides_the_share_of_code(tmp_path):
+  recipes = {
+    'a': [stage('s', {'text': 0.5, 'code': 0.5}, 4)],
+    'b': [stage('s', {'text': 0.5, 'code': 0.5}, 4), stage('t', {'books': 1.0}, 4)],
+  }
+  kinds = {'text': 'text', 'code': 'code'}
+  folder = write_fake_study(tmp_path / 's', recipes, sources=('text', 'code', 'books'), kinds=kinds)
+  content = gather(read_study(folder))
+  assert [label for label, _ in content.outcomes] == ['text', 'code', 'books']
+  assert [math.isnan(row.code_share) for row in content.rows] == [False, False, True]
+  assert codemix.load_results(folder).code_tokens_so_far.isna().sum() == 3
+
+
+# What is compared.
 
 
 def test_a_stage_is_compared_with_the_baseline_after_as_many_tokens(tmp_path):
-  base = [FakeStage('half', {'text': 1.0}, 10), FakeStage('whole', {'text': 1.0}, 10)]
+  base = [stage('half', {'text': 1.0}, 10), stage('whole', {'text': 1.0}, 10)]
   recipes = {
     'base': base,
-    'short': [FakeStage('code', {'code': 1.0}, 10)],
-    'odd': [FakeStage('odd', {'code': 1.0}, 14), FakeStage('end', {'text': 1.0}, 16)],
+    'short': [stage('code', {'code': 1.0}, 10)],
+    'odd': [stage('odd', {'code': 1.0}, 14), stage('end', {'text': 1.0}, 16)],
   }
   study = read_study(write_fake_study(tmp_path / 's', recipes))
-  content = gather.gather(study)
+  content = gather(study)
   against = {(row.name, row.position): row.against[0] for row in content.rows}
   assert against['short', 1] == study.recipes['base'].stages[0]
   assert against['odd', 1] is None
@@ -102,47 +140,47 @@ def test_a_stage_is_compared_with_the_baseline_after_as_many_tokens(tmp_path):
 
 
 def test_text_and_code_pooled_are_all_documents_of_their_sources(tmp_path):
-  recipe = {'a': [FakeStage('s', {'text': 1.0}, 4)]}
+  recipe = {'a': [stage('s', {'text': 1.0}, 4)]}
   folder = write_fake_study(tmp_path / 's', recipe, sources=('text', 'books', 'code'))
-  content = gather.gather(read_study(folder))
-  scores = json.loads((stage_folders(folder)[0] / 'evaluation.json').read_text())['sources']
+  content = gather(read_study(folder))
+  scores = {name: scores_of(folder, stage_folders(folder)[0].name, name) for name in ('text', 'books')}
   expected = statistics.bits_per_byte(
     np.array([scores[name]['nats'] for name in ('text', 'books')]),
     np.array([scores[name]['bytes'] for name in ('text', 'books')]),
   )
   pooled = content.measures['all text'].bits([stage_folders(folder)[0].name])
   assert pooled.value == pytest.approx(expected)
-  assert content.measures['all code'] is content.measures['code']
+  assert content.pooled == {'text': 'all text', 'code': 'code'}
 
 
 def test_the_tree_holds_each_stage_once_and_an_end_for_each_recipe(finished_study):
   study = read_study(finished_study)
-  nodes = flat(gather.gather(study).tree)
+  nodes = gather(study).nodes
   assert sorted(node.stage.folder for node in nodes) == sorted(study.stages)
   assert sorted(name for node in nodes for name in node.ends) == sorted(study.recipes)
   assert {node.chain for node in nodes} == {'start', 'linked'}
 
 
-def test_a_ledger_that_does_not_follow_its_parent_is_said(changed_study):
+def test_a_ledger_that_does_not_follow_its_parent_is_reported(changed_study):
   edit(named(changed_study, 'more_text') / 'ledger.json', lambda ledger: ledger.update(parent_hash='other'))
   study = read_study(changed_study)
-  chains = [node.chain for node in flat(gather.gather(study).tree)]
+  chains = [node.chain for node in gather(study).nodes]
   # The stage itself; its child follows the hash that it has.
   assert chains.count('broken') == 1
 
 
-def test_tokens_realised_other_than_planned_are_said(changed_study):
+def test_tokens_realised_other_than_planned_are_reported(changed_study):
   folder = named(changed_study, 'more_balanced')
   edit(folder / 'ledger.json', lambda ledger: ledger['realised'][0].update(loss_tokens=1))
-  content = gather.gather(read_study(changed_study))
-  verdicts = {f: gather.verdict(content, stage) for f, stage in content.study.stages.items()}
-  assert verdicts.pop(folder.name) == 'NO'
-  assert set(verdicts.values()) == {'yes'}
+  verdicts = {node.stage.folder: node.as_planned for node in gather(read_study(changed_study)).nodes}
+  assert verdicts.pop(folder.name) is False
+  assert set(verdicts.values()) == {True}
+  assert 'NOT as planned' in (write_report(changed_study).parent / 'report.md').read_text()
 
 
-def test_a_small_model_or_run_is_said_to_show_the_machinery_only(small_study, finished_study):
+def test_a_small_model_or_run_is_reported_to_show_the_machinery_only(small_study, finished_study):
   def caveat() -> str:
-    return gather.gather(read_study(small_study)).caveat[0]
+    return gather(read_study(small_study)).caveat[0]
 
   assert 'This shows the machinery' in (finished_study / 'report.html').read_text().split('<main>')[0]
   assert 'machinery' in caveat()
@@ -151,9 +189,4 @@ def test_a_small_model_or_run_is_said_to_show_the_machinery_only(small_study, fi
   for folder in stage_folders(small_study):
     edit(folder / 'plan.json', lambda plan: [s.update(loss_tokens=10**12) for s in plan['sources']])
     (folder / 'ledger.json').unlink()
-  assert caveat() == 'One training run stands behind each recipe.'
-
-
-def test_study_recipes_is_the_study_in_its_ratios():
-  recipes = study_recipes(steps=100)
-  assert {sum(stage.steps for stage in stages) for stages in recipes.values()} == {220}
+  assert caveat() == 'Each recipe was trained once.'

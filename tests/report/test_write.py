@@ -17,8 +17,9 @@ from xml.etree import ElementTree
 import pandas as pd
 import pytest
 
-from codemix.report.write import keep_former, write_report
-from tests.report.fake_study import SOURCES, FakeStage, edit, stage_folders, write_fake_study
+from codemix.report.write import write_report
+from codemix.studies.study_record import keep_former
+from tests.report.fake_study import SOURCES, edit, scores_of, stage, stage_folders, write_fake_study
 from tests.report.page import Page
 
 
@@ -44,7 +45,8 @@ def test_ids_are_unique_and_every_reference_has_its_target(finished_study, page)
   ids = page.values('id')
   assert len(ids) == len(set(ids))
   text = (finished_study / 'report.html').read_text()
-  references = [link[1:] for link in page.values('href') if link.startswith('#')] + re.findall(r'url\(#([^)]+)\)', text)
+  links = page.values('href') + page.values('xlink:href')
+  references = [link[1:] for link in links if link.startswith('#')] + re.findall(r'url\(#([^)]+)\)', text)
   assert references and set(references) <= set(ids)
 
 
@@ -55,10 +57,12 @@ def test_every_picture_says_what_it_shows(page):
   assert page.values('role').count('img') + hidden >= svgs
 
 
-def test_every_colour_of_a_picture_follows_the_page(finished_study):
-  body = (finished_study / 'report.html').read_text().split('</style>')[1]
-  assert not re.findall(r'(?:stroke|fill|background): ?(#[0-9a-f]{6})', body)
-  style = (finished_study / 'report.html').read_text().split('</style>')[0]
+def test_every_colour_of_a_picture_has_another_on_a_dark_screen(finished_study):
+  style, body = (finished_study / 'report.html').read_text().split('</style>', 1)
+  drawn = set(re.findall(r'((?:stroke|fill): #[0-9a-f]{6})', body))
+  assert len(drawn) > 5 and drawn == set(re.findall(r'(?:stroke|fill|background): ?#[0-9a-f]{6}', body))
+  for colour in drawn:
+    assert f"[style*='{colour}']" in style.split('prefers-color-scheme: dark')[1]
   for name in set(re.findall(r'var\(--([\w-]+)\)', body)):
     assert f'--{name}:' in style
 
@@ -66,8 +70,8 @@ def test_every_colour_of_a_picture_follows_the_page(finished_study):
 def test_the_page_shows_each_figure_of_each_stage(finished_study, page):
   words = ' '.join(page.words)
   for folder in stage_folders(finished_study):
-    for score in json.loads((folder / 'evaluation.json').read_text())['sources'].values():
-      assert f'{score["bits_per_byte"]:.3f}' in words
+    for source in ('text', 'code'):
+      assert f'{scores_of(finished_study, folder.name, source)["bits_per_byte"]:.3f}' in words
 
 
 def test_both_reports_show_where_the_time_went(small_study):
@@ -100,7 +104,7 @@ def test_no_text_of_the_study_becomes_markup(small_study, hostile):
   edit(small_study / 'study.json', lambda s: s['recipes']['balanced-only'].update(description=hostile))
   edit(small_study / 'study.json', lambda s: s['recipes'].update({hostile: {**s['recipes']['balanced-to-text'], 'arm': 'another'}}))
   for folder in stage_folders(small_study):
-    edit(folder / 'samples.json', lambda samples: samples[0].update(text=hostile, prompt=hostile))
+    edit(folder / 'evaluation' / 'samples.json', lambda found: found['samples'][0].update(text=hostile, prompt=hostile))
   shown = Page(write_report(small_study).read_text())
   assert hostile in shown.words
   assert any(hostile in label for label in shown.values('aria-label'))
@@ -129,7 +133,7 @@ def test_a_large_study_still_makes_a_page_of_a_few_megabytes(tmp_path):
   even = dict.fromkeys(SOURCES, 1 / len(SOURCES))
   recipes = {
     f'recipe number {n}': [
-      FakeStage('one', even, 700, peak=1e-3 / (n + 1)), FakeStage('two', even, 700), FakeStage('three', even, 100),
+      stage('one', even, 700, peak=1e-3 / (n + 1)), stage('two', even, 700), stage('three', even, 100),
     ]
     for n in range(12)
   }  # fmt: skip
@@ -157,7 +161,7 @@ def test_importing_the_report_loads_no_heavy_package():
 
 def test_a_name_with_dollars_is_shown_as_it_is(tmp_path):
   name = r'a$\alpha$b'
-  folder = write_fake_study(tmp_path / 's', {name: [FakeStage('s', {'text': 1.0}, 4)]})
+  folder = write_fake_study(tmp_path / 's', {name: [stage('s', {'text': 1.0}, 4)]})
   assert Page(write_report(folder).read_text()).words.count(name) > 5
 
 
@@ -175,7 +179,8 @@ def test_each_picture_can_be_kept_as_vectors_pixels_and_numbers(finished_study, 
   for name, data in files.items():
     if name.endswith('.svg'):
       root = ElementTree.fromstring(data)
-      assert root.tag == '{http://www.w3.org/2000/svg}svg' and b'var(' not in data
+      assert root.tag == '{http://www.w3.org/2000/svg}svg'
+      assert {element.tag.rpartition('}')[2] for element in root.iter()} >= {'text', 'path'}
     elif name.endswith('.png'):
       assert data.startswith(b'\x89PNG\r\n')
     else:
@@ -205,9 +210,9 @@ def test_the_numbers_of_a_training_figure_are_those_of_the_metrics(finished_stud
 def test_no_title_or_name_in_a_picture_is_wider_than_its_room(tmp_path):
   name = 'a name of an arm that goes on and on ' * 4
   folder = write_fake_study(
-    tmp_path / 's', {name: [FakeStage('s', {'text': 1.0}, 8)], 'wide': [FakeStage('s', {'text': 1.0}, 8)]}, widths={'wide': 512}
+    tmp_path / 's', {name: [stage('s', {'text': 1.0}, 8)], 'wide': [stage('s', {'text': 1.0}, 8)]}, widths={'wide': 512}
   )
-  drawings = list(re.finditer(r'<svg viewBox="0 0 ([\d.]+) .*?</svg>', write_report(folder).read_text(), re.DOTALL))
+  drawings = list(re.finditer(r'<svg [^>]*viewBox="0 0 (\d{3}) .*?</svg>', write_report(folder).read_text(), re.DOTALL))
   assert len(drawings) > 8
   for drawing in drawings:
     for text in re.findall(r'<text[^>]*>([^<]*)</text>', drawing.group(0)):
@@ -248,15 +253,15 @@ def test_a_command_that_was_not_recorded_as_a_shell_reads_it_is_left_as_it_is(sm
 # Another study in the same folder.
 
 
-def test_the_report_of_another_study_is_kept_with_a_word(finished_study, tmp_path):
+def test_the_report_of_another_study_is_kept_with_a_message(finished_study, tmp_path):
   folder = Path(shutil.copytree(finished_study, tmp_path / 'study'))
   record = json.loads((folder / 'study.json').read_text())
   page = (folder / 'report.html').read_bytes()
   assert keep_former(folder, record) is None
   other = {**record, 'recipes': {'text-only': record['recipes']['text-only']}}
-  told = keep_former(folder, other)
+  message = keep_former(folder, other)
   (kept,) = (folder / 'former').iterdir()
-  assert str(kept) in told and '4 recipes' in told
+  assert str(kept) in message and '4 recipes' in message
   assert (kept / 'report.html').read_bytes() == page
   assert {path.name for path in kept.iterdir()} == {'report.html', 'report.md', 'results.csv', 'study.json'}
   assert not (folder / 'report.html').exists()
@@ -264,6 +269,6 @@ def test_the_report_of_another_study_is_kept_with_a_word(finished_study, tmp_pat
 
 def test_a_name_in_a_script_that_the_font_lacks_makes_no_noise(tmp_path, recwarn):
   name = '基线 🚀'
-  folder = write_fake_study(tmp_path / 's', {name: [FakeStage('s', {'text': 1.0}, 4)]})
+  folder = write_fake_study(tmp_path / 's', {name: [stage('s', {'text': 1.0}, 4)]})
   assert Page(write_report(folder).read_text()).words.count(name) > 5
   assert not [warning for warning in recwarn if 'Glyph' in str(warning.message)]

@@ -12,8 +12,8 @@ import codemix
 from codemix.evaluation import held_out
 from codemix.evaluation.results import of_held_out, read_results
 from codemix.files import read_json
-from codemix.report.results import arm_digest
 from codemix.studies.runner import evaluate_finished
+from codemix.studies.study_record import arm_digest
 from codemix.training import loop
 from tests import tiny_study
 from tests.faults.runs import assert_same, result_of

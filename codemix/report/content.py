@@ -1,0 +1,182 @@
+"""What a report says, before it is a page: the numbers of a study, gathered once for every format."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from codemix import formatting
+from codemix.report import comparison, palette, remarks
+from codemix.report.arms import Arm, arms
+from codemix.report.comparison import Measure, Row
+from codemix.report.palette import Paint
+from codemix.report.provenance import in_words, spaced
+from codemix.report.results import StageResults, StudyResults
+from codemix.report.tree import Node, flat, stage_tree
+from codemix.training import goodput
+from codemix.training.goodput import Times
+
+
+@dataclasses.dataclass(frozen=True)
+class Model:
+  """A model of the study, and the arms that train it; only they are compared with each other.
+
+  Attributes:
+    label: its size in a few words, different for each model.
+    properties: (what, value) of its configuration.
+  """
+
+  label: str
+  properties: Sequence[tuple[str, str]]
+  arms: Sequence[Arm]
+
+
+@dataclasses.dataclass(frozen=True)
+class Content:
+  """All that a report shows.
+
+  Attributes:
+    measures: by validation source, and by the names in `pooled`.
+    pooled: the name of the measure over all validation sources of a kind, by the kind.
+    rows: of the recipes. arm_rows: of the arms.
+    missing: a sentence for each thing that a finished study would have.
+    notes: a sentence for each thing to mind in reading the figures.
+    caveat: (in a sentence, why) what the report cannot show.
+    arm_paints: also by recipe. source_paints: by source.
+  """
+
+  study: StudyResults
+  measures: Mapping[str, Measure]
+  pooled: Mapping[str, str]
+  models: Sequence[Model]
+  rows: Sequence[Row]
+  arm_rows: Sequence[Row]
+  tree: Sequence[Node]
+  missing: Sequence[str]
+  notes: Sequence[str]
+  caveat: tuple[str, str]
+  arm_paints: Mapping[str, Paint]
+  source_paints: Mapping[str, Paint]
+
+  @property
+  def arms(self) -> list[Arm]:
+    return [arm for model in self.models for arm in model.arms]
+
+  @property
+  def nodes(self) -> list[Node]:
+    """The stages, each before those that begin with its model."""
+    return flat(self.tree)
+
+  @property
+  def times(self) -> Times | None:
+    """Where the time of all stages went, as far as it was written down."""
+    known = [stage.times for stage in self.study.stages.values() if stage.times]
+    return goodput.total(known) if known else None
+
+  @property
+  def outcomes(self) -> list[tuple[str, str]]:
+    """(label, measure) of the summary: each kind, then each source whose kind is not declared."""
+    alone = [source for source in self.study.validation_sources if source not in self.study.kinds]
+    named = [*self.pooled.items(), *zip(alone, alone, strict=True)]
+    return [(label, measure) for label, measure in named if self.measures[measure].totals]
+
+  @property
+  def baseline_arm(self) -> str | None:
+    return next((arm.name for arm in self.arms if self.study.baseline in arm.recipes), None)
+
+  def recipe_rows(self, recipe: str) -> list[Row]:
+    return [row for row in self.rows if row.name == recipe]
+
+  def rows_of(self, arm: Arm) -> list[Row]:
+    """The arm after each of its stages, over its seeds."""
+    return [row for row in self.arm_rows if row.name == arm.name]
+
+  def latest(self, arm: Arm) -> Row | None:
+    """The arm after the last of its stages that has been evaluated with some seed."""
+    return next((row for row in reversed(self.rows_of(arm)) if row.bits), None)
+
+  def seed_rows(self, arm: Arm, position: int) -> list[tuple[str, Row]]:
+    """('seed 1', its row) of each recipe of an arm after a stage; empty if the arm is one recipe."""
+    if len(arm.recipes) == 1:
+      return []
+    found = {row.name: row for row in self.rows if row.position == position}
+    return [(f'seed {self.study.recipes[recipe].seed}', found[recipe]) for recipe in arm.recipes]
+
+  def shares(self, stage: StageResults) -> list[tuple[str, float]]:
+    """(source, share of the loss tokens asked for); empty before the stage is planned."""
+    return [(s, share) for s in self.study.training_sources if (share := stage.uses.get(s, {}).get('share'))]
+
+  def mixture(self, stage: StageResults) -> str:
+    """'90% text, 10% code'."""
+    return ', '.join(f'{formatting.share(share)} {source}' for source, share in self.shares(stage)) or 'not planned yet'
+
+  def samples(self) -> dict[tuple[str, str], list[tuple[str, str]]]:
+    """(prompt, method) to (recipe, text) of every recipe, from its last stage that has samples."""
+    groups: dict[tuple[str, str], list[tuple[str, str]]] = {}
+    for recipe in self.study.recipes.values():
+      sampled = [samples for folder in recipe.stages if (samples := self.study.stages[folder].samples)]
+      for sample in sampled[-1] if sampled else []:
+        groups.setdefault((sample['prompt'], sample['method']), []).append((recipe.name, sample['text']))
+    return groups
+
+
+def gather(study: StudyResults) -> Content:
+  """All that a report shows.
+
+  Raises:
+    UserError: stages were evaluated on different documents.
+  """
+  measures, pooled = comparison.measures_by_source(study), {}
+  for kind in dict.fromkeys(study.kinds[s] for s in study.validation_sources if s in study.kinds):
+    sources = [source for source in study.validation_sources if study.kinds.get(source) == kind]
+    pooled[kind] = sources[0] if len(sources) == 1 else f'all {kind}'
+    if len(sources) > 1:
+      measures[pooled[kind]] = comparison.measure(study, sources)
+  groups = arms(study)
+  rows = comparison.recipe_rows(study, measures)
+  arm_rows = comparison.arm_rows(study, measures, groups)
+  baselines = {row.name for row in arm_rows if row.is_baseline}
+  paints = palette.arm_paints([arm.name for arm in groups], baselines)
+  return Content(
+    study=study,
+    measures=measures,
+    pooled=pooled,
+    models=models(study),
+    rows=rows,
+    arm_rows=arm_rows,
+    tree=stage_tree(study),
+    missing=remarks.missing(study),
+    notes=remarks.notes(study, measures, rows, arm_rows),
+    caveat=remarks.caveat(study, rows),
+    arm_paints={recipe: paints[arm.name] for arm in groups for recipe in arm.recipes} | paints,
+    source_paints=palette.source_paints(study.sources, study.kinds),
+  )
+
+
+def models(study: StudyResults) -> list[Model]:
+  """The models of the study, in the order of their first recipes."""
+  of: dict[str, list[Arm]] = {}
+  for arm in arms(study):
+    of.setdefault(study.recipes[arm.recipes[0]].model_digest, []).append(arm)
+  configurations = [study.recipes[group[0].recipes[0]].model for group in of.values()]
+  differing = [
+    key for key in dict.fromkeys(key for c in configurations for key in c)
+    if key not in ('parameters', 'width') and len({in_words(c.get(key)) for c in configurations}) > 1
+  ]  # fmt: skip
+  sizes = [_size(configuration) for configuration in configurations]
+  return [
+    Model(
+      # What else differs is named only if sizes do not tell the models apart.
+      label=size if sizes.count(size) == 1 else ', '.join([size, *(f'{spaced(k)} {in_words(c.get(k))}' for k in differing)]),
+      properties=[(spaced(key), in_words(value)) for key, value in c.items()],
+      arms=group,
+    )
+    for size, c, group in zip(sizes, configurations, of.values(), strict=True)
+  ]
+
+
+def _size(model: Mapping[str, Any]) -> str:
+  """'1.12M parameters, width 96', as far as it is known."""
+  parts = [f'{formatting.tokens(model["parameters"])} parameters'] if 'parameters' in model else []
+  return ', '.join([*parts, *([f'width {model["width"]}'] if 'width' in model else [])]) or 'model not recorded'

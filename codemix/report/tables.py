@@ -1,0 +1,257 @@
+"""The tables of a report, each made once; `html` and `markdown` render them."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
+
+from codemix import formatting
+from codemix.evaluation.statistics import Estimate
+from codemix.report import frames
+from codemix.report.arms import Arm
+from codemix.report.comparison import Row
+from codemix.report.content import Content
+from codemix.report.palette import Paint
+from codemix.report.tree import Node
+
+CHAINS = {
+  'start': 'the chain starts here',
+  'linked': 'chain whole',
+  'broken': 'CHAIN BROKEN: it does not follow its parent’s ledger',
+  'none': 'no ledger yet',
+}
+AS_PLANNED = {True: 'yes', False: 'NO', None: 'not known yet'}
+
+
+@dataclasses.dataclass(frozen=True)
+class Cell:
+  """What a table shows in one place.
+
+  Attributes:
+    text: the figure or name.
+    notes: beside it in small print.
+    mark: 'better', 'worse' or 'unlike' (the plan); colours the text.
+    paint: the colour of the arm or source that it names.
+  """
+
+  text: str = ''
+  notes: Sequence[str] = ()
+  mark: str = ''
+  paint: Paint | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class Line:
+  """A row of cells; `kind` says what it is: 'model' and 'group' (one cell, a heading), 'final', 'seed', 'total' or ''."""
+
+  cells: Sequence[Cell]
+  kind: str = ''
+
+
+@dataclasses.dataclass(frozen=True)
+class Table:
+  """A table; the first `texts` columns are of text, the others of numbers."""
+
+  caption: str
+  header: Sequence[Cell]
+  lines: Sequence[Line]
+  texts: int = 1
+
+
+def summary(content: Content) -> Table:
+  """Every arm after its last evaluated stage, by kind."""
+  study, outcomes = content.study, content.outcomes
+  caption = 'Every arm after its last evaluated stage: bits per byte with 95% intervals'
+  if study.baseline:
+    of_model = ' and model' if len(content.models) > 1 else ''
+    caption += f', and the change against {content.baseline_arm} of the same seed{of_model}'
+  caption += (
+    '. An arm is all recipes that differ in their seed alone. With one seed, an interval covers the choice of '
+    'validation documents alone; with several, documents and seeds, and SD is the spread of the seeds.'
+  )
+  header = [Cell(name) for name in ('Arm', 'After', 'Seeds', 'Tokens', 'Code')]
+  for label, measure in outcomes:
+    count = len(content.measures[measure].sources)
+    header.append(Cell(f'On {label}', [f'{count} sources'] if count > 1 else []))
+    header += [Cell('Change')] if study.baseline else []
+
+  def figures(row: Row | None, of_seed: bool) -> Iterable[Cell]:
+    for _, measure in outcomes:
+      yield _bits(row, measure)
+      if study.baseline:
+        yield _change(row, measure, of_seed)
+
+  lines = []
+  for model in content.models:
+    lines += _model_line(content, model.label)
+    for arm in model.arms:
+      row = content.latest(arm)
+      after = row.stage.name if row else 'not evaluated yet'
+      progress = _progress(row) if row else [Cell(formatting.UNKNOWN)] * 2
+      lines.append(Line([_arm(content, arm), Cell(after), Cell(_seeds(arm, row)), *progress, *figures(row, False)], 'final'))
+      for label, seed in content.seed_rows(arm, row.position) if row else []:
+        lines.append(Line([_seed(label, seed), *[Cell()] * 4, *figures(seed, True)], 'seed'))
+  return Table(caption, header, lines, texts=2)
+
+
+def bits_by_stage(content: Content) -> Table:
+  """Bits per byte of every arm after every stage, by source."""
+  caption = 'Bits per byte on each validation source, with 95% intervals: over documents, and over seeds where there are several.'
+  return _by_stage(content, caption, content.arms, lambda row, source, of_seed: _bits(row, source))
+
+
+def changes_by_stage(content: Content) -> Table:
+  """The change against the baseline of every other arm after every stage, by source."""
+  caption = (
+    f'Change against {content.baseline_arm} after the same number of tokens, with 95% paired intervals: over '
+    'documents, and over seeds where there are several.'
+  )
+  others = [arm for arm in content.arms if not content.rows_of(arm)[-1].is_baseline]
+  return _by_stage(content, caption, others, _change)
+
+
+def _by_stage(content: Content, caption: str, shown: Sequence[Arm], cell: Callable[[Row, str, bool], Cell]) -> Table:
+  sources = content.study.validation_sources
+  header = [*(Cell(name) for name in ('After stage', 'Tokens', 'Code so far')), *(_source(content, s) for s in sources)]
+  lines = []
+  for model in content.models:
+    lines += _model_line(content, model.label)
+    for arm in model.arms:
+      if arm not in shown:
+        continue
+      seeds = [f'{len(arm.recipes)} seeds'] if len(arm.recipes) > 1 else []
+      lines.append(Line([dataclasses.replace(_arm(content, arm), notes=seeds)], 'group'))
+      for row in content.rows_of(arm):
+        stage = Cell(f'{row.position} {row.stage.name}', [] if row.bits else [row.stage.state])
+        lines.append(Line([stage, *_progress(row), *(cell(row, s, False) for s in sources)], 'final' if row.last else ''))
+        for label, seed in content.seed_rows(arm, row.position):
+          lines.append(Line([_seed(label, seed), Cell(), Cell(), *(cell(seed, s, True) for s in sources)], 'seed'))
+  return Table(caption, header, lines)
+
+
+def shares(content: Content) -> Table:
+  """The share of each source in each stage: asked for, and realised."""
+  sources = content.study.training_sources
+  caption = 'For each stage: the share asked for, and beside it the share of the tokens that the model was trained on.'
+  header = [Cell('Stage'), Cell('Plan = realised'), Cell('Tokens'), *(_source(content, s) for s in sources)]
+  lines = []
+  for node in content.nodes:
+    ledger = frames.ledger_of(node.stage)
+    cells = [
+      Cell(formatting.percent(ledger[s]['share'], 2), [formatting.percent(ledger[s]['realised_share'], 2)]) if s in ledger else Cell()
+      for s in sources
+    ]
+    lines.append(Line([_stage(node), Cell(AS_PLANNED[node.as_planned]), Cell(formatting.integer(node.tokens)), *cells]))
+  return Table(caption, header, lines, texts=2)
+
+
+def ledger(content: Content, nodes: Sequence[Node]) -> Table:
+  """The ledgers of stages, planned beside realised; each below its folder if there are several."""
+  names = [column.replace('_cumulative', ', run').replace('_', ' ') for column in frames.LEDGER_COLUMNS]
+  lines = []
+  for node in nodes:
+    if len(nodes) > 1:
+      lines.append(Line([Cell(node.stage.folder, [CHAINS[node.chain]])], 'group'))
+    of = frames.ledger_of(node.stage)
+    for source in content.study.training_sources:
+      if source in of:
+        lines.append(Line([_source(content, source), Cell('planned'), *_side(of[source], 'planned')]))
+        lines.append(Line([Cell(), Cell('realised'), *_side(of[source], 'realised')]))
+  return Table('The ledger', [Cell('Source'), Cell(), *map(Cell, names)], lines, texts=2)
+
+
+def _side(line: Mapping[str, float], side: str) -> Iterable[Cell]:
+  for column in frames.LEDGER_COLUMNS:
+    value = line[f'{side}_{column}']
+    if side == 'realised' and not formatting.known(value):
+      yield Cell()  # only some columns are counted during training
+    else:
+      yield Cell(formatting.ledger(value, column), mark='' if value == line[f'planned_{column}'] or side == 'planned' else 'unlike')
+
+
+def costs(content: Content) -> Table:
+  """What each stage cost, and all together."""
+  caption = (
+    'What each stage cost. FLOPs are counted from the model. Time is measured by the clock, over all processes that '
+    'worked on the stage. Goodput is the share of it that went into the steps that made the model.'
+  )
+  header = [Cell(name) for name in ('Stage', 'Steps', 'Tokens', 'FLOPs', 'Time', 'Goodput', 'Tokens/s')]
+
+  def line(name: Cell, figures: Sequence[float], kind: str = '') -> Line:
+    steps, tokens, flops, seconds, goodput, speed = figures
+    texts = [formatting.integer(steps), formatting.integer(tokens), formatting.power(flops), formatting.duration(seconds)]
+    texts += [formatting.percent(goodput, 0), formatting.integer(speed)]
+    return Line([name, *map(Cell, texts)], kind)
+
+  figures = [(n.steps, n.tokens, n.flops, n.seconds, n.goodput, n.tokens_per_second) for n in content.nodes]
+  sums = [_total(column) for column in zip(*figures, strict=True)]
+  whole = [*sums[:4], content.times.goodput if content.times else math.nan, math.nan]
+  lines = [line(_stage(node), of) for node, of in zip(content.nodes, figures, strict=True)]
+  return Table(caption, header, [*lines, line(Cell('All stages'), whole, 'total')])
+
+
+def _total(values: Iterable[float]) -> float:
+  """The sum of what is known so far; NaN if nothing is."""
+  known = [value for value in values if formatting.known(value)]
+  return sum(known) if known else math.nan
+
+
+def _bits(row: Row | None, measure: str) -> Cell:
+  figure = row and row.bits.get(measure)
+  if not figure:
+    return Cell(formatting.UNKNOWN)
+  spread = [f'SD {figure.spread:.2g}'] if figure.seeds > 1 else []
+  return Cell(formatting.bits(figure.value), [*_interval(figure, formatting.bits), *spread])
+
+
+def _change(row: Row | None, measure: str, of_seed: bool) -> Cell:
+  figure = row and row.changes.get(measure)
+  if not figure:
+    return Cell(formatting.UNKNOWN)
+  if row.is_baseline:
+    return Cell(notes=['baseline'])
+  if row.is_compared_with_itself:
+    return Cell(notes=['same model'])
+  notes = _interval(figure, formatting.signed)
+  if figure.seeds > 1:
+    notes.append(f'SD {100 * figure.spread:.2g}%, {figure.seeds} seeds')
+  elif figure.has_interval and not of_seed:
+    notes.append('documents alone')
+  mark = ('better' if figure.value < 0 else 'worse') if figure.is_effect else ''
+  return Cell(formatting.signed_percent(figure.value), notes, mark)
+
+
+def _interval(figure: Estimate, form: Callable[[float], str]) -> list[str]:
+  few = ' †' if figure.rests_on_few else ''
+  return [f'{form(figure.low)} … {form(figure.high)}{few}'] if figure.has_interval else []
+
+
+def _model_line(content: Content, label: str) -> list[Line]:
+  return [Line([Cell(label)], 'model')] if len(content.models) > 1 else []
+
+
+def _arm(content: Content, arm: Arm) -> Cell:
+  return Cell(arm.name, paint=content.arm_paints[arm.name])
+
+
+def _source(content: Content, source: str) -> Cell:
+  return Cell(source, paint=content.source_paints[source])
+
+
+def _stage(node: Node) -> Cell:
+  return Cell(node.stage.name, [node.users])
+
+
+def _seed(label: str, row: Row) -> Cell:
+  return Cell(label, [] if row.bits else [row.stage.state])
+
+
+def _progress(row: Row) -> list[Cell]:
+  return [Cell(formatting.tokens(row.tokens_so_far)), Cell(formatting.percent(row.code_share))]
+
+
+def _seeds(arm: Arm, row: Row | None) -> str:
+  """How many seeds stand behind an arm's figures: '3', or '2 of 3' while one is not evaluated."""
+  evaluated = max((figure.seeds for figure in row.bits.values()), default=0) if row else 0
+  return str(evaluated) if evaluated == len(arm.recipes) else f'{evaluated} of {len(arm.recipes)}'

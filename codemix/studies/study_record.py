@@ -1,0 +1,63 @@
+"""`study.json` in a study's folder, the report beside it, and what happens to them when another study runs there."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from codemix.errors import UserError
+from codemix.files import make_folder, read_json, writing
+from codemix.identity import digest
+
+REPORT_FILES = ('report.html', 'report.md', 'results.csv')
+FORMER = 'former'  # the folder, within a study's, of the reports of studies that ran there before
+
+
+def arm_digest(identities: Sequence[Mapping[str, Any]]) -> str:
+  """Identifies a recipe except for its seed.
+
+  Args:
+    identities: of the recipe's stages, in order. `parent` is left out: the parent stands before the
+      stage in the list, and its hash depends on the seed.
+  """
+  return digest([{k: v for k, v in identity.items() if k not in ('seed', 'parent')} for identity in identities])
+
+
+def keep_former(study_dir: Path | str, record: Mapping[str, Any]) -> str | None:
+  """Moves the report of another study out of the way of the one that is about to be written.
+
+  It is another study if a recipe has another name or other stages. Its report goes to
+  `former/NAME-DIGEST/` with its `study.json`, so that two studies that take turns keep one each.
+
+  Args:
+    record: what `study.json` will hold.
+
+  Returns:
+    A message for the user; None if there is no report of another study.
+  """
+  folder = Path(study_dir)
+  if not (folder / 'report.html').is_file() or not (folder / 'study.json').is_file():
+    return None
+  try:
+    before = read_json(folder / 'study.json')
+    stages = _stages(before)
+  except (UserError, AttributeError, KeyError, TypeError):
+    return None  # not written by a study: the report is replaced
+  if stages == _stages(record):
+    return None
+  name = str(before.get('name', 'study'))
+  readable = re.sub(r'[^\w.-]', '-', name)[:60]
+  kept = folder / FORMER / f'{readable}-{digest(stages)[:8]}'
+  make_folder(kept)
+  for file in (*REPORT_FILES, 'study.json'):
+    if (folder / file).is_file():
+      with writing(kept):
+        os.replace(folder / file, kept / file)
+  return f"{folder} has the report of another study, '{name}' ({len(stages)} recipes): it is kept in {kept}"
+
+
+def _stages(record: Mapping[str, Any]) -> dict[str, list[str]]:
+  return {name: recipe['stages'] for name, recipe in record['recipes'].items()}
