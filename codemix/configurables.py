@@ -49,7 +49,7 @@ from codemix.data.mixtures.forms import (
   uniform,
 )
 from codemix.data.mixtures.schedule import MixtureSchedule
-from codemix.data.prepare.workers import Beam, InProcess, Processes
+from codemix.workers import Beam, InProcess, Processes
 from codemix.data.settings import Data
 from codemix.models.config import ModelConfig
 from codemix.parallel.mesh import MeshConfig

@@ -12,7 +12,7 @@ from codemix.contamination.items import Items
 from codemix.contamination.scan import search
 from codemix.contamination.settings import Contamination
 from codemix.data.batches.rows import Source
-from codemix.data.prepare.workers import Progress, Workers
+from codemix.workers import Progress, Workers
 from codemix.data.tokenization.tokenizer import Tokenizer
 from codemix.errors import UserError
 

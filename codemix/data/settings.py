@@ -12,7 +12,7 @@ from typing import Annotated
 from codemix.checked import From, Name, NotEmpty, checked
 from codemix.checked import Path as PathText
 from codemix.data.corpus.corpus import Corpus
-from codemix.data.prepare.workers import InProcess, Processes, Workers
+from codemix.workers import InProcess, Processes, Workers
 from codemix.data.store import raw_files
 from codemix.data.store.token_store import TokenStore, open_store
 from codemix.data.tokenization.tokenizer import Tokenizer, load_tokenizer

@@ -17,7 +17,7 @@ from codemix.data.prepare.duplicates import CopyWithoutRepeats, FindRepeats
 from codemix.data.prepare.progress import progress_file, watching
 from codemix.data.prepare.shards import Shard, deal
 from codemix.data.prepare.tokenize_shard import TokenizeShard
-from codemix.data.prepare.workers import Workers
+from codemix.workers import Workers
 from codemix.data.settings import Data, tokenizer_identity
 from codemix.data.store import raw_files, token_store
 from codemix.data.store.shard_writer import DRAFTS, parts_in, shard_file

@@ -17,7 +17,7 @@ from codemix.data.corpus.protocols import Piece
 from codemix.data.filters import ExactDuplicates, GeneratedBy, HexLiterals, Size
 from codemix.data.prepare import tokenize_shard
 from codemix.data.prepare.shards import deal
-from codemix.data.prepare.workers import Beam, Processes
+from codemix.workers import Beam, Processes
 from codemix.data.store import token_store
 from codemix.errors import UserError
 from tests.data.raw_corpora import (
