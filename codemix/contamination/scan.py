@@ -23,9 +23,9 @@ from codemix.contamination.normalise import byte_offsets, characters
 from codemix.contamination.pieces import AHEAD_TOKENS, BEHIND_TOKENS, PIECE_TOKENS, Piece, cut
 from codemix.contamination.readings import READINGS
 from codemix.data.batches.rows import Source
-from codemix.workers import Progress, Workers
 from codemix.data.store.token_store import TokenStore
 from codemix.files import read_json, write_bytes
+from codemix.workers import Progress, Workers
 
 BLOCK_TOKENS = 2**16  # searched at a time: arrays of a few MB, which stay in the processor's caches
 

@@ -12,12 +12,12 @@ from typing import Annotated
 from codemix.checked import From, Name, NotEmpty, checked
 from codemix.checked import Path as PathText
 from codemix.data.corpus.corpus import Corpus
-from codemix.workers import InProcess, Processes, Workers
 from codemix.data.store import raw_files
 from codemix.data.store.token_store import TokenStore, open_store
 from codemix.data.tokenization.tokenizer import Tokenizer, load_tokenizer
 from codemix.errors import UserError, nearest
 from codemix.files import read_json, write_text
+from codemix.workers import InProcess, Processes, Workers
 
 _TOKENIZER_FILES = ('.json', '.model')
 _TYPO = 0.8  # how alike two names are of which one is probably a slip of the other

@@ -13,9 +13,9 @@ from codemix.contamination.items import Item, Items
 from codemix.contamination.settings import Contamination
 from codemix.data.batches.rows import Source
 from codemix.data.order.permutation import round_keys, unpermute
-from codemix.workers import InProcess
 from codemix.data.settings import Data
 from codemix.data.tokenization.tokenizer import load_tokenizer
+from codemix.workers import InProcess
 from tests import tiny_study
 
 TOKENIZER = load_tokenizer('bytes')

@@ -12,7 +12,6 @@ import numpy as np
 from codemix.data.batches.stream import EpochSize, StreamedSource
 from codemix.data.corpus import storage
 from codemix.data.corpus.corpus import Corpus
-from codemix.data.corpus.documents import documents
 from codemix.data.filters import is_corpus_wide
 from codemix.data.prepare.pipeline import check_corpus
 from codemix.data.seqio.function_identity import Described
@@ -59,7 +58,7 @@ def _check(name: str, corpus: Corpus) -> None:
 
 def _tokenized(corpus: Corpus, tokenizer: Tokenizer) -> Iterator[np.ndarray]:
   """One epoch: the ids of each document, with EOS; the next ones are tokenized in a thread meanwhile."""
-  texts = (record.text for record in documents(corpus, SPLIT))
+  texts = (record.text for record in corpus.kept(SPLIT))
   take = lambda: _encode(tokenizer, list(itertools.islice(texts, BATCH_DOCUMENTS)))
   with ThreadPoolExecutor(1) as thread:
     try:

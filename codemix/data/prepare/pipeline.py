@@ -14,10 +14,9 @@ from codemix.data.corpus.protocols import Piece
 from codemix.data.filters import is_corpus_wide
 from codemix.data.prepare import duplicates
 from codemix.data.prepare.duplicates import CopyWithoutRepeats, FindRepeats
-from codemix.data.prepare.progress import progress_file, watching
+from codemix.data.prepare.progress import progress_file, showing_progress
 from codemix.data.prepare.shards import Shard, deal
 from codemix.data.prepare.tokenize_shard import TokenizeShard
-from codemix.workers import Workers
 from codemix.data.settings import Data, tokenizer_identity
 from codemix.data.store import raw_files, token_store
 from codemix.data.store.shard_writer import DRAFTS, parts_in, shard_file
@@ -26,6 +25,7 @@ from codemix.data.tokenization.tokenizer import Tokenizer
 from codemix.errors import UserError
 from codemix.files import locked
 from codemix.identity import digest
+from codemix.workers import Workers
 
 Say = Callable[[str], None]
 
@@ -113,7 +113,7 @@ def _write(folder: Path, identity: dict, corpus: Corpus, split: str, data: Data,
   )
   sizes = {shard.name: sum(shard.size) for shard in shards}
   step = TokenizeShard(written, folder, corpus, split, tokenizer, drafts=deduplicated, sizes=sizes)
-  with watching(f'{identity["task"]} {split}', written, sizes, progress):
+  with showing_progress(f'{identity["task"]} {split}', written, sizes, progress):
     workers.map(step, shards, folder=folder)
   _check_all(corpus, written, folder, names)
   if deduplicated:
@@ -141,7 +141,7 @@ def _sizes(pieces: Sequence[Piece]) -> list[int]:
 
 def _drop_duplicates(folder: Path, names: tuple[str, ...], filter: str, dtype: str, workers: Workers) -> None:
   drafts = folder / DRAFTS
-  ranges = tuple(duplicates.bucket_ranges(drafts, names))
+  ranges = duplicates.digest_ranges(drafts, names)
   workers.map(FindRepeats(drafts, names), ranges, folder=folder)
   workers.map(CopyWithoutRepeats(drafts, folder, names, ranges, filter, dtype), names, folder=folder)
 
@@ -150,7 +150,7 @@ def _check_all(corpus: Corpus, written: Path, folder: Path, names: Sequence[str]
   """The share of broken records over all shards."""
   accounts = [token_store.read_shard(written, name)['accounts'] for name in names]
   read = merged(said['read'] for said in accounts)
-  read.check(corpus, whole=True, listed=str(folder / 'bad-*.jsonl'))
+  read.check(corpus, unread=0, listed=str(folder / 'bad-*.jsonl'))
 
 
 def _nothing_left(corpus: Corpus, split: str, store: TokenStore) -> str:

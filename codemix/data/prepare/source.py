@@ -8,8 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
-from codemix.data.corpus.bad_share import BadShare
-from codemix.data.corpus.documents import documents
 from codemix.data.prepare import pipeline
 from codemix.data.seqio.tensorflow_import import suppress_stderr
 from codemix.data.settings import Data
@@ -103,14 +101,7 @@ def _sample(name: str, data: Data) -> Iterator[str | bytes]:
   if name not in data.corpora:
     yield from _seqio_tasks().sample(name, data.sample_bytes)
     return
-  left = data.sample_bytes
-  corpus, read = data.corpora[name], BadShare()
-  for record in documents(corpus, 'train', read=read):
-    yield record.text
-    left -= len(record.text.encode())
-    if left <= 0:
-      read.check(corpus, whole=False)
-      return
+  yield from (record.text for record in data.corpora[name].kept('train', sample_bytes=data.sample_bytes))
 
 
 def _seqio_tasks():

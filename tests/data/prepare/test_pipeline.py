@@ -17,9 +17,9 @@ from codemix.data.corpus.protocols import Piece
 from codemix.data.filters import ExactDuplicates, GeneratedBy, HexLiterals, Size
 from codemix.data.prepare import tokenize_shard
 from codemix.data.prepare.shards import deal
-from codemix.workers import Beam, Processes
 from codemix.data.store import token_store
 from codemix.errors import UserError
+from codemix.workers import Beam, Processes
 from tests.data.raw_corpora import (
   as_json,
   corpus,

@@ -1,4 +1,4 @@
-"""Accounts of shards add up, and stay small however many names there are."""
+"""Counts of shards add up, and stay small however many names there are."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from codemix.data.store import record_counts
-from codemix.data.store.record_counts import Accounts, amount
+from codemix.data.store.record_counts import RecordCounts, amount
 
 amounts = st.builds(amount, st.integers(0, 9), st.integers(0, 99), st.integers(0, 99))
 events = st.lists(st.tuples(st.integers(-1, 2), st.sampled_from('abc'), amounts), max_size=20)
 
 
-def booked(events) -> Accounts:
-  result = Accounts(('first', 'second', 'third'))
+def booked(events) -> RecordCounts:
+  result = RecordCounts(('first', 'second', 'third'))
   for index, name, documents in events:
     if index < 0:
       result.keep(name, name.upper(), documents)
@@ -47,7 +47,7 @@ def test_beyond_so_many_names_the_rest_is_one_and_nothing_is_lost(monkeypatch):
   monkeypatch.setattr(record_counts, 'MOST_NAMES', 3)
   shards = []
   for shard in range(3):
-    booked = Accounts(())
+    booked = RecordCounts(())
     for n in range(5):
       booked.keep('en', f'repository {shard}{n}', amount(1, 10, n))
     shards.append(booked.summary())
