@@ -13,7 +13,6 @@ from codemix.data.batches.stream import EpochSize, StreamedSource
 from codemix.data.corpus import storage
 from codemix.data.corpus.corpus import Corpus
 from codemix.data.filters import is_corpus_wide
-from codemix.data.prepare.pipeline import check_corpus
 from codemix.data.seqio.function_identity import Described
 from codemix.data.seqio.tensorflow_import import suppress_stderr
 from codemix.data.settings import Data, tokenizer_identity
@@ -48,7 +47,7 @@ def open_stream(name: str, data: Data, tokenizer: Tokenizer, length: int, max_ep
 
 
 def _check(name: str, corpus: Corpus) -> None:
-  check_corpus(name, corpus, SPLIT, share=True)
+  corpus.check(SPLIT, share=True)
   wide = [filter.name for filter in corpus.filters if is_corpus_wide(filter)]
   if wide:
     raise UserError(

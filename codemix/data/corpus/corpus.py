@@ -22,7 +22,7 @@ from codemix.data.corpus.outcomes import Outcome, judge, without_duplicates
 from codemix.data.corpus.protocols import Piece, Reader, RowParser
 from codemix.data.corpus.readers.json_lines import JsonLines
 from codemix.data.corpus.record import BadRecord, Record
-from codemix.data.filters import Filter
+from codemix.data.filters import Filter, is_corpus_wide
 from codemix.errors import UserError, nearest
 from codemix.files import warn_once
 from codemix.identity import differences
@@ -201,16 +201,19 @@ class Corpus:
     return HELD_OUT if held_out else 'train'
 
   def check(self, split: str, share: bool = False) -> None:
-    """Reads the first rows, to find out whether the corpus can be read before all of it is.
+    """Finds what would end a reading, from the settings and the first rows.
 
     Args:
       split: its name.
       share: also holds `max_bad_share` against these rows.
 
     Raises:
-      UserError: none of them has a field that the row parser needs (the nearest name is given);
-        or the whole split is broken; or more of the rows than `max_bad_share`.
+      UserError: no such split or files; a corpus-wide filter is not the last one; no row has a
+        field that the row parser needs (the nearest name is given); the whole split is broken; or
+        more of the rows than `max_bad_share`.
     """
+    if early := [filter.name for filter in self.filters[:-1] if is_corpus_wide(filter)]:
+      raise UserError(f"corpus '{self.name}': the filter '{early[0]}' looks at the whole corpus; put it last in Corpus.filters.")
     first = list(itertools.islice(self._read(self._narrowed().sample(self.pieces(split))), FIRST_ROWS))
     is_whole = len(first) < FIRST_ROWS
     broken = [item for item in first if isinstance(item, BadRecord) and not item.expected]

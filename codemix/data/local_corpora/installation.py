@@ -1,7 +1,7 @@
-"""Which files of a Python installation the corpora are made of.
+"""Finds the files of a Python installation of which the corpora are made.
 
-The standard library and the distributions that codemix needs: what else happens to be
-installed beside them does not change the corpora, nor does codemix's own source.
+They are those of the standard library and of the distributions that codemix requires. Other
+installed distributions do not change the corpora, nor does codemix's own source.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from packaging.utils import canonicalize_name
 
 from codemix.errors import UserError, nearest
 
-STANDARD_LIBRARY = 'python'  # the name of its files' source, beside names of distributions
+STANDARD_LIBRARY = 'python'  # the `source` of its files; that of others is their distribution
 _SUFFIXES = frozenset(['.py', '.md', '.rst', '.txt'])
 _NO_READMES = re.compile(r'(?i)licen[cs]e|copying|notice|authors|contributors|credits|requirements')
 # The standard library's folders that are other people's code, tests of syntax, or caches.
@@ -51,7 +51,7 @@ class InstalledFile:
 
 @dataclasses.dataclass(frozen=True)
 class Installation:
-  """What the corpora are made of, in an order that no file system decides.
+  """What the corpora are made of, in an order that does not depend on the file system.
 
   Attributes:
     versions: of each distribution, and of the standard library as 'python'.
@@ -71,11 +71,11 @@ def find_installation(
 
   Args:
     distributions: their names; None for all that codemix requires, directly or not, its
-      extras left out (for all installed ones where codemix is no installed distribution).
+      extras left out (or for all installed ones where codemix is not an installed distribution).
     modules: top-level modules and packages of the standard library; None for all.
 
   Raises:
-    UserError: a distribution is not installed, or a module is not of the standard library.
+    UserError: a distribution is not installed, or a module is not in the standard library.
   """
   installed = _installed()
   names = _needed(installed) if distributions is None else _known(distributions, installed)
@@ -132,7 +132,7 @@ def _library_files(modules: Sequence[str] | None) -> Iterator[InstalledFile]:
   known = sys.stdlib_module_names
   for module in modules or ():
     if module not in known:
-      raise UserError(f"'{module}' is no module of the standard library.{nearest(module, known)}")
+      raise UserError(f"'{module}' is not a module of the standard library.{nearest(module, known)}")
   wanted = known if modules is None else frozenset(modules)
   root = Path(sysconfig.get_path('stdlib'))
   for folder, folders, names in os.walk(root):

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from codemix.data.corpus.record import Record
 from codemix.data.local_corpora import (
   Extent,
   build_local_corpora,
@@ -69,14 +70,14 @@ def test_no_document_is_there_twice_nor_in_both_splits(corpora):
     assert len({record['id'] for record in records}) == len(records)
 
 
-def test_no_paragraph_of_prose_is_told_twice(corpora):
-  told = [
+def test_no_paragraph_of_prose_occurs_twice(corpora):
+  found = [
     paragraph
     for split_name in store.SPLITS
     for record in read(corpora, 'local_text', split_name)
     for paragraph in record['text'].split('\n\n')
   ]
-  assert len(told) == len(set(told))
+  assert len(found) == len(set(found))
 
 
 def test_every_program_compiles(corpora):
@@ -98,7 +99,7 @@ def test_validation_is_as_large_as_wanted(corpora):
     assert extent.validation_bytes <= part.text_bytes < 2 * extent.validation_bytes
 
 
-def test_manual_pages_and_modules_are_told(corpora):
+def test_manual_pages_and_modules_are_read(corpora):
   names = {record['id'] for record in read(corpora, 'local_text', 'train')}
   assert any(name.startswith('python:topics/') for name in names)
   assert any(name.startswith('python:argparse.py#') for name in names)
@@ -109,7 +110,7 @@ def test_manual_pages_and_modules_are_told(corpora):
 
 def records(count, size=100):
   return [
-    {'text': f'{number:05} ' + 'x' * size, 'source': 's', 'language': 'en', 'id': str(number)}
+    Record(f'{number:05} ' + 'x' * size, 's', 'en', str(number))
     for number in range(count)
   ]
 
@@ -121,7 +122,7 @@ def test_a_split_does_not_depend_on_the_order_of_the_documents():
 
 def test_a_split_loses_no_document():
   halves = split(records(40), Extent(0, 10**6, 500, 3))
-  ids = [record['id'] for half in halves.values() for record in half]
+  ids = [record.id for half in halves.values() for record in half]
   assert sorted(ids, key=int) == [str(number) for number in range(40)]
 
 
@@ -157,8 +158,8 @@ def test_neither_hash_seed_nor_number_of_processes_changes_a_byte(corpora, tmp_p
   for seed, processes in (('1', 0), ('2', 2)):
     built = run(
       f"""
-      from codemix.data.local_corpora import Extent, build_local_corpora, parallel
-      parallel._WORTH_A_PROCESS = 10
+      from codemix.data.local_corpora import Extent, build_local_corpora, read_files
+      read_files.WORTH_A_PROCESS = 10
       print(build_local_corpora({str(tmp_path / seed)!r}, processes={processes}, **{SMALL!r}).digest)
       """,
       PYTHONHASHSEED=seed,
@@ -169,8 +170,8 @@ def test_neither_hash_seed_nor_number_of_processes_changes_a_byte(corpora, tmp_p
 def test_a_script_without_main_guard_can_build_with_workers(tmp_path):
   script = tmp_path / 'script.py'
   script.write_text(
-    'from codemix.data.local_corpora import Extent, build_local_corpora, parallel\n'
-    'parallel._WORTH_A_PROCESS = 10\n'
+    'from codemix.data.local_corpora import Extent, build_local_corpora, read_files\n'
+    'read_files.WORTH_A_PROCESS = 10\n'
     f'print(build_local_corpora({str(tmp_path / "built")!r}, processes=2, **{SMALL!r}).digest)\n'
   )
   environment = {**os.environ, 'PYTHONPATH': str(Path(__file__).parents[3])}
@@ -229,7 +230,7 @@ def test_an_unknown_distribution_or_module_is_named(site):
   install(site, 'numpy')
   with pytest.raises(UserError, match="'numpi' is not installed. Did you mean 'numpy'"):
     find_installation(['numpi'])
-  with pytest.raises(UserError, match="'jsn' is no module .* Did you mean 'json'"):
+  with pytest.raises(UserError, match="'jsn' is not a module .* Did you mean 'json'"):
     find_installation([], ['jsn'])
 
 
@@ -298,7 +299,7 @@ def test_too_small_an_installation_says_how_much_it_has(tmp_path, what):
   assert not list(tmp_path.iterdir())
 
 
-@pytest.mark.parametrize('moment', ['_write:1', '_write:4', 'write_json:1', 'open_local_corpora:1'])
+@pytest.mark.parametrize('moment', ['write_bytes:1', 'write_bytes:4', 'write_json:1', 'open_local_corpora:1'])
 def test_a_kill_leaves_nothing_or_all_of_it(corpora, tmp_path, moment):
   function, count = moment.split(':')
   killed = run(
