@@ -101,7 +101,7 @@ def _verify_corpora(corpora: Found, sources: bool) -> dict:
   from codemix.data.local_corpora.store import verify_corpora
 
   opened = verify_corpora(corpora.folder)
-  splits = [split for corpus in opened.corpora.values() for split in corpus.splits.values()]
+  splits = opened.splits()
   return {'documents': sum(split.documents for split in splits), 'bytes_read': sum(split.file_bytes for split in splits)}
 
 

@@ -17,7 +17,7 @@ from codemix.checked import Name, checked
 from codemix.errors import CodemixError, UserError
 from codemix.files import write_bytes
 from codemix.workers.repeating import repeating
-from codemix.workers.step import Outcome, Progress, Step, no_progress, pickled, result
+from codemix.workers.step import Progress, Step, no_progress, pickled
 
 POLL_S = 0.5
 
@@ -49,7 +49,7 @@ class Beam:
       with repeating(count, POLL_S), _silent_children():
         self._run(step, items, name)
       count()
-      return [result(_read_outcome(outcomes, index, item)) for index, item in enumerate(items)]
+      return [_read_result(outcomes, index, item) for index, item in enumerate(items)]
 
   def _run(self, step: bytes, items: Sequence, outcomes: str) -> None:
     beam, pipeline_options = _import_beam()
@@ -90,17 +90,17 @@ def _beam_step(numbered: tuple[int, Any], step: bytes, outcomes: str) -> None:
   if failed.exists():
     return
   try:
-    outcome: Outcome = True, pickle.loads(step)(item)
+    value = pickle.loads(step)(item)
   except CodemixError as error:
-    outcome = False, error
-  write_bytes(Path(outcomes) / f'{index}.pickle', pickle.dumps(outcome))
-  if not outcome[0]:
-    write_bytes(failed, str(index).encode())
+    write_bytes(failed, pickle.dumps(error))
+  else:
+    write_bytes(Path(outcomes) / f'{index}.pickle', pickle.dumps(value))
 
 
-def _read_outcome(outcomes: Path, index: int, item: Any) -> Outcome:
-  failed = outcomes / 'failed'
-  path = outcomes / f'{failed.read_text() if failed.exists() else index}.pickle'
+def _read_result(outcomes: Path, index: int, item: Any) -> Any:
+  failed, path = outcomes / 'failed', outcomes / f'{index}.pickle'
+  if failed.exists():
+    raise pickle.loads(failed.read_bytes())
   if not path.exists():
     raise CodemixError(f'the Beam pipeline ended without {item}. Its workers may not see {outcomes.parent}: mount it there at the same path.')
   return pickle.loads(path.read_bytes())

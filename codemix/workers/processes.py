@@ -12,6 +12,7 @@ import pickle
 import signal
 import sys
 import threading
+import traceback
 import types
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
@@ -21,7 +22,7 @@ from typing import Annotated, Any
 
 from codemix.checked import From, checked
 from codemix.errors import CodemixError
-from codemix.workers.step import Outcome, Progress, Step, attempt, no_progress, pickled, result
+from codemix.workers.step import Progress, Step, no_progress, pickled
 
 
 @dataclasses.dataclass(frozen=True)
@@ -43,17 +44,17 @@ class Processes:
   ) -> list:
     with submitted(function, items, self.count) as futures:
       for done, future in enumerate(as_completed(futures), 1):
-        result(future.result())
+        future.result()
         progress(done)
-      return [result(future.result()) for future in futures]
+      return [future.result() for future in futures]
 
 
 @contextlib.contextmanager
-def submitted(function: Step, items: Sequence, count: int) -> Iterator[list[Future[Outcome]]]:
+def submitted(function: Step, items: Sequence, count: int) -> Iterator[list[Future]]:
   """Runs a step in spawned processes, which are killed at the end of the block.
 
   Yields:
-    A future for each item, whose result is an `Outcome`.
+    A future for each item. Its errors are those of `Workers.map`.
 
   Raises:
     CodemixError: a process died while it was awaited; the error names its item.
@@ -65,7 +66,7 @@ def submitted(function: Step, items: Sequence, count: int) -> Iterator[list[Futu
   context, processes = _recording_context()
   pids = context.RawArray('q', len(items))  # of the process that began each item
   pool = ProcessPoolExecutor(count, context, _initialize, (step, pids))
-  futures: list[Future[Outcome]] = []
+  futures: list[Future] = []
   try:
     with _start_environment(count, imports_main=b'__main__' in step):
       futures += [pool.submit(_run, index, item) for index, item in enumerate(items)]
@@ -132,10 +133,15 @@ def _end_with_parent() -> None:
   os._exit(1)
 
 
-def _run(index: int, item: Any) -> Outcome:
+def _run(index: int, item: Any) -> Any:
   load, pids = _worker
   pids[index] = os.getpid()
-  return attempt(load, item)
+  try:
+    return load()(item)
+  except CodemixError:
+    raise
+  except Exception:
+    raise RuntimeError(f'{item}:\n{traceback.format_exc()}') from None
 
 
 def _death(processes: Sequence, pids: Sequence[int], futures: Sequence[Future], items: Sequence) -> CodemixError:

@@ -10,18 +10,15 @@ from __future__ import annotations
 
 import dataclasses
 import pickle
-import traceback
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
 from codemix.checked import checked
-from codemix.errors import CodemixError, UserError
+from codemix.errors import UserError
 
 Step = Callable[[Any], Any]
 Progress = Callable[[int], None]  # called in this process with the number of finished items
-# The result of a step: (True, value), (False, CodemixError) or (False, traceback as text).
-Outcome = tuple[bool, Any]
 
 
 def no_progress(done: int) -> None:
@@ -79,21 +76,3 @@ def pickled(function: Step, items: Sequence) -> bytes:
     raise UserError(
       f'this cannot be sent to another process: {error}. Define filters, layouts and readers at the top of a module, or set Data.workers to 1.'
     ) from None
-
-
-def attempt(load: Callable[[], Step], item: Any) -> Outcome:
-  """Runs in a worker the step that `load` returns."""
-  try:
-    return True, load()(item)
-  except CodemixError as error:
-    return False, error
-  except Exception:
-    return False, f'{item}:\n{traceback.format_exc()}'
-
-
-def result(outcome: Outcome) -> Any:
-  """The value of an outcome. Raises the error of the step."""
-  succeeded, value = outcome
-  if succeeded:
-    return value
-  raise value if isinstance(value, CodemixError) else RuntimeError(value)

@@ -14,6 +14,7 @@ from typing import Annotated
 
 from codemix.checked import Name, NotEmpty, Path, Share, Usually, checked
 from codemix.data.corpus.bad_share import UNREAD_RECORDS, BadShare
+from codemix.data.corpus.encodable import encodable_bad, encodable_record
 from codemix.data.corpus.fields import MISSING_FIELD
 from codemix.data.corpus.identity import described
 from codemix.data.corpus.layouts.text import Text
@@ -158,11 +159,10 @@ class Corpus:
       read: counts all that is read, of whichever split.
     """
     is_divided = self._holds_out and split in ('train', HELD_OUT)
-    if read is not None and piece.start == 0:
-      read.files += 1
+    read = BadShare() if read is None else read
+    read.files += piece.start == 0
     for item in self._read(self._narrowed().rows(piece)):
-      if read is not None:
-        read.add(item)
+      read.add(item)
       if not is_divided or split == ('train' if isinstance(item, BadRecord) else self._side(item.text)):
         yield item
 
@@ -173,27 +173,18 @@ class Corpus:
     return self.reader.only(fields) if fields is not None and hasattr(self.reader, 'only') else self.reader
 
   def _read(self, rows: Iterator[tuple[str, Mapping] | BadRecord]) -> Iterator[Record | BadRecord]:
+    root = printable(self.root)
     for row in rows:
       if isinstance(row, BadRecord):
-        yield _encodable_fields(row)
+        yield encodable_bad(row)
         continue
       place = printable(row[0])
-      found = self.layout.record(place, row[1])
-      for record in found if isinstance(found, list) else [found]:
+      parsed = self.layout.record(place, row[1])
+      for record in parsed if isinstance(parsed, list) else [parsed]:
         if isinstance(record, Record):
-          yield self._completed(record, place)
+          yield encodable_record(record, self.name, place.removeprefix(root).lstrip('/'))
         elif record is not None:
-          yield _encodable_fields(record)
-
-  def _completed(self, record: Record, place: str) -> Record:
-    """The record with a source and an id, its strings encodable in UTF-8."""
-    return Record(
-      _encodable(record.text),
-      _encodable(record.source or self.name),
-      _encodable(record.language),
-      _encodable(record.id or place.removeprefix(printable(self.root)).lstrip('/')),
-      record.program,  # its interpreter decides about a lone surrogate
-    )
+          yield encodable_bad(record)
 
   def _side(self, text: str) -> str:
     digest = hashlib.sha256(text.encode()).digest()
@@ -284,21 +275,3 @@ def _first_bytes(records: Iterable[Record], size: int) -> Iterator[Record]:
     size -= len(record.text.encode())
     if size <= 0:
       return
-
-
-def _encodable(text: str) -> str:
-  """The text with '?' for each surrogate that stands alone: JSON can spell one, UTF-8 cannot."""
-  if text.isascii():  # a flag of the string: nothing is scanned
-    return text
-  try:
-    text.encode()
-  except UnicodeEncodeError:
-    return text.encode(errors='replace').decode()
-  return text
-
-
-def _encodable_fields(bad: BadRecord) -> BadRecord:
-  """The broken record, printable: its place may hold what is broken in it."""
-  return dataclasses.replace(
-    bad, place=printable(bad.place), reason=_encodable(bad.reason), detail=_encodable(bad.detail)
-  )

@@ -4,7 +4,6 @@ from codemix.data.local_corpora.build import CODE, TEXT, build_local_corpora
 from codemix.data.local_corpora.split import Extent
 from codemix.data.local_corpora.store import (
   LocalCorpora,
-  LocalCorpus,
   LocalSplit,
   open_local_corpora,
   verify_corpora,
@@ -15,7 +14,6 @@ __all__ = [
   'TEXT',
   'Extent',
   'LocalCorpora',
-  'LocalCorpus',
   'LocalSplit',
   'build_local_corpora',
   'open_local_corpora',

@@ -10,7 +10,6 @@ from typing import Any
 from codemix.data.local_corpora.installation import InstalledFile
 from codemix.errors import CodemixError
 from codemix.workers.processes import cores, submitted
-from codemix.workers.step import result
 
 WORTH_A_PROCESS = 100  # files: starting a process takes as long as reading some tens of them
 CHUNK = 16  # files that a process reads at a time
@@ -37,7 +36,7 @@ def read_files(
   if count:
     with contextlib.suppress(CodemixError, OSError), submitted(read, chunks, count) as futures:
       for chunk, future in zip(chunks, futures, strict=True):
-        results = result(future.result())
+        results = future.result()
         done += 1
         yield from zip(chunk, results, strict=True)
   for chunk in chunks[done:]:

@@ -39,7 +39,7 @@ def content_hash(text: str) -> str:
 
 
 def split(
-  records: Sequence[Record], extent: Extent, shorten: Callable[[str, int], str] = lambda text, most: text
+  records: Sequence[Record], extent: Extent, shorten: Callable[[str, int], str]
 ) -> dict[str, list[Record]]:
   """Splits a corpus into 'train' and 'validation', each in the order of the content hashes.
 

@@ -11,7 +11,7 @@ import os
 import shutil
 import time
 import uuid
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from codemix.data.corpus.record import Record
@@ -50,48 +50,26 @@ class LocalSplit:
 
 
 @dataclasses.dataclass(frozen=True)
-class LocalCorpus:
-  """`local_code` or `local_text`.
-
-  Attributes:
-    name: of the corpus.
-    splits: 'train' and 'validation'.
-    dropped: how many files, documents and paragraphs were left out, by reason.
-  """
-
-  name: str
-  splits: Mapping[str, LocalSplit]
-  dropped: Mapping[str, int]
-
-  @property
-  def digest(self) -> str:
-    """Sha256 hex over the digests of the splits."""
-    return digest({name: split.sha256 for name, split in self.splits.items()})
-
-
-@dataclasses.dataclass(frozen=True)
 class LocalCorpora:
   """The corpora in a folder.
 
   Attributes:
     directory: the folder.
-    corpora: by name, 'local_code' and 'local_text'.
-    versions: of the distributions that they were made of ('python' is the standard library).
+    corpora: the splits 'train' and 'validation' of 'local_code' and 'local_text'.
   """
 
   directory: Path
-  corpora: Mapping[str, LocalCorpus]
-  versions: Mapping[str, str]
+  corpora: Mapping[str, Mapping[str, LocalSplit]]
 
   @property
   def digest(self) -> str:
-    """Sha256 hex over the digests of the corpora."""
-    return digest({name: corpus.digest for name, corpus in self.corpora.items()})
+    """Sha256 hex over the digests of the splits."""
+    of_split = {name: {split: file.sha256 for split, file in splits.items()} for name, splits in self.corpora.items()}
+    return digest({name: digest(sha256) for name, sha256 in of_split.items()})
 
-  def splits(self) -> Iterator[LocalSplit]:
+  def splits(self) -> list[LocalSplit]:
     """All splits of all corpora."""
-    for corpus in self.corpora.values():
-      yield from corpus.splits.values()
+    return [split for splits in self.corpora.values() for split in splits.values()]
 
 
 def has_corpora(directory: Path) -> bool:
@@ -179,11 +157,10 @@ def open_local_corpora(directory: str | os.PathLike) -> LocalCorpora:
   if manifest.get('format') != _FORMAT:
     raise UserError(f'{directory} is of another version of codemix. {_REBUILD}')
   require_form(manifest, _MANIFEST_FORM, path, _REBUILD)
-  corpora = {}
-  for name, content in manifest['corpora'].items():
-    splits = {split: LocalSplit(directory / name / f'{split}.jsonl', **entry) for split, entry in content['splits'].items()}
-    corpora[name] = LocalCorpus(name, splits, content['dropped'])
-  opened = LocalCorpora(directory, corpora, manifest['versions'])
+  opened = LocalCorpora(directory, {
+    name: {split: LocalSplit(directory / name / f'{split}.jsonl', **entry) for split, entry in content['splits'].items()}
+    for name, content in manifest['corpora'].items()
+  })
   for split in opened.splits():
     size = split.path.stat().st_size if split.path.is_file() else 0
     if size != split.file_bytes:
