@@ -19,7 +19,7 @@ from codemix.data.batches.ledger import StageRows
 from codemix.data.batches.rows import Source
 from codemix.data.batches.stream import StreamedRows, StreamedSource
 from codemix.errors import Preempted, UserError
-from codemix.files import locked
+from codemix.files import locked, warn_once
 from codemix.identity import differences
 from codemix.models.config import ModelConfig
 from codemix.parallel.agreement import decide
@@ -174,7 +174,7 @@ def _begin(
 ) -> tuple[TrainState, Realised]:
   """The state and the ledger with which to go on: restore, else hand over, else initialise."""
   target = trainer.abstract_state()
-  step = checkpoints.newest(trainer.runtime.on_damaged, _warn)
+  step = checkpoints.newest(trainer.runtime.on_damaged, warn_once)
   if step is not None:
     position = checkpoints.restore_position(step)
     if different := list(differences(_position(plan, step), {k: v for k, v in position.items() if k != 'realised'})):
@@ -283,7 +283,3 @@ def _position(plan: StagePlan, step: int) -> dict:
   """Where a checkpoint stands; with the ledger so far it stays under 1 KB for a handful of sources."""
   row = (step - plan.first_step) * plan.stage.batch
   return {'stage': plan.hash, 'step': step, 'target_step': plan.last_step, 'row': row, 'seed': plan.seed}
-
-
-def _warn(message: str) -> None:
-  print(f'warning: {message}', file=sys.stderr)

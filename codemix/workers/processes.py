@@ -69,14 +69,18 @@ def submitted(function: Step, items: Sequence, count: int) -> Iterator[list[Futu
   futures: list[Future] = []
   try:
     with _start_environment(count, imports_main=b'__main__' in step):
-      futures += [pool.submit(_run, index, item) for index, item in enumerate(items)]
+      try:
+        futures += [pool.submit(_run, index, item) for index, item in enumerate(items)]
+      except OSError as error:
+        raise CodemixError(f'a worker process cannot be started: {error}') from error
     yield futures
   except BrokenProcessPool:
     pool.shutdown()  # until then the exit codes are not known
     raise _death(processes, pids, futures, items) from None
   finally:
     for process in processes:
-      process.kill()
+      if process.pid:  # else it could not be started
+        process.kill()
     pool.shutdown(cancel_futures=True)
 
 
@@ -146,9 +150,9 @@ def _run(index: int, item: Any) -> Any:
 
 def _death(processes: Sequence, pids: Sequence[int], futures: Sequence[Future], items: Sequence) -> CodemixError:
   """Names the item of the process that died; the pool has ended the others with SIGTERM."""
-  dead = next((p for p in processes if p.exitcode not in (0, -signal.SIGTERM)), processes[0])
-  begun = [index for index, pid in enumerate(pids) if pid == dead.pid and futures[index].exception()]
-  code = dead.exitcode
+  dead = next((p for p in processes if p.exitcode not in (None, 0, -signal.SIGTERM)), processes[0])
+  begun = [index for index, pid in enumerate(pids) if pid == dead.pid and futures[index].exception()] if futures else []
+  code = dead.exitcode or 0
   how = f'was ended by {signal.Signals(-code).name}' if code < 0 else f'ended with exit code {code}'
   memory = ', which the system does when memory runs out: lower Processes.count' if code == -signal.SIGKILL else ''
   return CodemixError(

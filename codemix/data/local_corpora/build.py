@@ -57,7 +57,6 @@ def build_local_corpora(
   modules: Sequence[str] | None = None,
   code: Extent = CODE,
   text: Extent = TEXT,
-  processes: int | None = None,
 ) -> LocalCorpora:
   """Builds `local_code` and `local_text` into a folder, or opens those that are there.
 
@@ -69,7 +68,6 @@ def build_local_corpora(
     modules: of the standard library to read; None for all of it.
     code: how much of `local_code` is wanted.
     text: how much of `local_text` is wanted.
-    processes: the most processes to read files with; None for one per core.
 
   Raises:
     UserError: the folder holds something else, or the installation has too little to read.
@@ -79,8 +77,8 @@ def build_local_corpora(
     return open_local_corpora(directory)
   installation = find_installation(distributions, modules)
   files, duplicates = _unique(installation.files)
-  programs, code_dropped = _programs(files, code, processes)
-  documents, text_dropped = _documents(_prose(installation, files, processes), text)
+  programs, code_dropped = _programs(files, code)
+  documents, text_dropped = _documents(_prose(installation, files), text)
   for records, extent, kind in ((programs, code, 'code'), (documents, text, 'prose')):
     if text_bytes(records) < extent.least_bytes:
       raise UserError(
@@ -109,16 +107,14 @@ def _unique(files: Iterable[InstalledFile]) -> tuple[list[InstalledFile], Counte
   return [ordered[key] for key in sorted(ordered)], dropped
 
 
-def _programs(
-  files: Sequence[InstalledFile], extent: Extent, processes: int | None
-) -> tuple[list[Record], Counter[str]]:
+def _programs(files: Sequence[InstalledFile], extent: Extent) -> tuple[list[Record], Counter[str]]:
   """Reads Python files up to the wanted bytes."""
   python_files = [file for file in files if file.path.endswith('.py')]
   records: list[Record] = []
   dropped: Counter[str] = Counter()
   seen: set[str] = set()
   size = 0
-  with contextlib.closing(read_files(read_code, python_files, processes)) as programs:
+  with contextlib.closing(read_files(read_code, python_files)) as programs:
     for index, (file, program) in enumerate(programs):
       text = program.get('text', '')
       if reason := program.get('dropped'):
@@ -135,7 +131,7 @@ def _programs(
   return records, dropped
 
 
-def _prose(installation: Installation, files: Sequence[InstalledFile], processes: int | None) -> Passages:
+def _prose(installation: Installation, files: Sequence[InstalledFile]) -> Passages:
   """Yields the prose of manual pages, descriptions of distributions, readmes and modules."""
   if any(file.path == _TOPICS for file in files):
     topics = importlib.import_module('pydoc_data.topics').topics
@@ -144,7 +140,7 @@ def _prose(installation: Installation, files: Sequence[InstalledFile], processes
   for name, description in sorted(installation.descriptions.items()):
     yield name, f'{name}:description', paragraphs(description)
   documented = [file for file in files if not file.is_test and file.path != _TOPICS]
-  with contextlib.closing(read_files(read_prose, documented, processes)) as read:
+  with contextlib.closing(read_files(read_prose, documented)) as read:
     for file, passages in read:
       yield file.source, file.name, [paragraph for passage in passages for paragraph in passage]
 

@@ -7,13 +7,13 @@ installed distributions do not change the corpora, nor does codemix's own source
 from __future__ import annotations
 
 import dataclasses
-import importlib.metadata
 import os
 import platform
 import re
 import sys
 import sysconfig
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from importlib.metadata import Distribution, distributions
 from pathlib import Path, PurePosixPath
 
 from packaging.requirements import Requirement
@@ -89,16 +89,16 @@ def find_installation(
   return Installation(versions, tuple(unique.values()), descriptions)
 
 
-def _installed() -> dict[str, importlib.metadata.Distribution]:
+def _installed() -> dict[str, Distribution]:
   """The distribution that `import` finds first for each name."""
-  found: dict[str, importlib.metadata.Distribution] = {}
-  for distribution in importlib.metadata.distributions():
+  found: dict[str, Distribution] = {}
+  for distribution in distributions():
     if name := distribution.metadata['Name']:
       found.setdefault(canonicalize_name(name), distribution)
   return found
 
 
-def _needed(installed: dict[str, importlib.metadata.Distribution]) -> list[str]:
+def _needed(installed: Mapping[str, Distribution]) -> list[str]:
   """Names in the dependency closure of codemix, sorted."""
   if 'codemix' not in installed:
     return sorted(installed)
@@ -117,9 +117,7 @@ def _needed(installed: dict[str, importlib.metadata.Distribution]) -> list[str]:
   return sorted({name for name, _ in reached} - {'codemix'})
 
 
-def _known(
-  names: Iterable[str], installed: dict[str, importlib.metadata.Distribution]
-) -> list[str]:
+def _known(names: Iterable[str], installed: Mapping[str, Distribution]) -> list[str]:
   canonical = sorted({canonicalize_name(name) for name in names})
   for name in canonical:
     if name not in installed:
@@ -147,9 +145,7 @@ def _library_files(modules: Sequence[str] | None) -> Iterator[InstalledFile]:
         yield InstalledFile(STANDARD_LIBRARY, path, location)
 
 
-def _distribution_files(
-  name: str, distribution: importlib.metadata.Distribution
-) -> Iterator[InstalledFile]:
+def _distribution_files(name: str, distribution: Distribution) -> Iterator[InstalledFile]:
   """The recorded files beside the modules; scripts, which hold the installation's path, are not."""
   for path in distribution.files or ():
     folders = path.parts[:-1]
@@ -163,7 +159,7 @@ def _distribution_files(
         yield InstalledFile(name, path.as_posix(), location)
 
 
-def _description(distribution: importlib.metadata.Distribution) -> str:
+def _description(distribution: Distribution) -> str:
   """The long description, which newer metadata keeps in the body and older in a header."""
   metadata = distribution.metadata
   return metadata.get_payload() or metadata.get('Description') or ''

@@ -32,19 +32,12 @@ _ITEM = re.compile(r'\s*([-*+•]|\(?\d{1,2}[.)]|\(?[a-z][.)])\s+(?=\S)')
 _LABEL = re.compile(r'\s*\**[A-Z][\w /-]{1,40}\**:\**$')
 # Google's labels of sections of sentences; the other sections hold fields or code.
 _PROSE_LABELS = frozenset(
-  [
-    'note', 'notes', 'warning', 'warnings', 'caution', 'important', 'tip',
-    'description', 'details', 'background',
-  ]
-)  # fmt: skip
+  ['note', 'notes', 'warning', 'warnings', 'caution', 'important', 'tip', 'description', 'details', 'background']
+)
 # NumPy's sections that hold fields or code.
 _FIELD_SECTIONS = frozenset(
-  [
-    'parameters', 'other parameters', 'returns', 'yields', 'receives', 'raises', 'warns',
-    'attributes', 'methods', 'properties', 'arguments', 'keyword arguments', 'see also',
-    'references', 'examples', 'example', 'usage', 'inputs', 'outputs',
-  ]
-)  # fmt: skip
+  ['parameters', 'other parameters', 'returns', 'yields', 'receives', 'raises', 'warns', 'attributes', 'methods', 'properties', 'arguments', 'keyword arguments', 'see also', 'references', 'examples', 'example', 'usage', 'inputs', 'outputs']
+)
 
 # A pattern is tried only where the characters that it starts with occur.
 _INLINE = [

@@ -17,9 +17,7 @@ CHUNK = 16  # files that a process reads at a time
 Reader = Callable[[str], Any]  # of a path
 
 
-def read_files(
-  reader: Reader, files: Sequence[InstalledFile], processes: int | None = None
-) -> Iterator[tuple[InstalledFile, Any]]:
+def read_files(reader: Reader, files: Sequence[InstalledFile]) -> Iterator[tuple[InstalledFile, Any]]:
   """Yields each file, in order, with the result of the reader.
 
   Where a process cannot be started or dies, this process reads the remaining files.
@@ -27,11 +25,10 @@ def read_files(
   Args:
     reader: a function of a path that can be pickled.
     files: what is read.
-    processes: the most to start; None for one per core, 0 to read all files here.
   """
   chunks = [files[begin : begin + CHUNK] for begin in range(0, len(files), CHUNK)]
   read = functools.partial(_read_chunk, reader)
-  count = min(cores() if processes is None else processes, len(files) // WORTH_A_PROCESS)
+  count = min(cores(), len(files) // WORTH_A_PROCESS)
   done = 0
   if count:
     with contextlib.suppress(CodemixError, OSError), submitted(read, chunks, count) as futures:

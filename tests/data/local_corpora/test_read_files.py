@@ -23,14 +23,15 @@ FILES = [
 @pytest.fixture(autouse=True)
 def small_jobs(monkeypatch):
   monkeypatch.setattr(module, 'WORTH_A_PROCESS', 10)
+  monkeypatch.setattr(module, 'cores', lambda: 2)
   monkeypatch.setattr(module, 'CHUNK', 4)
 
 
 @pytest.mark.parametrize('reader', [read_code, read_prose])
-def test_processes_give_what_this_one_would_in_order(reader):
-  expected = [(file, reader(str(file.location))) for file in FILES]
-  for processes in (0, 1, 3):
-    assert list(read_files(reader, FILES, processes)) == expected
+@pytest.mark.parametrize('count', [0, 1, 3])
+def test_processes_give_what_this_one_would_in_order(reader, count, monkeypatch):
+  monkeypatch.setattr(module, 'cores', lambda: count)
+  assert list(read_files(reader, FILES)) == [(file, reader(str(file.location))) for file in FILES]
 
 
 def pid_or_death(path: str) -> int:
@@ -40,22 +41,21 @@ def pid_or_death(path: str) -> int:
 
 
 def test_the_work_of_a_killed_process_is_done_here():
-  pids = [pid for _, pid in read_files(pid_or_death, FILES, 2)]
-  assert len(pids) == len(FILES)
-  assert pids[0] != os.getpid() and pids[30] == os.getpid()
+  pids = [pid for _, pid in read_files(pid_or_death, FILES)]
+  assert len(pids) == len(FILES) and pids[30] == os.getpid()
 
 
 @pytest.mark.parametrize('executable', ['/absent/python', '/bin/false'])
 def test_where_no_process_can_be_started_the_work_is_done_here(executable):
   multiprocessing.set_executable(executable)
   try:
-    assert [pid for _, pid in read_files(pid_or_death, FILES, 2)] == [os.getpid()] * len(FILES)
+    assert [pid for _, pid in read_files(pid_or_death, FILES)] == [os.getpid()] * len(FILES)
   finally:
     multiprocessing.set_executable(sys.executable)
 
 
 def test_no_process_outlives_a_reader_that_stops_early():
-  results = read_files(read_code, FILES, 2)
+  results = read_files(read_code, FILES)
   next(results)
   assert multiprocessing.active_children()
   results.close()

@@ -13,10 +13,10 @@ from tests.data.raw_corpora import corpus, data, texts, write_lines
 
 
 def finished(folder, name: str, documents: int) -> None:
-  booked = RecordCounts(('short', 'long'))
-  booked.keep('en', '', amount(documents - 1, 10 * documents - 10, 3))
-  booked.drop(1, 'too long', amount(1, 10, 3))
-  write_json(shard_file(folder, name), {'accounts': booked.summary()})
+  counted = RecordCounts(('short', 'long'))
+  counted.keep('en', '', amount(documents - 1, 10 * documents - 10, 3))
+  counted.drop(1, 'too long', amount(1, 10, 3))
+  write_json(shard_file(folder, name), {'accounts': counted.summary()})
 
 
 def test_finished_shards_and_those_in_work_are_added_up(tmp_path):
@@ -35,7 +35,7 @@ def test_the_time_left_is_that_of_what_is_left(tmp_path, monkeypatch):
   now = [1000.0]
   monkeypatch.setattr(time, 'monotonic', lambda: now[0])
   finished(tmp_path, 'a', documents=5)
-  shown = PrepareProgress(tmp_path, {'a': 100, 'b': 100, 'c': 200})  # goes on after an interruption
+  shown = PrepareProgress(tmp_path, {'a': 100, 'b': 100, 'c': 200})  # continues after an interruption
   now[0] += 10
   assert 'ETA' not in shown.line()
   finished(tmp_path, 'b', documents=100_000)
