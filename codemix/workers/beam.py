@@ -42,7 +42,7 @@ class Beam:
   def map(
     self, function: Step, items: Sequence, progress: Progress = no_progress, folder: Path | None = None
   ) -> list:
-    step = pickled(function, items)
+    step, _ = pickled(function, items)
     with tempfile.TemporaryDirectory(prefix='beam-', dir=folder, ignore_cleanup_errors=True) as name:
       outcomes = Path(name)
       count = lambda: progress(len(list(outcomes.glob('*.pickle'))))

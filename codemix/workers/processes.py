@@ -30,8 +30,8 @@ from codemix.workers.step import Progress, Step, no_progress, pickled
 class Processes:
   """Several spawned processes on this machine, each with its part of the cores.
 
-  A script whose own classes or functions are part of the step has its work below
-  `if __name__ == '__main__':`, since its processes import it.
+  A script whose own classes or functions are part of the step must do its work below
+  `if __name__ == '__main__':`, since the processes import it.
 
   Attributes:
     count: of them; at most one for each item is started.
@@ -62,13 +62,14 @@ def submitted(function: Step, items: Sequence, count: int) -> Iterator[list[Futu
   if not items:
     yield []
     return
-  step, count = pickled(function, items), min(count, len(items))
+  count = min(count, len(items))
+  step, arguments = pickled(function, items)
   context, processes = _recording_context()
   pids = context.RawArray('q', len(items))  # of the process that began each item
   pool = ProcessPoolExecutor(count, context, _initialize, (step, pids))
   futures: list[Future] = []
   try:
-    with _start_environment(count, imports_main=b'__main__' in step):
+    with _start_environment(count, imports_main=b'__main__' in step + arguments):
       try:
         futures += [pool.submit(_run, index, item) for index, item in enumerate(items)]
       except OSError as error:
@@ -106,8 +107,8 @@ def _recording_context():
 def _start_environment(count: int, imports_main: bool) -> Iterator[None]:
   """Shares the cores among the processes that are started in the block.
 
-  A spawned process imports the main module of its parent. Where the step does not
-  need it, it is hidden: a script without a main guard would run again in each process.
+  A spawned process imports the main module of its parent. Where neither the step nor
+  the items need it, it is hidden: a script without a main guard would run again in each process.
   """
   before, main = os.environ.get('RAYON_NUM_THREADS'), sys.modules['__main__']
   os.environ['RAYON_NUM_THREADS'] = before or str(max(cores() // count, 1))

@@ -63,15 +63,14 @@ class InProcess:
     return results
 
 
-def pickled(function: Step, items: Sequence) -> bytes:
-  """The step, pickled.
+def pickled(function: Step, items: Sequence) -> tuple[bytes, bytes]:
+  """The step and the items, pickled.
 
   Raises:
     UserError: it or one of the items cannot be sent to another process.
   """
   try:
-    pickle.dumps(list(items))
-    return pickle.dumps(function)
+    return pickle.dumps(function), pickle.dumps(list(items))
   except (pickle.PicklingError, AttributeError, TypeError) as error:
     raise UserError(
       f'this cannot be sent to another process: {error}. Define filters, layouts and readers at the top of a module, or set Data.workers to 1.'
