@@ -70,7 +70,12 @@ def without_duplicates(records: Iterable[Record], filters: Sequence[Filter]) -> 
       known.add(key)
 
 
-def blocks(items: Iterable[Item], characters_of: Callable[[Item], int], most_items: int, most_characters: int = BLOCK_CHARACTERS) -> Iterator[list[Item]]:
+def blocks(
+  items: Iterable[Item],
+  characters_of: Callable[[Item], int],
+  most_items: int,
+  most_characters: int = BLOCK_CHARACTERS,
+) -> Iterator[list[Item]]:
   """Items in their order, in blocks that end with the item that reaches either limit."""
   block, characters = [], 0
   for item in items:

@@ -31,12 +31,14 @@ _BREAK = re.compile(_RULER.pattern + r'|\s*([|+]|=+ +=+|-+ +-+|#{1,6}\s)|[^|]*\|
 _ITEM = re.compile(r'\s*([-*+•]|\(?\d{1,2}[.)]|\(?[a-z][.)])\s+(?=\S)')
 _LABEL = re.compile(r'\s*\**[A-Z][\w /-]{1,40}\**:\**$')
 # Google's labels of sections of sentences; the other sections hold fields or code.
-_PROSE_LABELS = frozenset(
-  ['note', 'notes', 'warning', 'warnings', 'caution', 'important', 'tip', 'description', 'details', 'background']
+_PROSE_LABELS = re.compile(
+  r'notes?|warnings?|caution|important|tip|description|details|background', re.IGNORECASE
 )
 # NumPy's sections that hold fields or code.
-_FIELD_SECTIONS = frozenset(
-  ['parameters', 'other parameters', 'returns', 'yields', 'receives', 'raises', 'warns', 'attributes', 'methods', 'properties', 'arguments', 'keyword arguments', 'see also', 'references', 'examples', 'example', 'usage', 'inputs', 'outputs']
+_FIELD_SECTIONS = re.compile(
+  r'(other )?parameters|returns|yields|receives|raises|warns|attributes|methods|properties|'
+  r'(keyword )?arguments|see also|references|examples?|usage|inputs|outputs',
+  re.IGNORECASE,
 )
 
 # A pattern is tried only where the characters that it starts with occur.
@@ -88,7 +90,7 @@ def _outside_code(lines: list[str]) -> Iterator[str]:
     elif fenced or doctest or not bare or skipped_indent is not None:
       pass
     elif _RULER.match(next_line) and not in_paragraph and not _RULER.match(line):
-      field_section = bare.lower() in _FIELD_SECTIONS
+      field_section = bool(_FIELD_SECTIONS.fullmatch(bare))
     elif field_section:
       pass
     elif admonition := _ADMONITION.match(line):
@@ -96,7 +98,7 @@ def _outside_code(lines: list[str]) -> Iterator[str]:
     elif _FIELD_OR_DIRECTIVE.match(line):
       skipped_indent = indent
     elif _LABEL.match(line) and not in_paragraph:
-      if bare.strip('*:').lower() not in _PROSE_LABELS:
+      if not _PROSE_LABELS.fullmatch(bare.strip('*:')):
         skipped_indent = indent
     else:
       kept = line

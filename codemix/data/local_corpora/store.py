@@ -64,8 +64,8 @@ class LocalCorpora:
   @property
   def digest(self) -> str:
     """Sha256 hex over the digests of the splits."""
-    of_split = {name: {split: file.sha256 for split, file in splits.items()} for name, splits in self.corpora.items()}
-    return digest({name: digest(sha256) for name, sha256 in of_split.items()})
+    sha256 = lambda splits: {name: split.sha256 for name, split in splits.items()}
+    return digest({name: digest(sha256(splits)) for name, splits in self.corpora.items()})
 
   def splits(self) -> list[LocalSplit]:
     """All splits of all corpora."""
@@ -132,8 +132,8 @@ def _remove_abandoned(directory: Path) -> None:
 
 def _write(path: Path, records: Sequence[Record]) -> dict:
   """Writes a split; returns its entry in the manifest."""
-  lines = (json.dumps({name: getattr(record, name) for name in _FIELDS}, ensure_ascii=False) + '\n' for record in records)
-  content = ''.join(lines).encode()
+  fields = [{name: getattr(record, name) for name in _FIELDS} for record in records]
+  content = ''.join(json.dumps(line, ensure_ascii=False) + '\n' for line in fields).encode()
   write_bytes(path, content)
   return {
     'documents': len(records),

@@ -180,7 +180,10 @@ class CopyWithoutRepeats:
     draft = token_store.read_shard(self.drafts, name)
     repeats = self.repeats(name)
     counts, first = RecordCounts([self.filter]), None
-    with writing_shard(self.folder, name, np.dtype(self.dtype)) as writer, open(self.drafts / tokens_file(name), 'rb') as tokens:
+    with (
+      writing_shard(self.folder, name, np.dtype(self.dtype)) as writer,
+      open(self.drafts / tokens_file(name), 'rb') as tokens,
+    ):
       for begin, rows in _tables(self.drafts / documents_file(name), draft['documents']):
         keep = np.ones(len(rows), bool)
         keep[repeats[slice(*np.searchsorted(repeats, [begin, begin + len(rows)]))] - begin] = False
@@ -212,7 +215,8 @@ def _count(counts: RecordCounts, rows: np.ndarray, keep: np.ndarray, names: dict
 
 def _after_dropping(draft: dict, counts: dict) -> dict:
   """The counts of a draft, brought up to date with those of its copy."""
-  return {**draft, **{key: counts[key] for key in ('kept', 'languages', 'sources')}, 'filters': draft['filters'] + counts['filters']}
+  kept = {key: counts[key] for key in ('kept', 'languages', 'sources')}
+  return {**draft, **kept, 'filters': draft['filters'] + counts['filters']}
 
 
 def _tables(path: Path, documents: int) -> Iterator[tuple[int, np.ndarray]]:

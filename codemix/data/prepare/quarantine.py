@@ -23,8 +23,9 @@ class Quarantine:
 
   def add(self, bad: BadRecord) -> None:
     """Lists a record by the fields that say more than the defaults."""
-    defaults = dataclasses.asdict(BadRecord('', ''))
-    line = {name: value for name, value in dataclasses.asdict(bad).items() if value != defaults[name] or name in ('place', 'reason')}
+    defaults = dataclasses.asdict(BadRecord(bad.place, bad.reason))
+    said = {name: value for name, value in dataclasses.asdict(bad).items() if value != defaults[name]}
+    line = {'place': bad.place, 'reason': bad.reason, **said}
     self._file.write((json.dumps(line) + '\n').encode())
 
   def finish(self) -> dict | None:

@@ -26,7 +26,7 @@ from codemix.data.tokenization.tokenizer import Tokenizer
 # Text encoded at a time: enough to keep the tokenizer's threads busy; its memory is about 100 times this.
 BATCH_CHARACTERS = 2**20
 BATCH_DOCUMENTS = 4096
-MARGIN = 2  # a corpus is taken for so many times larger than it is expected to be, so that no error comes too early
+MARGIN = 2  # times the expected records of a corpus: an error before its end must not be premature
 
 Document = Record | Dropped  # with text
 Encoded = tuple[Document, list[int] | None]  # with its ids, None where they are not counted
@@ -183,10 +183,10 @@ def _encoded(batches: Iterable[list[Document]], tokenizer: Tokenizer, count_drop
   of the time.
   """
   def encode(batch: list[Document]) -> list[Encoded]:
-    is_counted = [count_dropped or isinstance(document, Record) for document in batch]
-    texts = [_record(document).text for document, counted in zip(batch, is_counted, strict=True) if counted]
+    is_counted = lambda document: count_dropped or isinstance(document, Record)
+    texts = [_record(document).text for document in batch if is_counted(document)]
     ids = iter(tokenizer.encode_batch(texts))
-    return [(document, [*next(ids), tokenizer.eos_id] if counted else None) for document, counted in zip(batch, is_counted, strict=True)]
+    return [(document, [*next(ids), tokenizer.eos_id] if is_counted(document) else None) for document in batch]
 
   with concurrent.futures.ThreadPoolExecutor(1) as thread:
     before = None
