@@ -24,6 +24,8 @@ from codemix.checked import From, checked
 from codemix.errors import CodemixError
 from codemix.workers.step import Progress, Step, no_progress, pickled
 
+MAIN = b'\x8c\x08__main__'  # the module of what a script defines, as pickle writes it; not 'a/__main__.py'
+
 
 @dataclasses.dataclass(frozen=True)
 @checked
@@ -69,7 +71,7 @@ def submitted(function: Step, items: Sequence, count: int) -> Iterator[list[Futu
   pool = ProcessPoolExecutor(count, context, _initialize, (step, pids))
   futures: list[Future] = []
   try:
-    with _start_environment(count, imports_main=b'__main__' in step + arguments):
+    with _start_environment(count, imports_main=MAIN in step + arguments):
       try:
         futures += [pool.submit(_run, index, item) for index, item in enumerate(items)]
       except OSError as error:

@@ -121,10 +121,10 @@ def test_a_script_needs_a_main_guard_only_for_steps_of_its_own(tmp_path, guard):
   script = tmp_path / 'script.py'
   step = 'str' if not guard else 'step'
   script.write_text(
-    f'from codemix.workers import Processes\ndef step(item):\n  return str(item)\n{guard}print(Processes(2).map({step}, [1, 2]))\n'
+    f'from codemix.workers import Processes\ndef step(item):\n  return str(item)\n{guard}print(Processes(2).map({step}, [1, "a/__main__.py"]))\n'
   )
   ran = subprocess.run([sys.executable, script], capture_output=True, text=True, env={**os.environ, 'PYTHONPATH': str(ROOT)})
-  assert (ran.stdout, ran.stderr) == ("['1', '2']\n", '')
+  assert (ran.stdout, ran.stderr) == ("['1', 'a/__main__.py']\n", '')
 
 
 def test_what_cannot_be_sent_is_said_before_a_process_is_started():
