@@ -48,7 +48,6 @@ from codemix.data.mixtures.forms import (
   uniform,
 )
 from codemix.data.mixtures.schedule import MixtureSchedule
-from codemix.data.prepare.workers import Beam, InProcess, Processes
 from codemix.data.settings import Data
 from codemix.models.config import ModelConfig
 from codemix.parallel.mesh import MeshConfig
@@ -60,6 +59,7 @@ from codemix.training.optimizer import Optimizer
 from codemix.training.runtime import Runtime
 from codemix.training.schedules import Constant, LinearTo, WarmupCosine, WarmupStableDecay
 from codemix.training.stage import Handoff, Stage
+from codemix.workers import Beam, InProcess, Processes
 
 _DATA = (
   *(Commit, Corpus, JsonArray, JsonLines, Notebook, Parquet, PostsXml, Puzzle, Question, Template, Text),

@@ -97,8 +97,7 @@ def _verify_stage(found: Found, raw: bool) -> dict:
 def _verify_corpora(found: Found, raw: bool) -> dict:
   from codemix.data.local_corpora.store import verify_corpora
 
-  opened = verify_corpora(found.folder)
-  splits = [split for corpus in opened.corpora.values() for split in corpus.splits.values()]
+  splits = verify_corpora(found.folder).splits()
   return {'documents': sum(split.documents for split in splits), 'bytes_read': sum(split.file_bytes for split in splits)}
 
 

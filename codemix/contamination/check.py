@@ -12,9 +12,9 @@ from codemix.contamination.items import Items
 from codemix.contamination.scan import search
 from codemix.contamination.settings import Contamination
 from codemix.data.batches.prepared_source import PreparedSource
-from codemix.data.prepare.workers import Progress, Workers
 from codemix.data.tokenization.tokenizer import Tokenizer
 from codemix.errors import UserError
+from codemix.workers import Progress, Workers
 
 
 def check(

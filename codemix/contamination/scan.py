@@ -1,6 +1,6 @@
 """One pass over what was consumed: which windows of the items stand in it, by source and row set.
 
-Any `codemix.data.prepare.workers` runs it: here, in several processes, or on a Beam
+Any `codemix.workers` runs it: here, in several processes, or on a Beam
 runner. What every worker needs (the items' hashes and the tokens' bytes) lies
 in one file, which it reads once.
 """
@@ -23,9 +23,9 @@ from codemix.contamination.normalise import byte_offsets, characters
 from codemix.contamination.pieces import AHEAD_TOKENS, BEHIND_TOKENS, PIECE_TOKENS, Piece, cut
 from codemix.contamination.readings import READINGS
 from codemix.data.batches.prepared_source import PreparedSource
-from codemix.data.prepare.workers import Progress, Workers
 from codemix.data.store.token_store import TokenStore
 from codemix.files import read_json, write_bytes
+from codemix.workers import Progress, Workers
 
 BLOCK_TOKENS = 2**16  # searched at a time: arrays of a few MB, which stay in the processor's caches
 

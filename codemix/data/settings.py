@@ -13,12 +13,12 @@ from typing import Annotated
 from codemix.checked import From, Name, NotEmpty, checked
 from codemix.checked import Path as PathText
 from codemix.data.corpus.corpus import Corpus
-from codemix.data.prepare.workers import InProcess, Processes, Workers
 from codemix.data.store import raw_files
 from codemix.data.store.token_store import TokenStore, open_store
 from codemix.data.tokenization.tokenizer import Tokenizer, load_tokenizer
 from codemix.errors import UserError, nearest
 from codemix.files import read_json, write_text
+from codemix.workers import InProcess, Processes, Workers
 
 LOCAL_KINDS = {'local_text': 'text', 'local_code': 'code'}  # of the tasks that ship, `codemix.data.seqio.tasks`
 _TOKENIZER_FILES = ('.json', '.model')

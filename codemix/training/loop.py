@@ -22,6 +22,7 @@ from codemix.identity import differences
 from codemix.models.config import ModelConfig
 from codemix.parallel.coordination import barrier, decide
 from codemix.parallel.sharding import batch_sharding
+from codemix.terminal import warn_once
 from codemix.training.garbage import frozen_gc
 from codemix.training.goodput import TimeAccount, read_times
 from codemix.training.optimizer import Optimizer
@@ -157,7 +158,7 @@ def _begin(
 ) -> tuple[TrainState, Realised]:
   """The state and ledger to start from: the newest checkpoint, else the parent's result, else a fresh state."""
   target = trainer.abstract_state()
-  step = checkpoints.newest(trainer.runtime.on_damaged, _warn)
+  step = checkpoints.newest(trainer.runtime.on_damaged, warn_once)
   if step is not None:
     position = checkpoints.restore_position(step)
     if different := list(differences(_position(plan, step), {k: v for k, v in position.items() if k != 'realised'})):
@@ -260,7 +261,3 @@ def _position(plan: StagePlan, step: int) -> dict:
   """The position that a checkpoint holds, beside the ledger so far; under 1 KB for a handful of sources."""
   row = (step - plan.first_step) * plan.stage.batch
   return {'stage': plan.hash, 'step': step, 'target_step': plan.last_step, 'row': row, 'seed': plan.seed}
-
-
-def _warn(message: str) -> None:
-  print(f'warning: {message}', file=sys.stderr)

@@ -13,9 +13,9 @@ from codemix.contamination.items import Item, Items
 from codemix.contamination.settings import Contamination
 from codemix.data.batches.prepared_source import PreparedSource
 from codemix.data.order.permutation import round_keys, unpermute
-from codemix.data.prepare.workers import InProcess
 from codemix.data.settings import Data
 from codemix.data.tokenization.tokenizer import load_tokenizer
+from codemix.workers import InProcess
 from tests import tiny_study
 
 TOKENIZER = load_tokenizer('bytes')

@@ -17,7 +17,7 @@ from codemix.contamination.index import build_index
 from codemix.contamination.readings import CodeWindows, WordWindows
 from codemix.contamination.settings import Contamination
 from codemix.data.order.permutation import permute, round_keys
-from codemix.data.prepare.workers import Beam, InProcess, Processes
+from codemix.workers import Beam, InProcess, Processes
 from tests.contamination import corpus
 
 QUESTION = 'Which of the seven quiet rivers north of Aldermoor carries the blue barges of the salt traders in March?'

@@ -15,16 +15,16 @@ from tests.faults.runs import finish, start
 
 WRITER, DUPLICATES, CORPUS = 'codemix.data.store.shard_writer', 'codemix.data.prepare.duplicates', 'codemix.data.prepare.pipeline'
 
-# Five shards for each of two splits; three files of a draft, and its digests in two.
+# Five shards for each of two splits; four files of a draft, its digests among them.
 MOMENTS = {
   'before the first shard': (f'{WRITER}:ShardWriter.__init__', 1),
   'in a shard': (f'{WRITER}:ShardWriter.add', 7),
-  'with the tokens in place and the table not': (f'{WRITER}:NewFile.finish', 11),
+  'with the tokens in place and the table not': (f'{WRITER}:NewFile.finish', 12),
   'with all files of a shard and not its record': (f'{WRITER}:write_json', 3),
   'between shards and repeats': (f'{CORPUS}:_drop_duplicates', 1),
   'between two ranges of digests': (f'{DUPLICATES}:FindRepeats._repeats', 2),
   'in a copy without repeats': (f'{WRITER}:ShardWriter.add_stream', 45),
-  'with a shard copied and its draft still there': (f'{DUPLICATES}:CopyWithoutRepeats._about', 4),
+  'with a shard copied and its draft still there': (f'{DUPLICATES}:_after_dropping', 4),
   'before the manifest': ('codemix.data.store.token_store:write_manifest', 1),
   'between the manifest and the end of the drafts': (f'{CORPUS}:_tidy', 2),
   'with one split prepared': (f'{CORPUS}:_write', 2),

@@ -12,10 +12,8 @@ import numpy as np
 from codemix.data.batches.streamed_source import EpochSize, StreamedSource
 from codemix.data.corpus import storage
 from codemix.data.corpus.corpus import Corpus
-from codemix.data.corpus.documents import documents
 from codemix.data.corpus.earlier_identity import stream_described
 from codemix.data.filters import is_corpus_wide
-from codemix.data.prepare.pipeline import check_corpus
 from codemix.data.seqio.function_identity import Described, stream_definition
 from codemix.data.seqio.tensorflow_import import suppress_stderr
 from codemix.data.settings import Data, tokenizer_identity
@@ -50,7 +48,7 @@ def open_stream(name: str, data: Data, tokenizer: Tokenizer, length: int, max_ep
 
 
 def _check(name: str, corpus: Corpus) -> None:
-  check_corpus(name, corpus, SPLIT, share=True)
+  corpus.check(SPLIT, share=True)
   wide = [filter.name for filter in corpus.filters if is_corpus_wide(filter)]
   if wide:
     raise UserError(
@@ -60,7 +58,7 @@ def _check(name: str, corpus: Corpus) -> None:
 
 def _tokenized(corpus: Corpus, tokenizer: Tokenizer) -> Iterator[np.ndarray]:
   """One epoch: the ids of each document, with EOS; a thread tokenizes the next ones meanwhile."""
-  texts = (record.text for record in documents(corpus, SPLIT))
+  texts = (record.text for record in corpus.kept(SPLIT))
   take = lambda: _encode(tokenizer, list(itertools.islice(texts, BATCH_DOCUMENTS)))
   with ThreadPoolExecutor(1) as thread:
     try:

@@ -9,24 +9,27 @@ import json
 import os.path
 import posixpath
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Annotated
 
 from codemix.checked import Name, NotEmpty, Path, Share, Usually, checked
-from codemix.data.corpus.bad_share import BadShare
+from codemix.data.corpus.bad_share import UNREAD_RECORDS, BadShare
 from codemix.data.corpus.earlier_identity import earlier_described, is_earlier, without_own_code
+from codemix.data.corpus.encodable import encodable_bad, encodable_record
 from codemix.data.corpus.fields import MISSING_FIELD
 from codemix.data.corpus.identity import described
 from codemix.data.corpus.layouts.text import Text
 from codemix.data.corpus.local_files import printable
+from codemix.data.corpus.outcomes import Outcome, judge, without_duplicates
 from codemix.data.corpus.protocols import Piece, Reader, RowParser
 from codemix.data.corpus.readers.json_lines import JsonLines
 from codemix.data.corpus.record import BadRecord, Record
-from codemix.data.filters import Filter
+from codemix.data.filters import Filter, is_corpus_wide
 from codemix.errors import UserError, nearest
 from codemix.identity import differences
+from codemix.terminal import warn_once
 
-_CHECKED_ROWS = 100  # in which a field must be seen once
+FIRST_ROWS = 100  # one of them must have the fields that the row parser needs
 HELD_OUT = 'validation'
 
 Pattern = Annotated[Path, NotEmpty(), 'pattern']
@@ -42,17 +45,17 @@ class Corpus:
       {'train': 'chunk*/*.jsonl.zst'}.
     reader: files -> rows.
     layout: a row -> a record.
-    filters: what is kept, in this order.
+    filters: each keeps a record or drops it, in this order.
     root: the folder or URL before relative patterns; '' for the working folder.
-    validation_share: share of the documents of 'train' that are set apart as 'validation', where
-      `files` has no such split: by a digest of the text, so that copies stay together and the
+    validation_share: share of the documents of 'train' that are held out as 'validation', where
+      `files` has no such split. A digest of the text decides, so that copies stay together and the
       order and division of the files do not matter.
-    count_dropped_tokens: also documents that a filter drops are tokenized, so that the accounts
-      know their tokens. False where a filter takes a small part out of a large corpus.
-    max_bad_share: more broken records than this share end `prepare`.
-    name: the `source` of records to which the layout gives none.
+    count_dropped_tokens: documents that a filter drops are tokenized too, so that their tokens are
+      counted. False where a filter keeps a small part of a large corpus.
+    max_bad_share: a larger share of broken or lost records ends the reading.
+    name: the `source` of records to which the row parser gives none.
     kind: what its documents are for the report: 'text', 'code' or a group of your own; '' where it
-      is not declared. No part of what is prepared or trained.
+      is not declared. It changes neither what is prepared nor what is trained.
   """
 
   files: Annotated[Mapping[Name, Pattern | Annotated[Sequence[Pattern], NotEmpty()]], NotEmpty(), Usually('train')]
@@ -69,7 +72,7 @@ class Corpus:
   def __post_init__(self):
     if self._holds_out and 'train' not in self.files:
       raise UserError(
-        f"Corpus.validation_share of '{self.name}' sets documents of the split 'train' apart, and there is none"
+        f"Corpus.validation_share of '{self.name}' holds out documents of the split 'train', and Corpus.files has none"
       )
 
   @property
@@ -96,59 +99,96 @@ class Corpus:
     return urls
 
   def pieces(self, split: str) -> list[Piece]:
-    """What is read by itself, in the order of the corpus; the same for the same files."""
+    """The units of reading, in the order of the corpus; the same for the same files."""
     return self.reader.pieces(self.urls(split))
 
-  def records(self, piece: Piece, split: str, read: BadShare | None = None) -> Iterator[Record | BadRecord]:
-    """The documents of a piece that belong to `split`, before the filters; never raises for bad data.
+  def kept(
+    self,
+    split: str,
+    pieces: Sequence[Piece] | None = None,
+    read: BadShare | None = None,
+    sample_bytes: int | None = None,
+  ) -> Iterator[Record]:
+    """The records that are kept, in order: those with text that pass every filter.
 
-    Documents without text are among them, for the caller to count. A BadRecord belongs to no text
-    and so, where documents are set apart, to 'train'.
+    Damaged files are reported on stderr; what can be read of them is used.
+
+    Args:
+      split: its name.
+      pieces: the pieces to read; None for the whole split. Corpus-wide filters compare the records
+        of these pieces, and hold a key of each in memory.
+      read: counts what is read.
+      sample_bytes: ends with the record that reaches so many bytes of text; None for no end. A
+        sample is not compared by corpus-wide filters.
+
+    Raises:
+      UserError: more than `max_bad_share` is broken or lost. Raised as soon as enough is read, and
+        at the latest at the end.
+    """
+    read = BadShare() if read is None else read
+    records = self._passed(split, self.pieces(split) if pieces is None else pieces, read)
+    if sample_bytes is not None:
+      yield from _first_bytes(records, sample_bytes)
+    else:
+      yield from without_duplicates(records, self.filters)
+    is_whole = pieces is None and next(records, None) is None
+    read.check(self, unread=0 if is_whole else UNREAD_RECORDS)
+
+  def _passed(self, split: str, pieces: Sequence[Piece], read: BadShare) -> Iterator[Record]:
+    for piece in pieces:
+      for outcome in self.outcomes(split, piece, read):
+        if isinstance(outcome, Record):
+          yield outcome
+        elif isinstance(outcome, BadRecord):
+          if outcome in read.damaged:
+            warn_once(f"corpus '{self.name}': {outcome.place}: {outcome.reason} ({outcome.detail}); what could be read of it is used")
+          read.check(self)
+
+  def outcomes(self, split: str, piece: Piece, read: BadShare | None = None) -> Iterator[Outcome]:
+    """What becomes of each of `records`, in order: kept, dropped, or set aside as broken.
+
+    Corpus-wide filters are not applied.
+    """
+    return judge(self.records(piece, split, read), self.filters)
+
+  def records(self, piece: Piece, split: str, read: BadShare | None = None) -> Iterator[Record | BadRecord]:
+    """The records of a piece that belong to `split`, before the filters; never raises for bad data.
+
+    Records without text are included. A BadRecord has no text that could decide its split: where
+    documents are held out, it belongs to 'train'.
 
     Args:
       piece: what is read.
       split: its name.
       read: counts all that is read, of whichever split.
     """
-    if read is not None and piece.start == 0:
-      read.files += 1
+    is_divided = self._holds_out and split in ('train', HELD_OUT)
+    read = BadShare() if read is None else read
+    read.files += piece.start == 0
     for item in self._read(self._narrowed().rows(piece)):
-      if read is not None:
-        read.add(item)
-      if isinstance(item, BadRecord):
-        if not (self._holds_out and split == HELD_OUT):
-          yield item
-      elif not self._holds_out or split == self._side(item.text):
+      read.add(item)
+      if not is_divided or split == ('train' if isinstance(item, BadRecord) else self._side(item.text)):
         yield item
 
   def _narrowed(self) -> Reader:
-    """The reader, for no other fields than the layout looks at."""
+    """The reader, restricted to the fields that the row parser needs."""
     needed = getattr(self.layout, 'needed_fields', None)
     fields = needed() if needed else None
     return self.reader.only(fields) if fields is not None and hasattr(self.reader, 'only') else self.reader
 
   def _read(self, rows: Iterator[tuple[str, Mapping] | BadRecord]) -> Iterator[Record | BadRecord]:
+    root = printable(self.root)
     for row in rows:
       if isinstance(row, BadRecord):
-        yield _encodable_fields(row)
+        yield encodable_bad(row)
         continue
       place = printable(row[0])
-      found = self.layout.record(place, row[1])
-      for record in found if isinstance(found, list) else [found]:
+      parsed = self.layout.record(place, row[1])
+      for record in parsed if isinstance(parsed, list) else [parsed]:
         if isinstance(record, Record):
-          yield self._completed(record, place)
+          yield encodable_record(record, self.name, place.removeprefix(root).lstrip('/'))
         elif record is not None:
-          yield _encodable_fields(record)
-
-  def _completed(self, record: Record, place: str) -> Record:
-    """The record with what the layout could not know, and strings that UTF-8 can hold."""
-    return Record(
-      _encodable(record.text),
-      _encodable(record.source or self.name),
-      _encodable(record.language),
-      _encodable(record.id or place.removeprefix(printable(self.root)).lstrip('/')),
-      record.program,  # the language that reads it says what it makes of a lone surrogate
-    )
+          yield encodable_bad(record)
 
   def _side(self, text: str) -> str:
     digest = hashlib.sha256(text.encode()).digest()
@@ -156,32 +196,33 @@ class Corpus:
     return HELD_OUT if held_out else 'train'
 
   def check(self, split: str, share: bool = False) -> None:
-    """Finds out from the first rows whether anything can be read at all, before all is read.
+    """Finds what would end a reading, from the settings and the first rows.
 
     Args:
       split: its name.
-      share: whether `max_bad_share` is held against them.
+      share: also holds `max_bad_share` against these rows.
 
     Raises:
-      UserError: none of them has a field that the layout needs (the nearest name is given); or the
-        whole split is broken; or more of them than the share.
+      UserError: no such split or files; a corpus-wide filter is not the last one; no row has a
+        field that the row parser needs (the nearest name is given); the whole split is broken; or
+        more of the rows than `max_bad_share`.
     """
-    first = list(itertools.islice(self._read(self._narrowed().sample(self.pieces(split))), _CHECKED_ROWS))
+    if early := [filter.name for filter in self.filters[:-1] if is_corpus_wide(filter)]:
+      raise UserError(f"corpus '{self.name}': the filter '{early[0]}' looks at the whole corpus; put it last in Corpus.filters.")
+    first = list(itertools.islice(self._read(self._narrowed().sample(self.pieces(split))), FIRST_ROWS))
+    is_whole = len(first) < FIRST_ROWS
     broken = [item for item in first if isinstance(item, BadRecord) and not item.expected]
     if first and len(broken) == len(first):
-      self._refuse(broken)
+      if all(bad.reason.startswith(MISSING_FIELD) for bad in broken):
+        raise UserError(self._without_field(broken[0]))
+      if is_whole:
+        shown = f'{broken[0].place}: {broken[0].reason} ({broken[0].detail})'
+        raise UserError(f"corpus '{self.name}': no record can be read, beginning with {shown}")
     if share:
       read = BadShare()
       for item in first:
         read.add(item)
-      read.check(self, whole=len(first) < _CHECKED_ROWS)
-
-  def _refuse(self, broken: list[BadRecord]) -> None:
-    if all(bad.reason.startswith(MISSING_FIELD) for bad in broken):
-      raise UserError(self._without_field(broken[0]))
-    if len(broken) < _CHECKED_ROWS:
-      told = f'{broken[0].place}: {broken[0].reason} ({broken[0].detail})'
-      raise UserError(f"corpus '{self.name}': no record can be read, beginning with {told}")
+      read.check(self, unread=0 if is_whole else UNREAD_RECORDS)
 
   def _without_field(self, bad: BadRecord) -> str:
     field = re.search("'(.*)'", bad.reason)[1]
@@ -229,19 +270,10 @@ class Corpus:
     }
 
 
-def _encodable(text: str) -> str:
-  """The text with '?' for each surrogate that stands alone: JSON can spell one, UTF-8 cannot."""
-  if text.isascii():  # a flag of the string: nothing is scanned
-    return text
-  try:
-    text.encode()
-  except UnicodeEncodeError:
-    return text.encode(errors='replace').decode()
-  return text
-
-
-def _encodable_fields(bad: BadRecord) -> BadRecord:
-  """A broken record may be named by what is broken in it, and is printed."""
-  return dataclasses.replace(
-    bad, place=printable(bad.place), reason=_encodable(bad.reason), detail=_encodable(bad.detail)
-  )
+def _first_bytes(records: Iterable[Record], size: int) -> Iterator[Record]:
+  """Whole records, up to the one that reaches so many bytes of text."""
+  for record in records:
+    yield record
+    size -= len(record.text.encode())
+    if size <= 0:
+      return

@@ -3,10 +3,8 @@
 from codemix.data.local_corpora.build import CODE, TEXT, build_local_corpora
 from codemix.data.local_corpora.split import Extent
 from codemix.data.local_corpora.store import (
-  Corpus,
   LocalCorpora,
-  Record,
-  Split,
+  LocalSplit,
   open_local_corpora,
   verify_corpora,
 )
@@ -14,11 +12,9 @@ from codemix.data.local_corpora.store import (
 __all__ = [
   'CODE',
   'TEXT',
-  'Corpus',
   'Extent',
   'LocalCorpora',
-  'Record',
-  'Split',
+  'LocalSplit',
   'build_local_corpora',
   'open_local_corpora',
   'verify_corpora',

@@ -1,7 +1,7 @@
 """Builds two corpora from the Python installation itself, so that a first study needs no download.
 
-`local_code` is programs without documentation, `local_text` the prose of that documentation:
-what the one loses the other gets, so they differ in kind and hardly in subject.
+`local_code` has programs without documentation, `local_text` the prose of that documentation: they
+differ in kind, and hardly in subject.
 """
 
 from __future__ import annotations
@@ -13,26 +13,27 @@ import os
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
+from codemix.data.corpus.record import Record
 from codemix.data.local_corpora.installation import (
   STANDARD_LIBRARY,
   Installation,
   InstalledFile,
   find_installation,
 )
-from codemix.data.local_corpora.parallel import read_files
 from codemix.data.local_corpora.prose import paragraphs
+from codemix.data.local_corpora.read_files import read_files
+from codemix.data.local_corpora.readers import read_code, read_prose
 from codemix.data.local_corpora.split import (
   Extent,
   content_hash,
   shorten_code,
   shorten_prose,
   split,
+  text_bytes,
 )
 from codemix.data.local_corpora.store import (
   LocalCorpora,
-  Record,
   has_corpora,
   open_local_corpora,
   write_corpora,
@@ -43,8 +44,10 @@ CODE = Extent(least_bytes=20_000_000, most_bytes=24_000_000, validation_bytes=15
 TEXT = Extent(least_bytes=5_000_000, most_bytes=12_000_000, validation_bytes=100_000)
 
 _LEAST_CHARACTERS = 300  # of a document of prose
-_MOST_CHARACTERS = 4000  # at which another document of the same file begins
+_MOST_CHARACTERS = 4000  # a longer one is continued in another document
 _TOPICS = 'pydoc_data/topics.py'  # the language reference that `help()` shows
+
+Passages = Iterator[tuple[str, str, list[str]]]  # source, name and paragraphs
 
 
 def build_local_corpora(
@@ -54,7 +57,6 @@ def build_local_corpora(
   modules: Sequence[str] | None = None,
   code: Extent = CODE,
   text: Extent = TEXT,
-  processes: int | None = None,
 ) -> LocalCorpora:
   """Builds `local_code` and `local_text` into a folder, or opens those that are there.
 
@@ -66,7 +68,6 @@ def build_local_corpora(
     modules: of the standard library to read; None for all of it.
     code: how much of `local_code` is wanted.
     text: how much of `local_text` is wanted.
-    processes: the most processes to read files with; None for one per core.
 
   Raises:
     UserError: the folder holds something else, or the installation has too little to read.
@@ -76,10 +77,14 @@ def build_local_corpora(
     return open_local_corpora(directory)
   installation = find_installation(distributions, modules)
   files, duplicates = _unique(installation.files)
-  programs, code_dropped = _programs(files, code, processes)
-  documents, text_dropped = _documents(_prose(installation, files, processes), text)
-  _require(programs, code, 'code')
-  _require(documents, text, 'prose')
+  programs, code_dropped = _programs(files, code)
+  documents, text_dropped = _documents(_prose(installation, files), text)
+  for records, extent, kind in ((programs, code, 'code'), (documents, text, 'prose')):
+    if text_bytes(records) < extent.least_bytes:
+      raise UserError(
+        f'this Python installation has {text_bytes(records) / 1e6:.1f} MB of {kind} where {extent.least_bytes / 1e6:.1f} MB'
+        ' are needed: register a task over files of your own instead'
+      )
   return write_corpora(
     directory,
     {
@@ -92,7 +97,7 @@ def build_local_corpora(
 
 
 def _unique(files: Iterable[InstalledFile]) -> tuple[list[InstalledFile], Counter[str]]:
-  """The files by the hash of their bytes, those of tests last; equal ones once."""
+  """The files in the order of the hash of their bytes, tests last; equal ones once."""
   ordered: dict[tuple[bool, str], InstalledFile] = {}
   dropped: Counter[str] = Counter()
   for file in files:
@@ -102,16 +107,14 @@ def _unique(files: Iterable[InstalledFile]) -> tuple[list[InstalledFile], Counte
   return [ordered[key] for key in sorted(ordered)], dropped
 
 
-def _programs(
-  files: Sequence[InstalledFile], extent: Extent, processes: int | None
-) -> tuple[list[Record], Counter[str]]:
+def _programs(files: Sequence[InstalledFile], extent: Extent) -> tuple[list[Record], Counter[str]]:
   """Reads Python files up to the wanted bytes."""
-  sources = [file for file in files if file.path.endswith('.py')]
+  python_files = [file for file in files if file.path.endswith('.py')]
   records: list[Record] = []
   dropped: Counter[str] = Counter()
   seen: set[str] = set()
   size = 0
-  with contextlib.closing(_read('code', sources, processes)) as programs:
+  with contextlib.closing(read_files(read_code, python_files)) as programs:
     for index, (file, program) in enumerate(programs):
       text = program.get('text', '')
       if reason := program.get('dropped'):
@@ -121,68 +124,54 @@ def _programs(
       else:
         seen.add(key)
         size += len(text.encode())
-        records.append(Record(text=text, source=file.source, language='python', id=file.name))
+        records.append(Record(text, file.source, 'python', file.name))
       if size >= extent.most_bytes:
-        dropped['beyond the wanted bytes'] = len(sources) - index - 1
+        dropped['beyond the wanted bytes'] = len(python_files) - index - 1
         break
   return records, dropped
 
 
-def _read(
-  kind: str, files: Sequence[InstalledFile], processes: int | None
-) -> Iterator[tuple[InstalledFile, Any]]:
-  """Yields each file with what its reader makes of it."""
-  with contextlib.closing(
-    read_files(kind, [str(file.location) for file in files], processes)
-  ) as results:
-    yield from zip(files, results, strict=True)
-
-
-def _prose(
-  installation: Installation, files: Sequence[InstalledFile], processes: int | None
-) -> Iterator[tuple[str, str, list[str]]]:
-  """Yields the source, name and paragraphs of manual pages, descriptions, readmes and modules."""
+def _prose(installation: Installation, files: Sequence[InstalledFile]) -> Passages:
+  """Yields the prose of manual pages, descriptions of distributions, readmes and modules."""
   if any(file.path == _TOPICS for file in files):
     topics = importlib.import_module('pydoc_data.topics').topics
     for name, topic in sorted(topics.items()):
       yield STANDARD_LIBRARY, f'{STANDARD_LIBRARY}:topics/{name}', paragraphs(topic)
   for name, description in sorted(installation.descriptions.items()):
     yield name, f'{name}:description', paragraphs(description)
-  told = [file for file in files if not file.is_test and file.path != _TOPICS]
-  with contextlib.closing(_read('prose', told, processes)) as read:
+  documented = [file for file in files if not file.is_test and file.path != _TOPICS]
+  with contextlib.closing(read_files(read_prose, documented)) as read:
     for file, passages in read:
       yield file.source, file.name, [paragraph for passage in passages for paragraph in passage]
 
 
-def _documents(
-  prose: Iterator[tuple[str, str, list[str]]], extent: Extent
-) -> tuple[list[Record], Counter[str]]:
-  """Joins paragraphs to documents, up to the wanted bytes; none is told twice."""
+def _documents(prose: Passages, extent: Extent) -> tuple[list[Record], Counter[str]]:
+  """Joins paragraphs to documents, up to the wanted bytes; each paragraph occurs once."""
   records: list[Record] = []
   dropped: Counter[str] = Counter()
   seen: set[str] = set()
   size = 0
   with contextlib.closing(prose):
-    for source, name, told in prose:
-      new = [paragraph for paragraph in dict.fromkeys(told) if paragraph not in seen]
+    for source, name, found in prose:
+      new = [paragraph for paragraph in dict.fromkeys(found) if paragraph not in seen]
       seen.update(new)
-      dropped['equal paragraphs'] += len(told) - len(new)
+      dropped['equal paragraphs'] += len(found) - len(new)
       for number, text in enumerate(_joined(new)):
         if len(text) < _LEAST_CHARACTERS:
           dropped['tiny'] += 1
           continue
         size += len(text.encode())
-        records.append(Record(text=text, source=source, language='en', id=f'{name}#{number}'))
+        records.append(Record(text, source, 'en', f'{name}#{number}'))
       if size >= extent.most_bytes:
         break
   return records, dropped
 
 
-def _joined(told: Iterable[str]) -> Iterator[str]:
+def _joined(found: Iterable[str]) -> Iterator[str]:
   """Paragraphs, an empty line between them, in documents of a few thousand characters."""
   document: list[str] = []
   length = 0
-  for paragraph in told:
+  for paragraph in found:
     if document and length + len(paragraph) > _MOST_CHARACTERS:
       yield '\n\n'.join(document)
       document, length = [], 0
@@ -190,13 +179,3 @@ def _joined(told: Iterable[str]) -> Iterator[str]:
     length += len(paragraph) + 2
   if document:
     yield '\n\n'.join(document)
-
-
-def _require(records: Sequence[Record], extent: Extent, what: str) -> None:
-  """Raises UserError where an installation has less than the least that is wanted."""
-  size = sum(len(record['text'].encode()) for record in records)
-  if size < extent.least_bytes:
-    raise UserError(
-      f'this Python installation has {size / 1e6:.1f} MB of {what} where {extent.least_bytes / 1e6:.1f} MB'
-      ' are needed: register a task over files of your own instead'
-    )

@@ -1,8 +1,8 @@
-"""Python source without its documentation: the same program, with nothing told about it.
+"""Removes the documentation from Python source; the program stays the same.
 
-Removed are the comments, and every statement that is nothing but a string: docstrings, what
-follows an attribute to document it, and code that was switched off in quotes. A suite that
-consisted of nothing else becomes `pass`. All other statements keep their place and layout.
+Comments are removed, and every statement that is only a string: docstrings, the documentation of
+attributes, and code in quotes. A suite of such statements alone becomes `pass`. All other
+statements keep their place and layout.
 """
 
 from __future__ import annotations
@@ -36,8 +36,8 @@ def without_documentation(source: str) -> str:
     source: Python source with '\n' line ends.
 
   Returns:
-    Source with the syntax tree of `source` but for string statements. Where lines go, blank
-    lines do not pile up. A comment inside the braces of an f-string stays: with `=` it may be
+    Source whose syntax tree is that of `source` without string statements. Blank lines around a
+    removed line are merged. A comment inside the braces of an f-string stays: with `=` it may be
     part of the value.
 
   Raises:
@@ -82,12 +82,12 @@ def _suites(tree: ast.Module) -> Iterator[list[ast.stmt]]:
       if suite := getattr(node, field, None):
         yield suite
         nodes.extend(suite)
-    for field in ('handlers', 'cases'):  # no statements themselves, but each holds a suite
+    for field in ('handlers', 'cases'):  # not statements, but each has a suite
       nodes.extend(getattr(node, field, ()))
 
 
 def is_string_statement(statement: ast.stmt) -> bool:
-  """Whether a statement is nothing but a string, which a program could do without."""
+  """Whether a statement is only a string."""
   return (
     isinstance(statement, ast.Expr)
     and isinstance(statement.value, ast.Constant)
@@ -143,18 +143,18 @@ def _apply(edit: _Edit, lines: list[str | None]) -> None:
 
 def _tidy(lines: list[str | None], inside_string: set[int]) -> str:
   """Joins the rows; of the runs of blank ones that removed rows separated, only the longest stays."""
-  told: list[str] = []
-  removed = False  # a row is gone since the last one told
+  kept: list[str] = []
+  removed = False  # a row was removed since the last kept one
   run = longest = 0  # of blank rows since then
   for row, line in enumerate(lines):
     if line is None:
       removed, run = True, 0
-    elif line.strip() or row in inside_string or (told and told[-1].endswith('\\')):
-      if told and not (removed and told[-1].endswith(':')):
-        told.extend([''] * min(longest, _MOST_BLANK_LINES))
-      told.append(line)
+    elif line.strip() or row in inside_string or (kept and kept[-1].endswith('\\')):
+      if kept and not (removed and kept[-1].endswith(':')):
+        kept.extend([''] * min(longest, _MOST_BLANK_LINES))
+      kept.append(line)
       removed, run, longest = False, 0, 0
     else:
       run += 1
       longest = max(longest, run)
-  return '\n'.join([*told, '']) if told else ''
+  return '\n'.join([*kept, '']) if kept else ''

@@ -1,7 +1,7 @@
-"""Finds what is written for people in Python source: docstrings and blocks of comments.
+"""Finds docstrings and blocks of comments in Python source.
 
-`ast` would find the docstrings too, at a tenth of the speed. What is found here and is no
-docstring (a string in a dictionary, say) has still to pass for prose.
+`ast` would find the docstrings too, at a tenth of the speed. A string that is taken for a docstring
+by mistake (in a dictionary, say) is kept only if it is prose.
 """
 
 from __future__ import annotations

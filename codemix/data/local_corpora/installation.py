@@ -1,19 +1,19 @@
-"""Which files of a Python installation the corpora are made of.
+"""Finds the files of a Python installation of which the corpora are made.
 
-The standard library and the distributions that codemix needs: what else happens to be
-installed beside them does not change the corpora, nor does codemix's own source.
+They are those of the standard library and of the distributions that codemix requires. Other
+installed distributions do not change the corpora, nor does codemix's own source.
 """
 
 from __future__ import annotations
 
 import dataclasses
-import importlib.metadata
 import os
 import platform
 import re
 import sys
 import sysconfig
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from importlib.metadata import Distribution, distributions
 from pathlib import Path, PurePosixPath
 
 from packaging.requirements import Requirement
@@ -21,7 +21,7 @@ from packaging.utils import canonicalize_name
 
 from codemix.errors import UserError, nearest
 
-STANDARD_LIBRARY = 'python'  # the name of its files' source, beside names of distributions
+STANDARD_LIBRARY = 'python'  # the `source` of its files; that of others is their distribution
 _SUFFIXES = frozenset(['.py', '.md', '.rst', '.txt'])
 _NO_READMES = re.compile(r'(?i)licen[cs]e|copying|notice|authors|contributors|credits|requirements')
 # The standard library's folders that are other people's code, tests of syntax, or caches.
@@ -51,7 +51,7 @@ class InstalledFile:
 
 @dataclasses.dataclass(frozen=True)
 class Installation:
-  """What the corpora are made of, in an order that no file system decides.
+  """What the corpora are made of, in an order that does not depend on the file system.
 
   Attributes:
     versions: of each distribution, and of the standard library as 'python'.
@@ -71,11 +71,11 @@ def find_installation(
 
   Args:
     distributions: their names; None for all that codemix requires, directly or not, its
-      extras left out (for all installed ones where codemix is no installed distribution).
+      extras left out (or for all installed ones where codemix is not an installed distribution).
     modules: top-level modules and packages of the standard library; None for all.
 
   Raises:
-    UserError: a distribution is not installed, or a module is not of the standard library.
+    UserError: a distribution is not installed, or a module is not in the standard library.
   """
   installed = _installed()
   names = _needed(installed) if distributions is None else _known(distributions, installed)
@@ -89,16 +89,16 @@ def find_installation(
   return Installation(versions, tuple(unique.values()), descriptions)
 
 
-def _installed() -> dict[str, importlib.metadata.Distribution]:
+def _installed() -> dict[str, Distribution]:
   """The distribution that `import` finds first for each name."""
-  found: dict[str, importlib.metadata.Distribution] = {}
-  for distribution in importlib.metadata.distributions():
+  found: dict[str, Distribution] = {}
+  for distribution in distributions():
     if name := distribution.metadata['Name']:
       found.setdefault(canonicalize_name(name), distribution)
   return found
 
 
-def _needed(installed: dict[str, importlib.metadata.Distribution]) -> list[str]:
+def _needed(installed: Mapping[str, Distribution]) -> list[str]:
   """Names in the dependency closure of codemix, sorted."""
   if 'codemix' not in installed:
     return sorted(installed)
@@ -117,9 +117,7 @@ def _needed(installed: dict[str, importlib.metadata.Distribution]) -> list[str]:
   return sorted({name for name, _ in reached} - {'codemix'})
 
 
-def _known(
-  names: Iterable[str], installed: dict[str, importlib.metadata.Distribution]
-) -> list[str]:
+def _known(names: Iterable[str], installed: Mapping[str, Distribution]) -> list[str]:
   canonical = sorted({canonicalize_name(name) for name in names})
   for name in canonical:
     if name not in installed:
@@ -132,7 +130,7 @@ def _library_files(modules: Sequence[str] | None) -> Iterator[InstalledFile]:
   known = sys.stdlib_module_names
   for module in modules or ():
     if module not in known:
-      raise UserError(f"'{module}' is no module of the standard library.{nearest(module, known)}")
+      raise UserError(f"'{module}' is not a module of the standard library.{nearest(module, known)}")
   wanted = known if modules is None else frozenset(modules)
   root = Path(sysconfig.get_path('stdlib'))
   for folder, folders, names in os.walk(root):
@@ -147,9 +145,7 @@ def _library_files(modules: Sequence[str] | None) -> Iterator[InstalledFile]:
         yield InstalledFile(STANDARD_LIBRARY, path, location)
 
 
-def _distribution_files(
-  name: str, distribution: importlib.metadata.Distribution
-) -> Iterator[InstalledFile]:
+def _distribution_files(name: str, distribution: Distribution) -> Iterator[InstalledFile]:
   """The recorded files beside the modules; scripts, which hold the installation's path, are not."""
   for path in distribution.files or ():
     folders = path.parts[:-1]
@@ -163,7 +159,7 @@ def _distribution_files(
         yield InstalledFile(name, path.as_posix(), location)
 
 
-def _description(distribution: importlib.metadata.Distribution) -> str:
+def _description(distribution: Distribution) -> str:
   """The long description, which newer metadata keeps in the body and older in a header."""
   metadata = distribution.metadata
   return metadata.get_payload() or metadata.get('Description') or ''

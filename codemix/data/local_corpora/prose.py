@@ -1,8 +1,8 @@
-"""Keeps the English prose of a docstring, a comment, a readme or a manual page, and nothing else.
+"""Extracts the English prose of a docstring, a comment, a readme or a manual page.
 
-Two steps: markup says which lines are code, tables, fields and headings (reStructuredText,
-Markdown, and the docstring conventions of NumPy, Google and Epytext), and the statistics of
-its words and characters say whether a paragraph that remains is made of sentences.
+Lines that the markup shows to be code, tables, fields or headings are dropped (reStructuredText,
+Markdown, and the docstring conventions of NumPy, Google and Epytext). Of the remaining paragraphs,
+those are kept whose words and characters have the statistics of English sentences.
 """
 
 from __future__ import annotations
@@ -30,21 +30,16 @@ _ADMONITION = re.compile(
 _BREAK = re.compile(_RULER.pattern + r'|\s*([|+]|=+ +=+|-+ +-+|#{1,6}\s)|[^|]*\|[^|]*\|')
 _ITEM = re.compile(r'\s*([-*+•]|\(?\d{1,2}[.)]|\(?[a-z][.)])\s+(?=\S)')
 _LABEL = re.compile(r'\s*\**[A-Z][\w /-]{1,40}\**:\**$')
-# Google's labels over text that goes on in sentences; the others announce fields or code.
-_PROSE_LABELS = frozenset(
-  [
-    'note', 'notes', 'warning', 'warnings', 'caution', 'important', 'tip',
-    'description', 'details', 'background',
-  ]
-)  # fmt: skip
+# Google's labels of sections of sentences; the other sections hold fields or code.
+_PROSE_LABELS = re.compile(
+  r'notes?|warnings?|caution|important|tip|description|details|background', re.IGNORECASE
+)
 # NumPy's sections that hold fields or code.
-_FIELD_SECTIONS = frozenset(
-  [
-    'parameters', 'other parameters', 'returns', 'yields', 'receives', 'raises', 'warns',
-    'attributes', 'methods', 'properties', 'arguments', 'keyword arguments', 'see also',
-    'references', 'examples', 'example', 'usage', 'inputs', 'outputs',
-  ]
-)  # fmt: skip
+_FIELD_SECTIONS = re.compile(
+  r'(other )?parameters|returns|yields|receives|raises|warns|attributes|methods|properties|'
+  r'(keyword )?arguments|see also|references|examples?|usage|inputs|outputs',
+  re.IGNORECASE,
+)
 
 # A pattern is tried only where the characters that it starts with occur.
 _INLINE = [
@@ -63,7 +58,7 @@ _INLINE = [
 
 
 def paragraphs(text: str) -> list[str]:
-  """The paragraphs of `text` that read as English prose, each on one line, without its markup.
+  """The paragraphs of `text` that are English prose, each on one line, without its markup.
 
   The short summary line of a docstring is kept only where more prose follows it.
   """
@@ -72,14 +67,14 @@ def paragraphs(text: str) -> list[str]:
   text = text.encode(errors='ignore').decode()  # an escape may spell half a surrogate pair
   lines = inspect.cleandoc(text).split('\n')
   whole = [whole_sentences(_plain(block)) for block in _blocks(_outside_code(lines))]
-  told = [paragraph for paragraph in whole[1:] if is_prose(paragraph)]
-  if whole and (is_prose(whole[0]) or (told and is_summary(whole[0]))):
-    told.insert(0, whole[0])
-  return told
+  found = [paragraph for paragraph in whole[1:] if is_prose(paragraph)]
+  if whole and (is_prose(whole[0]) or (found and is_summary(whole[0]))):
+    found.insert(0, whole[0])
+  return found
 
 
 def _outside_code(lines: list[str]) -> Iterator[str]:
-  """Blanks what markup says is code, a directive or a section of fields: one '' per line."""
+  """The lines, '' in place of each that markup shows to be code, a directive or a field."""
   fenced = field_section = doctest = False
   skipped_indent: int | None = None  # what is indented more than this belongs to a skipped line
   in_paragraph = False
@@ -95,7 +90,7 @@ def _outside_code(lines: list[str]) -> Iterator[str]:
     elif fenced or doctest or not bare or skipped_indent is not None:
       pass
     elif _RULER.match(next_line) and not in_paragraph and not _RULER.match(line):
-      field_section = bare.lower() in _FIELD_SECTIONS
+      field_section = bool(_FIELD_SECTIONS.fullmatch(bare))
     elif field_section:
       pass
     elif admonition := _ADMONITION.match(line):
@@ -103,7 +98,7 @@ def _outside_code(lines: list[str]) -> Iterator[str]:
     elif _FIELD_OR_DIRECTIVE.match(line):
       skipped_indent = indent
     elif _LABEL.match(line) and not in_paragraph:
-      if bare.strip('*:').lower() not in _PROSE_LABELS:
+      if not _PROSE_LABELS.fullmatch(bare.strip('*:')):
         skipped_indent = indent
     else:
       kept = line

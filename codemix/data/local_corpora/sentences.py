@@ -1,4 +1,4 @@
-"""Tells English sentences from everything else, by the statistics of words and characters."""
+"""Recognises English sentences by the statistics of their words and characters."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import re
 
 _SENTENCE_END = re.compile(r'(?<!e\.g)(?<!i\.e)[.!?]["\')\]]*(?=\s|$)')
 _WORD = re.compile(r"[A-Za-z]+(?:['’-][A-Za-z]+)*")
-# What no word of a sentence has: marks of identifiers, calls, operators, paths, placeholders.
+# Not in the words of a sentence: marks of identifiers, calls, operators, paths, placeholders.
 _CODE_MARK = re.compile(
   r'[_=<>{}\\^@$|~%#*&]|\w\(|\w\.\w|::|\w/\w|[a-z][A-Z]|\d[a-zA-Z]|\[(?!\d+\])'
 )
@@ -27,11 +27,11 @@ LEAST_CHARACTERS = 60
 _LEAST_WORDS = 9
 _LEAST_FUNCTION_WORDS = 0.25  # of the words; running English has 0.4 to 0.5
 _MOST_CODE_WORDS = 0.15  # of what white space separates
-_MOST_OTHER_CHARACTERS = 0.07  # digits and signs that are no punctuation
+_MOST_OTHER_CHARACTERS = 0.07  # digits and signs other than punctuation
 
 
 def whole_sentences(text: str) -> str:
-  """`text` up to the end of its last sentence: the rest introduces code that is gone."""
+  """`text` up to the end of its last sentence: the rest introduces code that was removed."""
   end = 0
   for match in _SENTENCE_END.finditer(text):
     end = match.end()
@@ -39,7 +39,7 @@ def whole_sentences(text: str) -> str:
 
 
 def is_prose(paragraph: str) -> bool:
-  """Whether a paragraph (one line, plain text) is made of English sentences, and no legal ones."""
+  """Whether a paragraph (one line, plain text) consists of English sentences, none of them legal text."""
   return len(paragraph) >= LEAST_CHARACTERS and _is_english(paragraph, _LEAST_WORDS)
 
 

@@ -1,13 +1,13 @@
-"""Sets documents aside for validation, by the hash of their content."""
+"""Holds documents out for validation, by the hash of their content."""
 
 from __future__ import annotations
 
 import ast
 import dataclasses
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
-from codemix.data.local_corpora.store import Record
+from codemix.data.corpus.record import Record
 from codemix.errors import UserError
 
 
@@ -28,13 +28,18 @@ class Extent:
   validation_documents: int = 100
 
 
+def text_bytes(records: Iterable[Record]) -> int:
+  """The bytes of the texts in UTF-8."""
+  return sum(len(record.text.encode()) for record in records)
+
+
 def content_hash(text: str) -> str:
   """Sha256 hex of a text, however its white space is laid out."""
   return hashlib.sha256(' '.join(text.split()).encode()).hexdigest()
 
 
 def split(
-  records: Sequence[Record], extent: Extent, shorten: Callable[[str, int], str] | None = None
+  records: Sequence[Record], extent: Extent, shorten: Callable[[str, int], str]
 ) -> dict[str, list[Record]]:
   """Splits a corpus into 'train' and 'validation', each in the order of the content hashes.
 
@@ -43,31 +48,28 @@ def split(
   Args:
     records: the documents.
     extent: says how large validation is to be.
-    shorten: makes of a held-out document one of about so many characters, lest a few long
-      ones are most of the whole. What it cuts off is in neither split.
+    shorten: cuts a held-out document to about so many characters, so that a few long ones are not
+      most of the split. The rest of the document is in neither split.
 
   Raises:
     UserError: no document would be left to train on.
   """
-  ordered = sorted(records, key=lambda record: content_hash(record['text']))
+  ordered = sorted(records, key=lambda record: content_hash(record.text))
   most = extent.validation_bytes // extent.validation_documents
   validation: list[Record] = []
-  size = 0
-  while size < extent.validation_bytes or len(validation) < extent.validation_documents:
+  while text_bytes(validation) < extent.validation_bytes or len(validation) < extent.validation_documents:
     if len(validation) + 1 >= len(ordered):
-      raise UserError(f'{len(ordered)} documents are too few to set some aside for validation')
+      raise UserError(f'{len(ordered)} documents are too few to hold some out for validation')
     record = ordered[len(validation)]
-    text = record['text'] if shorten is None else shorten(record['text'], most)
-    validation.append({**record, 'text': text})
-    size += len(text.encode())
+    validation.append(dataclasses.replace(record, text=shorten(record.text, most)))
   return {'train': ordered[len(validation) :], 'validation': validation}
 
 
 def shorten_code(text: str, most: int) -> str:
-  """At most so many characters of a program, which parse, from some top-level statement on.
+  """An excerpt of a program that parses, of at most so many characters.
 
-  The content hash points at a character; the excerpt begins with the statement that it is in,
-  or, where that cannot be cut, with one close to it. A program that cannot be cut stays whole.
+  The content hash selects a character; the excerpt begins with the top-level statement that holds
+  it, or with one close to it if that cannot be cut. A program that cannot be cut stays whole.
   """
   if len(text) <= most:
     return text
@@ -87,15 +89,12 @@ def _statement_starts(text: str) -> list[int]:
   offsets = [0]
   for line in text.split('\n'):
     offsets.append(offsets[-1] + len(line) + 1)
-  starts = []
-  for statement in ast.parse(text).body:
-    decorators = getattr(statement, 'decorator_list', None)
-    starts.append(offsets[(decorators[0] if decorators else statement).lineno - 1])
-  return starts
+  first_nodes = ((getattr(statement, 'decorator_list', None) or [statement])[0] for statement in ast.parse(text).body)
+  return [offsets[node.lineno - 1] for node in first_nodes]
 
 
 def shorten_prose(text: str, most: int) -> str:
-  """The first paragraphs of a document, of so many characters; the very first one in any case."""
+  """The first paragraphs of a document, up to so many characters; the very first one in any case."""
   kept, *others = text.split('\n\n')
   for paragraph in others:
     if len(kept) + len(paragraph) > most:

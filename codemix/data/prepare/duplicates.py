@@ -2,10 +2,10 @@
 
 Three steps, of which the first is part of tokenizing a shard:
 
-  1. Each shard is written as a draft with a file of its documents' digests,
-     in blocks of BLOCK documents sorted by BUCKETS buckets (the first bits of the digest).
-  2. A range of buckets at a time, the digests of all shards are sorted. Equal
-     ones are neighbours; all but the first by (shard, document) are repeats.
+  1. Each shard is written as a draft, with a file of its documents' digests in
+     blocks of BLOCK documents, each block sorted by digest.
+  2. For a range of digests at a time, those of all shards are sorted. Equal ones
+     are neighbours; all but the first by (shard, document) are repeats.
   3. Each draft is copied without its repeats.
 
 Shards are runs of pieces in order, so the first by (shard, document) is the
@@ -14,6 +14,7 @@ first by (piece, record), however many workers there were.
 
 from __future__ import annotations
 
+import bisect
 import dataclasses
 import itertools
 from collections.abc import Iterator, Sequence
@@ -22,6 +23,7 @@ from pathlib import Path
 import numpy as np
 
 from codemix.data.store import record_counts, token_store
+from codemix.data.store.record_counts import RecordCounts
 from codemix.data.store.shard_writer import (
   NewFile,
   documents_file,
@@ -29,25 +31,22 @@ from codemix.data.store.shard_writer import (
   writing_shard,
 )
 
-BUCKETS = 1024
 BLOCK = 2**18  # documents sorted at a time: 6 MiB of digests
-RANGE = 2**20  # documents whose digests are compared at a time, if there are not more in one bucket
+RANGE = 2**20  # documents whose digests are compared at a time, as many texts differ
 COPY_DOCUMENTS = 2**16
 COPY_TOKENS = 2**20
 
-# 128 bits of sha256: with 10^10 documents, two different ones are taken for the same with a chance of 10^-19.
+# 128 bits of sha256: two of 10^10 different documents have the same key with a probability of 10^-19.
 _ENTRY = np.dtype([('key', '>u8', 2), ('document', '<i8')])
-_BUCKET_SHIFT = np.uint64(64 - (BUCKETS - 1).bit_length())
 
 
 class DigestWriter:
-  """A shard's digests, in the order of its documents, written in sorted blocks."""
+  """Writes a shard's digests, which come in the order of its documents."""
 
   def __init__(self, folder: Path, name: str):
     self._documents = 0
     self._waiting: list[bytes] = []
-    self._entries = NewFile(folder / _entries_file(name))
-    self._index = NewFile(folder / _index_file(name))
+    self._file = NewFile(folder / _digests_file(name))
 
   def add(self, digests: Sequence[bytes]) -> None:
     self._waiting += [digest[:16] for digest in digests]
@@ -56,56 +55,48 @@ class DigestWriter:
       del self._waiting[:BLOCK]
 
   def finish(self) -> None:
-    self._write(self._waiting)
-    self._entries.finish()
-    self._index.finish()
+    if self._waiting:
+      self._write(self._waiting)
+    self._file.finish()
 
   def discard(self) -> None:
-    self._entries.discard()
-    self._index.discard()
+    self._file.discard()
 
   def _write(self, digests: list[bytes]) -> None:
-    if not digests:
-      return
     entries = np.empty(len(digests), _ENTRY)
     entries['key'] = np.frombuffer(b''.join(digests), '>u8').reshape(-1, 2)
     entries['document'] = np.arange(self._documents, self._documents + len(digests))
     self._documents += len(digests)
-    buckets = _buckets(entries)
-    self._entries.write(entries[np.argsort(buckets, kind='stable')].tobytes())
-    self._index.write(np.bincount(buckets, minlength=BUCKETS).astype('<i8').tobytes())
-
-
-def _buckets(entries: np.ndarray) -> np.ndarray:
-  return (entries['key'][:, 0].astype(np.uint64) >> _BUCKET_SHIFT).astype(np.int64)
+    self._file.write(entries[np.argsort(entries['key'][:, 0], kind='stable')].tobytes())
 
 
 @dataclasses.dataclass(frozen=True)
-class BucketRange:
-  """Buckets [first, last)."""
+class DigestRange:
+  """Range `number` of `count` equal ranges of digests."""
 
-  first: int
-  last: int
+  number: int
+  count: int
 
   def __str__(self) -> str:
-    return f'digests {self.first} to {self.last - 1} of {BUCKETS}'
+    return f'digests {self.number + 1} of {self.count}'
+
+  def of(self, block: np.ndarray) -> np.ndarray:
+    """The entries of a sorted block that are in this range."""
+    edges = (self.number * 2**64 // self.count, (self.number + 1) * 2**64 // self.count)
+    begin, end = (bisect.bisect_left(block, edge, key=lambda entry: int(entry['key'][0])) for edge in edges)
+    return block[begin:end]
 
 
-def bucket_ranges(drafts: Path, names: Sequence[str]) -> list[BucketRange]:
-  """Divides the buckets into ranges of about RANGE documents."""
-  sizes = sum((_index(drafts, name).sum(axis=0) for name in names), np.zeros(BUCKETS, np.int64))
-  ranges, first, documents = [], 0, 0
-  for bucket, size in enumerate(sizes.tolist()):
-    if documents and documents + size > RANGE:
-      ranges.append(BucketRange(first, bucket))
-      first, documents = bucket, 0
-    documents += size
-  return [*ranges, BucketRange(first, BUCKETS)]
+def digest_ranges(drafts: Path, names: Sequence[str]) -> tuple[DigestRange, ...]:
+  """Divides the digests into ranges of about RANGE documents."""
+  documents = sum((drafts / _digests_file(name)).stat().st_size for name in names) // _ENTRY.itemsize
+  count = documents // RANGE + 1
+  return tuple(DigestRange(number, count) for number in range(count))
 
 
 @dataclasses.dataclass(frozen=True)
 class FindRepeats:
-  """Writes which documents of each shard repeat an earlier one, for a range of buckets.
+  """Writes which documents of each shard repeat an earlier one, for a range of digests.
 
   Attributes:
     drafts: the folder of the drafts.
@@ -115,16 +106,12 @@ class FindRepeats:
   drafts: Path
   names: tuple[str, ...]
 
-  def __call__(self, buckets: BucketRange) -> None:
-    path = self.drafts / _repeats_file(buckets)
+  def __call__(self, digests: DigestRange) -> None:
+    path = self.drafts / _repeats_file(digests)
     if path.exists():
       return
-    parts, shards = [], []
-    for number, name in enumerate(self.names):
-      for part in _entries(self.drafts, name, buckets):
-        parts.append(part)
-        shards.append(np.full(len(part), number, np.int32))
-    repeats = self._repeats(np.concatenate(parts), np.concatenate(shards)) if parts else [np.zeros(0, np.int64)] * len(self.names)
+    parts = [self._entries(name, digests) for name in self.names]
+    repeats = self._repeats(np.concatenate(parts), np.repeat(np.arange(len(parts)), list(map(len, parts))))
     file = NewFile(path)
     try:
       begins = np.cumsum([0, *map(len, repeats)])
@@ -133,10 +120,18 @@ class FindRepeats:
     finally:
       file.discard()
 
+  def _entries(self, name: str, digests: DigestRange) -> np.ndarray:
+    """A shard's entries of a range, in the order of the documents within each block."""
+    path = self.drafts / _digests_file(name)
+    if not path.stat().st_size:  # it cannot be mapped
+      return np.zeros(0, _ENTRY)
+    entries = np.memmap(path, _ENTRY, 'r')
+    return np.concatenate([digests.of(entries[begin : begin + BLOCK]) for begin in range(0, len(entries), BLOCK)])
+
   def _repeats(self, entries: np.ndarray, shards: np.ndarray) -> list[np.ndarray]:
     """The documents to drop, by shard, sorted."""
     keys = entries['key'].astype(np.uint64)
-    # Stable, and within a bucket the entries stand in the order of the corpus: so do equal ones after it.
+    # Stable: entries with the same key are in the order of the corpus before it, and stay so.
     order = np.lexsort((keys[:, 1], keys[:, 0]))
     repeated = np.zeros(len(order), bool)
     repeated[1:] = (keys[order[1:]] == keys[order[:-1]]).all(axis=1)
@@ -153,76 +148,75 @@ class CopyWithoutRepeats:
     folder: the store's.
     names: of the shards, in order.
     ranges: those of `FindRepeats`.
-    filter: how the accounts call this.
+    filter: the name under which the dropped documents are counted.
     dtype: of the tokens, as a string.
   """
 
   drafts: Path
   folder: Path
   names: tuple[str, ...]
-  ranges: tuple[BucketRange, ...]
+  ranges: tuple[DigestRange, ...]
   filter: str
   dtype: str
 
   def __call__(self, name: str) -> None:
     if not token_store.shard_is_complete(self.folder, name):
       self._copy(name)
-    # Its record stays: it says that the shard need not be tokenized again.
+    # The draft's record stays: the shard need not be tokenized again.
     for file in (tokens_file(name), documents_file(name)):
       (self.drafts / file).unlink(missing_ok=True)
 
-  def _copy(self, name: str) -> None:
-    draft = token_store.read_shard(self.drafts, name)
-    repeats = self._repeats_of(name)
-    names, books = draft['names'], {'languages': {}, 'sources': {}}
-    dropped, first = record_counts.amount(), None
-    with writing_shard(self.folder, name, np.dtype(self.dtype)) as writer, open(self.drafts / tokens_file(name), 'rb') as tokens:
-      for begin, rows in _tables(self.drafts / documents_file(name), draft['documents']):
-        keep = np.ones(len(rows), bool)
-        keep[repeats[np.searchsorted(repeats, begin) : np.searchsorted(repeats, begin + len(rows))] - begin] = False
-        for ids in _kept(tokens, rows, keep, np.dtype(self.dtype)):
-          first = ids[: token_store.GOLDEN_TOKENS].tolist() if first is None else first
-          writer.add_stream(ids)
-        writer.add_rows(rows[keep, 0], rows[keep, 1:2])
-        dropped = record_counts.plus(dropped, _amount(rows[~keep]))
-        for column, kind in ((2, 'languages'), (3, 'sources')):
-          for number in np.unique(rows[keep, column]).tolist():
-            of_name = _amount(rows[keep & (rows[:, column] == number)])
-            book = books[kind]
-            book[names[kind][number]] = record_counts.plus(book.get(names[kind][number], record_counts.amount()), of_name)
-      writer.finish(**self._about(draft, first, len(repeats) and repeats[0] == 0, dropped, books))
-
-  def _about(self, draft: dict, first, first_is_dropped: bool, dropped: dict, books: dict) -> dict:
-    said = draft['accounts']
-    before = said['kept']
-    after = {key: before[key] - dropped[key] for key in before}
-    step = {'name': self.filter, 'before': before, 'after': after, 'dropped': {'duplicate': dropped} if dropped['documents'] else {}}
-    # The text of a document that is not the draft's first is not at hand.
-    golden = {'tokens': first[: token_store.GOLDEN_TOKENS]} if first_is_dropped and first else draft['golden']
-    return {
-      'golden': golden if first else None,
-      'accounts': {
-        **said,
-        'filters': [*said['filters'], step],
-        'kept': after,
-        **{kind: dict(sorted(book.items())) for kind, book in books.items()},
-      },
-      **({'quarantine': draft['quarantine']} if 'quarantine' in draft else {}),
-    }
-
-  def _repeats_of(self, name: str) -> np.ndarray:
-    """The shard's documents to drop, sorted."""
+  def repeats(self, name: str) -> np.ndarray:
+    """The documents of a shard to drop, int64, sorted."""
     number = self.names.index(name)
     parts = []
-    for buckets in self.ranges:
-      path = self.drafts / _repeats_file(buckets)
+    for digests in self.ranges:
+      path = self.drafts / _repeats_file(digests)
       begin, end = np.fromfile(path, '<i8', 2, offset=8 * number).tolist()
       parts.append(np.fromfile(path, '<i8', end - begin, offset=8 * (len(self.names) + 1 + begin)))
     return np.sort(np.concatenate(parts))
 
+  def _copy(self, name: str) -> None:
+    draft = token_store.read_shard(self.drafts, name)
+    repeats = self.repeats(name)
+    counts, first = RecordCounts([self.filter]), None
+    with (
+      writing_shard(self.folder, name, np.dtype(self.dtype)) as writer,
+      open(self.drafts / tokens_file(name), 'rb') as tokens,
+    ):
+      for begin, rows in _tables(self.drafts / documents_file(name), draft['documents']):
+        keep = np.ones(len(rows), bool)
+        keep[repeats[slice(*np.searchsorted(repeats, [begin, begin + len(rows)]))] - begin] = False
+        for ids in _kept(tokens, rows, keep, np.dtype(self.dtype)):
+          first = ids[: token_store.GOLDEN_TOKENS].tolist() if first is None else first
+          writer.add_stream(ids)
+        writer.add_rows(rows[keep, 0], rows[keep, 1:2])
+        _count(counts, rows, keep, draft['names'])
+      first_is_dropped = len(repeats) and repeats[0] == 0
+      # The text of a document is only stored of the draft's first one.
+      golden = {'tokens': first} if first_is_dropped and first else draft['golden']
+      writer.finish(
+        golden=golden if first else None,
+        accounts=_after_dropping(draft['accounts'], counts.summary()),
+        **({'quarantine': draft['quarantine']} if 'quarantine' in draft else {}),
+      )
 
-def _amount(rows: np.ndarray) -> dict:
-  return record_counts.amount(len(rows), rows[:, 1].sum(), rows[:, 0].sum())
+
+def _count(counts: RecordCounts, rows: np.ndarray, keep: np.ndarray, names: dict[str, list[str]]) -> None:
+  if not keep.all():
+    tokens, size = rows[~keep, :2].sum(axis=0)
+    counts.drop(0, 'duplicate', record_counts.amount((~keep).sum(), size, tokens))
+  pairs, numbers = np.unique(rows[keep, 2:], axis=0, return_inverse=True)
+  sums = np.zeros((len(pairs), 3), np.int64)
+  np.add.at(sums, numbers.ravel(), np.insert(rows[keep, :2], 0, 1, axis=1))
+  for (language, source), (documents, tokens, size) in zip(pairs.tolist(), sums.tolist(), strict=True):
+    counts.keep(names['languages'][language], names['sources'][source], record_counts.amount(documents, size, tokens))
+
+
+def _after_dropping(draft: dict, counts: dict) -> dict:
+  """The counts of a draft, brought up to date with those of its copy."""
+  kept = {key: counts[key] for key in ('kept', 'languages', 'sources')}
+  return {**draft, **kept, 'filters': draft['filters'] + counts['filters']}
 
 
 def _tables(path: Path, documents: int) -> Iterator[tuple[int, np.ndarray]]:
@@ -240,7 +234,7 @@ def _tables(path: Path, documents: int) -> Iterator[tuple[int, np.ndarray]]:
 
 
 def _kept(tokens, rows: np.ndarray, keep: np.ndarray, dtype: np.dtype) -> Iterator[np.ndarray]:
-  """The tokens of the documents that are kept, of a file that stands at the first of them."""
+  """The tokens of the documents that are kept, from a file whose position is at the first document."""
   edges = np.flatnonzero(np.diff(keep, prepend=~keep[:1])).tolist()
   for begin, end in itertools.pairwise([*edges, len(keep)]):
     left = int(rows[begin:end, 0].sum())
@@ -253,30 +247,9 @@ def _kept(tokens, rows: np.ndarray, keep: np.ndarray, dtype: np.dtype) -> Iterat
       yield ids
 
 
-def _entries(drafts: Path, name: str, buckets: BucketRange) -> Iterator[np.ndarray]:
-  """A shard's digests of a range, block by block."""
-  start = 0
-  with open(drafts / _entries_file(name), 'rb') as file:
-    for sizes in _index(drafts, name):
-      before, count = sizes[: buckets.first].sum(), sizes[buckets.first : buckets.last].sum()
-      file.seek((start + int(before)) * _ENTRY.itemsize)
-      if count:
-        yield np.fromfile(file, _ENTRY, int(count))
-      start += int(sizes.sum())
+def _digests_file(name: str) -> str:
+  return f'sorted-digests-{name}.bin'
 
 
-def _index(drafts: Path, name: str) -> np.ndarray:
-  """int64 [blocks, BUCKETS]: the documents of each block in each bucket."""
-  return np.fromfile(drafts / _index_file(name), '<i8').reshape(-1, BUCKETS)
-
-
-def _entries_file(name: str) -> str:
-  return f'digests-{name}.bin'
-
-
-def _index_file(name: str) -> str:
-  return f'digests-{name}.index'
-
-
-def _repeats_file(buckets: BucketRange) -> str:
-  return f'repeats-{buckets.first:04d}-{buckets.last:04d}.bin'
+def _repeats_file(digests: DigestRange) -> str:
+  return f'repeats-{digests.number}-of-{digests.count}.bin'

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from codemix.data.corpus import storage
@@ -15,10 +15,9 @@ from codemix.data.corpus.protocols import Piece
 from codemix.data.filters import is_corpus_wide
 from codemix.data.prepare import duplicates
 from codemix.data.prepare.duplicates import CopyWithoutRepeats, FindRepeats
-from codemix.data.prepare.progress import progress_file, watching
-from codemix.data.prepare.shards import Shard, deal
+from codemix.data.prepare.progress import Say, progress_file, showing_progress
+from codemix.data.prepare.shards import deal
 from codemix.data.prepare.tokenize_shard import TokenizeShard
-from codemix.data.prepare.workers import Workers
 from codemix.data.settings import Data, tokenizer_identity
 from codemix.data.store import raw_files, token_store
 from codemix.data.store.earlier_store import earlier_store, words_of_use
@@ -28,31 +27,10 @@ from codemix.data.tokenization.tokenizer import Tokenizer
 from codemix.errors import UserError
 from codemix.files import locked
 from codemix.identity import digest
+from codemix.workers import Workers
 
-Say = Callable[[str], None]
-
-FOLDER_PIECE_BYTES = 2**22  # what is taken for the size of a piece of a folder
+FOLDER_PIECE_BYTES = 2**22  # assumed size of a piece of a folder
 LONG_TO_DIGEST_BYTES = 2**33  # some seconds
-
-
-def check_corpus(name: str, corpus: Corpus, split: str, share: bool = False) -> None:
-  """Finds what would end `prepare`, before anything is read for hours.
-
-  Args:
-    name: of the corpus.
-    corpus: what is looked at.
-    split: its name.
-    share: `Corpus.max_bad_share` is held against the first records too: where what is broken is
-      not counted before anything is trained on.
-
-  Raises:
-    UserError: no such split or files, no record has the layout's fields, too much is
-      broken, or a filter stands where it cannot work.
-  """
-  early = [filter.name for filter in corpus.filters[:-1] if is_corpus_wide(filter)]
-  if early:
-    raise UserError(f"corpus '{name}': the filter '{early[0]}' looks at the whole corpus; put it last in Corpus.filters.")
-  corpus.check(split, share)
 
 
 def prepare_corpus(
@@ -106,67 +84,56 @@ def corpus_identity(name: str, corpus: Corpus, split: str, tokenizer: Tokenizer,
 
 def _write(folder: Path, identity: dict, corpus: Corpus, split: str, data: Data, tokenizer: Tokenizer, progress: Say) -> None:
   """Writes the shards that are missing, then the manifest."""
-  shards = _shards(corpus, split, data.shards)
-  names = tuple(shard.name for shard in shards)
+  pieces = corpus.pieces(split)
+  shards = deal(pieces, _sizes(pieces), data.shards)
+  sizes = {shard.name: sum(shard.size) for shard in shards}
+  names = tuple(sizes)
   dtype = token_store.token_dtype(tokenizer.vocab_size)
   deduplicated = bool(corpus.filters) and is_corpus_wide(corpus.filters[-1])
   written = folder / DRAFTS if deduplicated else folder
   written.mkdir(exist_ok=True)
   workers = data.make_workers()
   there = sum(shard_file(written, name).exists() for name in names)
+  title = f'{identity["task"]} {split}'
   progress(
-    f'prepare: {identity["task"]} {split}, {sum(sum(shard.size) for shard in shards) / 1e6:,.1f} MB of raw files'
+    f'prepare: {title}, {sum(sizes.values()) / 1e6:,.1f} MB of raw files'
     + (f', {there} of {len(shards)} shards are there' if there else '')
   )
-  sizes = {shard.name: sum(shard.size) for shard in shards}
   step = TokenizeShard(written, folder, corpus, split, tokenizer, drafts=deduplicated, sizes=sizes)
-  with watching(f'{identity["task"]} {split}', written, sizes, progress):
+  with showing_progress(title, written, sizes, progress):
     workers.map(step, shards, folder=folder)
-  _check_all(corpus, written, folder, names)
+  read = merged(token_store.read_shard(written, name)['accounts']['read'] for name in names)
+  read.check(corpus, unread=0, listed=str(folder / 'bad-*.jsonl'))
   if deduplicated:
     progress('  dropping exact duplicates')
     _drop_duplicates(folder, names, corpus.filters[-1].name, dtype.str, workers)
   store = token_store.write_manifest(folder, identity, names, dtype, tokenizer)
   if not store.documents:
     (folder / 'manifest.json').unlink()
-    raise UserError(_nothing_left(corpus, split, store))
+    raise UserError(_nothing_kept(corpus, split, store.manifest['accounts']))
   _tidy(folder)
 
 
-def _shards(corpus: Corpus, split: str, most: int) -> list[Shard]:
-  pieces = corpus.pieces(split)
-  return deal(pieces, _sizes(pieces), most)
-
-
 def _sizes(pieces: Sequence[Piece]) -> list[int]:
-  """About how large each piece is: a file's bytes in equal parts, since parts are counted in units of the reader's own."""
+  """The size of each piece: a file's bytes in equal parts, since the unit of a piece is its reader's own."""
   parts = Counter(piece.url for piece in pieces)
-  # A folder has no size that says anything, and has another on another file system.
+  # The size of a folder means nothing, and differs between file systems.
   sizes = {url: FOLDER_PIECE_BYTES * n if storage.is_folder(url) else storage.size(url) for url, n in parts.items()}
   return [max(sizes[piece.url] // parts[piece.url], 1) for piece in pieces]
 
 
 def _drop_duplicates(folder: Path, names: tuple[str, ...], filter: str, dtype: str, workers: Workers) -> None:
   drafts = folder / DRAFTS
-  ranges = tuple(duplicates.bucket_ranges(drafts, names))
+  ranges = duplicates.digest_ranges(drafts, names)
   workers.map(FindRepeats(drafts, names), ranges, folder=folder)
   workers.map(CopyWithoutRepeats(drafts, folder, names, ranges, filter, dtype), names, folder=folder)
 
 
-def _check_all(corpus: Corpus, written: Path, folder: Path, names: Sequence[str]) -> None:
-  """The share of broken records over all shards."""
-  accounts = [token_store.read_shard(written, name)['accounts'] for name in names]
-  read = merged(said['read'] for said in accounts)
-  read.check(corpus, whole=True, listed=str(folder / 'bad-*.jsonl'))
-
-
-def _nothing_left(corpus: Corpus, split: str, store: TokenStore) -> str:
-  said = store.manifest['accounts']
-  dropped = [f'{line["name"]}: {sum(a["documents"] for a in line["dropped"].values()):,} dropped' for line in said['filters']]
-  passed_over = ''.join(f', {count:,} {reason}' for reason, count in said['passed_over'].items())
-  broken = ''.join(f', {count:,} {reason}' for reason, count in said['bad'].items())
+def _nothing_kept(corpus: Corpus, split: str, counts: dict) -> str:
+  dropped = [f'{line["name"]}: {sum(a["documents"] for a in line["dropped"].values()):,} dropped' for line in counts['filters']]
+  others = ''.join(f', {count:,} {reason}' for kind in ('bad', 'passed_over') for reason, count in counts[kind].items())
   return (
-    f"corpus '{corpus.name}' has no document in its split '{split}': {said['records']:,} records were read, {said['empty']:,} without text{broken}{passed_over}; "
+    f"corpus '{corpus.name}' has no document in its split '{split}': {counts['records']:,} records were read, {counts['empty']:,} without text{others}; "
     f'{"; ".join(dropped) or "it has no filters"}. Fix Corpus.files, Corpus.layout or Corpus.filters.'
   )
 

@@ -1,4 +1,4 @@
-"""Broken records of a shard, listed in a file of their own."""
+"""The broken records of a shard, listed in a file of their own."""
 
 from __future__ import annotations
 
@@ -9,11 +9,9 @@ from pathlib import Path
 from codemix.data.corpus.record import BadRecord
 from codemix.data.store.shard_writer import NewFile
 
-_ALWAYS = ('place', 'reason')
-
 
 class Quarantine:
-  """The broken records of a shard: `bad-<shard>.jsonl`, with their places and reasons but not their text.
+  """Writes `bad-<shard>.jsonl`: the places and reasons of broken records, without their text.
 
   Attributes:
     path: of the file.
@@ -24,8 +22,10 @@ class Quarantine:
     self._file = NewFile(self.path)
 
   def add(self, bad: BadRecord) -> None:
-    usual = BadRecord(bad.place, bad.reason)
-    line = {name: value for name, value in dataclasses.asdict(bad).items() if value != getattr(usual, name) or name in _ALWAYS}
+    """Lists a record by the fields that say more than the defaults."""
+    defaults = dataclasses.asdict(BadRecord(bad.place, bad.reason))
+    said = {name: value for name, value in dataclasses.asdict(bad).items() if value != defaults[name]}
+    line = {'place': bad.place, 'reason': bad.reason, **said}
     self._file.write((json.dumps(line) + '\n').encode())
 
   def finish(self) -> dict | None:

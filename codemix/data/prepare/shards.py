@@ -27,7 +27,7 @@ class Shard:
   size: tuple[int, ...]
 
   def __str__(self) -> str:
-    return f'shard {self.name} ({self.pieces[0].url} and what follows)' if self.pieces else f'shard {self.name}'
+    return f'shard {self.name} ({self.pieces[0].url} and what follows)'
 
 
 def deal(pieces: Sequence[Piece], sizes: Sequence[int], shards: int) -> list[Shard]:
@@ -37,12 +37,11 @@ def deal(pieces: Sequence[Piece], sizes: Sequence[int], shards: int) -> list[Sha
   many workers, writes the same shards.
   """
   shards = min(shards, len(pieces))
-  before = np.concatenate([[0], np.cumsum(np.asarray(sizes, np.int64))])
+  ends = np.cumsum([0, *sizes])
   cuts = [0]
   for index in range(1, shards):
-    # The cut nearest to its fair place that leaves a piece for every shard.
-    fair = before[-1] * index / shards
-    nearest = int(np.argmin(np.abs(before - fair)))
+    # The cut that is nearest to equal sizes and leaves a piece for every shard.
+    nearest = int(np.argmin(np.abs(ends - ends[-1] * index / shards)))
     cuts.append(min(max(nearest, cuts[-1] + 1), len(pieces) - shards + index))
   cuts.append(len(pieces))
   return [

@@ -1,16 +1,15 @@
-"""`codemix prepare`: each source that a study reads becomes a token store, and the tokenizer before them.
+"""`codemix prepare`: trains the tokenizer, and writes each source of a study into a token store.
 
 A source is a corpus of `Data.sources`, which needs no SeqIO; or else a task of
-SeqIO's registry, which with TensorFlow is imported only then.
+SeqIO's registry. SeqIO and TensorFlow are imported only for a task.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
-from codemix.data.corpus.bad_share import BadShare
-from codemix.data.corpus.documents import documents
-from codemix.data.prepare import pipeline
+from codemix.data.prepare.pipeline import prepare_corpus
+from codemix.data.prepare.progress import Say
 from codemix.data.seqio.tensorflow_import import suppress_stderr
 from codemix.data.settings import Data
 from codemix.data.store.token_store import TokenStore
@@ -20,17 +19,15 @@ from codemix.data.tokenization.tokenizer import Tokenizer
 from codemix.errors import UserError
 from codemix.files import locked
 
-Progress = Callable[[str], None]
-
 
 def check_source(name: str, split: str, data: Data) -> None:
   """Finds what would end `prepare` before anything is tokenized.
 
   Raises:
-    UserError: there is no such source, split or file.
+    UserError: there is no such source, split or file; or what `Corpus.check` raises.
   """
   if name in data.corpora:
-    pipeline.check_corpus(name, data.corpora[name], split)
+    data.corpora[name].check(split)
   else:
     tasks = _seqio_tasks()
     tasks.import_tasks(data)
@@ -38,34 +35,34 @@ def check_source(name: str, split: str, data: Data) -> None:
 
 
 def prepare(
-  name: str, split: str, data: Data, tokenizer: Tokenizer, progress: Progress, again: bool = False
+  name: str, split: str, data: Data, tokenizer: Tokenizer, progress: Say, again: bool = False
 ) -> TokenStore:
   """Writes one split of a source into a token store, or finds it already written.
 
   Args:
     name, split: of the source.
     data: where it is found and written.
-    tokenizer: what it is written with.
-    progress: told what is done.
-    again: it is written anew, also where it is there.
+    tokenizer: encodes it.
+    progress: called with lines that report what is done.
+    again: write it anew, also where it is there.
 
   Raises:
     UserError: no such source or split, or its data are not what they should be.
   """
   check_source(name, split, data)
-  prepared = pipeline.prepare_corpus if name in data.corpora else _seqio_tasks().prepare_task
-  store = prepared(name, split, data, tokenizer, progress, again)
+  write = prepare_corpus if name in data.corpora else _seqio_tasks().prepare_task
+  store = write(name, split, data, tokenizer, progress, again)
   if not has_seal(store):
     progress(f'{name} {split}: prepared by an older codemix, so its digest depends on Data.shards too; it is used as it is, and what was trained from it stays valid')
   return store
 
 
-def train_tokenizer(data: Data, progress: Progress, asked_for: bool = False) -> Tokenizer:
+def train_tokenizer(data: Data, progress: Say, asked_for: bool = False) -> Tokenizer:
   """Trains Data.tokenizer on the raw text of Data.train_on, unless it is already there.
 
   Args:
-    asked_for: by name, with `codemix tokenizer train`; else it is not trained where another has
-      nearly its name, which may be the one that was meant.
+    asked_for: the user ran `codemix tokenizer train`. Else it is not trained where an existing
+      tokenizer has nearly the same name, which may be the one that was meant.
 
   Raises:
     UserError: nothing to train on, Data.tokenizer is not a `.json`, or its name may be a slip.
@@ -103,16 +100,8 @@ def train_tokenizer(data: Data, progress: Progress, asked_for: bool = False) -> 
 def _sample(name: str, data: Data) -> Iterator[str | bytes]:
   """The first Data.sample_bytes bytes of a source's train split, as whole documents."""
   if name not in data.corpora:
-    yield from _seqio_tasks().sample(name, data.sample_bytes)
-    return
-  left = data.sample_bytes
-  corpus, read = data.corpora[name], BadShare()
-  for record in documents(corpus, 'train', read=read):
-    yield record.text
-    left -= len(record.text.encode())
-    if left <= 0:
-      read.check(corpus, whole=False)
-      return
+    return _seqio_tasks().sample(name, data.sample_bytes)
+  return (record.text for record in data.corpora[name].kept('train', sample_bytes=data.sample_bytes))
 
 
 def _seqio_tasks():

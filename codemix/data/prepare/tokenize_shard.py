@@ -1,38 +1,35 @@
-"""The step of `prepare`: one shard's pieces of a corpus are read, filtered, tokenized and written."""
+"""The step of `prepare`: reads, filters, tokenizes and writes one shard's pieces of a corpus."""
 
 from __future__ import annotations
 
 import concurrent.futures
 import dataclasses
-import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import TypeVar
 
 import numpy as np
 
 from codemix.data.corpus.bad_share import BadShare, merged
 from codemix.data.corpus.corpus import Corpus
+from codemix.data.corpus.outcomes import Dropped, blocks
 from codemix.data.corpus.record import BadRecord, Record
-from codemix.data.filters import Filter, is_corpus_wide
+from codemix.data.filters import is_corpus_wide
 from codemix.data.prepare.duplicates import DigestWriter
-from codemix.data.prepare.progress import progress_file
+from codemix.data.prepare.progress import ShardReporter
 from codemix.data.prepare.quarantine import Quarantine
 from codemix.data.prepare.shards import Shard
 from codemix.data.store import record_counts, token_store
-from codemix.data.store.record_counts import Accounts
+from codemix.data.store.record_counts import RecordCounts
 from codemix.data.store.shard_writer import ShardWriter, shard_file, writing_shard
 from codemix.data.tokenization.tokenizer import Tokenizer
-from codemix.files import writing
 
 # Text encoded at a time: enough to keep the tokenizer's threads busy; its memory is about 100 times this.
 BATCH_CHARACTERS = 2**20
 BATCH_DOCUMENTS = 4096
-JUDGED_TOGETHER = 64  # documents, by a filter that can judge several
-REPORT_S = 1.0
-SURELY = 2  # times as many records as are expected of a corpus, so that no error comes too early
+MARGIN = 2  # times the expected records of a corpus: an error before its end must not be premature
 
-Item = TypeVar('Item')
+Document = Record | Dropped  # with text
+Encoded = tuple[Document, list[int] | None]  # with its ids, None where they are not counted
 
 
 @dataclasses.dataclass(frozen=True)
@@ -40,11 +37,11 @@ class TokenizeShard:
   """Writes a shard, unless it is there.
 
   Attributes:
-    folder: where the shard goes.
+    folder: where the shard is written.
     finished: the folder of the store; a shard that is there is not written again.
     corpus, split, tokenizer: what is written.
-    drafts: whether duplicates are dropped later: the shard then holds, beside
-      each document, what the accounts need, and its digest.
+    drafts: whether duplicates are dropped later. The shard then holds the language and the source
+      of each document, and its digest.
     sizes: of all shards by name, as `Shard.size`.
   """
 
@@ -64,30 +61,26 @@ class TokenizeShard:
       _ShardInWork(self, shard, writer, dtype).write()
 
 
-Batch = list[tuple[Record, int, str]]  # a document, the number of the filter that drops it or -1, its reason
-
-
 class _ShardInWork:
-  """What is known of a shard while it is written."""
+  """The state of a shard while it is written."""
 
   def __init__(self, step: TokenizeShard, shard: Shard, writer: ShardWriter, dtype: np.dtype):
     self.step, self.shard, self.writer, self.dtype = step, shard, writer, dtype
-    self.filters = [f for f in step.corpus.filters if not is_corpus_wide(f)]
-    self.accounts = Accounts([filter.name for filter in self.filters])
+    self.counts = RecordCounts([filter.name for filter in step.corpus.filters if not is_corpus_wide(filter)])
     self.read = BadShare()
     self.languages, self.sources = _Names(), _Names()
     self.golden: dict | None = None
     self.quarantine = Quarantine(step.finished, shard.name)
     self.digests = DigestWriter(step.folder, shard.name) if step.drafts else None
-    self.reporter = Reporter(step.folder, shard)
+    self.reporter = ShardReporter(step.folder, shard.name)
 
   def write(self) -> None:
+    characters_of = lambda document: len(_record(document).text)
+    batches = blocks(self._documents(), characters_of, BATCH_DOCUMENTS, BATCH_CHARACTERS)
     try:
-      for batch, encoded in _encoded(
-        _batches(self._documents()), self.step.tokenizer, self.step.corpus.count_dropped_tokens
-      ):
-        self._add(batch, encoded)
-        self.reporter.update(self.accounts.documents, self.accounts.bytes)
+      for batch in _encoded(batches, self.step.tokenizer, self.step.corpus.count_dropped_tokens):
+        self._add(batch)
+        self.reporter.update(self.counts.seen['documents'], self.counts.seen['bytes'])
       self._finish()
     finally:
       self.quarantine.discard()
@@ -95,71 +88,50 @@ class _ShardInWork:
       if self.digests:
         self.digests.discard()
 
-  def _documents(self) -> Iterator[tuple[Record, int, str]]:
-    """(record, number of the filter that drops it or -1, its reason)."""
-    return _judged(self._records(), self.filters)
-
-  def _records(self) -> Iterator[Record]:
-    """The documents of the shard; what is none of them is booked."""
+  def _documents(self) -> Iterator[Document]:
+    """The records of the shard that have text, kept or dropped; the others are counted here."""
     for piece, size in zip(self.shard.pieces, self.shard.size, strict=True):
-      for item in self.step.corpus.records(piece, self.step.split, self.read):
-        self.accounts.records += 1
-        if isinstance(item, BadRecord):
-          self._set_aside(item)
-        elif not item.text:
-          self.accounts.empty += 1
+      for outcome in self.step.corpus.outcomes(self.step.split, piece, self.read):
+        self.counts.records += 1
+        if isinstance(outcome, BadRecord):
+          counted = self.counts.passed_over if outcome.expected else self.counts.bad
+          counted[outcome.reason] = counted.get(outcome.reason, 0) + 1
+          self.quarantine.add(outcome)
+        elif not (text := _record(outcome).text):
+          self.counts.empty += 1
         else:
-          self.accounts.with_nul += '\0' in item.text
-          yield item
-      self.reporter.read += size
+          self.counts.with_nul += '\0' in text
+          yield outcome
+      self.reporter.pieces += size
 
-  def _set_aside(self, bad: BadRecord) -> None:
-    counted = self.accounts.passed_over if bad.expected else self.accounts.bad
-    counted[bad.reason] = counted.get(bad.reason, 0) + 1
-    self.quarantine.add(bad)
-
-  def _add(self, batch: Batch, encoded: list[list[int] | None]) -> None:
-    """Writes the documents that are kept, and books all."""
-    eos = self.step.tokenizer.eos_id
+  def _add(self, batch: list[Encoded]) -> None:
+    """Writes the documents that are kept, and counts all."""
     streams, rows, digests = [], [], []
-    booked: dict[tuple, record_counts.Amount] = {}
-    for (record, dropped_by, reason), ids in zip(batch, encoded, strict=True):
-      if ids is not None:
-        ids.append(eos)
-      text = record.text
-      size = len(text) if text.isascii() else len(text.encode('utf-8', 'surrogatepass'))
-      key = (dropped_by, reason, '') if dropped_by >= 0 else (-1, record.language, record.source)
-      this = record_counts.amount(1, size, None if ids is None else len(ids))
-      booked[key] = record_counts.plus(booked[key], this) if key in booked else this
-      if dropped_by < 0:
-        streams.append(np.array(ids, self.dtype))
-        rows.append(self._row(record, size))
-        if self.digests:
-          digests.append(self.step.corpus.filters[-1].key(record))
-        self.golden = self.golden or self._golden(text, ids)
-    if streams:
-      self.writer.add(streams, np.array(rows, np.int64))
+    for document, ids in batch:
+      record = _record(document)
+      size = len(record.text.encode())
+      amount = record_counts.amount(1, size, None if ids is None else len(ids))
+      if isinstance(document, Dropped):
+        self.counts.drop(document.filter, document.reason, amount)
+        continue
+      self.counts.keep(record.language, record.source, amount)
+      streams.append(np.array(ids, self.dtype))
+      if self.digests:
+        rows.append((size, self.languages.number(record.language), self.sources.number(record.source)))
+        digests.append(self.step.corpus.filters[-1].key(record))
+      else:
+        rows.append((size,))
+      if not self.golden:
+        beginning = record.text[: token_store.GOLDEN_CHARACTERS]
+        self.golden = token_store.golden(ids, beginning, self.step.tokenizer.encode(beginning))
+    self.writer.add(streams, np.array(rows, np.int64))
     if self.digests:
       self.digests.add(digests)
-    for (dropped_by, one, other), documents in booked.items():
-      if dropped_by >= 0:
-        self.accounts.drop(dropped_by, one, documents)
-      else:
-        self.accounts.keep(one, other, documents)
-
-  def _row(self, record: Record, size: int) -> tuple[int, ...]:
-    if not self.digests:
-      return (size,)
-    return size, self.languages.number(record.language), self.sources.number(record.source)
-
-  def _golden(self, text: str, ids: Sequence[int]) -> dict:
-    beginning = text[: token_store.GOLDEN_CHARACTERS]
-    return token_store.golden(ids, beginning, self.step.tokenizer.encode(beginning))
 
   def _finish(self) -> None:
     quarantine = self.quarantine.finish()
     self._check_bad_share()
-    about: dict = {'golden': self.golden, 'accounts': {**self.accounts.summary(), 'read': self.read.summary()}}
+    about: dict = {'golden': self.golden, 'accounts': {**self.counts.summary(), 'read': self.read.summary()}}
     if quarantine:
       about['quarantine'] = quarantine
     if self.digests:
@@ -167,49 +139,29 @@ class _ShardInWork:
       about['names'] = {'languages': self.languages.names, 'sources': self.sources.names}
     self.writer.finish(**about)
 
-
   def _check_bad_share(self) -> None:
-    """Ends `prepare` before all shards are written, where what is broken so far is too much of the whole corpus.
+    """Ends `prepare` before all shards are written, where so much is broken that the whole corpus cannot pass.
 
-    Whether that is so is judged once more when all are: the division into shards decides only when
-    it is said. Losses of unknown size are counted only then.
+    The whole is judged again when all shards are written, so their division decides only how early
+    the error comes. Losses of unknown size are counted only then.
     """
-    corpus, sizes = self.step.corpus, self.step.sizes
-    if self.read.bad <= corpus.max_bad_share * self.read.records:
+    sizes = self.step.sizes
+    others = [name for name in sizes if name != self.shard.name and shard_file(self.step.folder, name).exists()]
+    if not self.read.bad or len(others) + 1 == len(sizes):
       return
-    names = [self.shard.name, *(name for name in sizes if shard_file(self.step.folder, name).exists())]
-    others = [token_store.read_shard(self.step.folder, name)['accounts'] for name in names[1:]]
-    read = merged([self.read.summary(), *(counts['read'] for counts in others)])
-    whole = SURELY * read.records * sum(sizes.values()) / max(sum(sizes[name] for name in names), 1)
-    if read.bad > corpus.max_bad_share * max(whole, read.records):
-      raise read.error(corpus, len(names) == len(sizes), str(self.quarantine.path))
+    counts = (token_store.read_shard(self.step.folder, name)['accounts'] for name in others)
+    read = merged([self.read.summary(), *(shard['read'] for shard in counts)])
+    read.unknown = []
+    share_read = sum(sizes[name] for name in (self.shard.name, *others)) / sum(sizes.values())
+    read.check(self.step.corpus, MARGIN * read.records / share_read - read.records, str(self.quarantine.path))
 
 
-class Reporter:
-  """Leaves beside the store how far a shard is, for the process that shows the progress.
-
-  Attributes:
-    read: size of the pieces that are done.
-  """
-
-  def __init__(self, folder: Path, shard: Shard):
-    self.read = 0
-    self._path = progress_file(folder, shard.name)
-    self._last = time.monotonic()
-
-  def update(self, documents: int, bytes: int) -> None:
-    now = time.monotonic()
-    if now - self._last >= REPORT_S:
-      self._last = now
-      with writing(self._path):
-        self._path.write_text(f'{documents} {bytes} {self.read}')
-
-  def close(self) -> None:
-    self._path.unlink(missing_ok=True)
+def _record(document: Document) -> Record:
+  return document.record if isinstance(document, Dropped) else document
 
 
 class _Names:
-  """Numbers for names, in the order in which they come; what comes after the first many is one."""
+  """Numbers for names, in the order in which they come; all names after the first many share one."""
 
   def __init__(self):
     self._numbers: dict[str, int] = {}
@@ -224,64 +176,24 @@ class _Names:
     return self._numbers.setdefault(name, len(self._numbers))
 
 
-def _judged(records: Iterable[Record], filters: Sequence[Filter]) -> Iterator[tuple[Record, int, str]]:
-  """Each record with the number of the first filter that drops it, or -1, and its reason.
+def _encoded(batches: Iterable[list[Document]], tokenizer: Tokenizer, count_dropped: bool) -> Iterator[list[Encoded]]:
+  """Each batch with its ids, EOS last. While one is encoded, the next is read and the previous one written.
 
-  A filter with `reasons` judges several records together: one that runs
-  programs keeps all cores busy with them.
+  The tokenizer's threads release Python's lock; on many cores they would wait for the reading most
+  of the time.
   """
-  together = JUDGED_TOGETHER if any(hasattr(filter, 'reasons') for filter in filters) else 1
-  for block in _blocks(records, lambda record: len(record.text), together):
-    verdicts = [(-1, '')] * len(block)
-    for index, filter in enumerate(filters):
-      left = [at for at, (dropped_by, _) in enumerate(verdicts) if dropped_by < 0]
-      for at, reason in zip(left, _reasons(filter, [block[at] for at in left]), strict=True):
-        if reason is not None:
-          verdicts[at] = (index, reason)
-    for record, verdict in zip(block, verdicts, strict=True):
-      yield record, *verdict
-
-
-def _reasons(filter: Filter, records: list[Record]) -> list[str | None]:
-  return filter.reasons(records) if hasattr(filter, 'reasons') else [filter.reason(record) for record in records]
-
-
-def _batches(documents: Iterable[tuple[Record, int, str]]) -> Iterator[Batch]:
-  return _blocks(documents, lambda document: len(document[0].text), BATCH_DOCUMENTS)
-
-
-def _blocks(items: Iterable[Item], characters_of: Callable[[Item], int], most: int) -> Iterator[list[Item]]:
-  """Items in their order, together as long as they are few and short."""
-  block, characters = [], 0
-  for item in items:
-    block.append(item)
-    characters += characters_of(item)
-    if characters >= BATCH_CHARACTERS or len(block) >= most:
-      yield block
-      block, characters = [], 0
-  if block:
-    yield block
-
-
-def _encoded(
-  batches: Iterable[Batch], tokenizer: Tokenizer, count_dropped: bool
-) -> Iterator[tuple[Batch, list[list[int] | None]]]:
-  """Each batch with its ids, None for what is dropped and not counted; while one is encoded, the next is read and the last one written.
-
-  The tokenizer's threads hold no lock of Python's, and on many cores would
-  wait for the reading most of the time.
-  """
-  def encode(batch: Batch) -> list[list[int] | None]:
-    counted = [record.text for record, dropped_by, _ in batch if dropped_by < 0 or count_dropped]
-    ids = iter(tokenizer.encode_batch(counted))
-    return [next(ids) if dropped_by < 0 or count_dropped else None for _, dropped_by, _ in batch]
+  def encode(batch: list[Document]) -> list[Encoded]:
+    is_counted = lambda document: count_dropped or isinstance(document, Record)
+    texts = [_record(document).text for document in batch if is_counted(document)]
+    ids = iter(tokenizer.encode_batch(texts))
+    return [(document, [*next(ids), tokenizer.eos_id] if is_counted(document) else None) for document in batch]
 
   with concurrent.futures.ThreadPoolExecutor(1) as thread:
     before = None
     for batch in batches:
-      now = batch, thread.submit(encode, batch)
+      now = thread.submit(encode, batch)
       if before:
-        yield before[0], before[1].result()
+        yield before.result()
       before = now
     if before:
-      yield before[0], before[1].result()
+      yield before.result()

@@ -11,9 +11,7 @@ import tensorflow as tf
 
 from codemix.data.corpus.bad_share import BadShare, merged
 from codemix.data.corpus.corpus import Corpus
-from codemix.data.corpus.documents import documents
 from codemix.data.corpus.protocols import Piece
-from codemix.data.corpus.record import Record
 from codemix.data.filters import is_corpus_wide
 from codemix.data.seqio.vocabularies import TokenizerVocabulary
 from codemix.data.tokenization.tokenizer import load_tokenizer
@@ -84,7 +82,7 @@ class CorpusDataSource(seqio.DataSource):
   def _examples(self, pieces: Sequence[Piece], split: str) -> Iterator[dict[str, bytes]]:
     read = BadShare()
     try:
-      for record in kept(self.corpus, pieces, split, read):
+      for record in self.corpus.kept(split, pieces, read):
         yield {field: getattr(record, field).encode(errors='replace') for field in FIELDS}
       self._check_whole(pieces, split, read)
     except UserError as error:
@@ -97,9 +95,9 @@ class CorpusDataSource(seqio.DataSource):
     shards[tuple(sorted(pieces, key=lambda piece: (piece.url, piece.start)))] = read.summary()
     every = self.corpus.pieces(split)
     if len(pieces) == len(every):
-      read.check(self.corpus, whole=True)
+      read.check(self.corpus, unread=0)
     elif sum(map(len, shards)) == len(every) and set(every) == {piece for shard in shards for piece in shard}:
-      merged(shards.values()).check(self.corpus, whole=True)
+      merged(shards.values()).check(self.corpus, unread=0)
 
   def _require_separable(self) -> None:
     for filter in self.corpus.filters:
@@ -108,30 +106,6 @@ class CorpusDataSource(seqio.DataSource):
           f"'{filter.name}' of corpus '{self.corpus.name}' compares the whole corpus, which no host streams alone: "
           'prepare it with `codemix prepare`, or take the filter away.'
         )
-
-
-def kept(corpus: Corpus, pieces: Sequence[Piece], split: str, read: BadShare) -> Iterator[Record]:
-  """The records that `prepare` would keep of these pieces, in order.
-
-  A filter that compares the whole corpus compares these pieces, and holds a key of each record.
-
-  Args:
-    corpus: what is read.
-    pieces: in their order.
-    split: its name.
-    read: counts what is read.
-
-  Raises:
-    UserError: more records of this part are broken than the corpus allows.
-  """
-  filters = [filter for filter in corpus.filters if is_corpus_wide(filter)]
-  known: list[set[bytes]] = [set() for _ in filters]
-  for record in documents(corpus, split, pieces, read):
-    keys = [filter.key(record) for filter in filters]
-    if not any(key in seen for key, seen in zip(keys, known, strict=True)):
-      yield record
-    for key, seen in zip(keys, known, strict=True):
-      seen.add(key)
 
 
 def register_source(name: str, source: seqio.DataSource) -> seqio.Task:

@@ -30,7 +30,7 @@ from codemix.data.seqio.task_documents import (
 from codemix.data.settings import Data, tokenizer_identity
 from codemix.data.store import raw_files, record_counts, token_store
 from codemix.data.store.earlier_store import earlier_store, words_of_use
-from codemix.data.store.record_counts import Accounts
+from codemix.data.store.record_counts import RecordCounts
 from codemix.data.store.shard_writer import parts_in, writing_shard
 from codemix.data.store.token_store import TokenStore
 from codemix.data.tokenization.tokenizer import Tokenizer
@@ -165,7 +165,7 @@ def _write_store(
 
 
 def _write_shard(folder: Path, name: str, documents: Iterator[tuple[np.ndarray, bytes]], tokenizer: Tokenizer) -> None:
-  booked, golden = Accounts(()), None
+  booked, golden = RecordCounts(()), None
   with writing_shard(folder, name, token_store.token_dtype(tokenizer.vocab_size)) as shard:
     while block := list(itertools.islice(documents, WRITE_DOCUMENTS)):
       booked.records += len(block)

@@ -46,7 +46,7 @@ class LocalCorpusDataSource(CorpusDataSource):
     return self._splits_built()[split].documents
 
   def _splits_built(self):
-    return local_corpora().corpora[self._name].splits
+    return local_corpora().corpora[self._name]
 
 
 def register_jsonl_task(

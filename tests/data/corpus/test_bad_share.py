@@ -1,4 +1,4 @@
-"""Whoever reads a corpus of which too much is broken ends with the same error."""
+"""All that reads a corpus ends with the same error where too much of it is broken."""
 
 from __future__ import annotations
 
@@ -95,13 +95,13 @@ def test_a_streamed_source_is_looked_at_before_anything_is_trained_on_it(tmp_pat
 def test_a_damaged_file_costs_the_same_on_any_workers_and_its_documents_are_kept(tmp_path, workers, shards):
   raw = tmp_path / 'raw'
   raw.mkdir()
-  told = [texts(2000, seed) for seed in (0, 1)]
-  for name, each in zip('ab', told, strict=True):
+  written = [texts(2000, seed) for seed in (0, 1)]
+  for name, each in zip('ab', written, strict=True):
     (raw / f'{name}.jsonl.gz').write_bytes(gzip.compress(b''.join(as_json(text) + b'\n' for text in each)))
   (raw / 'b.jsonl.gz').write_bytes((raw / 'b.jsonl.gz').read_bytes() + b'x')
   source = Corpus({'train': '*.jsonl.gz'}, root=str(raw))
   store = prepared(data(tmp_path, source, workers=workers, shards=shards))
-  assert documents(store) == [*told[0], *told[1]]
+  assert documents(store) == [*written[0], *written[1]]
   read = merged([store.manifest['accounts']['read']])
   assert (read.broken, read.total, read.files) == (1, 4001, 2)
   [damage] = read.damaged

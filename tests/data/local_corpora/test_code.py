@@ -16,7 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from codemix.data.local_corpora.code import without_documentation
-from codemix.data.local_corpora.reading import read_code
+from codemix.data.local_corpora.readers import read_code
 
 LIBRARY = Path(sysconfig.get_path('stdlib'))
 SUITES = ('body', 'orelse', 'finalbody')
@@ -235,8 +235,8 @@ def programs(draw, indent='', depth=3):
   for _ in range(draw(st.integers(1, 4))):
     kind = draw(st.sampled_from(['line', 'line', 'comment', 'blank', 'suite', 'one-line suite']))
     comment = draw(st.sampled_from(['', '', '  # "quoted" comment', '; # c']))
-    told = '; '.join(draw(st.lists(st.sampled_from(STATEMENTS), min_size=1, max_size=3)))
-    told = indent + told + ('' if told.endswith('\\\n') else comment)
+    code = '; '.join(draw(st.lists(st.sampled_from(STATEMENTS), min_size=1, max_size=3)))
+    code = indent + code + ('' if code.endswith('\\\n') else comment)
     head = indent + draw(st.sampled_from(HEADS)).format(indent=indent)
     if kind == 'comment':
       lines.append(draw(st.sampled_from(['', indent, '      '])) + '# comment')
@@ -245,9 +245,9 @@ def programs(draw, indent='', depth=3):
     elif kind == 'suite' and depth:
       lines += [head, *draw(programs(indent + '   ', depth - 1))]
     elif kind == 'one-line suite':
-      lines.append(head + ' ' + told.lstrip())
+      lines.append(head + ' ' + code.lstrip())
     else:
-      lines.append(told)
+      lines.append(code)
   if not any(line.strip() and not line.strip().startswith('#') for line in lines):
     lines.append(indent + draw(st.sampled_from(STATEMENTS)))
   return lines

@@ -1,4 +1,4 @@
-"""What is written for people is found, its code and markup are not, and files come in order."""
+"""Prose is found in docstrings and comments, without its code and markup."""
 
 import ast
 import gzip
@@ -13,10 +13,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from codemix.data.local_corpora import parallel
 from codemix.data.local_corpora.documentation import passages
 from codemix.data.local_corpora.prose import paragraphs
-from codemix.data.local_corpora.reading import read_code, read_prose
 from codemix.data.local_corpora.sentences import is_prose, is_summary, whole_sentences
 
 LIBRARY = Path(sysconfig.get_path('stdlib'))
@@ -82,7 +80,7 @@ def test_no_text_breaks_the_search(text):
     'Das ist ein Satz der deutschen Sprache, und er soll nicht in den Text gelangen.',
   ],
 )
-def test_what_is_no_prose_goes_and_the_prose_around_it_stays(noise):
+def test_what_is_not_prose_goes_and_the_prose_around_it_stays(noise):
   assert paragraphs(f'{SENTENCE}\n\n{noise}\n\n{OTHER}') == [SENTENCE, OTHER]
 
 
@@ -148,14 +146,14 @@ def read_lines(path, count):
 
 def test_novels_are_prose(shared_data):
   path = shared_data / 'corpora/text/english_novels/novels-00000-of-00003.jsonl.gz'
-  told = [
+  found = [
     ' '.join(paragraph.split())
     for record in read_lines(path, 40)
     for paragraph in record['text'].split('\n\n')
   ]
-  told = [paragraph for paragraph in told if len(paragraph) > 200]
-  assert len(told) > 500
-  assert sum(map(is_prose, map(whole_sentences, told))) > 0.97 * len(told)
+  found = [paragraph for paragraph in found if len(paragraph) > 200]
+  assert len(found) > 500
+  assert sum(map(is_prose, map(whole_sentences, found))) > 0.97 * len(found)
 
 
 @pytest.mark.parametrize(
@@ -166,64 +164,9 @@ def test_novels_are_prose(shared_data):
     ('verified_code/cruxeval_text/cruxeval_text.jsonl.gz', 'text'),
   ],
 )
-def test_code_is_no_prose(shared_data, file, field):
+def test_code_is_not_prose(shared_data, file, field):
   records = read_lines(shared_data / 'corpora' / file, 500)
   size = sum(len(record[field]) for record in records)
-  told = sum(len(paragraph) for record in records for paragraph in paragraphs(record[field]))
+  found = sum(len(paragraph) for record in records for paragraph in paragraphs(record[field]))
   assert size > 50_000
-  assert told < 0.01 * size
-
-
-# Reading many files.
-
-
-@pytest.fixture(scope='module')
-def paths():
-  return [str(path) for path in sorted(LIBRARY.glob('*.py'))[:30]]
-
-
-@pytest.fixture
-def small_jobs(monkeypatch):
-  monkeypatch.setattr(parallel, '_WORTH_A_PROCESS', 10)
-
-
-@pytest.mark.parametrize(('kind', 'reader'), [('code', read_code), ('prose', read_prose)])
-def test_workers_answer_what_one_process_would_in_order(small_jobs, paths, kind, reader):
-  expected = [reader(path) for path in paths]
-  for processes in (0, 1, 3):
-    assert list(parallel.read_files(kind, paths, processes)) == expected
-
-
-def test_the_work_of_a_killed_worker_is_done_here(small_jobs, paths, monkeypatch):
-  start, started = parallel._start, []
-
-  def start_and_kill_the_first(kind, some):
-    started.append(start(kind, some))
-    if len(started) == 1:
-      started[0].kill()
-    return started[-1]
-
-  monkeypatch.setattr(parallel, '_start', start_and_kill_the_first)
-  assert list(parallel.read_files('prose', paths, 2)) == [read_prose(path) for path in paths]
-  assert len(started) == 2
-
-
-def test_where_no_process_can_be_started_the_work_is_done_here(small_jobs, paths, monkeypatch):
-  for executable in ('', '/absent/python', '/bin/false'):
-    monkeypatch.setattr(parallel.sys, 'executable', executable)
-    assert list(parallel.read_files('prose', paths, 2)) == [read_prose(path) for path in paths]
-
-
-def test_no_worker_outlives_a_reader_that_stops_early(small_jobs, paths, monkeypatch):
-  start, started = parallel._start, []
-
-  def remember(kind, some):
-    started.append(start(kind, some))
-    return started[-1]
-
-  monkeypatch.setattr(parallel, '_start', remember)
-  results = parallel.read_files('code', paths, 2)
-  next(results)
-  results.close()
-  assert len(started) == 2
-  assert all(worker.returncode is not None for worker in started)
+  assert found < 0.01 * size

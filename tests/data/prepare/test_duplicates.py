@@ -39,13 +39,12 @@ def test_all_but_the_first_of_each_text_are_repeats(shards):
       writer.add([key(text) for text in lines[:5]])
       writer.add([key(text) for text in lines[5:]])
       writer.finish()
-    ranges = tuple(duplicates.bucket_ranges(folder, names))
-    assert [ranges[0].first, ranges[-1].last] == [0, duplicates.BUCKETS]
+    ranges = duplicates.digest_ranges(folder, names)
     find = duplicates.FindRepeats(folder, names)
-    for buckets in reversed(ranges):
-      find(buckets)
+    for digests in reversed(ranges):
+      find(digests)
     copy = duplicates.CopyWithoutRepeats(folder, folder, names, ranges, 'duplicates', '<u2')
-    found = [copy._repeats_of(shard).tolist() for shard in names]
+    found = [copy.repeats(shard).tolist() for shard in names]
   seen: set[str] = set()
   expected = [[n for n, text in enumerate(lines) if text in seen or seen.add(text)] for lines in shards]
   assert found == expected

@@ -13,11 +13,11 @@ from tests.data.raw_corpora import texts, write_lines
 SCRIPT = r"""
 import re, sys
 from pathlib import Path
-from codemix.data import deduplicate
 from codemix.data.filters import ExactDuplicates
+from codemix.data.prepare import duplicates
 from tests.data.raw_corpora import corpus, data, prepared
 
-deduplicate.BLOCK, deduplicate.RANGE = 2**12, 2**13  # as if the corpora were so much larger
+duplicates.BLOCK, duplicates.RANGE = 2**12, 2**13  # as if the corpora were so much larger
 raw, folder = map(Path, sys.argv[1:])
 store = prepared(data(folder, corpus(raw, filters=(ExactDuplicates(),)), shards=2))
 # Not ru_maxrss, which counts the process that started this one.

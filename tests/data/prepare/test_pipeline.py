@@ -17,9 +17,9 @@ from codemix.data.corpus.protocols import Piece
 from codemix.data.filters import ExactDuplicates, GeneratedBy, HexLiterals, Size
 from codemix.data.prepare import tokenize_shard
 from codemix.data.prepare.shards import deal
-from codemix.data.prepare.workers import Beam, Processes
 from codemix.data.store import token_store
 from codemix.errors import UserError
+from codemix.workers import Beam, Processes
 from tests.data.raw_corpora import (
   as_json,
   corpus,
@@ -161,7 +161,7 @@ def test_too_many_broken_records_end_prepare_with_the_first_few(raw, tmp_path):
   write_lines(raw, [['fine', *BROKEN], TEXTS])
   with pytest.raises(UserError, match=r'5 of 66 records are broken, more than Corpus.max_bad_share=0.01. The first: .*part-0.jsonl:2'):
     prepared(data(tmp_path, corpus(raw)))
-  # The limit is no part of what the tokens are: the shards need not be written again.
+  # The limit is not part of the identity of the tokens: the shards need not be written again.
   assert len(documents(prepared(data(tmp_path, corpus(raw, max_bad_share=0.1))))) == 61
   assert len(list(tmp_path.glob('stores/*/manifest.json'))) == 1
 

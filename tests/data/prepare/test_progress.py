@@ -5,22 +5,22 @@ from __future__ import annotations
 import time
 
 from codemix.data.prepare import progress, tokenize_shard
-from codemix.data.prepare.progress import Watch, progress_file
-from codemix.data.store.record_counts import Accounts, amount
+from codemix.data.prepare.progress import PrepareProgress, progress_file
+from codemix.data.store.record_counts import RecordCounts, amount
 from codemix.data.store.shard_writer import shard_file
 from codemix.files import write_json
 from tests.data.raw_corpora import corpus, data, texts, write_lines
 
 
 def finished(folder, name: str, documents: int) -> None:
-  booked = Accounts(('short', 'long'))
-  booked.keep('en', '', amount(documents - 1, 10 * documents - 10, 3))
-  booked.drop(1, 'too long', amount(1, 10, 3))
-  write_json(shard_file(folder, name), {'accounts': booked.summary()})
+  counted = RecordCounts(('short', 'long'))
+  counted.keep('en', '', amount(documents - 1, 10 * documents - 10, 3))
+  counted.drop(1, 'too long', amount(1, 10, 3))
+  write_json(shard_file(folder, name), {'accounts': counted.summary()})
 
 
 def test_finished_shards_and_those_in_work_are_added_up(tmp_path):
-  shown = Watch(tmp_path, {'a': 100, 'b': 100, 'c': 200})
+  shown = PrepareProgress(tmp_path, {'a': 100, 'b': 100, 'c': 200})
   assert shown.read() == (0, 0, 0, 0)
   finished(tmp_path, 'a', documents=5)
   progress_file(tmp_path, 'c').write_text('7 70 50')
@@ -35,7 +35,7 @@ def test_the_time_left_is_that_of_what_is_left(tmp_path, monkeypatch):
   now = [1000.0]
   monkeypatch.setattr(time, 'monotonic', lambda: now[0])
   finished(tmp_path, 'a', documents=5)
-  shown = Watch(tmp_path, {'a': 100, 'b': 100, 'c': 200})  # goes on after an interruption
+  shown = PrepareProgress(tmp_path, {'a': 100, 'b': 100, 'c': 200})  # continues after an interruption
   now[0] += 10
   assert 'ETA' not in shown.line()
   finished(tmp_path, 'b', documents=100_000)
@@ -46,7 +46,7 @@ def test_lines_are_written_while_a_corpus_is_prepared(tmp_path, monkeypatch):
   from codemix.data.prepare.source import prepare
 
   monkeypatch.setattr(progress, 'LINE_EVERY_S', 0.001)
-  monkeypatch.setattr(tokenize_shard, 'REPORT_S', 0.0)
+  monkeypatch.setattr(progress, 'REPORT_EVERY_S', 0.0)
   monkeypatch.setattr(tokenize_shard, 'BATCH_CHARACTERS', 100)
   write_lines(tmp_path / 'raw', [texts(400), texts(400)])
   settings = data(tmp_path, corpus(tmp_path / 'raw'))

@@ -85,7 +85,7 @@ def texts(found):
 @pytest.mark.parametrize('name', ['local_text', 'local_code'])
 @pytest.mark.parametrize('split', ['train', 'validation'])
 def test_a_local_task_gives_the_records_of_its_corpus_in_order(small_corpora, name, split):
-  part = small_corpora.corpora[name].splits[split]
+  part = small_corpora.corpora[name][split]
   with part.path.open(encoding='utf-8') as lines:
     records = [json.loads(line) for line in lines]
   found = examples(seqio.get_mixture_or_task(name), split)

@@ -1,17 +1,22 @@
-"""The same results in the same order, wherever the steps run; and a worker that dies is told of."""
+"""The same results in the same order, wherever the steps run; a worker that dies is an error that names its item."""
 
 from __future__ import annotations
 
 import dataclasses
 import os
 import signal
+import subprocess
 import sys
+import time
+from pathlib import Path
 
 import pytest
 
-from codemix.data.prepare import workers
-from codemix.data.prepare.workers import Beam, InProcess, Processes
 from codemix.errors import CodemixError, UserError
+from codemix.files import write_text
+from codemix.workers import Beam, InProcess, Processes, beam
+
+ROOT = Path(__file__).resolve().parents[2]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -65,6 +70,63 @@ def test_a_worker_that_is_killed_is_an_error_with_its_item():
     Processes(2).map(Square(dies=2), ITEMS)
 
 
+def test_an_error_ends_the_items_that_are_in_work(tmp_path):
+  began = time.monotonic()
+  with pytest.raises(UserError, match='the first one fails'):
+    Processes(2).map(sleep_or_fail, [True, False])
+  assert time.monotonic() - began < 60
+
+
+def sleep_or_fail(fails: bool) -> None:
+  if fails:
+    raise UserError('the first one fails')
+  time.sleep(600)
+
+
+def test_workers_end_with_a_parent_that_is_killed(tmp_path):
+  script = f"""
+from codemix.workers import Processes
+from tests.workers.test_workers import write_pid_and_sleep
+Processes(2).map(write_pid_and_sleep, [{str(tmp_path / 'a')!r}, {str(tmp_path / 'b')!r}])
+"""
+  parent = subprocess.Popen([sys.executable, '-c', script], cwd=ROOT)
+  until(lambda: len(list(tmp_path.iterdir())) == 2)
+  pids = [int(path.read_text()) for path in tmp_path.iterdir()]
+  parent.kill()
+  parent.wait()
+  until(lambda: not any(is_running(pid) for pid in pids))
+
+
+def write_pid_and_sleep(path: str) -> None:
+  write_text(Path(path), str(os.getpid()))
+  time.sleep(600)
+
+
+def until(condition) -> None:
+  deadline = time.monotonic() + 60
+  while not condition():
+    assert time.monotonic() < deadline
+    time.sleep(0.05)
+
+
+def is_running(pid: int) -> bool:
+  try:
+    return ') Z' not in Path(f'/proc/{pid}/stat').read_text()
+  except FileNotFoundError:
+    return False
+
+
+@pytest.mark.parametrize('guard', ['', "if __name__ == '__main__':\n  "], ids=['no guard', 'its own step'])
+def test_a_script_needs_a_main_guard_only_for_steps_of_its_own(tmp_path, guard):
+  script = tmp_path / 'script.py'
+  step = 'str' if not guard else 'step'
+  script.write_text(
+    f'from codemix.workers import Processes\ndef step(item):\n  return str(item)\n{guard}print(Processes(2).map({step}, [1, "a/__main__.py"]))\n'
+  )
+  ran = subprocess.run([sys.executable, script], capture_output=True, text=True, env={**os.environ, 'PYTHONPATH': str(ROOT)})
+  assert (ran.stdout, ran.stderr) == ("['1', 'a/__main__.py']\n", '')
+
+
 def test_what_cannot_be_sent_is_said_before_a_process_is_started():
   with pytest.raises(UserError, match='cannot be sent to another process'):
     Processes(2).map(lambda item: item, ITEMS)
@@ -96,7 +158,7 @@ class TestBeam:
     pytest.importorskip('apache_beam')
 
   def test_results_come_in_the_order_of_the_items(self, monkeypatch, capfd):
-    monkeypatch.setattr(workers, 'POLL_S', 0.01)
+    monkeypatch.setattr(beam, 'POLL_S', 0.01)
     done = []
     assert Beam().map(Square(), ITEMS, done.append) == SQUARES
     assert done[-1] == len(ITEMS)

@@ -1,4 +1,4 @@
-"""Reads one installed file: as a program without documentation, or as the prose written in it."""
+"""Reads one installed file: as a program without documentation, or as its prose."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _GENERATED_NAME = re.compile(r'_pb2(_grpc)?\.py$|^_version\.py$|^_sysconfigdata'
 _GENERATED_MARK = re.compile(
   r'(?i)do not (edit|modify)|(auto(matically)?|machine)[ -]?generated|@generated|generated (by|from|with)'
 )
-_MARKED_LINES = 40  # how far down a file says that it is generated
+_MARKED_LINES = 40  # in which a generated file says so
 _NUMBER = re.compile(r'\b\d[\w.]*')
 _MOST_LITERALS = 0.5  # of the characters: above this a file is a table with a program around it
 
@@ -27,7 +27,7 @@ def read_code(path: str) -> dict[str, str]:
   """The program in a Python file, without documentation.
 
   Returns:
-    {'text': source}, or {'dropped': reason} for what is no program that a person wrote.
+    {'text': source}, or {'dropped': reason} for what is not a program that a person wrote.
   """
   source = _decoded(path)
   if source is None:
@@ -54,8 +54,8 @@ def read_prose(path: str) -> list[list[str]]:
   if source is None:
     return []
   with warnings.catch_warnings(action='ignore'):  # of escapes in old source
-    told = passages(source) if path.endswith('.py') else [source]
-    return [kept for kept in map(paragraphs, told) if kept]
+    found = passages(source) if path.endswith('.py') else [source]
+    return [prose for prose in map(paragraphs, found) if prose]
 
 
 def _decoded(path: str) -> str | None:
