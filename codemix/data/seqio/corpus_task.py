@@ -1,4 +1,4 @@
-"""A corpus as a SeqIO task, tokenized as it streams; `codemix prepare` writes the same tokens to a cache."""
+"""A corpus as a SeqIO task, tokenized as it streams; `codemix prepare` writes the same tokens to a store."""
 
 from __future__ import annotations
 
@@ -28,12 +28,15 @@ class CorpusDataSource(seqio.DataSource):
   It shards by piece of the corpus where there are enough of them, else by record.
 
   Attributes:
-    error: what ended the last reading; TensorFlow makes an error of its own of it.
+    error: the UserError that ended a reading; TensorFlow raises an error of its own in its place.
+    last_read: counts what the last shard that was read whole adds to the corpus. Shards by record all
+      read the whole corpus, and only the first of them counts it.
   """
 
   def __init__(self, corpus: Corpus):
     self._corpus = corpus
     self.error: UserError | None = None
+    self.last_read = BadShare()
     self._read: dict[str, dict[tuple[Piece, ...], dict]] = {}  # of each split, by the pieces of a shard
     super().__init__(corpus.splits())
 
@@ -57,13 +60,20 @@ class CorpusDataSource(seqio.DataSource):
     shard_info: seqio.ShardInfo | None = None,
     **unused,
   ) -> tf.data.Dataset:
-    """Records of a split; `shuffle` is of the pieces.
+    """The documents of a split.
+
+    Args:
+      split: its name.
+      shuffle: whether the pieces are shuffled.
+      seed: of the shuffle.
+      shard_info: the shard that is read; None for all.
+      unused: arguments of other releases of SeqIO.
 
     Raises:
-      UserError: there are no files, or the first rows have no such field as the layout needs.
-        More broken records than `Corpus.max_bad_share` end the reading with a
-        tf.errors.OpError that names the first. Of several shards each is judged by what it tells of
-        the whole, and the whole when the last of them was read in this process.
+      UserError: there are no files, or the first rows lack a field that the layout needs.
+        More broken records than `Corpus.max_bad_share` end the reading with a tf.errors.OpError that
+        names the first. Each shard is checked where it is a large enough sample of the corpus, and
+        the whole corpus once its last shard was read in this process.
     """
     self.corpus.check(split)
     pieces = self.corpus.pieces(split)
@@ -77,22 +87,23 @@ class CorpusDataSource(seqio.DataSource):
       random.Random(seed).shuffle(pieces)
     signature = {field: tf.TensorSpec([], tf.string) for field in FIELDS}
     records = tf.data.Dataset.from_generator(
-      functools.partial(self._examples, pieces, split), output_signature=signature
+      functools.partial(self._examples, pieces, split, by_piece or not shard.index), output_signature=signature
     )
     return records if by_piece else records.shard(shard.num_shards, shard.index)
 
-  def _examples(self, pieces: Sequence[Piece], split: str) -> Iterator[dict[str, bytes]]:
+  def _examples(self, pieces: Sequence[Piece], split: str, counted: bool) -> Iterator[dict[str, bytes]]:
     read = BadShare()
     try:
       for record in kept(self.corpus, pieces, split, read):
         yield {field: getattr(record, field).encode(errors='replace') for field in FIELDS}
       self._check_whole(pieces, split, read)
+      self.last_read = read if counted else BadShare()
     except UserError as error:
       self.error = error
       raise
 
   def _check_whole(self, pieces: Sequence[Piece], split: str, read: BadShare) -> None:
-    """Holds the whole corpus to its rule where this shard was the last of it."""
+    """Checks the whole corpus where this shard was the last of it."""
     shards = self._read.setdefault(split, {})
     shards[tuple(sorted(pieces, key=lambda piece: (piece.url, piece.start)))] = read.summary()
     every = self.corpus.pieces(split)
@@ -106,7 +117,7 @@ class CorpusDataSource(seqio.DataSource):
       if is_corpus_wide(filter):
         raise UserError(
           f"'{filter.name}' of corpus '{self.corpus.name}' compares the whole corpus, which no host streams alone: "
-          'prepare it with `codemix prepare`, or take the filter away.'
+          'prepare it with `codemix prepare`, or remove the filter.'
         )
 
 
