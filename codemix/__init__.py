@@ -24,6 +24,8 @@ _HOME = {
   'prepare_study': 'codemix.studies.preparation',
   'load_results': 'codemix.report.comparison',
   'Recipe': 'codemix.studies.recipe',
+  'register_stages': 'codemix.studies.stage_tasks',
+  'register_study': 'codemix.commands.register_study',
   'run_study': 'codemix.studies.runner',
   'Runtime': 'codemix.training.runtime',
   'ShardingRules': 'codemix.parallel.sharding',

@@ -18,6 +18,7 @@ from codemix.data.tokenization.tokenizer import Tokenizer
 from codemix.errors import UserError
 from codemix.models.config import ModelConfig
 from codemix.studies.recipe import Recipe, Study
+from codemix.studies.seqio_mixtures import expand_study
 from codemix.studies.stage_identity import earlier_hash, stage_identity
 from codemix.training.stage import Rates, Stage, StagePlan, cursors_at_start, rates_of
 
@@ -89,6 +90,7 @@ def plan_study(study: Study, data: Data) -> StudyPlan:
     UserError: a source that is missing, damaged or too small, a model that
       does not fit the tokenizer, or a schedule that makes no curve.
   """
+  study = expand_study(study, data)
   tokenizer = data.load_tokenizer()
   planned: dict[str, StagePlan] = {}
   opened: dict[tuple, Sources] = {}

@@ -13,6 +13,7 @@ from codemix.data.store.token_store import TokenStore
 from codemix.errors import CodemixError, UserError
 from codemix.studies.planning import scored_names, source_names
 from codemix.studies.recipe import Study
+from codemix.studies.seqio_mixtures import expand_study, read_mixtures, unsaved
 
 PREPARE_SAYS = 'codemix prepare: '  # before the line in which it says why it ends
 
@@ -21,6 +22,7 @@ __all__ = ['check_sources', 'missing', 'prepare_in_own_process', 'prepare_study'
 
 def splits_read(study: Study, data: Data) -> list[tuple[str, str]]:
   """The (source, split) pairs that the study reads prepared: to train on, unless that is streamed, and to score."""
+  study = expand_study(study, data)
   trained = [] if data.streaming else source_names(study)
   return [(name, 'train') for name in trained] + [(name, 'validation') for name in scored_names(study)]
 
@@ -37,6 +39,7 @@ def prepare_study(
   """
   from codemix.data.prepare.source import prepare, train_tokenizer
 
+  study = read_mixtures(study, data, save=True)
   check_sources(study, data)
   splits = splits_read(study, data)
   _check(splits, data)  # all of them, before the first is tokenized for hours
@@ -62,7 +65,7 @@ def check_sources(study: Study, data: Data) -> None:
   Raises:
     UserError: one does not exist, or has no such split.
   """
-  _check(missing(study, data), data)
+  _check(missing(read_mixtures(study, data, save=False), data), data)
 
 
 def _check(splits: Sequence[tuple[str, str]], data: Data) -> None:
@@ -83,7 +86,7 @@ def prepare_in_own_process(study: Study, data: Data, gin_arguments: Sequence[str
   Raises:
     CodemixError: what that process raised.
   """
-  if not missing(study, data):
+  if not unsaved(study, data) and not missing(study, data):
     return
   command = [sys.executable, '-m', 'codemix', 'prepare', *gin_arguments]
   said = None
