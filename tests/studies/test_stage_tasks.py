@@ -126,15 +126,17 @@ def test_what_would_give_other_rows_is_refused(prepared):
     codemix.register_stages(prepared)
 
 
-def test_gin_files_are_read_without_a_change_of_this_programs_gin(tmp_path, monkeypatch):
+def test_gin_files_are_read_without_a_change_of_this_programs_gin(tmp_path):
   import gin
 
   tiny_study.prepare(tmp_path / 'data')
   (tmp_path / 'recipe.gin').write_text(GIN)
   gin.clear_config()
+  gin.parse_config('OF_THE_PROGRAM = 7')
+  before = gin.config_str()
   bindings = [f"Data.directory = '{tmp_path / 'data'}'"]
-  [name] = codemix.register_study([str(tmp_path / 'recipe.gin')], bindings)
-  assert name.startswith('recipe/') and gin.config_str() == ''
-  assert next(iter(seqio.get_mixture_or_task(name).get_dataset(None, 'train', shuffle=False)))['targets'].dtype == tf.int32
+  names = codemix.register_study([str(tmp_path / 'recipe.gin')], bindings)
+  assert names == ['recipe/first', 'recipe/second'] and gin.config_str() == before
+  assert next(iter(seqio.get_mixture_or_task(names[1]).get_dataset(None, 'train', shuffle=False)))['targets'].dtype == tf.int32
   with pytest.raises(codemix.UserError, match='Stage.batsh'):
     codemix.register_study([str(tmp_path / 'recipe.gin')], [*bindings, 'Stage.batsh = 3'])
