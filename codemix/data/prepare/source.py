@@ -30,7 +30,9 @@ def check_source(name: str, split: str, data: Data) -> None:
   if name in data.corpora:
     pipeline.check_corpus(name, data.corpora[name], split)
   else:
-    _find_task(name, split, data)
+    tasks = _seqio_tasks()
+    tasks.import_tasks(data)
+    tasks.find_task(name, split, data.corpora)
 
 
 def prepare(
@@ -49,7 +51,8 @@ def prepare(
     UserError: no such source or split, or its data are not what they should be.
   """
   check_source(name, split, data)
-  store = _prepare_of(name, data)(name, split, data, tokenizer, progress, again)
+  prepared = pipeline.prepare_corpus if name in data.corpora else _seqio_tasks().prepare_task
+  store = prepared(name, split, data, tokenizer, progress, again)
   if not has_seal(store):
     progress(f'{name} {split}: prepared by an older codemix, so its digest depends on Data.shards too; it is used as it is, and what was trained from it stays valid')
   return store
@@ -98,10 +101,7 @@ def train_tokenizer(data: Data, progress: Progress, asked_for: bool = False) -> 
 def _sample(name: str, data: Data) -> Iterator[str | bytes]:
   """The first Data.sample_bytes bytes of a source's train split, as whole documents."""
   if name not in data.corpora:
-    task = _find_task(name, 'train', data)
-    from codemix.data.seqio.task_documents import sample_texts
-
-    yield from sample_texts(task, data.sample_bytes)
+    yield from _seqio_tasks().sample(name, data.sample_bytes)
     return
   left = data.sample_bytes
   corpus, read = data.corpora[name], BadShare()
@@ -113,17 +113,7 @@ def _sample(name: str, data: Data) -> Iterator[str | bytes]:
       return
 
 
-def _prepare_of(name: str, data: Data) -> Callable[..., TokenStore]:
-  if name in data.corpora:
-    return pipeline.prepare_corpus
+def _seqio_tasks():
   with suppress_stderr():
-    from codemix.data.seqio.prepare_task import prepare_task
+    from codemix.data.seqio import prepare_task
   return prepare_task
-
-
-def _find_task(name: str, split: str, data: Data):
-  """The registered SeqIO task."""
-  with suppress_stderr():
-    from codemix.data.seqio.registry import find_task, import_tasks
-  import_tasks(data)
-  return find_task(name, split, data.corpora)

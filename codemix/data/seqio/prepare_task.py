@@ -1,10 +1,10 @@
-"""`codemix prepare` of a SeqIO task: a token store of one split, its shards written by `Data.workers`."""
+"""`codemix prepare` of a SeqIO task: text to train a tokenizer on, and a token store, whose shards `Data.workers` write."""
 
 from __future__ import annotations
 
 import dataclasses
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import seqio
@@ -13,6 +13,7 @@ from codemix.data.corpus.bad_share import merged
 from codemix.data.seqio.corpus_task import CorpusDataSource
 from codemix.data.seqio.function_identity import Described
 from codemix.data.seqio.registry import find_task, import_tasks
+from codemix.data.seqio.task_documents import FEATURE, WHOLE, task_examples
 from codemix.data.seqio.task_identity import source_files, task_identity, unknown_parts
 from codemix.data.seqio.task_shard import WriteTaskShard
 from codemix.data.settings import Data, tokenizer_identity
@@ -25,6 +26,24 @@ from codemix.files import locked
 from codemix.identity import digest, file_digest
 
 Progress = Callable[[str], None]
+
+
+def sample(name: str, size: int) -> Iterator[bytes]:
+  """The first `size` bytes of a task's train split, as whole documents before tokenization.
+
+  Raises:
+    UserError: no such task, it keeps no text, or it cannot be read.
+  """
+  for document in task_examples(find_task(name, 'train'), 'train', WHOLE):
+    text = document.get(f'{FEATURE}_pretokenized')
+    if text is None:
+      raise UserError(
+        f"the SeqIO task '{name}' keeps no '{FEATURE}_pretokenized' text, so a tokenizer cannot be trained on it."
+      )
+    yield text
+    size -= len(text)
+    if size <= 0:
+      return
 
 
 def prepare_task(

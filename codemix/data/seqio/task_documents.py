@@ -71,24 +71,6 @@ def task_examples(task: seqio.Task, split: str, shard: seqio.ShardInfo) -> Itera
     yield from dataset.prefetch(tf.data.AUTOTUNE).as_numpy_iterator()
 
 
-def sample_texts(task: seqio.Task, size: int) -> Iterator[bytes]:
-  """The first `size` bytes of a task's train split, as whole documents before tokenization.
-
-  Raises:
-    UserError: the task keeps no text, or cannot be read.
-  """
-  for document in task_examples(task, 'train', WHOLE):
-    text = document.get(f'{FEATURE}_pretokenized')
-    if text is None:
-      raise UserError(
-        f"the SeqIO task '{task.name}' keeps no '{FEATURE}_pretokenized' text, so a tokenizer cannot be trained on it."
-      )
-    yield text
-    size -= len(text)
-    if size <= 0:
-      return
-
-
 def stream(task: seqio.Task, split: str, tokenizer: Tokenizer) -> Iterator[np.ndarray]:
   """One epoch of a task: the ids of each document that has text, with EOS.
 

@@ -339,3 +339,16 @@ def test_what_a_function_reads_unseen_is_said_and_can_be_prepared_again(function
   text, again, _, data = _task_store(tmp_path, again=True)
   assert text == 'new' and again.folder == store.folder
   assert data.open_store('of_functions', 'train', BYTES).digest == again.digest != store.digest
+
+
+# The name that the module had before.
+
+
+def test_the_former_name_of_the_module_still_registers_the_tasks_with_one_warning():
+  script = (
+    'from codemix.data.settings import Data\nfrom codemix.data.seqio.registry import find_task, import_tasks\n'
+    "for _ in range(2):\n  import_tasks(Data(task_modules=('codemix.data.tasks',)))\nprint(find_task('local_text', 'train').name)"
+  )
+  ran = subprocess.run([sys.executable, '-c', script], capture_output=True, text=True, check=True, cwd=Path(__file__).parents[3])
+  assert ran.stdout == 'local_text\n'
+  assert ran.stderr.count('FutureWarning: codemix.data.tasks is now codemix.data.seqio.tasks') == 1
