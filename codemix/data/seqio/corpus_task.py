@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 import seqio
 import tensorflow as tf
 
-from codemix.data.corpus.bad_share import BadShare, merged
+from codemix.data.corpus.bad_share import BadShare
 from codemix.data.corpus.corpus import Corpus
 from codemix.data.corpus.documents import documents
 from codemix.data.corpus.protocols import Piece
@@ -37,7 +37,6 @@ class CorpusDataSource(seqio.DataSource):
     self._corpus = corpus
     self.error: UserError | None = None
     self.last_read = BadShare()
-    self._read: dict[str, dict[tuple[Piece, ...], dict]] = {}  # of each split, by the pieces of a shard
     super().__init__(corpus.splits())
 
   @property
@@ -72,45 +71,36 @@ class CorpusDataSource(seqio.DataSource):
     Raises:
       UserError: there are no files, or the first rows lack a field that the layout needs.
         More broken records than `Corpus.max_bad_share` end the reading with a tf.errors.OpError that
-        names the first. Each shard is checked where it is a large enough sample of the corpus, and
-        the whole corpus once its last shard was read in this process.
+        names the first; of one shard among several, where it is a large enough sample of the corpus.
     """
     self.corpus.check(split)
     pieces = self.corpus.pieces(split)
     shard = shard_info or seqio.ShardInfo(0, 1)
     if shard.num_shards > 1:
       self._require_separable()
-    by_piece = shard.num_shards <= len(pieces)
-    if by_piece:
+    whole = shard.num_shards == 1 or shard.num_shards > len(pieces)
+    if not whole:
       pieces = pieces[shard.index :: shard.num_shards]
     if shuffle:
       random.Random(seed).shuffle(pieces)
+    counted = not whole or not shard.index
     signature = {field: tf.TensorSpec([], tf.string) for field in FIELDS}
     records = tf.data.Dataset.from_generator(
-      functools.partial(self._examples, pieces, split, by_piece or not shard.index), output_signature=signature
+      functools.partial(self._examples, pieces, split, whole, counted), output_signature=signature
     )
-    return records if by_piece else records.shard(shard.num_shards, shard.index)
+    return records.shard(shard.num_shards, shard.index) if whole else records
 
-  def _examples(self, pieces: Sequence[Piece], split: str, counted: bool) -> Iterator[dict[str, bytes]]:
+  def _examples(self, pieces: Sequence[Piece], split: str, whole: bool, counted: bool) -> Iterator[dict[str, bytes]]:
     read = BadShare()
     try:
       for record in kept(self.corpus, pieces, split, read):
         yield {field: getattr(record, field).encode(errors='replace') for field in FIELDS}
-      self._check_whole(pieces, split, read)
+      if whole:
+        read.check(self.corpus, whole=True)
       self.last_read = read if counted else BadShare()
     except UserError as error:
       self.error = error
       raise
-
-  def _check_whole(self, pieces: Sequence[Piece], split: str, read: BadShare) -> None:
-    """Checks the whole corpus where this shard was the last of it."""
-    shards = self._read.setdefault(split, {})
-    shards[tuple(sorted(pieces, key=lambda piece: (piece.url, piece.start)))] = read.summary()
-    every = self.corpus.pieces(split)
-    if len(pieces) == len(every):
-      read.check(self.corpus, whole=True)
-    elif sum(map(len, shards)) == len(every) and set(every) == {piece for shard in shards for piece in shard}:
-      merged(shards.values()).check(self.corpus, whole=True)
 
   def _require_separable(self) -> None:
     for filter in self.corpus.filters:
@@ -146,7 +136,7 @@ def kept(corpus: Corpus, pieces: Sequence[Piece], split: str, read: BadShare) ->
 
 
 def register_source(name: str, source: seqio.DataSource) -> seqio.Task:
-  """Registers a task over a source of `FIELDS`; it gives `targets` in bytes, with EOS, and the fields.
+  """Registers a task over a source of `FIELDS`; its examples have `targets` (bytes, with EOS) and the fields.
 
   Raises:
     UserError: the name is taken.
@@ -174,11 +164,11 @@ def register_source(name: str, source: seqio.DataSource) -> seqio.Task:
 def register_corpus(name: str, corpus: Corpus) -> seqio.Task:
   """Registers a corpus as the SeqIO task `name`.
 
-  The task gives `targets` in bytes, with EOS; `codemix prepare`, or
-  `task.replace(output_features=...)`, puts another vocabulary in its place. With it come the text,
-  `targets_pretokenized`, and `source`, `language` and `id`.
+  Its examples have `targets`, the ids of the byte tokenizer with EOS; `codemix prepare`, or
+  `task.replace(output_features=...)`, puts another vocabulary in its place. They also have
+  `targets_pretokenized`, the text, and `source`, `language` and `id`.
 
   Raises:
-    UserError: the name is taken. That files or fields are missing is found at the first read.
+    UserError: the name is taken. Missing files or fields raise at the first read.
   """
   return register_source(name, CorpusDataSource(corpus))

@@ -44,29 +44,20 @@ def check_feature(task: seqio.Task) -> None:
     )
 
 
-def task_dataset(task: seqio.Task, split: str, shard: seqio.ShardInfo) -> tf.data.Dataset:
-  """The task's examples in their own order: untrimmed, unshuffled, once.
+def task_examples(task: seqio.Task, split: str, shard: seqio.ShardInfo) -> Iterator[dict]:
+  """The task's examples as NumPy arrays, in their own order: untrimmed, unshuffled, once.
 
   Raises:
-    UserError: SeqIO finds that they are not what the task declares.
+    UserError: they are not what the task declares, or cannot be read.
   """
   try:
-    return task.get_dataset(
+    dataset = task.get_dataset(
       sequence_length=None, split=split, shuffle=False, num_epochs=1, use_cached=False, shard_info=shard
     )
   except ValueError as error:
     if not str(error).startswith('Task dataset '):
       raise
     raise UserError(f"{_named(task, split)}: {error}. Change its preprocessors, or its output_features.") from error
-
-
-def task_examples(task: seqio.Task, split: str, shard: seqio.ShardInfo) -> Iterator[dict]:
-  """The examples of `task_dataset` as NumPy arrays.
-
-  Raises:
-    UserError: they cannot be read.
-  """
-  dataset = task_dataset(task, split, shard)
   with _readable(task, split):
     yield from dataset.prefetch(tf.data.AUTOTUNE).as_numpy_iterator()
 
