@@ -50,7 +50,9 @@ def prepare_study(
 
 
 def missing(study: Study, data: Data) -> list[tuple[str, str]]:
-  """The (source, split) pairs that `prepare_study` has yet to write."""
+  """The (source, split) pairs that `prepare_study` has yet to write; a SeqIO mixture whose rates are not saved stands for its tasks."""
+  if mixtures := unsaved(study, data):
+    return [(name, 'train') for name in mixtures]
   if data.tokenizer != 'bytes' and not data.tokenizer_path.exists():
     return splits_read(study, data)
   tokenizer = data.load_tokenizer()
@@ -86,7 +88,7 @@ def prepare_in_own_process(study: Study, data: Data, gin_arguments: Sequence[str
   Raises:
     CodemixError: what that process raised.
   """
-  if not unsaved(study, data) and not missing(study, data):
+  if not missing(study, data):
     return
   command = [sys.executable, '-m', 'codemix', 'prepare', *gin_arguments]
   said = None
