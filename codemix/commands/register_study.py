@@ -43,11 +43,15 @@ def register_study(
   return register_stages(plan_study(*_read(gin_files, gin_bindings, gin_search_paths)))
 
 
-def _read(gin_files: Sequence[str], gin_bindings: Sequence[str], gin_search_paths: Sequence[str]) -> tuple[Study, Data]:
+def _read(
+  gin_files: Sequence[str], gin_bindings: Sequence[str], gin_search_paths: Sequence[str]
+) -> tuple[Study, Data]:
+  """The study and data that gin files build, built in another process."""
   with tempfile.TemporaryDirectory() as folder:
     result = Path(folder) / 'study.pickle'
     given = pickle.dumps((list(gin_files), list(gin_bindings), list(gin_search_paths)))
-    ran = subprocess.run([sys.executable, '-m', __name__, str(result)], input=given, stderr=subprocess.PIPE)
+    command = [sys.executable, '-m', __name__, str(result)]
+    ran = subprocess.run(command, input=given, stderr=subprocess.PIPE)
     if ran.returncode:
       lines = ran.stderr.decode(errors='replace').splitlines()
       raise UserError(lines[-1] if lines else f'the gin files cannot be read: exit code {ran.returncode}.')

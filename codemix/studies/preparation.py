@@ -50,7 +50,10 @@ def prepare_study(
 
 
 def missing(study: Study, data: Data) -> list[tuple[str, str]]:
-  """The (source, split) pairs that `prepare_study` has yet to write; a SeqIO mixture whose rates are not saved stands for its tasks."""
+  """The (source, split) pairs that `prepare_study` has yet to write.
+
+  Where the rates of SeqIO mixtures are not saved, their tasks are not known: these are their names.
+  """
   if mixtures := unsaved(study, data):
     return [(name, 'train') for name in mixtures]
   if data.tokenizer != 'bytes' and not data.tokenizer_path.exists():

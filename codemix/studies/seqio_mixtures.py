@@ -52,7 +52,8 @@ def read_mixtures(study: Study, data: Data, save: bool) -> Study:
 
 
 def _names(study: Study) -> list[str]:
-  trees = [tree for recipe in study.recipes.values() for stage in recipe.stages for _, tree in stage.mixtures().knots]
+  stages = [stage for recipe in study.recipes.values() for stage in recipe.stages]
+  trees = [tree for stage in stages for _, tree in stage.mixtures().knots]
   return list(dict.fromkeys(name for tree in trees for name in mixtures.named(tree)))
 
 

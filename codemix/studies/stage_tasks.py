@@ -25,7 +25,9 @@ def register_stages(plan: StudyPlan) -> list[str]:
   """
   with suppress_stderr():
     from codemix.data.seqio.stage_task import register_stage
-  stages = [(f'{recipe}/{stage.name}', stage) for recipe, plans in plan.recipes.items() for stage in plans]
+  stages = [
+    (f'{recipe}/{stage.name}', stage) for recipe, plans in plan.recipes.items() for stage in plans
+  ]
   names = [name for name, _ in stages]
   if twice := next((name for name in names if names.count(name) > 1), None):
     raise UserError(f"two stages are named '{twice}', and SeqIO knows tasks by name: give one of them another Stage.name.")

@@ -1,4 +1,4 @@
-"""`codemix prepare` of a SeqIO task: text to train a tokenizer on, and a token store, whose shards `Data.workers` write."""
+"""`codemix prepare` of a SeqIO task: text for a tokenizer, and a token store whose shards `Data.workers` write."""
 
 from __future__ import annotations
 

@@ -23,7 +23,10 @@ from codemix.data.tokenization.tokenizer import Tokenizer
 from codemix.errors import UserError
 
 SPLIT = 'train'
-FEATURES = {'inputs': tf.int32, 'targets': tf.int32, 'segment_ids': tf.int32, 'positions': tf.int32, 'weights': tf.float32}
+FEATURES = {
+  **dict.fromkeys(('inputs', 'targets', 'segment_ids', 'positions'), tf.int32),
+  'weights': tf.float32,
+}
 # The same arrays by the names of seqio.PrePackedLMFeatureConverter and of T5X's decoder-only models.
 DECODER_FEATURES = {
   'decoder_input_tokens': 'inputs',
@@ -52,7 +55,11 @@ class StageDataSource(seqio.DataSource):
     return [split]
 
   def get_dataset(
-    self, split: str = SPLIT, shuffle: bool = False, seed: int | None = None, shard_info: seqio.ShardInfo | None = None
+    self,
+    split: str = SPLIT,
+    shuffle: bool = False,
+    seed: int | None = None,
+    shard_info: seqio.ShardInfo | None = None,
   ) -> tf.data.Dataset:
     """The rows of a shard, in the order of the run; a seed has no effect.
 
@@ -95,7 +102,9 @@ class StageTask(seqio.Task):
     return self._registered
 
 
-def register_stage(name: str, rows: StageRows | StreamedRows, length: int, tokenizer: Tokenizer) -> seqio.Task:
+def register_stage(
+  name: str, rows: StageRows | StreamedRows, length: int, tokenizer: Tokenizer
+) -> seqio.Task:
   """Registers a stage as the SeqIO task `name`, with the split 'train'.
 
   Its features are inputs, targets, segment_ids, positions (int32 [L]) and weights (float32 [L]), as
@@ -115,8 +124,10 @@ def register_stage(name: str, rows: StageRows | StreamedRows, length: int, token
   if name in {*seqio.TaskRegistry.names(), *seqio.MixtureRegistry.names()}:
     raise UserError(f"a SeqIO task or mixture '{name}' is registered already; register a stage once in a program.")
 
-  def with_decoder_names(dataset: tf.data.Dataset, sequence_length: Mapping[str, int] | None) -> tf.data.Dataset:
-    wrong = {feature: wanted for feature, wanted in (sequence_length or {}).items() if wanted not in (None, length)}
+  def with_decoder_names(
+    dataset: tf.data.Dataset, sequence_length: Mapping[str, int] | None
+  ) -> tf.data.Dataset:
+    wrong = {key: asked for key, asked in (sequence_length or {}).items() if asked not in (None, length)}
     if wrong:
       raise UserError(f"the rows of '{name}' have {length:,} tokens, and sequence_length asks for {wrong}: give {{'targets': {length}}}, or None.")
     return dataset.map(lambda row: {**row, **{new: row[old] for new, old in DECODER_FEATURES.items()}})
