@@ -25,6 +25,8 @@ _HOME = {
   'load_results': 'codemix.report.frames',
   'load_stage': 'codemix.studies.load_stage',
   'Recipe': 'codemix.studies.recipe',
+  'register_stages': 'codemix.studies.stage_tasks',
+  'register_study': 'codemix.commands.register_study',
   'run_study': 'codemix.studies.runner',
   'Runtime': 'codemix.training.runtime',
   'ShardingRules': 'codemix.parallel.sharding',

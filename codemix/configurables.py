@@ -48,6 +48,7 @@ from codemix.data.mixtures.forms import (
   uniform,
 )
 from codemix.data.mixtures.schedule import MixtureSchedule
+from codemix.data.seqio.mixtures import seqio_mixture
 from codemix.data.settings import Data
 from codemix.models.config import ModelConfig
 from codemix.parallel.mesh import MeshConfig
@@ -68,7 +69,10 @@ _DATA = (
   *(TopLevelDomainLists, PassesTests, Limits),
   *(Beam, Data, InProcess, Processes),
 )
-_MIXTURES = (MixtureSchedule, additive_tokens, by_documents, competitive, in_ratio, language_shares, swap, uniform)
+_MIXTURES = (
+  *(MixtureSchedule, additive_tokens, by_documents, competitive, in_ratio, language_shares),
+  *(seqio_mixture, swap, uniform),
+)
 _CONTAMINATION = (Contamination, EvaluationSet, ItemLayout, CodeWindows, WordWindows)
 _TRAINING = (
   *(Constant, LinearTo, WarmupCosine, WarmupStableDecay),

@@ -58,6 +58,7 @@ NEEDED: Mapping[str, Mapping[str, object]] = {
   'competitive': {'language': 'text', 'code': 'code', 'share': 0.5},
   'in_ratio': {'weights': {'text': 1}},
   'language_shares': {'table': 'code'},
+  'seqio_mixture': {'name': 'mixed', 'rates': 'tokens'},
   'swap': {'mixture': {'text': 1}, 'replacement': {'code': 0.5}},
   'uniform': {'sources': ('text',)},
   'EvaluationSet': {'name': 'gsm8k', 'files': 'test.jsonl'},

@@ -46,7 +46,7 @@ def run(arguments: argparse.Namespace) -> None:
   settings = dataclasses.replace(settings, sets=(*settings.sets, *map(_evaluation_set, arguments.items)))
   plan = plan_study(experiment.study, experiment.data)
   sets = [chosen.read() for chosen in settings.sets]
-  for task in () if arguments.no_held_out else scored_names(experiment.study):
+  for task in () if arguments.no_held_out else scored_names(plan.study):
     store = experiment.data.open_store(task, 'validation', plan.tokenizer)
     sets.append(items.held_out(task, store, plan.tokenizer))
   path = Path(arguments.output or Path(experiment.runtime.output) / 'contamination.json')

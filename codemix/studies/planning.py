@@ -16,6 +16,7 @@ from codemix.data.tokenization.tokenizer import Tokenizer
 from codemix.errors import UserError, nearest
 from codemix.models.config import ModelConfig
 from codemix.studies.recipe import Recipe, Study
+from codemix.studies.seqio_mixtures import expand_study
 from codemix.studies.stage_identity import earlier_hash, stage_identity
 from codemix.training.stage import Rates, Stage, StagePlan, cursors_at_start, rates_of
 
@@ -87,6 +88,7 @@ def plan_study(study: Study, data: Data) -> StudyPlan:
     UserError: a source that is missing, damaged or too small, a model that
       does not fit the tokenizer, or a schedule without a curve.
   """
+  study = expand_study(study, data)
   tokenizer = data.load_tokenizer()
   recipes = study.recipes.values()
   lengths = {recipe.length for recipe in recipes}

@@ -60,7 +60,7 @@ def open_study(study: Study, data: Data) -> Ready:
     UserError: something is not prepared, or the plan makes no sense.
   """
   plan = plan_study(study, data)
-  stores = {name: data.open_store(name, 'validation', plan.tokenizer) for name in scored_names(study)}
+  stores = {name: data.open_store(name, 'validation', plan.tokenizer) for name in scored_names(plan.study)}
   for name, store in stores.items():
     if not store.bytes:
       raise UserError(f"'{name}' (validation) holds no text, so that no model can be scored on it. Take it out of Study.validation.")

@@ -12,12 +12,14 @@ from codemix.data.store.token_store import TokenStore
 from codemix.errors import CodemixError, UserError
 from codemix.studies.planning import scored_names, source_names
 from codemix.studies.recipe import Study
+from codemix.studies.seqio_mixtures import expand_study, read_mixtures, unsaved
 
 ERROR_PREFIX = 'codemix prepare: '  # of the line with the error that ended it
 
 
 def splits_read(study: Study, data: Data) -> list[tuple[str, str]]:
   """The (source, split) pairs that the study reads prepared: to train on, unless that is streamed, and to score."""
+  study = expand_study(study, data)
   trained = [] if data.streaming else source_names(study)
   return [(name, 'train') for name in trained] + [(name, 'validation') for name in scored_names(study)]
 
@@ -41,6 +43,7 @@ def prepare_study(
   """
   from codemix.data.prepare.source import check_source, prepare, train_tokenizer
 
+  study = read_mixtures(study, data, save=True)
   check_sources(study, data)  # first, with the error that `codemix inspect` shows
   splits = splits_read(study, data)
   for split in splits:  # all of them, before the first is tokenized for hours
@@ -52,7 +55,12 @@ def prepare_study(
 
 
 def missing(study: Study, data: Data) -> list[tuple[str, str]]:
-  """The (source, split) pairs that `prepare_study` has yet to write."""
+  """The (source, split) pairs that `prepare_study` has yet to write.
+
+  Where the rates of SeqIO mixtures are not saved, their tasks are not known: these are their names.
+  """
+  if mixtures := unsaved(study, data):
+    return [(name, 'train') for name in mixtures]
   if data.tokenizer != 'bytes' and not data.tokenizer_path.exists():
     return splits_read(study, data)
   tokenizer = data.load_tokenizer()
@@ -67,7 +75,7 @@ def check_sources(study: Study, data: Data) -> None:
   Raises:
     UserError: one does not exist, or has no such split.
   """
-  for split in missing(study, data):
+  for split in missing(read_mixtures(study, data, save=False), data):
     from codemix.data.prepare.source import check_source  # imports readers of raw files
 
     check_source(*split, data)

@@ -77,9 +77,11 @@ def _encode(tokenizer: Tokenizer, texts: list[str]) -> list[np.ndarray]:
 def _seqio_task(name: str, data: Data, tokenizer: Tokenizer):
   """(identity, one epoch's documents) of a registered task; here TensorFlow is imported."""
   with suppress_stderr():
-    from codemix.data.seqio import registry
-  registry.import_tasks(data)
-  task = registry.find_task(name, SPLIT, data.corpora)
+    from codemix.data.seqio.registry import find_task, import_tasks
+    from codemix.data.seqio.task_documents import stream
+    from codemix.data.seqio.task_identity import task_identity
+  import_tasks(data)
+  task = find_task(name, SPLIT, data.corpora)
   by_size = Described(fingerprint=lambda path: path.stat().st_size, define=stream_definition)
-  identity = {'task': name, **registry.task_identity(task, SPLIT, by_size, stream_described)}
-  return identity, functools.partial(registry.stream, task, SPLIT, tokenizer)
+  identity = {'task': name, **task_identity(task, SPLIT, by_size, stream_described)}
+  return identity, functools.partial(stream, task, SPLIT, tokenizer)

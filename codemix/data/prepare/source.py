@@ -106,5 +106,5 @@ def _sample(name: str, data: Data) -> Iterator[str | bytes]:
 
 def _seqio_tasks():
   with suppress_stderr():
-    from codemix.data.seqio import registry
-  return registry
+    from codemix.data.seqio import prepare_task
+  return prepare_task

@@ -1,4 +1,4 @@
-"""A corpus as a SeqIO task, tokenized as it streams; `codemix prepare` writes the same tokens to a cache."""
+"""A corpus as a SeqIO task, tokenized as it streams; `codemix prepare` writes the same tokens to a store."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 import seqio
 import tensorflow as tf
 
-from codemix.data.corpus.bad_share import BadShare, merged
+from codemix.data.corpus.bad_share import BadShare
 from codemix.data.corpus.corpus import Corpus
 from codemix.data.corpus.protocols import Piece
 from codemix.data.filters import is_corpus_wide
@@ -26,13 +26,15 @@ class CorpusDataSource(seqio.DataSource):
   It shards by piece of the corpus where there are enough of them, else by record.
 
   Attributes:
-    error: what ended the last reading; TensorFlow makes an error of its own of it.
+    error: the UserError that ended a reading; TensorFlow raises an error of its own in its place.
+    last_read: counts what the last shard that was read whole adds to the corpus. Shards by record all
+      read the whole corpus, and only the first of them counts it.
   """
 
   def __init__(self, corpus: Corpus):
     self._corpus = corpus
     self.error: UserError | None = None
-    self._read: dict[str, dict[tuple[Piece, ...], dict]] = {}  # of each split, by the pieces of a shard
+    self.last_read = BadShare()
     super().__init__(corpus.splits())
 
   @property
@@ -55,61 +57,60 @@ class CorpusDataSource(seqio.DataSource):
     shard_info: seqio.ShardInfo | None = None,
     **unused,
   ) -> tf.data.Dataset:
-    """Records of a split; `shuffle` is of the pieces.
+    """The documents of a split.
+
+    Args:
+      split: its name.
+      shuffle: whether the pieces are shuffled.
+      seed: of the shuffle.
+      shard_info: the shard that is read; None for all.
+      unused: arguments of other releases of SeqIO.
 
     Raises:
-      UserError: there are no files, or the first rows have no such field as the layout needs.
-        More broken records than `Corpus.max_bad_share` end the reading with a
-        tf.errors.OpError that names the first. Of several shards each is judged by what it tells of
-        the whole, and the whole when the last of them was read in this process.
+      UserError: there are no files, or the first rows lack a field that the layout needs.
+        More broken records than `Corpus.max_bad_share` end the reading with a tf.errors.OpError that
+        names the first; of one shard among several, where it is a large enough sample of the corpus.
     """
     self.corpus.check(split)
     pieces = self.corpus.pieces(split)
     shard = shard_info or seqio.ShardInfo(0, 1)
     if shard.num_shards > 1:
       self._require_separable()
-    by_piece = shard.num_shards <= len(pieces)
-    if by_piece:
+    whole = shard.num_shards == 1 or shard.num_shards > len(pieces)
+    if not whole:
       pieces = pieces[shard.index :: shard.num_shards]
     if shuffle:
       random.Random(seed).shuffle(pieces)
+    counted = not whole or not shard.index
     signature = {field: tf.TensorSpec([], tf.string) for field in FIELDS}
     records = tf.data.Dataset.from_generator(
-      functools.partial(self._examples, pieces, split), output_signature=signature
+      functools.partial(self._examples, pieces, split, whole, counted), output_signature=signature
     )
-    return records if by_piece else records.shard(shard.num_shards, shard.index)
+    return records.shard(shard.num_shards, shard.index) if whole else records
 
-  def _examples(self, pieces: Sequence[Piece], split: str) -> Iterator[dict[str, bytes]]:
+  def _examples(self, pieces: Sequence[Piece], split: str, whole: bool, counted: bool) -> Iterator[dict[str, bytes]]:
     read = BadShare()
     try:
       for record in self.corpus.kept(split, pieces, read):
         yield {field: getattr(record, field).encode(errors='replace') for field in FIELDS}
-      self._check_whole(pieces, split, read)
+      if whole:
+        read.check(self.corpus, unread=0)
+      self.last_read = read if counted else BadShare()
     except UserError as error:
       self.error = error
       raise
-
-  def _check_whole(self, pieces: Sequence[Piece], split: str, read: BadShare) -> None:
-    """Holds the whole corpus to its rule where this shard was the last of it."""
-    shards = self._read.setdefault(split, {})
-    shards[tuple(sorted(pieces, key=lambda piece: (piece.url, piece.start)))] = read.summary()
-    every = self.corpus.pieces(split)
-    if len(pieces) == len(every):
-      read.check(self.corpus, unread=0)
-    elif sum(map(len, shards)) == len(every) and set(every) == {piece for shard in shards for piece in shard}:
-      merged(shards.values()).check(self.corpus, unread=0)
 
   def _require_separable(self) -> None:
     for filter in self.corpus.filters:
       if is_corpus_wide(filter):
         raise UserError(
           f"'{filter.name}' of corpus '{self.corpus.name}' compares the whole corpus, which no host streams alone: "
-          'prepare it with `codemix prepare`, or take the filter away.'
+          'prepare it with `codemix prepare`, or remove the filter.'
         )
 
 
 def register_source(name: str, source: seqio.DataSource) -> seqio.Task:
-  """Registers a task over a source of `FIELDS`; it gives `targets` in bytes, with EOS, and the fields.
+  """Registers a task over a source of `FIELDS`; its examples have `targets` (bytes, with EOS) and the fields.
 
   Raises:
     UserError: the name is taken.
@@ -137,11 +138,11 @@ def register_source(name: str, source: seqio.DataSource) -> seqio.Task:
 def register_corpus(name: str, corpus: Corpus) -> seqio.Task:
   """Registers a corpus as the SeqIO task `name`.
 
-  The task gives `targets` in bytes, with EOS; `codemix prepare`, or
-  `task.replace(output_features=...)`, puts another vocabulary in its place. With it come the text,
-  `targets_pretokenized`, and `source`, `language` and `id`.
+  Its examples have `targets`, the ids of the byte tokenizer with EOS; `codemix prepare`, or
+  `task.replace(output_features=...)`, puts another vocabulary in its place. They also have
+  `targets_pretokenized`, the text, and `source`, `language` and `id`.
 
   Raises:
-    UserError: the name is taken. That files or fields are missing is found at the first read.
+    UserError: the name is taken. Missing files or fields raise at the first read.
   """
   return register_source(name, CorpusDataSource(corpus))

@@ -1,9 +1,9 @@
 """The documents of a SeqIO task as ids of the run's tokenizer, each of them checked.
 
-A task that tokenizes with the vocabulary of its feature gets the run's
-tokenizer there. One that brings ids, from files or by a function of its own,
-is read only where the vocabulary that it declares is that tokenizer: ids of
-another would train to plausible losses on nonsense.
+A task that tokenizes with the vocabulary of its feature gets the run's tokenizer
+there. A task that brings ids of its own is read only where the vocabulary that it
+declares is that tokenizer: a model trained on ids of another tokenizer learns
+nonsense at plausible losses.
 """
 
 from __future__ import annotations
@@ -22,12 +22,13 @@ from codemix.data.tokenization.tokenizer import Tokenizer
 from codemix.errors import UserError
 
 FEATURE = 'targets'
-VERSION = 2  # part of stores' identities: what becomes of a task's examples
+VERSION = 2  # of this module, in stores' identities: raise it when other ids come out of the same examples
+WHOLE = seqio.ShardInfo(0, 1)
 _PROBE = 'def f(x):\n    return x + 1  # na\u00efve\n'
 
 
 def check_feature(task: seqio.Task) -> None:
-  """Raises UserError where the task declares no `targets` of one row of ids."""
+  """Raises UserError unless the task declares `targets` of rank 1 and an integer dtype."""
   if FEATURE not in task.output_features:
     raise UserError(
       f"the SeqIO task '{task.name}' has no output feature '{FEATURE}' (it has {', '.join(task.output_features)}); a decoder is trained on '{FEATURE}'."
@@ -39,41 +40,41 @@ def check_feature(task: seqio.Task) -> None:
     )
   if not tf.as_dtype(feature.dtype).is_integer:
     raise UserError(
-      f"the SeqIO task '{task.name}' declares '{FEATURE}' of dtype {tf.as_dtype(feature.dtype).name}; ids are whole numbers: give seqio.Feature(dtype=tf.int32)."
+      f"the SeqIO task '{task.name}' declares '{FEATURE}' of dtype {tf.as_dtype(feature.dtype).name}; ids are integers: give seqio.Feature(dtype=tf.int32)."
     )
 
 
-def task_dataset(task: seqio.Task, split: str, shard: seqio.ShardInfo) -> tf.data.Dataset:
-  """The task's examples in their own order: untrimmed, unshuffled, once.
+def task_examples(task: seqio.Task, split: str, shard: seqio.ShardInfo) -> Iterator[dict]:
+  """The task's examples as NumPy arrays, in their own order: untrimmed, unshuffled, once.
 
   Raises:
-    UserError: SeqIO finds them other than the task declares.
+    UserError: they are not what the task declares, or cannot be read.
   """
   try:
-    return task.get_dataset(
+    dataset = task.get_dataset(
       sequence_length=None, split=split, shuffle=False, num_epochs=1, use_cached=False, shard_info=shard
     )
   except ValueError as error:
     if not str(error).startswith('Task dataset '):
       raise
     raise UserError(f"{_named(task, split)}: {error}. Change its preprocessors, or its output_features.") from error
-
-
-def task_examples(task: seqio.Task, split: str, shard: seqio.ShardInfo) -> Iterator[dict]:
-  """The examples of `task_dataset`, as NumPy has them.
-
-  Raises:
-    UserError: they cannot be read.
-  """
-  dataset = task_dataset(task, split, shard)
   with _readable(task, split):
     yield from dataset.prefetch(tf.data.AUTOTUNE).as_numpy_iterator()
+
+
+def stream(task: seqio.Task, split: str, tokenizer: Tokenizer) -> Iterator[np.ndarray]:
+  """One epoch of a task: the ids of each document that has text, with EOS.
+
+  Raises:
+    UserError: as `task_documents`.
+  """
+  return (ids for ids, _ in task_documents(task, split, tokenizer, WHOLE) if len(ids) > 1)
 
 
 def task_documents(
   task: seqio.Task, split: str, tokenizer: Tokenizer, shard: seqio.ShardInfo
 ) -> Iterator[tuple[np.ndarray, bytes]]:
-  """(ids that end with EOS, what they were before tokenization) of each document; ids alone are EOS where it is empty.
+  """Yields (ids that end with EOS, text before tokenization) of each document; an empty one is EOS alone.
 
   Raises:
     UserError: the task's ids are not those of `tokenizer`, or it cannot be read.
@@ -92,7 +93,7 @@ def task_documents(
 
 
 def _check_declared(task: seqio.Task, vocabulary: seqio.Vocabulary, tokenizer: Tokenizer) -> None:
-  """Of a task that does not tokenize with the vocabulary of its feature."""
+  """Raises UserError where a task that brings ids of its own declares another tokenizer."""
   if not _is_tokenizer(vocabulary, tokenizer):
     raise UserError(
       f"the SeqIO task '{task.name}' brings ids of its own, and declares for '{FEATURE}' {_described(vocabulary)}; the run's tokenizer is "
@@ -102,7 +103,7 @@ def _check_declared(task: seqio.Task, vocabulary: seqio.Vocabulary, tokenizer: T
 
 
 def _is_tokenizer(vocabulary: seqio.Vocabulary, tokenizer: Tokenizer) -> bool:
-  """Whether the two give the same ids, as far as their vocabularies can be compared: one that passes ids through has only a size."""
+  """Whether both give the same ids, as far as they can be compared: a PassThroughVocabulary has only a size."""
   if isinstance(vocabulary, TokenizerVocabulary):
     return vocabulary.tokenizer.digest == tokenizer.digest
   passes = isinstance(vocabulary, seqio.PassThroughVocabulary)
@@ -114,7 +115,7 @@ def _is_tokenizer(vocabulary: seqio.Vocabulary, tokenizer: Tokenizer) -> bool:
     return True
   try:
     return list(vocabulary.encode(_PROBE)) == tokenizer.encode(_PROBE)
-  except Exception:  # of somebody else's class
+  except Exception:  # a user's class may raise anything
     return False
 
 
@@ -124,21 +125,21 @@ def _described(vocabulary: seqio.Vocabulary) -> str:
 
 
 def _checked(ids: object, tokenizer: Tokenizer, place: str) -> np.ndarray:
-  """The ids, which end with EOS.
+  """The ids, with EOS appended where it is missing.
 
   Raises:
-    UserError: they are not one row of ids of the tokenizer, or hold special ids inside.
+    UserError: they are not one row of ids of the tokenizer, or a special id stands inside.
   """
   if not isinstance(ids, np.ndarray) or ids.ndim != 1:
     form = f'of rank {ids.ndim}' if isinstance(ids, np.ndarray) else f'a {type(ids).__name__}'
     raise UserError(f"{place}: '{FEATURE}' is {form}; a document is one row of ids.")
   if ids.dtype.kind not in 'iu':
-    raise UserError(f"{place}: '{FEATURE}' is of dtype {ids.dtype}; ids are whole numbers.")
+    raise UserError(f"{place}: '{FEATURE}' is of dtype {ids.dtype}; ids are integers.")
   outside = np.flatnonzero((ids < 0) | (ids >= tokenizer.vocab_size))
   if len(outside):
     raise UserError(
       f"{place}: token {outside[0]} has the id {ids[outside[0]]}, outside of the run's tokenizer, which has 0 to {tokenizer.vocab_size - 1:,}. "
-      "The task's ids are of another vocabulary, or a preprocessor behind its tokenization changes them."
+      "The task's ids are of another vocabulary, or a preprocessor after the tokenization changes them."
     )
   inner = ids[:-1] if len(ids) and ids[-1] == tokenizer.eos_id else ids
   special = {tokenizer.eos_id: 'the end of a document', tokenizer.bos_id: 'the beginning of a document', tokenizer.pad_id: 'padding'}
@@ -146,24 +147,24 @@ def _checked(ids: object, tokenizer: Tokenizer, place: str) -> np.ndarray:
   if len(found):
     id = int(inner[found[0]])
     raise UserError(
-      f'{place}: token {found[0]} of {len(ids):,} has the id {id}, {special[id]}. A task gives one document an example, '
-      'not packed and not padded, with at most one EOS at its end; BOS is put before it in training.'
+      f'{place}: token {found[0]} of {len(ids):,} has the id {id}, {special[id]}. A task gives one document as an example, '
+      'not packed and not padded, with at most one EOS at its end; training puts BOS before it.'
     )
   return np.append(inner, np.asarray(tokenizer.eos_id, ids.dtype))
 
 
 @contextlib.contextmanager
 def _readable(task: seqio.Task, split: str) -> Iterator[None]:
-  """What TensorFlow raises of a source or preprocessor, in a line."""
+  """Turns what TensorFlow raises for a source or preprocessor into a UserError of one line."""
   try:
     yield
   except tf.errors.OpError as error:
-    if ended := getattr(task.source, 'error', None):  # of a corpus that is too broken
+    if ended := getattr(task.source, 'error', None):  # too many records of the corpus are broken
       raise ended from None
     lines = [line.strip() for line in str(error.message).splitlines() if line.strip()]
     raised = (match[1] for line in lines if (match := re.match(r'(?:{{.*}} )?((?:[\w.]+(?:Error|Exception)): .*)', line)))
-    told = next(raised, lines[0] if lines else type(error).__name__).removeprefix('UserError: ')
-    raise UserError(f'{_named(task, split)} cannot be read: {told[:500]}') from error
+    cause = next(raised, lines[0] if lines else type(error).__name__).removeprefix('UserError: ')
+    raise UserError(f'{_named(task, split)} cannot be read: {cause[:500]}') from error
 
 
 def _named(task: seqio.Task, split: str) -> str:

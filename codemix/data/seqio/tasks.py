@@ -2,7 +2,7 @@
 
     register_jsonl_task('novels', {'train': 'novels-*.jsonl.gz', 'validation': 'held-out.jsonl'})
 
-Other forms of files, filters and layouts: `codemix.data.corpus`, of which this is the simplest case.
+`codemix.data.corpus` reads other files, and filters them; a corpus of JSON lines is its simplest case.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ from codemix.data.settings import default_directory
 
 
 def corpora_directory() -> Path:
-  """Where `local_text` and `local_code` lie: in `$CODEMIX_DATA_DIR`, else in the user's cache."""
+  """The folder of `local_text` and `local_code`: in `$CODEMIX_DATA_DIR`, else in the user's cache."""
   return default_directory() / 'corpora'
 
 
 def local_corpora() -> LocalCorpora:
-  """The corpora in `corpora_directory()`; the first call ever takes about 25 seconds to build them."""
+  """The corpora in `corpora_directory()`; where they are not there, building them takes about 25 seconds."""
   return build_local_corpora(corpora_directory())
 
 
@@ -55,15 +55,15 @@ def register_jsonl_task(
   """Registers a SeqIO task over JSON lines, plain, gzip or zstd, one document a line.
 
   Args:
-    name: of the task, as mixtures name it.
-    split_to_filepattern: of each split, a glob pattern, or several.
+    name: of the task.
+    split_to_filepattern: a glob pattern for each split, or several.
     text_field: the field that holds a document's text; a dotted path such as 'meta.body'.
 
   Returns:
-    The task, as `register_corpus` gives it.
+    The task, as `register_corpus` does.
 
   Raises:
-    UserError: the name is taken. That files or fields are missing is found at the first read.
+    UserError: the name is taken. Missing files or fields raise at the first read.
   """
   return register_corpus(name, Corpus(split_to_filepattern, layout=Text(text_field), name=name))
 

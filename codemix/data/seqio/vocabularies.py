@@ -13,21 +13,21 @@ from codemix.data.tokenization.tokenizer import Tokenizer
 
 
 class TokenizerVocabulary(seqio.Vocabulary):
-  """A `Tokenizer` in the place of a SeqIO vocabulary.
+  """A `Tokenizer` as a SeqIO vocabulary.
 
-  In a graph the tokenizer is called back in Python. The BPE backend lets go of
-  the GIL while it works, so `Dataset.map(..., num_parallel_calls=AUTOTUNE)` uses
-  all cores; a graph with such a call runs only in the process that built it.
+  A graph calls the tokenizer back in Python. The BPE backend releases the GIL
+  while it encodes, so `Dataset.map(..., num_parallel_calls=AUTOTUNE)` uses all
+  cores; a graph with such a call runs only in the process that built it.
 
-  SeqIO's own padding and packing take id 0 for padding, whatever `pad_id` says;
-  all tokenizers that codemix trains have it there.
+  SeqIO pads and packs with id 0, whatever `pad_id` says; all tokenizers that
+  codemix trains have padding at 0.
 
-  Two vocabularies are equal where their tokenizers' digests are.
+  Two vocabularies are equal if the digests of their tokenizers are.
 
   Attributes:
-    tokenizer: what it stands for.
-    has_encoded: whether it was asked to encode text, in a graph that was built or outside of one:
-      a task whose vocabulary was not has ids from somewhere else.
+    tokenizer: encodes and decodes.
+    has_encoded: whether it encoded text or built a graph that does. A task that never asks its
+      vocabulary to encode brings ids of its own.
   """
 
   def __init__(self, tokenizer: Tokenizer):

@@ -55,10 +55,10 @@ def test_a_task_over_slim_pajama_as_it_is_distributed(register, shared_data, tmp
   bytes_of = load_tokenizer('bytes')
   for split in ('train', 'validation'):
     found = list(task.get_dataset(None, split, shuffle=False).as_numpy_iterator())
-    told = read_good(corpus, split)
-    assert [example['targets_pretokenized'].decode() for example in found] == [record.text for record in told]
+    expected = read_good(corpus, split)
+    assert [example['targets_pretokenized'].decode() for example in found] == [record.text for record in expected]
     for key in ('source', 'language', 'id'):
-      assert [example[key].decode() for example in found] == [getattr(record, key) for record in told]
+      assert [example[key].decode() for example in found] == [getattr(record, key) for record in expected]
     for example in found:
       assert example['targets'].tolist() == [*bytes_of.encode(example['targets_pretokenized']), bytes_of.eos_id]
 
@@ -78,15 +78,15 @@ def test_filters_are_applied_in_streams_too(tmp_path):
 @given(pieces=st.integers(1, 6), shards=st.integers(1, 7), shuffle=st.booleans())
 @settings(max_examples=15, deadline=None)
 def test_shards_are_a_partition(tmp_path_factory, pieces, shards, shuffle):
-  told = [f'document {number}' for number in range(20)]
-  path = write_lines(tmp_path_factory.mktemp('shards') / 'a.jsonl', [{'text': text} for text in told])
+  expected = [f'document {number}' for number in range(20)]
+  path = write_lines(tmp_path_factory.mktemp('shards') / 'a.jsonl', [{'text': text} for text in expected])
   source = CorpusDataSource(Corpus({'train': path}, JsonLines(piece_bytes=600 // pieces)))
   found = [
     text
     for index in range(shards)
     for text in texts(examples(source, shard=seqio.ShardInfo(index, shards), shuffle=shuffle, seed=1))
   ]
-  assert sorted(found) == sorted(told)
+  assert sorted(found) == sorted(expected)
 
 
 def test_more_broken_records_than_allowed_end_the_stream(tmp_path):

@@ -9,7 +9,8 @@ import tensorflow as tf
 
 from codemix.data.batches.open_stream import open_stream
 from codemix.data.prepare.source import prepare
-from codemix.data.seqio import registry
+from codemix.data.seqio.registry import find_task
+from codemix.data.seqio.task_documents import stream
 from codemix.data.seqio.vocabularies import TokenizerVocabulary
 from codemix.data.settings import Data
 from codemix.data.tokenization.bpe import train_bpe
@@ -161,10 +162,10 @@ def test_ids_of_the_tokenizer_are_read_with_one_eos(register, tmp_path, values, 
 def test_ids_of_another_bpe_of_the_same_size_are_refused(register, tmp_path):
   one, other = (train_bpe([text * 9], 262, tmp_path / f'{name}.json') for name, text in (('one', 'abcd '), ('other', 'wxyz ')))
   name = register([one.encode('abcd')], (), TokenizerVocabulary(one))
-  task = registry.find_task(name, 'train')
-  assert len(list(registry.stream(task, 'train', one))) == 1
+  task = find_task(name, 'train')
+  assert len(list(stream(task, 'train', one))) == 1
   with pytest.raises(UserError, match=f"'{name}' brings ids of its own.*TokenizerVocabulary of 262 entries"):
-    list(registry.stream(task, 'train', other))
+    list(stream(task, 'train', other))
 
 
 def test_empty_documents_are_counted_and_left_out(register, tmp_path):

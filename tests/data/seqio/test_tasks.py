@@ -172,9 +172,9 @@ def test_any_text_comes_through(register, tmp_path, text):
 @settings(max_examples=12, deadline=None)
 def test_shards_are_a_partition_of_the_records(tmp_path_factory, files, records, shards):
   folder = tmp_path_factory.mktemp('shards')
-  told = [f'{file}-{record}' for file in range(files) for record in range(records)]
+  expected = [f'{file}-{record}' for file in range(files) for record in range(records)]
   for file in range(files):
-    own = [{'text': text} for text in told if text.startswith(f'{file}-')]
+    own = [{'text': text} for text in expected if text.startswith(f'{file}-')]
     write(folder / f'{file}.jsonl', own)
   source = CorpusDataSource(Corpus({'train': f'{folder}/*.jsonl'}))
   found = [
@@ -184,7 +184,7 @@ def test_shards_are_a_partition_of_the_records(tmp_path_factory, files, records,
       'train', shuffle=False, shard_info=seqio.ShardInfo(index, shards)
     ).as_numpy_iterator()
   ]
-  assert sorted(found) == sorted(told)
+  assert sorted(found) == sorted(expected)
 
 
 def test_the_order_is_the_same_each_time(register, tmp_path):
@@ -206,10 +206,10 @@ def test_the_order_is_the_same_each_time(register, tmp_path):
 def test_real_files_are_read_whole(register, shared_data, file, field, documents):
   path = shared_data / file
   with (gzip.open if path.suffix == '.gz' else open)(path, 'rt', encoding='utf-8') as lines:
-    told = [json.loads(line)[field] for line in lines]
-  assert len(told) == documents
+    expected = [json.loads(line)[field] for line in lines]
+  assert len(expected) == documents
   task = register('real', {'train': str(path)}, field)
-  assert texts(examples(task)) == told
+  assert texts(examples(task)) == expected
 
 
 def test_a_taken_name_is_refused(register, tmp_path):
@@ -360,3 +360,16 @@ def test_a_store_of_a_task_that_an_older_codemix_prepared_is_used_and_said_so(fu
   assert 'prepared by an older codemix' in said[0] and 'the code of its functions' in said[0]
   assert data.open_store('of_functions', 'train', BYTES).folder == older
   assert _task_store(tmp_path, again=True)[1].folder == store.folder
+
+
+# The name that the module had before.
+
+
+def test_the_former_name_of_the_module_still_registers_the_tasks_with_one_warning():
+  script = (
+    'from codemix.data.settings import Data\nfrom codemix.data.seqio.registry import find_task, import_tasks\n'
+    "for _ in range(2):\n  import_tasks(Data(task_modules=('codemix.data.tasks',)))\nprint(find_task('local_text', 'train').name)"
+  )
+  ran = subprocess.run([sys.executable, '-c', script], capture_output=True, text=True, check=True, cwd=Path(__file__).parents[3])
+  assert ran.stdout == 'local_text\n'
+  assert ran.stderr.count('FutureWarning: codemix.data.tasks is now codemix.data.seqio.tasks') == 1
