@@ -15,10 +15,10 @@ import pytest
 import gin
 from codemix import config
 from codemix.data import filters
-from codemix.data.corpus.record import Record
 from codemix.data.filters.passes_tests import PassesTests
 from codemix.data.languages import CODE_DOCUMENTS, MARKUP_DOCUMENTS
 from codemix.data.mixtures.mixture import Mixture
+from codemix.data.raw.record import Record
 
 ROOT = Path(__file__).resolve().parents[1]
 GOLDEN = ROOT / 'tests' / 'golden'

@@ -23,7 +23,7 @@ def run(arguments: argparse.Namespace) -> None:
   experiment = load_experiment(arguments)
   data = experiment.data
   if arguments.action == 'train':
-    from codemix.data.seqio.tensorflow_import import suppress_stderr
+    from codemix.data.raw.tensorflow_import import suppress_stderr
 
     with suppress_stderr():
       from codemix.data.prepare.source import train_tokenizer

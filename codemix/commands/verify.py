@@ -20,7 +20,7 @@ from codemix.data.tokenization.tokenizer import Tokenizer
 from codemix.errors import UserError
 
 if TYPE_CHECKING:
-  from codemix.data.corpus.protocols import Reader
+  from codemix.data.raw.protocols import Reader
 
 
 @dataclasses.dataclass(frozen=True)
@@ -105,7 +105,7 @@ KINDS = {STORE: _verify_store, STAGE: _verify_stage, CORPORA: _verify_corpora}
 
 
 def _digest_of(found: Found) -> Callable[[str], str]:
-  from codemix.data.corpus import storage
+  from codemix.data.raw import storage
 
   def digest(url: str) -> str:
     if storage.is_folder(url):

@@ -6,7 +6,7 @@ import contextlib
 from collections.abc import Sequence
 from pathlib import Path
 
-from codemix.data.corpus.local_files import folders
+from codemix.data.raw.local_files import folders
 from codemix.data.store.shard_writer import DRAFTS
 from codemix.errors import UserError, nearest
 from codemix.files import read_json

@@ -16,7 +16,7 @@ from codemix.contamination.layouts import (
   layout_named,
 )
 from codemix.contamination.records import is_tsv, records_of
-from codemix.data.corpus.storage import digest_of, expand_files
+from codemix.data.raw.storage import digest_of, expand_files
 from codemix.data.store.token_store import TokenStore
 from codemix.data.tokenization.tokenizer import Tokenizer
 from codemix.errors import UserError

@@ -9,8 +9,8 @@ import json
 from collections.abc import Iterator, Mapping
 
 from codemix.data.corpus.readers.parquet import Parquet
-from codemix.data.corpus.record import BadRecord
-from codemix.data.corpus.storage import DAMAGE, open_raw
+from codemix.data.raw.record import BadRecord
+from codemix.data.raw.storage import DAMAGE, open_raw
 from codemix.errors import UserError
 
 JSON, TABLES = ('.json', '.jsonl', '.ndjson'), ('.csv', '.tsv')

@@ -117,7 +117,7 @@ def _open_sources(study: Study, data: Data, tokenizer: Tokenizer) -> Mapping[str
   if not data.streaming:
     stores = {name: data.open_store(name, 'train', tokenizer) for name in names}
     return {name: PreparedSource(name, store, recipes[0].length, tokenizer.bos_id) for name, store in stores.items()}
-  from codemix.data.batches.open_stream import open_stream  # readers of raw files, SeqIO
+  from codemix.data.open_stream import open_stream  # readers of raw files, SeqIO
 
   max_epochs = max(recipe.max_epochs for recipe in recipes)
   return {name: open_stream(name, data, tokenizer, recipes[0].length, max_epochs) for name in names}

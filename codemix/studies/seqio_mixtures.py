@@ -5,8 +5,8 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Mapping
 
+from codemix.data.raw.tensorflow_import import suppress_stderr
 from codemix.data.seqio import mixtures
-from codemix.data.seqio.tensorflow_import import suppress_stderr
 from codemix.data.settings import Data
 from codemix.errors import UserError
 from codemix.studies.recipe import Study

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from codemix.data.seqio.tensorflow_import import suppress_stderr
+from codemix.data.raw.tensorflow_import import suppress_stderr
 from codemix.errors import UserError
 from codemix.studies.planning import StudyPlan
 

@@ -25,7 +25,6 @@ from codemix.data.corpus.layouts.question import Question
 from codemix.data.corpus.layouts.template import Template
 from codemix.data.corpus.layouts.text import Text
 from codemix.data.corpus.layouts.verified import Puzzle, Verified
-from codemix.data.corpus.protocols import Reader, RowParser
 from codemix.data.corpus.readers.json_array import JsonArray
 from codemix.data.corpus.readers.json_lines import JsonLines
 from codemix.data.corpus.readers.parquet import Parquet
@@ -33,7 +32,6 @@ from codemix.data.corpus.readers.posts_xml import PostsXml
 from codemix.data.corpus.readers.tfds import Tfds
 from codemix.data.corpus.readers.tfrecords import TFRecords
 from codemix.data.corpus.readers.whole_files import WholeFiles
-from codemix.data.corpus.record import BadRecord, Record
 from codemix.data.filters import (
   Encoding,
   ExactDuplicates,
@@ -50,6 +48,8 @@ from codemix.data.filters import (
 from codemix.data.filters.passes_tests import PassesTests
 from codemix.data.filters.top_level_domains import KNOWN_DOMAINS
 from codemix.data.languages import LANGUAGE_OF_FILE
+from codemix.data.raw.protocols import Reader, RowParser
+from codemix.data.raw.record import BadRecord, Record
 from codemix.sandbox.limits import Limits
 
 

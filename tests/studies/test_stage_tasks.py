@@ -8,11 +8,8 @@ import numpy as np
 import pytest
 import seqio
 import tensorflow as tf
-from codemix.data.batches.stream import StreamedRows
 
 import codemix
-from codemix.data.batches.ledger import StageRows
-from codemix.data.batches.loader import read_rows
 from codemix.data.corpus.corpus import Corpus
 from codemix.data.seqio.stage_task import DECODER_FEATURES, FEATURES
 from codemix.data.seqio.tasks import register_jsonl_task
@@ -54,11 +51,10 @@ def streamed(tmp_path_factory):
 
 
 def rows_of_the_run(plan, stage):
-  if plan.study.name == 'streamed':
-    rows = StreamedRows(plan.sources, stage.draws, stage.segments)
-    return next(rows.batches(len(rows), range(1), np.arange(len(rows))))
-  rows = StageRows(plan.sources, stage.draws, stage.segments, stage.seed)
-  return read_rows(rows, np.arange(len(rows)))
+  rows = stage.rows(plan.sources)
+  if rows.streamed:
+    return next(rows.in_order(len(rows), range(1), np.arange(len(rows))))
+  return rows.read(np.arange(len(rows)))
 
 
 def arrays(dataset):

@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 
 import codemix
-from codemix.data.batches.open_stream import open_stream
 from codemix.data.batches.prepared_source import PreparedSource
 from codemix.data.corpus.corpus import Corpus
 from codemix.data.filters import ExactDuplicates
+from codemix.data.open_stream import open_stream
 from codemix.data.prepare.source import prepare
 from codemix.data.settings import Data
 from codemix.data.tokenization.tokenizer import load_tokenizer

@@ -10,7 +10,7 @@ import dataclasses
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
 
-from codemix.data.corpus.record import CUT_SHORT, DAMAGED, BadRecord, Record
+from codemix.data.raw.record import CUT_SHORT, DAMAGED, BadRecord, Record
 from codemix.errors import UserError
 
 if TYPE_CHECKING:

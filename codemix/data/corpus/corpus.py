@@ -15,16 +15,16 @@ from typing import Annotated
 from codemix.checked import Name, NotEmpty, Path, Share, Usually, checked
 from codemix.data.corpus.bad_share import UNREAD_RECORDS, BadShare
 from codemix.data.corpus.earlier_identity import earlier_described, is_earlier, without_own_code
-from codemix.data.corpus.encodable import encodable_bad, encodable_record
-from codemix.data.corpus.fields import MISSING_FIELD
 from codemix.data.corpus.identity import described
 from codemix.data.corpus.layouts.text import Text
-from codemix.data.corpus.local_files import printable
 from codemix.data.corpus.outcomes import Outcome, judge, without_duplicates
-from codemix.data.corpus.protocols import Piece, Reader, RowParser
 from codemix.data.corpus.readers.json_lines import JsonLines
-from codemix.data.corpus.record import BadRecord, Record
 from codemix.data.filters import Filter, is_corpus_wide
+from codemix.data.raw.encodable import encodable_bad, encodable_record
+from codemix.data.raw.fields import MISSING_FIELD
+from codemix.data.raw.local_files import printable
+from codemix.data.raw.protocols import Piece, Reader, RowParser
+from codemix.data.raw.record import BadRecord, Record
 from codemix.errors import UserError, nearest
 from codemix.identity import differences
 from codemix.terminal import warn_once

@@ -6,8 +6,8 @@ import dataclasses
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TypeVar
 
-from codemix.data.corpus.record import BadRecord, Record
 from codemix.data.filters import Filter, is_corpus_wide
+from codemix.data.raw.record import BadRecord, Record
 
 JUDGED_TOGETHER = 64  # records, by a filter that has `reasons`
 BLOCK_CHARACTERS = 2**20

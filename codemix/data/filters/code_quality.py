@@ -16,7 +16,7 @@ from codemix.checked import From, UpTo, checked
 from codemix.data.filters.top_level_domains import COUNTRY_DOMAINS, KNOWN_DOMAINS
 
 if TYPE_CHECKING:
-  from codemix.data.corpus.record import Record
+  from codemix.data.raw.record import Record
 
 
 @dataclasses.dataclass(frozen=True)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from codemix.checked import Share, checked
 
 if TYPE_CHECKING:
-  from codemix.data.corpus.record import Record
+  from codemix.data.raw.record import Record
 
 
 @dataclasses.dataclass(frozen=True)

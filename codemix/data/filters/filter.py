@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Protocol, runtime_checkable
 from codemix.checked import checked
 
 if TYPE_CHECKING:
-  from codemix.data.corpus.record import Record
+  from codemix.data.raw.record import Record
 
 
 @runtime_checkable

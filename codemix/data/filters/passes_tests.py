@@ -12,7 +12,7 @@ from codemix.sandbox.execute import execute, in_threads
 from codemix.sandbox.limits import Limits
 
 if TYPE_CHECKING:
-  from codemix.data.corpus.record import Record
+  from codemix.data.raw.record import Record
 
 
 @dataclasses.dataclass(frozen=True)

@@ -12,7 +12,7 @@ from codemix.data import languages
 from codemix.errors import UserError
 
 if TYPE_CHECKING:
-  from codemix.data.corpus.record import Record
+  from codemix.data.raw.record import Record
 
 
 @dataclasses.dataclass(frozen=True)

@@ -14,7 +14,6 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
-from codemix.data.corpus.record import Record
 from codemix.data.local_corpora.installation import (
   STANDARD_LIBRARY,
   Installation,
@@ -38,6 +37,7 @@ from codemix.data.local_corpora.store import (
   open_local_corpora,
   write_corpora,
 )
+from codemix.data.raw.record import Record
 from codemix.errors import UserError
 
 CODE = Extent(least_bytes=20_000_000, most_bytes=24_000_000, validation_bytes=150_000)

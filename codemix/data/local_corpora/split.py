@@ -7,7 +7,7 @@ import dataclasses
 import hashlib
 from collections.abc import Callable, Iterable, Sequence
 
-from codemix.data.corpus.record import Record
+from codemix.data.raw.record import Record
 from codemix.errors import UserError
 
 

@@ -14,8 +14,8 @@ import uuid
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from codemix.data.corpus.record import Record
 from codemix.data.local_corpora.split import text_bytes
+from codemix.data.raw.record import Record
 from codemix.errors import UserError
 from codemix.files import read_json, require_form, write_bytes, write_json, writing
 from codemix.identity import digest, file_digest

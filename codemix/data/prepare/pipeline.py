@@ -7,17 +7,17 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
-from codemix.data.corpus import storage
 from codemix.data.corpus.bad_share import merged
 from codemix.data.corpus.corpus import Corpus
 from codemix.data.corpus.earlier_identity import is_earlier
-from codemix.data.corpus.protocols import Piece
 from codemix.data.filters import is_corpus_wide
 from codemix.data.prepare import duplicates
 from codemix.data.prepare.duplicates import CopyWithoutRepeats, FindRepeats
 from codemix.data.prepare.progress import Say, progress_file, showing_progress
 from codemix.data.prepare.shards import deal
 from codemix.data.prepare.tokenize_shard import TokenizeShard
+from codemix.data.raw import storage
+from codemix.data.raw.protocols import Piece
 from codemix.data.settings import Data, tokenizer_identity
 from codemix.data.store import raw_files, token_store
 from codemix.data.store.earlier_store import earlier_store, words_of_use

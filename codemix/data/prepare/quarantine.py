@@ -6,7 +6,7 @@ import dataclasses
 import json
 from pathlib import Path
 
-from codemix.data.corpus.record import BadRecord
+from codemix.data.raw.record import BadRecord
 from codemix.data.store.shard_writer import NewFile
 
 

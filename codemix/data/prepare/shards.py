@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from codemix.data.corpus.protocols import Piece
+from codemix.data.raw.protocols import Piece
 from codemix.data.store import token_store
 
 

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 from codemix.data.prepare.pipeline import prepare_corpus
 from codemix.data.prepare.progress import Say
-from codemix.data.seqio.tensorflow_import import suppress_stderr
+from codemix.data.raw.tensorflow_import import suppress_stderr
 from codemix.data.settings import Data
 from codemix.data.store.token_store import TokenStore
 from codemix.data.store.verify import has_seal

@@ -12,12 +12,12 @@ import numpy as np
 from codemix.data.corpus.bad_share import BadShare, merged
 from codemix.data.corpus.corpus import Corpus
 from codemix.data.corpus.outcomes import Dropped, blocks
-from codemix.data.corpus.record import BadRecord, Record
 from codemix.data.filters import is_corpus_wide
 from codemix.data.prepare.duplicates import DigestWriter
 from codemix.data.prepare.progress import ShardReporter
 from codemix.data.prepare.quarantine import Quarantine
 from codemix.data.prepare.shards import Shard
+from codemix.data.raw.record import BadRecord, Record
 from codemix.data.store import record_counts, token_store
 from codemix.data.store.record_counts import RecordCounts
 from codemix.data.store.shard_writer import ShardWriter, shard_file, writing_shard

@@ -11,8 +11,8 @@ import tensorflow as tf
 
 from codemix.data.corpus.bad_share import BadShare
 from codemix.data.corpus.corpus import Corpus
-from codemix.data.corpus.protocols import Piece
 from codemix.data.filters import is_corpus_wide
+from codemix.data.raw.protocols import Piece
 from codemix.data.seqio.vocabularies import TokenizerVocabulary
 from codemix.data.tokenization.tokenizer import load_tokenizer
 from codemix.errors import UserError

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from codemix.data.seqio.tensorflow_import import suppress_stderr
+from codemix.data.raw.tensorflow_import import suppress_stderr
 from codemix.data.settings import Data
 from codemix.data.store import record_counts, token_store
 from codemix.data.store.record_counts import RecordCounts

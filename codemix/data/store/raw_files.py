@@ -8,7 +8,7 @@ import stat
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from codemix.data.corpus.local_files import printable
+from codemix.data.raw.local_files import printable
 from codemix.errors import UserError
 from codemix.files import read_json, write_json
 from codemix.identity import file_digest

@@ -14,7 +14,7 @@ from typing import Protocol
 
 import numpy as np
 
-from codemix.data.corpus import local_files
+from codemix.data.raw import local_files
 from codemix.data.tokenization.text_bytes import BYTES, as_bytes
 from codemix.errors import UserError, nearest
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import zstandard
 
 from codemix.data.corpus.corpus import Corpus
-from codemix.data.corpus.record import BadRecord, Record
+from codemix.data.raw.record import BadRecord, Record
 
 
 def write_lines(path: Path, records: Iterable[Mapping]) -> str:

@@ -8,11 +8,11 @@ import random
 
 import pytest
 
-from codemix.data.batches.open_stream import open_stream
 from codemix.data.corpus.bad_share import BadShare, merged
 from codemix.data.corpus.corpus import Corpus
-from codemix.data.corpus.record import BadRecord, Record
+from codemix.data.open_stream import open_stream
 from codemix.data.prepare.source import train_tokenizer
+from codemix.data.raw.record import BadRecord, Record
 from codemix.data.tokenization.tokenizer import load_tokenizer
 from codemix.errors import UserError
 from tests.data.raw_corpora import as_json, corpus, data, documents, prepared, texts, write_lines

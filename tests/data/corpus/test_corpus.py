@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 from codemix.data.corpus.corpus import Corpus
 from codemix.data.corpus.layouts.template import Template
 from codemix.data.corpus.layouts.text import Text
-from codemix.data.corpus.protocols import Piece
 from codemix.data.corpus.readers.json_lines import JsonLines
-from codemix.data.corpus.record import BadRecord, Record
 from codemix.data.filters import MaxFloats
+from codemix.data.raw.protocols import Piece
+from codemix.data.raw.record import BadRecord, Record
 from codemix.errors import UserError
 from tests.data.corpus.files import gzip_lines, read, read_good, reasons, write_bytes, write_lines
 

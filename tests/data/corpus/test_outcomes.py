@@ -9,9 +9,9 @@ import pytest
 from codemix.data.corpus.bad_share import BadShare
 from codemix.data.corpus.corpus import Corpus
 from codemix.data.corpus.outcomes import Dropped
-from codemix.data.corpus.protocols import Piece
-from codemix.data.corpus.record import BadRecord, Record
 from codemix.data.filters import ExactDuplicates, Size
+from codemix.data.raw.protocols import Piece
+from codemix.data.raw.record import BadRecord, Record
 from codemix.errors import UserError
 from tests.data.raw_corpora import corpus, write_lines
 

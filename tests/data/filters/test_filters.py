@@ -13,7 +13,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from codemix.data import filters, languages
-from codemix.data.corpus.record import Record
 from codemix.data.filters import (
   Encoding,
   ExactDuplicates,
@@ -27,6 +26,7 @@ from codemix.data.filters import (
   TopLevelDomainLists,
 )
 from codemix.data.filters.top_level_domains import COUNTRY_DOMAINS, KNOWN_DOMAINS
+from codemix.data.raw.record import Record
 from codemix.errors import UserError
 
 ONE_OF_EACH = (

@@ -6,9 +6,9 @@ import pickle
 
 import pytest
 
-from codemix.data.corpus.record import Record
 from codemix.data.filters import passes_tests
 from codemix.data.filters.passes_tests import PassesTests
+from codemix.data.raw.record import Record
 from codemix.errors import UserError
 from codemix.sandbox.limits import Limits
 

@@ -10,7 +10,6 @@ from pathlib import Path
 
 import pytest
 
-from codemix.data.corpus.record import Record
 from codemix.data.local_corpora import (
   Extent,
   build_local_corpora,
@@ -21,6 +20,7 @@ from codemix.data.local_corpora import (
 from codemix.data.local_corpora.build import CODE, TEXT
 from codemix.data.local_corpora.installation import find_installation
 from codemix.data.local_corpora.split import content_hash, shorten_code, shorten_prose, split
+from codemix.data.raw.record import Record
 from codemix.errors import UserError
 
 SMALL = {

@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from codemix.data.corpus.record import Record
 from codemix.data.filters import ExactDuplicates
 from codemix.data.prepare import duplicates
+from codemix.data.raw.record import Record
 from tests.data.raw_corpora import corpus, data, documents, prepared, write_lines
 
 texts = st.lists(st.lists(st.sampled_from('abcdefgh'), max_size=12), min_size=1, max_size=5)

@@ -13,10 +13,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from codemix.data.corpus.corpus import Corpus
-from codemix.data.corpus.protocols import Piece
 from codemix.data.filters import ExactDuplicates, GeneratedBy, HexLiterals, Size
 from codemix.data.prepare import tokenize_shard
 from codemix.data.prepare.shards import deal
+from codemix.data.raw.protocols import Piece
 from codemix.data.store import token_store
 from codemix.errors import UserError
 from codemix.workers import Beam, Processes

@@ -6,12 +6,12 @@ import json
 import os
 
 import pytest
-from codemix.data.prepare.workers import InProcess
 
 from codemix.data.prepare.source import prepare
 from codemix.data.settings import Data
 from codemix.data.tokenization.tokenizer import load_tokenizer
 from codemix.errors import CodemixError, UserError
+from codemix.workers import InProcess
 from tests.data.raw_corpora import files_of, texts
 
 BYTES = load_tokenizer('bytes')

@@ -7,7 +7,7 @@ import pytest
 import seqio
 import tensorflow as tf
 
-from codemix.data.batches.open_stream import open_stream
+from codemix.data.open_stream import open_stream
 from codemix.data.prepare.source import prepare
 from codemix.data.seqio.registry import find_task
 from codemix.data.seqio.task_documents import stream

@@ -9,9 +9,9 @@ from collections.abc import Mapping, Sequence
 from typing import Annotated, Literal
 
 from codemix.checked import From, Name, checked
-from codemix.data.corpus.fields import FieldError, has, labels, needed, sets_aside, string
-from codemix.data.corpus.protocols import RowParser
-from codemix.data.corpus.record import BadRecord, Record
+from codemix.data.raw.fields import FieldError, has, labels, needed, sets_aside, string
+from codemix.data.raw.protocols import RowParser
+from codemix.data.raw.record import BadRecord, Record
 
 # A minimal diff of more changed lines takes minutes, and is about as long as the two files.
 _MAX_COMPARED_LINES = 4000

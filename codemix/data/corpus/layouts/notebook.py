@@ -8,7 +8,8 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 
 from codemix.checked import checked
-from codemix.data.corpus.fields import (
+from codemix.data.corpus.layouts.kernel_languages import language_of_kernel
+from codemix.data.raw.fields import (
   FieldError,
   is_blank,
   labels,
@@ -17,9 +18,8 @@ from codemix.data.corpus.fields import (
   string,
   value,
 )
-from codemix.data.corpus.layouts.kernel_languages import language_of_kernel
-from codemix.data.corpus.protocols import RowParser
-from codemix.data.corpus.record import BadRecord, Record
+from codemix.data.raw.protocols import RowParser
+from codemix.data.raw.record import BadRecord, Record
 
 _PROSE = ('markdown', 'text', 'html', 'rst', 'plaintext')  # 'text' in format 1; Jupyter reads all as markdown
 _TEXT_OF_CELL = ('source', 'input', 'code', 'text')  # by the formats, from the newest to the oldest

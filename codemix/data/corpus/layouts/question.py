@@ -8,10 +8,10 @@ from collections.abc import Mapping
 from typing import Annotated
 
 from codemix.checked import From, Name, checked
-from codemix.data.corpus.fields import FieldError, has, label, needed, sets_aside, string, value
 from codemix.data.corpus.layouts.html_text import html_to_text
-from codemix.data.corpus.protocols import RowParser
-from codemix.data.corpus.record import BadRecord, Record
+from codemix.data.raw.fields import FieldError, has, label, needed, sets_aside, string, value
+from codemix.data.raw.protocols import RowParser
+from codemix.data.raw.record import BadRecord, Record
 
 _OTHER_LANGUAGES = re.compile(r'(es|ja|pt|ru)\.(?:meta\.)?stackoverflow\b|(rus)\.(?:meta\.)?stackexchange\b')
 

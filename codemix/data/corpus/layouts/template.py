@@ -9,9 +9,9 @@ from collections.abc import Mapping
 from typing import Annotated
 
 from codemix.checked import NotEmpty, checked
-from codemix.data.corpus.fields import FieldError, has, labels, needed, sets_aside, string, value
-from codemix.data.corpus.protocols import RowParser
-from codemix.data.corpus.record import BadRecord, Record
+from codemix.data.raw.fields import FieldError, has, labels, needed, sets_aside, string, value
+from codemix.data.raw.protocols import RowParser
+from codemix.data.raw.record import BadRecord, Record
 from codemix.errors import UserError
 
 _OPTIONAL = re.compile(r'\[\[(.*?)\]\]', re.DOTALL)

@@ -7,9 +7,9 @@ from collections.abc import Mapping
 from typing import Literal
 
 from codemix.checked import Name, checked
-from codemix.data.corpus.fields import labels, needed, sets_aside, string
-from codemix.data.corpus.protocols import RowParser
-from codemix.data.corpus.record import BadRecord, Record
+from codemix.data.raw.fields import labels, needed, sets_aside, string
+from codemix.data.raw.protocols import RowParser
+from codemix.data.raw.record import BadRecord, Record
 
 
 @dataclasses.dataclass(frozen=True)

@@ -7,7 +7,7 @@ import re
 from collections.abc import Mapping
 
 from codemix.checked import Name, checked
-from codemix.data.corpus.fields import (
+from codemix.data.raw.fields import (
   FieldError,
   has,
   is_blank,
@@ -17,8 +17,8 @@ from codemix.data.corpus.fields import (
   string,
   value,
 )
-from codemix.data.corpus.protocols import RowParser
-from codemix.data.corpus.record import BadRecord, Record
+from codemix.data.raw.protocols import RowParser
+from codemix.data.raw.record import BadRecord, Record
 
 
 @dataclasses.dataclass(frozen=True)

@@ -10,11 +10,11 @@ from collections.abc import Iterator, Mapping
 from typing import Annotated
 
 from codemix.checked import From, checked
-from codemix.data.corpus.compression import Damaged
-from codemix.data.corpus.damage import EMPTY, damaged, foreign, lost_records
-from codemix.data.corpus.protocols import Piece, Reader
-from codemix.data.corpus.record import BadRecord
-from codemix.data.corpus.storage import BLOCK_BYTES, open_raw
+from codemix.data.raw.compression import Damaged
+from codemix.data.raw.damage import EMPTY, damaged, foreign, lost_records
+from codemix.data.raw.protocols import Piece, Reader
+from codemix.data.raw.record import BadRecord
+from codemix.data.raw.storage import BLOCK_BYTES, open_raw
 
 _SPACE = ' \t\r\n'
 

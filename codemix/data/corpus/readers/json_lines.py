@@ -10,11 +10,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Annotated
 
 from codemix.checked import From, checked
-from codemix.data.corpus.compression import Damaged, format_of
-from codemix.data.corpus.damage import EMPTY, damaged, foreign
-from codemix.data.corpus.protocols import Piece, Reader
-from codemix.data.corpus.record import CUT_SHORT, BadRecord
-from codemix.data.corpus.storage import BLOCK_BYTES, open_raw, size, stamp
+from codemix.data.raw.compression import Damaged, format_of
+from codemix.data.raw.damage import EMPTY, damaged, foreign
+from codemix.data.raw.protocols import Piece, Reader
+from codemix.data.raw.record import CUT_SHORT, BadRecord
+from codemix.data.raw.storage import BLOCK_BYTES, open_raw, size, stamp
 
 
 @dataclasses.dataclass(frozen=True)

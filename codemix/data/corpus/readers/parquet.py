@@ -8,10 +8,10 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Annotated, ClassVar
 
 from codemix.checked import From, Name, checked
-from codemix.data.corpus.damage import EMPTY, foreign
-from codemix.data.corpus.protocols import PartialRow, Piece, Reader
-from codemix.data.corpus.record import DAMAGED, BadRecord
-from codemix.data.corpus.storage import open_seekable
+from codemix.data.raw.damage import EMPTY, foreign
+from codemix.data.raw.protocols import PartialRow, Piece, Reader
+from codemix.data.raw.record import DAMAGED, BadRecord
+from codemix.data.raw.storage import open_seekable
 from codemix.errors import UserError, nearest
 
 _BATCH_ROWS = 64  # rows as Python objects at a time; a document may have megabytes

@@ -14,11 +14,11 @@ from typing import Annotated
 from xml.etree import ElementTree
 
 from codemix.checked import From, checked
-from codemix.data.corpus.compression import Damaged
-from codemix.data.corpus.damage import EMPTY, damaged, foreign
-from codemix.data.corpus.protocols import Piece, Reader
-from codemix.data.corpus.record import BadRecord
-from codemix.data.corpus.storage import BLOCK_BYTES, open_raw
+from codemix.data.raw.compression import Damaged
+from codemix.data.raw.damage import EMPTY, damaged, foreign
+from codemix.data.raw.protocols import Piece, Reader
+from codemix.data.raw.record import BadRecord
+from codemix.data.raw.storage import BLOCK_BYTES, open_raw
 from codemix.errors import UserError
 
 _ROW = re.compile(rb'row[\s/>]')

@@ -7,10 +7,10 @@ import functools
 from collections.abc import Iterator, Mapping, Sequence
 
 from codemix.checked import Path, checked
-from codemix.data.corpus.protocols import Piece, Reader
-from codemix.data.corpus.record import BadRecord
-from codemix.data.corpus.storage import join
-from codemix.data.seqio.tensorflow_import import suppress_stderr
+from codemix.data.raw.protocols import Piece, Reader
+from codemix.data.raw.record import BadRecord
+from codemix.data.raw.storage import join
+from codemix.data.raw.tensorflow_import import suppress_stderr
 from codemix.errors import UserError, nearest
 
 _SCHEME = 'tfds:'

@@ -7,12 +7,12 @@ import os
 from collections.abc import Iterator, Mapping
 
 from codemix.checked import checked
-from codemix.data.corpus.compression import Damaged
-from codemix.data.corpus.damage import EMPTY, damaged, foreign, lost_records
-from codemix.data.corpus.protocols import Piece, Reader
-from codemix.data.corpus.record import DAMAGED, BadRecord
-from codemix.data.corpus.storage import BLOCK_BYTES, open_raw
-from codemix.data.seqio.tensorflow_import import suppress_stderr
+from codemix.data.raw.compression import Damaged
+from codemix.data.raw.damage import EMPTY, damaged, foreign, lost_records
+from codemix.data.raw.protocols import Piece, Reader
+from codemix.data.raw.record import DAMAGED, BadRecord
+from codemix.data.raw.storage import BLOCK_BYTES, open_raw
+from codemix.data.raw.tensorflow_import import suppress_stderr
 from codemix.errors import UserError
 
 _FRAME_BYTES = 16  # around each record: its length and two CRCs

@@ -14,20 +14,20 @@ from pathlib import Path
 from typing import Annotated
 
 from codemix.checked import From, Name, NotEmpty, checked
-from codemix.data.corpus import local_files, storage
-from codemix.data.corpus.compression import ENDINGS, Damaged
-from codemix.data.corpus.foreign import ENCODINGS, HEAD_BYTES, LFS_POINTER, foreign_form
-from codemix.data.corpus.local_files import printable
-from codemix.data.corpus.protocols import Piece, Reader
-from codemix.data.corpus.record import DAMAGED, BadRecord
-from codemix.data.corpus.storage import (
+from codemix.data.languages import language_of
+from codemix.data.raw import local_files, storage
+from codemix.data.raw.compression import ENDINGS, Damaged
+from codemix.data.raw.foreign import ENCODINGS, HEAD_BYTES, LFS_POINTER, foreign_form
+from codemix.data.raw.local_files import printable
+from codemix.data.raw.protocols import Piece, Reader
+from codemix.data.raw.record import DAMAGED, BadRecord
+from codemix.data.raw.storage import (
   digest_of,
   expand,
   file_system,
   is_local,
   open_raw,
 )
-from codemix.data.languages import language_of
 from codemix.errors import UserError
 from codemix.terminal import warn_once
 

@@ -18,7 +18,7 @@ from codemix.data.corpus.layouts.verified import Puzzle, Verified
 from codemix.data.corpus.readers.json_array import JsonArray
 from codemix.data.corpus.readers.parquet import Parquet
 from codemix.data.corpus.readers.whole_files import WholeFiles
-from codemix.data.corpus.record import BadRecord, Record
+from codemix.data.raw.record import BadRecord, Record
 from codemix.errors import UserError
 from tests.data.corpus.files import gzip_lines, read, read_good
 

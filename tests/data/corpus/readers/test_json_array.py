@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from codemix.data.corpus.readers import json_array
 from codemix.data.corpus.readers.json_array import JsonArray
-from codemix.data.corpus.record import BadRecord
+from codemix.data.raw.record import BadRecord
 from tests.data.corpus.files import gzip_lines, reasons, rows, write_bytes
 
 VALUE = st.recursive(

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from codemix.data.corpus.protocols import Piece
 from codemix.data.corpus.readers.json_lines import JsonLines
-from codemix.data.corpus.record import BadRecord
+from codemix.data.raw.protocols import Piece
+from codemix.data.raw.record import BadRecord
 from tests.data.corpus.files import compressed, gzip_lines, reasons, rows, write_bytes, write_lines
 
 ENDS = ['', '.gz', '.zst']

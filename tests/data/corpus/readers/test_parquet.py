@@ -16,7 +16,7 @@ from codemix.data.corpus.corpus import Corpus
 from codemix.data.corpus.layouts.question import Question
 from codemix.data.corpus.layouts.text import Text
 from codemix.data.corpus.readers.parquet import Parquet
-from codemix.data.corpus.record import BadRecord, Record
+from codemix.data.raw.record import BadRecord, Record
 from codemix.errors import UserError
 from tests.data.corpus.files import gzip_lines, reasons, rows
 

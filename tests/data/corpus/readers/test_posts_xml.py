@@ -14,9 +14,9 @@ from codemix.data.corpus.corpus import Corpus
 from codemix.data.corpus.layouts.html_text import html_to_text
 from codemix.data.corpus.layouts.question import Question
 from codemix.data.corpus.layouts.template import Template
-from codemix.data.corpus.protocols import Piece
 from codemix.data.corpus.readers.posts_xml import PostsXml
-from codemix.data.corpus.record import BadRecord
+from codemix.data.raw.protocols import Piece
+from codemix.data.raw.record import BadRecord
 from codemix.errors import UserError
 from tests.data.corpus.files import gzip_lines, read, read_good, reasons, write_bytes
 

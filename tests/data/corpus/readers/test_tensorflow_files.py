@@ -7,7 +7,7 @@ import pytest
 from codemix.data.corpus.corpus import Corpus
 from codemix.data.corpus.readers.tfds import Tfds
 from codemix.data.corpus.readers.tfrecords import TFRecords
-from codemix.data.corpus.record import BadRecord
+from codemix.data.raw.record import BadRecord
 from codemix.errors import UserError
 from tests.data.corpus.files import gzip_lines, read_good, reasons, rows
 

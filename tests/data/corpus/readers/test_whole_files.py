@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from codemix.data.corpus.corpus import Corpus
 from codemix.data.corpus.readers.whole_files import WholeFiles
-from codemix.data.corpus.record import BadRecord, Record
+from codemix.data.raw.record import BadRecord, Record
 from codemix.errors import UserError
 from tests.data.corpus.files import compressed, read, reasons
 

@@ -14,10 +14,10 @@ import fsspec
 import pytest
 
 from codemix.contamination.items import EvaluationSet
-from codemix.data.corpus import local_files, storage
 from codemix.data.corpus.corpus import Corpus
 from codemix.data.corpus.readers.whole_files import WholeFiles
-from codemix.data.corpus.record import BadRecord
+from codemix.data.raw import local_files, storage
+from codemix.data.raw.record import BadRecord
 from codemix.errors import UserError
 from tests.data.corpus.files import read, read_good, write_lines
 

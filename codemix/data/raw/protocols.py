@@ -6,8 +6,8 @@ import dataclasses
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Protocol, runtime_checkable
 
-from codemix.data.corpus.record import BadRecord, Record
-from codemix.data.corpus.storage import digest_of, expand_files
+from codemix.data.raw.record import BadRecord, Record
+from codemix.data.raw.storage import digest_of, expand_files
 
 
 @dataclasses.dataclass(frozen=True)

@@ -9,7 +9,7 @@ import zstandard
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from codemix.data.corpus import storage
+from codemix.data.raw import storage
 from codemix.errors import UserError
 from tests.data.corpus.files import compressed, write_bytes
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from codemix.data.corpus.compression import Damaged
-from codemix.data.corpus.foreign import HEAD_BYTES, foreign_form
-from codemix.data.corpus.record import DAMAGED, BadRecord
-from codemix.data.corpus.storage import open_raw, open_stored
+from codemix.data.raw.compression import Damaged
+from codemix.data.raw.foreign import HEAD_BYTES, foreign_form
+from codemix.data.raw.record import DAMAGED, BadRecord
+from codemix.data.raw.storage import open_raw, open_stored
 
 EMPTY = 'empty file'
 

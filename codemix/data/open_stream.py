@@ -10,12 +10,12 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 
 from codemix.data.batches.streamed_source import EpochSize, StreamedSource
-from codemix.data.corpus import storage
 from codemix.data.corpus.corpus import Corpus
 from codemix.data.corpus.earlier_identity import stream_described
 from codemix.data.filters import is_corpus_wide
+from codemix.data.raw import storage
+from codemix.data.raw.tensorflow_import import suppress_stderr
 from codemix.data.seqio.function_identity import Described, stream_definition
-from codemix.data.seqio.tensorflow_import import suppress_stderr
 from codemix.data.settings import Data, tokenizer_identity
 from codemix.data.tokenization.tokenizer import Tokenizer
 from codemix.errors import UserError

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from numbers import Number
 from uuid import UUID
 
-from codemix.data.corpus.record import BadRecord
+from codemix.data.raw.record import BadRecord
 
 _MISSING = object()
 MISSING_FIELD = 'no field '  # begins the reason of each BadRecord for an absent field

@@ -13,7 +13,7 @@ from typing import Literal
 
 import zstandard
 
-from codemix.data.corpus.foreign import foreign_form
+from codemix.data.raw.foreign import foreign_form
 
 _ZSTD_WINDOW_BYTES = 2**31  # files made with `zstd --long=31`
 _BZIP2_BLOCK_BYTES = 900_000  # of text, at most

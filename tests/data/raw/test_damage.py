@@ -18,7 +18,7 @@ from codemix.data.corpus.readers.json_lines import JsonLines
 from codemix.data.corpus.readers.posts_xml import PostsXml
 from codemix.data.corpus.readers.tfrecords import TFRecords
 from codemix.data.corpus.readers.whole_files import WholeFiles
-from codemix.data.corpus.record import BadRecord, Record
+from codemix.data.raw.record import BadRecord, Record
 from tests.data.corpus.files import reasons, rows
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 
-from codemix.data.corpus.local_files import printable
-from codemix.data.corpus.record import BadRecord, Record
+from codemix.data.raw.local_files import printable
+from codemix.data.raw.record import BadRecord, Record
 
 
 def encodable(text: str) -> str:

@@ -15,9 +15,9 @@ from collections.abc import Sequence
 
 import fsspec
 
-from codemix.data.corpus import local_files
-from codemix.data.corpus.compression import Damaged, Decompressed, format_of
-from codemix.data.corpus.local_files import absolute, printable
+from codemix.data.raw import local_files
+from codemix.data.raw.compression import Damaged, Decompressed, format_of
+from codemix.data.raw.local_files import absolute, printable
 from codemix.errors import UserError
 from codemix.terminal import warn_once
 
