@@ -52,7 +52,8 @@ def plain_nats(params, document, mask=None) -> float:
     targets = jnp.asarray(document[first : first + LENGTH])[None]
     inputs = jnp.concatenate([jnp.full((1, 1), BOS), targets[:, :-1]], axis=1)
     positions = jnp.arange(targets.shape[1])[None]
-    x = decoder.hidden_states(MODEL, params, inputs, jnp.ones_like(inputs), positions)
+    batch = {'inputs': inputs, 'segment_ids': jnp.ones_like(inputs), 'positions': positions}
+    x = decoder.hidden_states(MODEL, params, batch)
     logits = jax.nn.log_softmax(decoder.logits(MODEL, params, x))
     nlls = jnp.take_along_axis(logits, targets[..., None], axis=-1)[0, :, 0]
     nats -= float((nlls * mask[first : first + LENGTH]).sum())
