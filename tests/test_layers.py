@@ -34,7 +34,7 @@ class Room(NamedTuple):
   Attributes:
     level: it imports from rooms of lower levels only.
     loads: libraries that importing the room loads, through other rooms too.
-    later: those that its own functions import when they are called.
+    later: those that are loaded besides when its own functions import something.
   """
 
   level: int
@@ -105,6 +105,13 @@ def _imports(node: ast.AST, later: bool):
       yield from _imports(child, inside)
 
 
+def _library(name: str) -> frozenset[str]:
+  """What importing `name` loads: a module of codemix, or a library."""
+  if name in modules():
+    return loaded(name)
+  return frozenset(filter(None, [LIBRARY.get(name.split('.')[0])]))
+
+
 @functools.cache
 def loaded(module: str) -> frozenset[str]:
   """The libraries that importing a module loads, through the modules of codemix that it imports."""
@@ -121,8 +128,8 @@ def loaded(module: str) -> frozenset[str]:
         continue
       if found.name in modules():
         todo.append(found.name)
-      elif (library := LIBRARY.get(found.name.split('.')[0])) is not None:
-        libraries.add(library)
+      else:
+        libraries |= _library(found.name)
   return frozenset(libraries)
 
 
@@ -143,8 +150,8 @@ def test_a_room_loads_the_libraries_that_the_map_names():
     inside = [module for module in modules() if room_of(module) == room]
     assert inside, f'the map has {room}, which does not exist'
     loads = frozenset().union(*map(loaded, inside))
-    later = {LIBRARY.get(found.name.split('.')[0]) for module in inside for found in imports(module) if found.later}
-    rows[room] = Room(level, loads, frozenset(later - {None} - loads))
+    later = frozenset().union(*(_library(found.name) for module in inside for found in imports(module) if found.later))
+    rows[room] = Room(level, loads, later - loads)
   assert rows == the_map()
 
 

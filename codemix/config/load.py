@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import importlib
 import inspect
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import codemix
 import gin
 from codemix.config.errors import build_error
 from codemix.config.places import NAMED, PLACES, last_name, spelled
@@ -19,7 +17,7 @@ from codemix.errors import UserError
 
 def gin_directory() -> Path:
   """The folder of codemix's gin files: inside the installed package, or beside it in a checkout."""
-  package = Path(codemix.__file__).resolve().parent
+  package = Path(__file__).resolve().parents[1]
   shipped = package / 'gin_files'
   return shipped if shipped.is_dir() else package.parent / 'gin'
 
@@ -39,7 +37,7 @@ def parse(files: Sequence[str], bindings: Sequence[str], search_paths: Sequence[
     UserError: a file is not found, a line does not parse, or a name does not
       exist; with the nearest name.
   """
-  importlib.import_module('codemix.configurables')  # registers what may be bound
+  from codemix import configurables  # noqa: F401 (registers what may be bound)
 
   for path in search_paths:
     if not Path(path).is_dir():
@@ -73,7 +71,7 @@ def build(name: str, /, **given: Any) -> Any:
 
 def bindings_of(name: str) -> list[str]:
   """The parameters of a name: 'seed' -> ['Recipe.seed'], 'Stage.batch' -> ['Stage.batch']."""
-  importlib.import_module('codemix.configurables')  # registers what may be bound
+  from codemix import configurables  # noqa: F401 (registers what may be bound)
 
   configurable, _, parameter = name.replace('-', '_').rpartition('.')
   return [
