@@ -20,6 +20,10 @@ class Evaluator(Protocol):
     """What its results are stored under, such as 'held_out/text'; '/' makes folders."""
 
   @property
+  def version(self) -> int:
+    """Raised with each change of the code that changes the results of the same identity."""
+
+  @property
   def identity(self) -> dict[str, Any]:
     """Plain data that, together with the checkpoint, decides the results."""
 
@@ -37,7 +41,7 @@ class Evaluator(Protocol):
 
 def identity_of(evaluator: Evaluator, model: Model) -> dict[str, Any]:
   """Everything that decides an evaluator's results on a model."""
-  return {'checkpoint': model.checkpoint, **evaluator.identity}
+  return {'checkpoint': model.checkpoint, 'version': evaluator.version, **evaluator.identity}
 
 
 def unfinished(

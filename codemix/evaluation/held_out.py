@@ -6,7 +6,7 @@ import dataclasses
 import hashlib
 import math
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import jax
 import numpy as np
@@ -14,7 +14,7 @@ import numpy as np
 from codemix.data.store.token_store import TokenStore
 from codemix.errors import NonFiniteError, UserError
 from codemix.evaluation.model import Model
-from codemix.evaluation.results import HELD_OUT, Results, StoredResults
+from codemix.evaluation.results import HELD_OUT_PREFIX, Results, StoredResults
 from codemix.evaluation.scoring import score_documents
 from codemix.training.progress import scoring_progress
 
@@ -32,6 +32,7 @@ class HeldOut:
   source: str
   store: TokenStore
   documents: np.ndarray
+  version: ClassVar[int] = 1
 
   @property
   def whole(self) -> bool:
@@ -44,7 +45,7 @@ class HeldOut:
 
   @property
   def name(self) -> str:
-    return f'{HELD_OUT}{self.source}'
+    return f'{HELD_OUT_PREFIX}{self.source}'
 
   @property
   def identity(self) -> dict[str, Any]:
@@ -79,7 +80,8 @@ class HeldOut:
   def _scored(self, earlier: StoredResults | None) -> tuple[np.ndarray, np.ndarray]:
     """(numbers, nats) of the documents that earlier results hold of this split."""
     nothing = np.zeros(0, np.int64), np.zeros(0)
-    if earlier is None or earlier.identity.get('store') != self.store.digest:
+    same = {'store': self.store.digest, 'version': self.version}
+    if earlier is None or not same.items() <= earlier.identity.items():
       return nothing
     try:
       items = earlier.items()

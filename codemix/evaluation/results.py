@@ -15,7 +15,7 @@ from codemix.files import read_json, require_form, write_bytes, write_json
 from codemix.identity import file_digest
 
 FOLDER = 'evaluation'  # in a stage's folder
-HELD_OUT = 'held_out/'  # before a source, the name of its evaluator
+HELD_OUT_PREFIX = 'held_out/'  # of the evaluator's name, before the source
 SAMPLES = 'samples'  # the evaluator that runs last
 
 _AGAIN = 'Delete it to evaluate the stage again.'
@@ -117,12 +117,12 @@ def read_results(stage_folder: Path) -> dict[str, StoredResults]:
 
 def of_held_out(stored: Mapping[str, StoredResults]) -> dict[str, StoredResults]:
   """The results on held-out splits, by source."""
-  return {name.removeprefix(HELD_OUT): found for name, found in stored.items() if name.startswith(HELD_OUT)}
+  return {name.removeprefix(HELD_OUT_PREFIX): found for name, found in stored.items() if name.startswith(HELD_OUT_PREFIX)}
 
 
 def _read(path: Path, name: str) -> StoredResults:
   record = read_json(path, _STORED, _AGAIN)
-  if name.startswith(HELD_OUT):
+  if name.startswith(HELD_OUT_PREFIX):
     require_form(record['scores'], _SPLIT, path, _AGAIN)
   fields = (record[key] for key in ('step', 'identity', 'scores', 'samples'))
   return StoredResults(*fields, path, path.with_suffix('.npz'), record.get('items'))
@@ -136,16 +136,16 @@ def _read_earlier(stage_folder: Path) -> dict[str, StoredResults]:
   record = read_json(path, {'sources': {...: _SPLIT}}, _AGAIN)
   found = record.get('identity', {})
   require_form(found, {key: form for key, form in _EARLIER_IDENTITY.items() if key in found}, path, _AGAIN)
-  checkpoint, parts = {'checkpoint': found.get('checkpoint')}, found.get('documents', {})
+  common, parts = {'checkpoint': found.get('checkpoint'), 'version': 1}, found.get('documents', {})
   results = {}
   for source, scores in record['sources'].items():
     documents = {'documents': parts[source]} if source in parts else {}
-    identity = {**checkpoint, 'store': found.get('sources', {}).get(source), **documents}
+    identity = {**common, 'store': found.get('sources', {}).get(source), **documents}
     arrays = stage_folder / FOLDER / f'{source}.npz'
-    results[f'{HELD_OUT}{source}'] = StoredResults(record.get('step', 0), identity, scores, (), path, arrays, None)
+    results[f'{HELD_OUT_PREFIX}{source}'] = StoredResults(record.get('step', 0), identity, scores, (), path, arrays, None)
   samples = stage_folder / 'samples.json'
   texts = read_json(samples, [_SAMPLE], _AGAIN) if samples.exists() else []
   seed = read_json(stage_folder / 'stage.json', {'identity': dict})['identity'].get('seed') if found else None
-  identity = {**checkpoint, 'prompts': found.get('prompts'), 'tokens': found.get('sample_tokens'), 'seed': seed}
+  identity = {**common, 'prompts': found.get('prompts'), 'tokens': found.get('sample_tokens'), 'seed': seed}
   results[SAMPLES] = StoredResults(record.get('step', 0), identity, {}, texts, path, stage_folder / FOLDER / 'samples.npz', None)
   return results

@@ -28,6 +28,7 @@ class Sampling:
   tokens: int
   seed: int
   name: ClassVar[str] = SAMPLES
+  version: ClassVar[int] = 1
 
   @property
   def identity(self) -> dict[str, Any]:

@@ -51,12 +51,15 @@ def score_documents(
   sizes = np.fromiter((len(ids) for ids, _ in documents), np.int64, len(documents))
   nats = np.zeros(len(sizes))
   left = sizes.copy()  # tokens of each document that are still to be scored
+  done = int((sizes == 0).sum())
   evaluate = make_evaluate(model.config, model.mesh, model.rules)
 
   def take(nll_BxL: jax.Array, owners_BxL: np.ndarray, inside_BxL: np.ndarray) -> None:
+    nonlocal done
     np.add.at(nats, owners_BxL, np.asarray(nll_BxL).astype(np.float64))
     np.subtract.at(left, owners_BxL[inside_BxL], 1)
-    show(int((left == 0).sum()))
+    done += int((left[np.unique(owners_BxL[inside_BxL])] == 0).sum())
+    show(done)
 
   waiting: tuple | None = None  # a batch that the devices compute while the next one is put together
   for rows, owners_BxL, inside_BxL in _batches(model, documents, pack(sizes, model.length)):

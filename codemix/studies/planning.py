@@ -119,8 +119,9 @@ def _open_sources(study: Study, data: Data, tokenizer: Tokenizer) -> Mapping[str
     return {name: PreparedSource(name, store, recipes[0].length, tokenizer.bos_id) for name, store in stores.items()}
   from codemix.data.open_stream import open_stream  # readers of raw files, SeqIO
 
-  max_epochs = max(recipe.max_epochs for recipe in recipes)
-  return {name: open_stream(name, data, tokenizer, recipes[0].length, max_epochs) for name in names}
+  if len(limits := {recipe.max_epochs for recipe in recipes}) > 1:
+    raise UserError(f'with Data.streaming the recipes of a study have one Recipe.max_epochs, and these have {sorted(limits)}.')
+  return {name: open_stream(name, data, tokenizer, recipes[0].length, *limits) for name in names}
 
 
 class _Inputs(NamedTuple):

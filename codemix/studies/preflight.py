@@ -61,10 +61,11 @@ def open_study(study: Study, data: Data) -> Ready:
   """
   plan = plan_study(study, data)
   stores = {name: data.open_store(name, 'validation', plan.tokenizer) for name in scored_names(plan.study)}
-  for name, store in stores.items():
-    if not store.bytes:
+  chosen = {name: choose(name, store, study.validation_documents) for name, store in stores.items()}
+  for name, held_out in chosen.items():
+    if not held_out.store.document_bytes[held_out.documents].any():
       raise UserError(f"'{name}' (validation) holds no text, so that no model can be scored on it. Take it out of Study.validation.")
-  return Ready(plan, {name: choose(name, store, study.validation_documents) for name, store in stores.items()})
+  return Ready(plan, chosen)
 
 
 def check_unlocked(plan: StudyPlan, runtime: Runtime) -> None:

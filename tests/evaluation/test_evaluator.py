@@ -26,6 +26,7 @@ class Choices:
   context: str = 'def x = '
   choices: tuple[str, ...] = ('return', 'the rain')
   name: str = 'benchmarks/choices'
+  version: int = 1
 
   @property
   def identity(self) -> dict:
@@ -68,6 +69,7 @@ def test_results_are_stored_by_name_and_only_what_changed_is_run_again(folder):
   assert (folder / 'evaluation' / 'benchmarks' / 'choices.json').exists()
   assert evaluate(folder, Choices(), other) == []
   assert evaluate(folder, Choices(context='the '), other) == ['benchmarks/choices']
+  assert evaluate(folder, Choices(context='the ', version=2), other) == ['benchmarks/choices']
   assert {'held_out/text', 'held_out/code', 'samples'} <= read_results(folder).keys()
 
 

@@ -18,7 +18,7 @@ import codemix
 from codemix.data.batches.ledger import COUNTED
 from codemix.data.settings import Data
 from codemix.evaluation.held_out import summary
-from codemix.evaluation.results import HELD_OUT, SAMPLES, Results, write_results
+from codemix.evaluation.results import HELD_OUT_PREFIX, SAMPLES, Results, write_results
 from codemix.files import write_json
 from codemix.studies.planning import StudyPlan, plan_study
 from codemix.studies.runner import describe_study
@@ -233,7 +233,7 @@ def _write_evaluation(
     tokens = np.maximum(1, (sizes / SOURCES[source][2]).astype(np.int64))
     nats = tokens * _loss(source, seen, 1.0) * size * (1 + luck) * hardness * own.gamma(900, 1 / 900, documents)
     items = {'nats': nats, 'tokens': tokens, 'bytes': sizes}
-    write(f'{HELD_OUT}{source}', Results(summary(**items), items))
+    write(f'{HELD_OUT_PREFIX}{source}', Results(summary(**items), items))
   name = stage_plan.name
   samples = [
     {'prompt': 'def add(a, b):\n  ', 'method': 'greedy', 'text': f'return a + b  # {name} & <eos>'},

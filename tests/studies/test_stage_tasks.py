@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 
 import numpy as np
@@ -136,3 +137,13 @@ def test_gin_files_are_read_without_a_change_of_this_programs_gin(tmp_path):
   assert next(iter(seqio.get_mixture_or_task(names[1]).get_dataset(None, 'train', shuffle=False)))['targets'].dtype == tf.int32
   with pytest.raises(codemix.UserError, match='Stage.batsh'):
     codemix.register_study([str(tmp_path / 'recipe.gin')], [*bindings, 'Stage.batsh = 3'])
+
+
+def test_recipes_that_are_streamed_have_one_limit_of_epochs(tmp_path):
+  (tmp_path / 'text.jsonl').write_text('{"text": "one line"}\n')
+  corpus = Corpus({'train': str(tmp_path / 'text.jsonl')})
+  data = codemix.Data(directory=str(tmp_path), sources={'text': corpus, 'code': corpus}, streaming=True)
+  once = tiny_study.balanced_to_text()
+  study = tiny_study.study(once=dataclasses.replace(once, max_epochs=1.0), often=once)
+  with pytest.raises(codemix.UserError, match=r'one Recipe.max_epochs, and these have \[1.0, '):
+    codemix.plan_study(study, data)
