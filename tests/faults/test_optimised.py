@@ -7,7 +7,7 @@ import signal
 from tests.faults.runs import assert_same, finish, result_of, start
 
 # When the first checkpoint of the second stage is sealed; its steps go on meanwhile.
-IN_THE_SECOND_STAGE = ('--at', 'codemix.checkpoints:_drop_stray_seals', '--call', '4')
+IN_THE_SECOND_STAGE = ('--at', 'codemix.checkpoints.seal:drop_stray_seals', '--call', '3')
 
 
 def test_a_run_killed_and_resumed_ends_as_one_that_was_not(place, tmp_path):
