@@ -11,7 +11,6 @@ from collections.abc import Sequence
 from types import ModuleType
 from typing import NoReturn
 
-from codemix import noise
 from codemix.errors import CodemixError, UserError, nearest
 from codemix.terminal import (
   drop_output,
@@ -138,6 +137,8 @@ def _run(argv: list[str]) -> int:
     raise UserError(f'the verb comes first: write codemix VERB {verb}. `codemix --help` lists the verbs.')
   if verb not in VERBS:
     raise UserError(f"there is no verb '{verb}'.{nearest(verb, VERBS)} `codemix --help` lists them.")
+  from codemix import noise  # imports logging, which `--help` does not need
+
   noise.show_all() if '--verbose' in rest or is_verbose() else noise.silence_known()
   command = importlib.import_module(f'codemix.commands.{verb}')
   about, example = VERBS[verb]

@@ -5,7 +5,6 @@ from __future__ import annotations
 import codecs
 import errno
 import functools
-import multiprocessing
 import os
 import sys
 
@@ -78,5 +77,7 @@ def drop_output() -> None:
 @functools.cache
 def warn_once(message: str) -> None:
   """Prints a warning to stderr, once per message; worker processes print none, since their parent does."""
-  if multiprocessing.parent_process() is None:
+  from multiprocessing import parent_process  # 5 ms that `--help` does not need
+
+  if parent_process() is None:
     print(f'warning: {message}', file=sys.stderr, flush=True)
