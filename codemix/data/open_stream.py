@@ -31,8 +31,7 @@ def open_stream(name: str, data: Data, tokenizer: Tokenizer, length: int, max_ep
   The raw files of a corpus are identified by their names and sizes: a digest
   would read them all, which streaming is meant to avoid.
 
-  Raises:
-    UserError: there is no such source, or a filter of it looks at the whole corpus.
+  Raises UserError: there is no such source, or a filter of it looks at the whole corpus.
   """
   if name in data.corpora:
     corpus = data.corpora[name]

@@ -33,9 +33,8 @@ class Beam:
   every machine, and codemix is installed in the workers' container.
 
   Attributes:
-    options: the pipeline's options as on a command line, such as
-      `'--runner=DirectRunner'`, `'--direct_num_workers=8'`,
-      `'--direct_running_mode=multi_processing'`.
+    options: the pipeline's options as on a command line, such as `'--runner=DirectRunner'`,
+      `'--direct_num_workers=8'`, `'--direct_running_mode=multi_processing'`.
   """
 
   options: tuple[Name, ...] = ('--runner=DirectRunner',)

@@ -25,29 +25,15 @@ class PreparedSource(Source):
   bos_id: int
   streamed: ClassVar[bool] = False
 
-  @property
-  def identity(self) -> dict:
-    return self.store.manifest['identity']
-
-  @property
-  def fingerprint(self) -> str:
-    return self.store.digest
-
-  @property
-  def tokens(self) -> int:
-    return self.store.tokens
-
-  @property
-  def documents(self) -> int:
-    return self.store.documents
+  identity = property(lambda self: self.store.manifest['identity'])
+  fingerprint = property(lambda self: self.store.digest)
+  tokens = property(lambda self: self.store.tokens)
+  documents = property(lambda self: self.store.documents)
+  epoch_rows = property(len)
 
   def __len__(self) -> int:
     """Whole rows of one epoch."""
     return self.tokens // self.length
-
-  @property
-  def epoch_rows(self) -> int:
-    return len(self)
 
   def row(self, index: int) -> Batch:
     """One row of an epoch, as `pack_row` returns it."""

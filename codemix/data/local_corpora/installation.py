@@ -74,8 +74,7 @@ def find_installation(
       extras left out (or for all installed ones where codemix is not an installed distribution).
     modules: top-level modules and packages of the standard library; None for all.
 
-  Raises:
-    UserError: a distribution is not installed, or a module is not in the standard library.
+  Raises UserError: a distribution is not installed, or a module is not in the standard library.
   """
   installed = _installed()
   names = _needed(installed) if distributions is None else _known(distributions, installed)

@@ -91,12 +91,10 @@ def write_corpora(
 
   Args:
     directory: absent or empty. Where another process has filled it meanwhile, its corpora stay.
-    records: of each corpus and split, in their order.
     dropped: counts of each corpus by reason.
     versions: of the distributions that the documents are from.
 
-  Raises:
-    UserError: the disk is full, the folder cannot be written, or it holds something else.
+  Raises UserError: the disk is full, the folder cannot be written, or it holds something else.
   """
   directory = directory.resolve()
   building = directory.with_name(f'.{directory.name}.building-{uuid.uuid4().hex}')
@@ -146,8 +144,7 @@ def _write(path: Path, records: Sequence[Record]) -> dict:
 def open_local_corpora(directory: str | os.PathLike) -> LocalCorpora:
   """Opens the corpora in a folder, and checks the sizes of their files.
 
-  Raises:
-    UserError: there are none, or a file has another size than when it was written.
+  Raises UserError: there are none, or a file has another size than when it was written.
   """
   directory = Path(directory)
   path = directory / _MANIFEST
@@ -171,8 +168,7 @@ def open_local_corpora(directory: str | os.PathLike) -> LocalCorpora:
 def verify_corpora(directory: str | os.PathLike) -> LocalCorpora:
   """Opens the corpora in a folder, and reads every byte of them.
 
-  Raises:
-    UserError: what open_local_corpora raises, or the digest of a file has changed.
+  Raises UserError: what open_local_corpora raises, or the digest of a file has changed.
   """
   opened = open_local_corpora(directory)
   for split in opened.splits():

@@ -24,12 +24,7 @@ import numpy as np
 
 from codemix.data.store import record_counts, token_store
 from codemix.data.store.record_counts import RecordCounts
-from codemix.data.store.shard_writer import (
-  NewFile,
-  documents_file,
-  tokens_file,
-  writing_shard,
-)
+from codemix.data.store.shard_writer import NewFile, documents_file, tokens_file, writing_shard
 
 BLOCK = 2**18  # documents sorted at a time: 6 MiB of digests
 RANGE = 2**20  # documents whose digests are compared at a time, as many texts differ

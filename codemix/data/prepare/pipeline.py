@@ -18,15 +18,14 @@ from codemix.data.prepare.shards import deal
 from codemix.data.prepare.tokenize_shard import TokenizeShard
 from codemix.data.raw import storage
 from codemix.data.raw.protocols import Piece
-from codemix.data.settings import Data, tokenizer_identity
+from codemix.data.settings import Data, store_identity
 from codemix.data.store import raw_files, token_store
-from codemix.data.store.earlier_store import earlier_store, words_of_use
+from codemix.data.store.earlier_store import store_folder
 from codemix.data.store.shard_writer import DRAFTS, parts_in, shard_file
 from codemix.data.store.token_store import TokenStore
 from codemix.data.tokenization.tokenizer import Tokenizer
 from codemix.errors import UserError
 from codemix.files import locked
-from codemix.identity import digest
 from codemix.workers import Workers
 
 FOLDER_PIECE_BYTES = 2**22  # assumed size of a piece of a folder
@@ -38,12 +37,10 @@ def prepare_corpus(
 ) -> TokenStore:
   """Writes one split of a corpus of `Data.sources` into a token store, or finds it already written.
 
-  The store's folder is named by a hash of all that decides its tokens, so an
-  edited file, filter or tokenizer makes a new store beside the old. With `again`
-  it is written anew in its place.
+  The store's folder is named by a hash of all that decides its tokens, so an edited file, filter or
+  tokenizer makes a new store beside the old. With `again` it is written anew in its place.
 
-  Raises:
-    UserError: something of the corpus is wrong, or too many of its records are.
+  Raises UserError: something of the corpus is wrong, or too many of its records are.
   """
   corpus = data.corpora[name]
   urls = corpus.urls(split)
@@ -51,13 +48,14 @@ def prepare_corpus(
   if size > LONG_TO_DIGEST_BYTES:
     progress(f'{name} {split}: re-reading {size / 1e9:,.1f} GB of raw files for their digests')
   identity = corpus_identity(name, corpus, split, tokenizer, data.shards)
+  is_same = lambda then: (
+    not again
+    and is_earlier(made_of := then.get('corpus', {}))
+    and made_of.get('files') == identity['corpus']['files']
+    and not corpus.changed_since(made_of)
+  )
   # Absolute: workers may run in another folder.
-  folder = data.root.absolute() / 'stores' / f'{name}-{split}-{digest(identity)[:12]}'
-  if not again and not (folder / 'manifest.json').exists():
-    same = lambda then: then['corpus'].get('files') == identity['corpus']['files'] and not corpus.changed_since(then['corpus'])
-    if found := earlier_store(data.root.absolute() / 'stores', identity, lambda then: is_earlier(then.get('corpus', {})) and same(then)):
-      folder = found
-      progress(f'{name} {split}: {words_of_use(folder)}')
+  folder = store_folder(data.root.absolute() / 'stores', identity, is_same, progress)
   with locked(folder, f'preparing {name}'):
     if again:
       token_store.clear(folder)
@@ -72,14 +70,7 @@ def prepare_corpus(
 
 def corpus_identity(name: str, corpus: Corpus, split: str, tokenizer: Tokenizer, shards: int) -> dict:
   """All that decides the tokens of a prepared split, as plain data."""
-  return {
-    'format': token_store.FORMAT,
-    'task': name,
-    'split': split,
-    'tokenizer': tokenizer_identity(tokenizer),
-    'corpus': corpus.identity(split),
-    'shards': shards,
-  }
+  return store_identity(name, split, tokenizer, shards, {'corpus': corpus.identity(split)})
 
 
 def _write(folder: Path, identity: dict, corpus: Corpus, split: str, data: Data, tokenizer: Tokenizer, progress: Say) -> None:

@@ -23,9 +23,8 @@ class Quarantine:
 
   def add(self, bad: BadRecord) -> None:
     """Lists a record by the fields that say more than the defaults."""
-    defaults = dataclasses.asdict(BadRecord(bad.place, bad.reason))
-    said = {name: value for name, value in dataclasses.asdict(bad).items() if value != defaults[name]}
-    line = {'place': bad.place, 'reason': bad.reason, **said}
+    values = {field: getattr(bad, field.name) for field in dataclasses.fields(bad)}
+    line = {field.name: value for field, value in values.items() if value != field.default}
     self._file.write((json.dumps(line) + '\n').encode())
 
   def finish(self) -> dict | None:

@@ -21,8 +21,7 @@ def read_rates(name: str, data: Data) -> tuple[dict, list[str]]:
   Returns:
     The rates as `mixture_rates`, and the files of the modules.
 
-  Raises:
-    UserError: as `mixture_rates`, or no mixture has this name.
+  Raises UserError as `mixture_rates`, or no mixture has this name.
   """
   modules = import_tasks(data)
   if name in seqio.TaskRegistry.names():
@@ -42,9 +41,8 @@ def mixture_rates(mixture: seqio.Mixture) -> dict:
     {'name', 'parts': [{'name', 'rate', and of a nested mixture 'parts'}, ...]}. A rate is text: the
     shortest decimal of a float.
 
-  Raises:
-    UserError: a rate is not a finite number of at least 0, or all of a mixture are 0; or a nested
-      mixture is not registered.
+  Raises UserError: a rate is not a finite number of at least 0, or all of a mixture are 0; or a
+  nested mixture is not registered.
   """
   tasks = {task.name: task for task in mixture.tasks}
   parts = []

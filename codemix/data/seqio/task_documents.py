@@ -1,9 +1,8 @@
 """The documents of a SeqIO task as ids of the run's tokenizer, each of them checked.
 
-A task that tokenizes with the vocabulary of its feature gets the run's tokenizer
-there. A task that brings ids of its own is read only where the vocabulary that it
-declares is that tokenizer: a model trained on ids of another tokenizer learns
-nonsense at plausible losses.
+A task that tokenizes with the vocabulary of its feature gets the run's tokenizer there. A task that
+brings ids of its own is read only where the vocabulary that it declares is that tokenizer: a model
+trained on ids of another tokenizer learns nonsense at plausible losses.
 """
 
 from __future__ import annotations
@@ -47,8 +46,7 @@ def check_feature(task: seqio.Task) -> None:
 def task_examples(task: seqio.Task, split: str, shard: seqio.ShardInfo) -> Iterator[dict]:
   """The task's examples as NumPy arrays, in their own order: untrimmed, unshuffled, once.
 
-  Raises:
-    UserError: they are not what the task declares, or cannot be read.
+  Raises UserError: they are not what the task declares, or cannot be read.
   """
   try:
     dataset = task.get_dataset(
@@ -65,8 +63,7 @@ def task_examples(task: seqio.Task, split: str, shard: seqio.ShardInfo) -> Itera
 def stream(task: seqio.Task, split: str, tokenizer: Tokenizer) -> Iterator[np.ndarray]:
   """One epoch of a task: the ids of each document that has text, with EOS.
 
-  Raises:
-    UserError: as `task_documents`.
+  Raises UserError as `task_documents`.
   """
   return (ids for ids, _ in task_documents(task, split, tokenizer, WHOLE) if len(ids) > 1)
 
@@ -76,8 +73,7 @@ def task_documents(
 ) -> Iterator[tuple[np.ndarray, bytes]]:
   """Yields (ids that end with EOS, text before tokenization) of each document; an empty one is EOS alone.
 
-  Raises:
-    UserError: the task's ids are not those of `tokenizer`, or it cannot be read.
+  Raises UserError: the task's ids are not those of `tokenizer`, or it cannot be read.
   """
   ours = TokenizerVocabulary(tokenizer)
   declared = task.output_features[FEATURE]
@@ -127,8 +123,7 @@ def _described(vocabulary: seqio.Vocabulary) -> str:
 def _checked(ids: object, tokenizer: Tokenizer, place: str) -> np.ndarray:
   """The ids, with EOS appended where it is missing.
 
-  Raises:
-    UserError: they are not one row of ids of the tokenizer, or a special id stands inside.
+  Raises UserError: they are not one row of ids of the tokenizer, or a special id stands inside.
   """
   if not isinstance(ids, np.ndarray) or ids.ndim != 1:
     form = f'of rank {ids.ndim}' if isinstance(ids, np.ndarray) else f'a {type(ids).__name__}'

@@ -46,8 +46,7 @@ class WriteTaskShard:
   def __call__(self, shard: str) -> None:
     """Writes `shard`.
 
-    Raises:
-      UserError: the task is not registered in this process, or its documents cannot be read.
+    Raises UserError: the task is not registered in this process, or its documents cannot be read.
     """
     if token_store.shard_is_complete(self.folder, shard):
       return

@@ -55,15 +55,13 @@ def register_jsonl_task(
   """Registers a SeqIO task over JSON lines, plain, gzip or zstd, one document a line.
 
   Args:
-    name: of the task.
     split_to_filepattern: a glob pattern for each split, or several.
     text_field: the field that holds a document's text; a dotted path such as 'meta.body'.
 
   Returns:
     The task, as `register_corpus` does.
 
-  Raises:
-    UserError: the name is taken. Missing files or fields raise at the first read.
+  Raises UserError: the name is taken. Missing files or fields raise at the first read.
   """
   return register_corpus(name, Corpus(split_to_filepattern, layout=Text(text_field), name=name))
 

@@ -29,8 +29,7 @@ class Passage:
 def find(store: TokenStore, tokenizer: Tokenizer, wanted: bytes) -> Iterator[Passage]:
   """Yields each place where a document contains `wanted`, byte by byte, in order.
 
-  The tokens of a text depend on its context, so the stream is decoded and its
-  bytes are compared.
+  The tokens of a text depend on its context, so the stream is decoded and its bytes are compared.
   """
   for begin in range(0, store.tokens, WINDOW):
     # Every token but EOS is at least one byte, so a match that begins in the window ends within this.

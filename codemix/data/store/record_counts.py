@@ -21,6 +21,7 @@ not tokenized. None plus anything is None.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterable, Sequence
 
 from codemix.data.corpus.bad_share import merged
@@ -56,13 +57,12 @@ class RecordCounts:
 
   def drop(self, index: int, reason: str, documents: Amount) -> None:
     """Counts documents that filter number `index` dropped."""
-    _add(self.seen, documents)
+    self.seen = plus(self.seen, documents)
     _add_to(self._dropped[index], reason, documents)
 
   def keep(self, language: str, source: str, documents: Amount) -> None:
     """Counts documents that go into the store."""
-    _add(self.seen, documents)
-    _add(self._kept, documents)
+    self.seen, self._kept = plus(self.seen, documents), plus(self._kept, documents)
     _add_to(self._languages, language, documents)
     _add_to(self._sources, source, documents)
 
@@ -92,9 +92,8 @@ class RecordCounts:
 def total(parts: Iterable[dict]) -> dict:
   """The sum of the shards' counts."""
   parts = list(parts)
-  result: dict = {}
-  for part in parts:
-    result = plus(result, {name: value for name, value in part.items() if name != 'read'})
+  counts = ({name: part[name] for name in part if name != 'read'} for part in parts)
+  result = functools.reduce(plus, counts, {})
   if read := [part['read'] for part in parts if 'read' in part]:
     result['read'] = merged(read).summary()
   return {**result, **{names: _largest(result[names]) for names in ('languages', 'sources') if names in result}}
@@ -111,22 +110,14 @@ def plus(a, b):
   return a if isinstance(a, str) else a + b
 
 
-def _add(total: Amount, documents: Amount) -> None:
-  for key, count in documents.items():
-    total[key] = None if count is None or total[key] is None else total[key] + count
-
-
 def _add_to(amounts: dict[str, Amount], name: str, documents: Amount) -> None:
   if name not in amounts and len(amounts) >= MOST_NAMES:
     name = OTHERS
-  _add(amounts.setdefault(name, amount()), documents)
+  amounts[name] = plus(amounts.get(name, amount()), documents)
 
 
 def _sum(amounts: Iterable[Amount]) -> Amount:
-  result = amount()
-  for each in amounts:
-    _add(result, each)
-  return result
+  return functools.reduce(plus, amounts, amount())
 
 
 def _largest(amounts: dict[str, Amount]) -> dict[str, Amount]:

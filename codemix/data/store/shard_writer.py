@@ -79,15 +79,7 @@ class ShardWriter:
   """
 
   def __init__(self, folder: Path, name: str, dtype: np.dtype, columns: int = 2):
-    """Starts a shard.
-
-    Args:
-      folder: the store's.
-      name: of the shard.
-      dtype: of the tokens.
-      columns: int64 values of each document in the table: where it ends, its bytes,
-        and the caller's own.
-    """
+    """`columns`: int64 values of a document in the table: its end, its bytes, the caller's own."""
     self.tokens = self.documents = self.bytes = 0
     self._folder, self._name, self._columns, self._dtype = Path(folder), name, columns, dtype
     self._stream = NewFile(self._folder / tokens_file(name))
@@ -95,12 +87,7 @@ class ShardWriter:
     self._rows = NewFile(self._folder / f'{documents_file(name)}-rows')
 
   def add(self, streams: Sequence[np.ndarray], columns: np.ndarray) -> None:
-    """Writes documents.
-
-    Args:
-      streams: each one's ids, EOS last.
-      columns: int64 [documents, columns - 1]: its bytes, and the caller's own.
-    """
+    """Writes documents: ids with EOS, and columns but the end, int64 [documents, columns - 1]."""
     if len(streams):
       self.add_stream(np.concatenate(streams).astype(self._dtype, copy=False))
       self.add_rows(np.array([len(ids) for ids in streams], np.int64), columns)
@@ -121,11 +108,7 @@ class ShardWriter:
     self.bytes += int(rows[:, 1].sum())
 
   def finish(self, **about: object) -> dict:
-    """Completes the shard; returns its record.
-
-    Args:
-      about: further entries of the record.
-    """
+    """Completes the shard; returns its record, which has `about` too."""
     table = NewFile(self._folder / documents_file(self._name))
     try:
       table.write(_npy_header((self.documents, self._columns)))
@@ -134,14 +117,8 @@ class ShardWriter:
       sha256 = {self._stream.path.name: self._stream.finish(), table.path.name: table.finish()}
     finally:
       table.discard()
-    record = {
-      'name': self._name,
-      'tokens': self.tokens,
-      'documents': self.documents,
-      'bytes': self.bytes,
-      'sha256': sha256,
-      **about,
-    }
+    counts = {'tokens': self.tokens, 'documents': self.documents, 'bytes': self.bytes}
+    record = {'name': self._name, **counts, 'sha256': sha256, **about}
     write_json(shard_file(self._folder, self._name), record)
     return record
 

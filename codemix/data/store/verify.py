@@ -38,8 +38,7 @@ def verify_store(store: TokenStore, progress: Callable[[int], None] = lambda siz
   Args:
     progress: called with the size of each file that is as it was (bytes).
 
-  Raises:
-    UserError: naming the first file that differs.
+  Raises UserError naming the first file that differs.
   """
   for shard in store.manifest['shards']:
     kept_aside = shard.get('quarantine')
@@ -56,9 +55,8 @@ def verify_store(store: TokenStore, progress: Callable[[int], None] = lambda siz
 def verify_whole(store: TokenStore) -> int:
   """Re-reads all of an open store, whatever its size; returns the bytes read.
 
-  Raises:
-    UserError: as `verify_store`; also where its identity is not the one that its
-      folder is named by, or its tables do not agree with its tokens.
+  Raises UserError as `verify_store`; also where its identity is not the one that its folder is
+  named by, or its tables do not agree with its tokens.
   """
   manifest = store.manifest
   named = re.search('-([0-9a-f]{12})$', store.folder.resolve().name)
