@@ -76,14 +76,9 @@ class PreparedSource(Source):
 
   def _documents_drawn(self, start: int, stop: int, seed: int) -> int:
     """Documents that begin in draws [start, stop); a whole epoch is summed once."""
-    total, each_epoch = 0, None
-    for rows in self._rows_by_epoch(start, stop, seed):
-      if len(rows) < len(self):
-        total += self.document_starts(rows)
-      else:
-        each_epoch = self.document_starts(rows) if each_epoch is None else each_epoch
-        total += each_epoch
-    return total
+    whole = functools.cache(lambda: self.document_starts(np.arange(len(self))))
+    epochs = self._rows_by_epoch(start, stop, seed)
+    return sum(whole() if len(rows) == len(self) else self.document_starts(rows) for rows in epochs)
 
   def _unique_rows(self, start: int, stop: int, seed: int) -> int:
     """Distinct rows among draws [start, stop); one epoch's end may share rows with the next one's beginning."""

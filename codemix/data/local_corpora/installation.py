@@ -81,10 +81,11 @@ def find_installation(
   versions = {STANDARD_LIBRARY: platform.python_version()}
   versions |= {name: installed[name].version for name in names}
   files = [*_library_files(modules)]
-  for name in names:
-    files.extend(_distribution_files(name, installed[name]))
+  files += (file for name in names for file in _distribution_files(name, installed[name]))
   unique = {file.location: file for file in sorted(files, key=lambda file: file.name)}
-  descriptions = {name: _description(installed[name]) for name in names}
+  # Newer metadata keeps the long description in the body, older in a header.
+  description = lambda metadata: metadata.get_payload() or metadata.get('Description') or ''
+  descriptions = {name: description(installed[name].metadata) for name in names}
   return Installation(versions, tuple(unique.values()), descriptions)
 
 
@@ -156,9 +157,3 @@ def _distribution_files(name: str, distribution: Distribution) -> Iterator[Insta
       location = Path(distribution.locate_file(path))
       if location.is_file():
         yield InstalledFile(name, path.as_posix(), location)
-
-
-def _description(distribution: Distribution) -> str:
-  """The long description, which newer metadata keeps in the body and older in a header."""
-  metadata = distribution.metadata
-  return metadata.get_payload() or metadata.get('Description') or ''

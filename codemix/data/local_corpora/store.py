@@ -51,12 +51,7 @@ class LocalSplit:
 
 @dataclasses.dataclass(frozen=True)
 class LocalCorpora:
-  """The corpora in a folder.
-
-  Attributes:
-    directory: the folder.
-    corpora: the splits 'train' and 'validation' of 'local_code' and 'local_text'.
-  """
+  """The corpora in a folder: splits 'train' and 'validation' of 'local_code' and 'local_text'."""
 
   directory: Path
   corpora: Mapping[str, Mapping[str, LocalSplit]]
@@ -101,7 +96,10 @@ def write_corpora(
   try:
     with writing(directory):
       building.mkdir(parents=True)
-      _remove_abandoned(directory)
+      for path in directory.parent.glob(f'.{glob.escape(directory.name)}.building-*'):
+        with contextlib.suppress(FileNotFoundError):  # another process finished, or deletes it too
+          if time.time() - path.stat().st_mtime > _ABANDONED_SECONDS:
+            shutil.rmtree(path, ignore_errors=True)
       corpora = {
         name: {
           'splits': {split: _write(building / name / f'{split}.jsonl', splits[split]) for split in SPLITS},
@@ -118,14 +116,6 @@ def write_corpora(
   finally:
     shutil.rmtree(building, ignore_errors=True)
   return open_local_corpora(directory)
-
-
-def _remove_abandoned(directory: Path) -> None:
-  """Deletes what killed processes were writing."""
-  for path in directory.parent.glob(f'.{glob.escape(directory.name)}.building-*'):
-    with contextlib.suppress(FileNotFoundError):  # another process finished, or deletes it too
-      if time.time() - path.stat().st_mtime > _ABANDONED_SECONDS:
-        shutil.rmtree(path, ignore_errors=True)
 
 
 def _write(path: Path, records: Sequence[Record]) -> dict:

@@ -91,12 +91,7 @@ def digest_ranges(drafts: Path, names: Sequence[str]) -> tuple[DigestRange, ...]
 
 @dataclasses.dataclass(frozen=True)
 class FindRepeats:
-  """Writes which documents of each shard repeat an earlier one, for a range of digests.
-
-  Attributes:
-    drafts: the folder of the drafts.
-    names: of the shards, in order.
-  """
+  """Writes which documents of each shard in `drafts` repeat an earlier one, by range of digests."""
 
   drafts: Path
   names: tuple[str, ...]
@@ -190,9 +185,12 @@ class CopyWithoutRepeats:
       first_is_dropped = len(repeats) and repeats[0] == 0
       # The text of a document is only stored of the draft's first one.
       golden = {'tokens': first} if first_is_dropped and first else draft['golden']
+      copied = counts.summary()
+      kept = {key: copied[key] for key in ('kept', 'languages', 'sources')}
+      applied = draft['accounts']['filters'] + copied['filters']
       writer.finish(
         golden=golden if first else None,
-        accounts=_after_dropping(draft['accounts'], counts.summary()),
+        accounts={**draft['accounts'], **kept, 'filters': applied},
         **({'quarantine': draft['quarantine']} if 'quarantine' in draft else {}),
       )
 
@@ -206,12 +204,6 @@ def _count(counts: RecordCounts, rows: np.ndarray, keep: np.ndarray, names: dict
   np.add.at(sums, numbers.ravel(), np.insert(rows[keep, :2], 0, 1, axis=1))
   for (language, source), (documents, tokens, size) in zip(pairs.tolist(), sums.tolist(), strict=True):
     counts.keep(names['languages'][language], names['sources'][source], record_counts.amount(documents, size, tokens))
-
-
-def _after_dropping(draft: dict, counts: dict) -> dict:
-  """The counts of a draft, brought up to date with those of its copy."""
-  kept = {key: counts[key] for key in ('kept', 'languages', 'sources')}
-  return {**draft, **kept, 'filters': draft['filters'] + counts['filters']}
 
 
 def _tables(path: Path, documents: int) -> Iterator[tuple[int, np.ndarray]]:

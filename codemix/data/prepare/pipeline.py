@@ -26,7 +26,6 @@ from codemix.data.store.token_store import TokenStore
 from codemix.data.tokenization.tokenizer import Tokenizer
 from codemix.errors import UserError
 from codemix.files import locked
-from codemix.workers import Workers
 
 FOLDER_PIECE_BYTES = 2**22  # assumed size of a piece of a folder
 LONG_TO_DIGEST_BYTES = 2**33  # some seconds
@@ -97,7 +96,10 @@ def _write(folder: Path, identity: dict, corpus: Corpus, split: str, data: Data,
   read.check(corpus, unread=0, listed=str(folder / 'bad-*.jsonl'))
   if deduplicated:
     progress('  dropping exact duplicates')
-    _drop_duplicates(folder, names, corpus.filters[-1].name, dtype.str, workers)
+    ranges = duplicates.digest_ranges(written, names)
+    workers.map(FindRepeats(written, names), ranges, folder=folder)
+    copy = CopyWithoutRepeats(written, folder, names, ranges, corpus.filters[-1].name, dtype.str)
+    workers.map(copy, names, folder=folder)
   store = token_store.write_manifest(folder, identity, names, dtype, tokenizer)
   if not store.documents:
     (folder / 'manifest.json').unlink()
@@ -111,13 +113,6 @@ def _sizes(pieces: Sequence[Piece]) -> list[int]:
   # The size of a folder means nothing, and differs between file systems.
   sizes = {url: FOLDER_PIECE_BYTES * n if storage.is_folder(url) else storage.size(url) for url, n in parts.items()}
   return [max(sizes[piece.url] // parts[piece.url], 1) for piece in pieces]
-
-
-def _drop_duplicates(folder: Path, names: tuple[str, ...], filter: str, dtype: str, workers: Workers) -> None:
-  drafts = folder / DRAFTS
-  ranges = duplicates.digest_ranges(drafts, names)
-  workers.map(FindRepeats(drafts, names), ranges, folder=folder)
-  workers.map(CopyWithoutRepeats(drafts, folder, names, ranges, filter, dtype), names, folder=folder)
 
 
 def _nothing_kept(corpus: Corpus, split: str, counts: dict) -> str:

@@ -65,8 +65,12 @@ class CorpusDataSource(seqio.DataSource):
     self.corpus.check(split)
     pieces = self.corpus.pieces(split)
     shard = shard_info or seqio.ShardInfo(0, 1)
-    if shard.num_shards > 1:
-      self._require_separable()
+    wide = next(filter(is_corpus_wide, self.corpus.filters), None)
+    if wide and shard.num_shards > 1:
+      raise UserError(
+        f"'{wide.name}' of corpus '{self.corpus.name}' compares the whole corpus, which no host streams alone: "
+        'prepare it with `codemix prepare`, or remove the filter.'
+      )
     whole = shard.num_shards == 1 or shard.num_shards > len(pieces)
     if not whole:
       pieces = pieces[shard.index :: shard.num_shards]
@@ -90,14 +94,6 @@ class CorpusDataSource(seqio.DataSource):
     except UserError as error:
       self.error = error
       raise
-
-  def _require_separable(self) -> None:
-    for filter in self.corpus.filters:
-      if is_corpus_wide(filter):
-        raise UserError(
-          f"'{filter.name}' of corpus '{self.corpus.name}' compares the whole corpus, which no host streams alone: "
-          'prepare it with `codemix prepare`, or remove the filter.'
-        )
 
 
 def register_source(name: str, source: seqio.DataSource) -> seqio.Task:

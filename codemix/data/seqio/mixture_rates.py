@@ -47,18 +47,14 @@ def mixture_rates(mixture: seqio.Mixture) -> dict:
   tasks = {task.name: task for task in mixture.tasks}
   parts = []
   for name, rate in mixture.rate_per_task_name.items():
-    member = tasks.get(name) or _nested(name, mixture)
+    if name not in tasks and name not in seqio.MixtureRegistry.names():
+      raise UserError(f"the SeqIO mixture '{mixture.name}' contains the mixture '{name}', which is not registered: add it with seqio.MixtureRegistry.add.")
+    member = tasks.get(name) or seqio.MixtureRegistry.get(name)
     nested = mixture_rates(member) if isinstance(member, seqio.Mixture) else {}
     parts.append({**nested, 'name': name, 'rate': _number(rate, member, mixture)})
   if not any(Fraction(part['rate']) for part in parts):
     raise UserError(f"every rate of the SeqIO mixture '{mixture.name}' is 0; at least one must be above 0.")
   return {'name': mixture.name, 'parts': parts}
-
-
-def _nested(name: str, mixture: seqio.Mixture) -> seqio.Mixture:
-  if name not in seqio.MixtureRegistry.names():
-    raise UserError(f"the SeqIO mixture '{mixture.name}' contains the mixture '{name}', which is not registered: add it with seqio.MixtureRegistry.add.")
-  return seqio.MixtureRegistry.get(name)
 
 
 def _number(rate: Rate, member: seqio.Task | seqio.Mixture, mixture: seqio.Mixture) -> str:

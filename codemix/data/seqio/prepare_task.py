@@ -26,8 +26,6 @@ from codemix.errors import UserError
 from codemix.files import locked
 from codemix.identity import file_digest
 
-Progress = Callable[[str], None]
-
 
 def sample(name: str, size: int) -> Iterator[bytes]:
   """The first `size` bytes of a task's train split, as whole documents before tokenization.
@@ -47,7 +45,7 @@ def sample(name: str, size: int) -> Iterator[bytes]:
 
 
 def prepare_task(
-  name: str, split: str, data: Data, tokenizer: Tokenizer, progress: Progress, again: bool = False
+  name: str, split: str, data: Data, tokenizer: Tokenizer, progress: Callable, again: bool = False
 ) -> TokenStore:
   """Writes one split of one task into a token store, or finds it already written.
 
@@ -89,7 +87,7 @@ def prepare_task(
 
 
 def _write_store(
-  folder: Path, task: seqio.Task, identity: dict, data: Data, tokenizer: Tokenizer, progress: Progress
+  folder: Path, task: seqio.Task, identity: dict, data: Data, tokenizer: Tokenizer, progress: Callable
 ) -> None:
   """Writes the shards that are missing, then the manifest."""
   split = identity['split']

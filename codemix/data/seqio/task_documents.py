@@ -80,22 +80,18 @@ def task_documents(
   features = {**task.output_features, FEATURE: dataclasses.replace(declared, vocabulary=ours)}
   examples = task_examples(task.replace(output_features=features), split, shard)
   for number, example in enumerate(examples):
-    if not number and not ours.has_encoded:
-      _check_declared(task, declared.vocabulary, tokenizer)
+    if not (number or ours.has_encoded or _is_tokenizer(declared.vocabulary, tokenizer)):
+      theirs = declared.vocabulary
+      eos = '' if theirs.eos_id is None else f' (EOS {theirs.eos_id})'
+      raise UserError(
+        f"the SeqIO task '{task.name}' brings ids of its own, and declares for '{FEATURE}' {type(theirs).__name__} of {theirs.vocab_size:,} entries{eos}; the run's tokenizer is "
+        f'{tokenizer.kind} of {tokenizer.vocab_size:,} entries (EOS {tokenizer.eos_id}). Let the task tokenize with seqio.preprocessors.tokenize, '
+        'or set Data.tokenizer to the tokenizer that its ids are of, and declare it: seqio.Feature(TokenizerVocabulary(tokenizer)).'
+      )
     place = f'{_named(task, split)}, document {number}{f" of shard {shard.index}" if shard.num_shards > 1 else ""}'
     ids = _checked(example[FEATURE], tokenizer, place)
     text = example.get(f'{FEATURE}_pretokenized')
     yield ids, text if isinstance(text, bytes) else tokenizer.decode_bytes(ids.tolist())
-
-
-def _check_declared(task: seqio.Task, vocabulary: seqio.Vocabulary, tokenizer: Tokenizer) -> None:
-  """Raises UserError where a task that brings ids of its own declares another tokenizer."""
-  if not _is_tokenizer(vocabulary, tokenizer):
-    raise UserError(
-      f"the SeqIO task '{task.name}' brings ids of its own, and declares for '{FEATURE}' {_described(vocabulary)}; the run's tokenizer is "
-      f'{tokenizer.kind} of {tokenizer.vocab_size:,} entries (EOS {tokenizer.eos_id}). Let the task tokenize with seqio.preprocessors.tokenize, '
-      'or set Data.tokenizer to the tokenizer that its ids are of, and declare it: seqio.Feature(TokenizerVocabulary(tokenizer)).'
-    )
 
 
 def _is_tokenizer(vocabulary: seqio.Vocabulary, tokenizer: Tokenizer) -> bool:
@@ -113,11 +109,6 @@ def _is_tokenizer(vocabulary: seqio.Vocabulary, tokenizer: Tokenizer) -> bool:
     return list(vocabulary.encode(_PROBE)) == tokenizer.encode(_PROBE)
   except Exception:  # a user's class may raise anything
     return False
-
-
-def _described(vocabulary: seqio.Vocabulary) -> str:
-  eos = '' if vocabulary.eos_id is None else f' (EOS {vocabulary.eos_id})'
-  return f'{type(vocabulary).__name__} of {vocabulary.vocab_size:,} entries{eos}'
 
 
 def _checked(ids: object, tokenizer: Tokenizer, place: str) -> np.ndarray:

@@ -39,14 +39,12 @@ class LocalCorpusDataSource(CorpusDataSource):
 
   @property
   def corpus(self) -> Corpus:
-    files = {split: str(stored.path) for split, stored in self._splits_built().items()}
+    splits = local_corpora().corpora[self._name]
+    files = {split: str(stored.path) for split, stored in splits.items()}
     return Corpus(files, name=self._name)
 
   def num_input_examples(self, split: str) -> int:
-    return self._splits_built()[split].documents
-
-  def _splits_built(self):
-    return local_corpora().corpora[self._name]
+    return local_corpora().corpora[self._name][split].documents
 
 
 def register_jsonl_task(

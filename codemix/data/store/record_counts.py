@@ -68,25 +68,22 @@ class RecordCounts:
 
   def summary(self) -> dict:
     """The counts as plain data, without 'read'."""
+    lines, after = [], self._kept
+    for name, reasons in zip(reversed(self._filters), reversed(self._dropped), strict=True):
+      before, dropped = _sum([after, *reasons.values()]), dict(sorted(reasons.items()))
+      lines.append({'name': name, 'before': before, 'after': after, 'dropped': dropped})
+      after = before
     return {
       'records': self.records,
       'bad': dict(sorted(self.bad.items())),
       'passed_over': dict(sorted(self.passed_over.items())),
       'empty': self.empty,
       'with_nul': self.with_nul,
-      'filters': self._filter_counts(),
+      'filters': lines[::-1],
       'kept': self._kept,
       'languages': dict(sorted(self._languages.items())),
       'sources': dict(sorted(self._sources.items())),
     }
-
-  def _filter_counts(self) -> list[dict]:
-    lines, after = [], self._kept
-    for name, reasons in zip(reversed(self._filters), reversed(self._dropped), strict=True):
-      before = _sum([after, *reasons.values()])
-      lines.append({'name': name, 'before': before, 'after': after, 'dropped': dict(sorted(reasons.items()))})
-      after = before
-    return lines[::-1]
 
 
 def total(parts: Iterable[dict]) -> dict:

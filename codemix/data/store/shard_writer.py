@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import io
 import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -30,7 +29,8 @@ class NewFile:
     self._hash = hashlib.sha256()
     make_folder(self.path.parent)
     with writing(self.path):
-      self._file = open(part_of(self.path), 'wb', buffering=2**20)  # noqa: SIM115 (closed by finish or discard)
+      part = self.path.with_name(f'.{self.path.name}.{os.getpid()}.part')
+      self._file = open(part, 'wb', buffering=2**20)  # noqa: SIM115 (closed by finish or discard)
 
   def write(self, data) -> None:
     with writing(self.path):
@@ -59,11 +59,6 @@ class NewFile:
     with contextlib.suppress(OSError):  # a full disk, which the write before has reported
       self._file.close()
     Path(self._file.name).unlink(missing_ok=True)
-
-
-def part_of(path: Path) -> Path:
-  """The file beside `path` in which this process writes it."""
-  return path.with_name(f'.{path.name}.{os.getpid()}.part')
 
 
 def parts_in(folder: Path) -> list[Path]:
@@ -111,7 +106,9 @@ class ShardWriter:
     """Completes the shard; returns its record, which has `about` too."""
     table = NewFile(self._folder / documents_file(self._name))
     try:
-      table.write(_npy_header((self.documents, self._columns)))
+      shape = self.documents, self._columns
+      header = {'descr': '<i8', 'fortran_order': False, 'shape': shape}
+      np.lib.format.write_array_header_1_0(table, header)
       for block in self._rows.read_back():
         table.write(block)
       sha256 = {self._stream.path.name: self._stream.finish(), table.path.name: table.finish()}
@@ -136,12 +133,6 @@ def writing_shard(folder: Path, name: str, dtype: np.dtype, columns: int = 2) ->
     yield writer
   finally:
     writer.discard()
-
-
-def _npy_header(shape: tuple[int, ...]) -> bytes:
-  header = io.BytesIO()
-  np.lib.format.write_array_header_1_0(header, {'descr': '<i8', 'fortran_order': False, 'shape': shape})
-  return header.getvalue()
 
 
 def tokens_file(name: str) -> str:

@@ -47,12 +47,7 @@ WRITE_DOCUMENTS = 1024  # handed to a shard's writer at a time
 
 @dataclasses.dataclass(frozen=True)
 class TokenStore:
-  """An open store.
-
-  Attributes:
-    folder: where it lies.
-    manifest: the parsed manifest.
-  """
+  """An open store: its folder and its parsed manifest."""
 
   folder: Path
   manifest: dict

@@ -7,7 +7,7 @@ normalizers, pre-tokenizers, added tokens and model are examined.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 
 BYTE_LEVEL = 'ByteLevel'
 _CUTS = frozenset(('Digits', 'FixedLength'))  # pre-tokenizers that only say where to cut
@@ -42,17 +42,13 @@ def of_tokenizer_json(definition: Mapping) -> list[str]:
   return [
     *(f'the normalizer {_described(step)}' for step in _steps(definition.get('normalizer')) if step['type'] != BYTE_LEVEL),
     *(f'the pre-tokenizer {_described(step)}' for step in _steps(definition.get('pre_tokenizer')) if not _keeps_text(step)),
-    *_of_added_tokens(definition.get('added_tokens') or []),
+    *(
+      f'the added token {token["content"]!r} with {side} (it takes the white space beside it)'
+      for token in definition.get('added_tokens') or []
+      for side in ('lstrip', 'rstrip')
+      if token.get(side) and not token.get('special')  # those are not looked for in text
+    ),
   ]
-
-
-def _of_added_tokens(tokens: list[Mapping]) -> Iterator[str]:
-  for token in tokens:
-    if token.get('special'):
-      continue  # not looked for in text
-    for side in ('lstrip', 'rstrip'):
-      if token.get(side):
-        yield f'the added token {token["content"]!r} with {side} (it takes the white space beside it)'
 
 
 def _steps(component: Mapping | None) -> list[Mapping]:
