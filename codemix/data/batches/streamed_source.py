@@ -59,7 +59,6 @@ class StreamedSource(Source):
 
   Attributes:
     read: gives one epoch: int32 ids of each document, with EOS.
-    max_epochs: how often the source may be read.
     size: of an epoch, as far as it is known.
   """
 

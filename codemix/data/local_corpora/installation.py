@@ -55,7 +55,6 @@ class Installation:
 
   Attributes:
     versions: of each distribution, and of the standard library as 'python'.
-    files: Python source and readmes.
     descriptions: the long descriptions of distributions, by their name.
   """
 

@@ -32,15 +32,7 @@ _ABANDONED_SECONDS = 3600.0  # no build takes this long: its process was killed
 
 @dataclasses.dataclass(frozen=True)
 class LocalSplit:
-  """A file of documents.
-
-  Attributes:
-    path: of the file, one JSON record a line.
-    documents: their number.
-    text_bytes: of their texts, in UTF-8.
-    file_bytes: of the file.
-    sha256: hex digest of the file, and so of the documents in their order.
-  """
+  """A file of documents, one JSON record a line; `text_bytes` are those of their texts in UTF-8."""
 
   path: Path
   documents: int

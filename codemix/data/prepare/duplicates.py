@@ -131,15 +131,11 @@ class FindRepeats:
 
 @dataclasses.dataclass(frozen=True)
 class CopyWithoutRepeats:
-  """Writes a shard of the store from its draft, unless it is there.
+  """Writes a shard of the store in `folder` from its draft, unless it is there.
 
   Attributes:
-    drafts: the folder of the drafts.
-    folder: the store's.
-    names: of the shards, in order.
     ranges: those of `FindRepeats`.
     filter: the name under which the dropped documents are counted.
-    dtype: of the tokens, as a string.
   """
 
   drafts: Path

@@ -43,11 +43,7 @@ class ShardReporter:
 
 
 class PrepareProgress:
-  """Adds up the progress of all shards from the files that their workers write.
-
-  Attributes:
-    total: size of all pieces, in the unit of `shards.Shard.size`.
-  """
+  """Adds up the progress of all shards, of `total` size, from the files that workers write."""
 
   def __init__(self, folder: Path, sizes: dict[str, int]):
     """`sizes`: of each shard by name; `folder`: where the shards are written."""

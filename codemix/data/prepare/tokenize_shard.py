@@ -40,7 +40,6 @@ class TokenizeShard:
   Attributes:
     folder: where the shard is written.
     finished: the folder of the store; a shard that is there is not written again.
-    corpus, split, tokenizer: what is written.
     drafts: whether duplicates are dropped later. The shard then holds the language and the source
       of each document, and its digest.
     sizes: of all shards by name, as `Shard.size`.

@@ -26,11 +26,7 @@ RATES = 'rates.json'
 
 @dataclasses.dataclass(frozen=True)
 class SeqioMixture(Mixture):
-  """A registered SeqIO mixture, until `expand` puts its tasks in its place.
-
-  Attributes:
-    rates: what the rates of SeqIO are shares of: 'documents' or 'tokens'.
-  """
+  """A registered SeqIO mixture, until `expand` puts its tasks in its place; `rates` as below."""
 
   rates: str = ''
 

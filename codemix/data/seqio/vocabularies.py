@@ -25,7 +25,6 @@ class TokenizerVocabulary(seqio.Vocabulary):
   Two vocabularies are equal if the digests of their tokenizers are.
 
   Attributes:
-    tokenizer: encodes and decodes.
     has_encoded: whether it encoded text or built a graph that does. A task that never asks its
       vocabulary to encode brings ids of its own.
   """

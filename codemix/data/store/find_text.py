@@ -14,12 +14,7 @@ WINDOW = 2**16  # tokens decoded at a time
 
 @dataclasses.dataclass(frozen=True)
 class Passage:
-  """An occurrence of a passage in a store.
-
-  Attributes:
-    document: number of the document.
-    start, stop: the tokens of the store's stream that hold it.
-  """
+  """An occurrence of a passage: tokens [start, stop) of the store, in a document (its number)."""
 
   document: int
   start: int

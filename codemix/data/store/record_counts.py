@@ -37,12 +37,7 @@ def amount(documents: int = 0, bytes: int = 0, tokens: int | None = 0) -> Amount
 
 
 class RecordCounts:
-  """The counts of a shard that is being written.
-
-  Attributes:
-    records, empty, with_nul, bad, passed_over: as above.
-    seen: amount of the documents that were kept or dropped.
-  """
+  """The counts of a shard that is being written; `seen` is the amount that was kept or dropped."""
 
   def __init__(self, filters: Sequence[str]):
     """`filters` are their names, in order."""

@@ -17,11 +17,7 @@ DRAFTS = 'drafts'  # folder of shards that still hold duplicates
 
 
 class NewFile:
-  """A file that is written piece by piece, and is whole or absent.
-
-  Attributes:
-    size: bytes written.
-  """
+  """A file that is written piece by piece, and is whole or absent; `size` bytes are written."""
 
   def __init__(self, path: Path):
     self.path = Path(path)
