@@ -31,12 +31,15 @@ def open_stream(name: str, data: Data, tokenizer: Tokenizer, length: int, max_ep
   The raw files of a corpus are identified by their names and sizes: a digest
   would read them all, which streaming is meant to avoid.
 
-  Raises:
-    UserError: there is no such source, or a filter of it looks at the whole corpus.
+  Raises UserError: there is no such source, or a filter of it looks at the whole corpus.
   """
   if name in data.corpora:
     corpus = data.corpora[name]
-    _check(name, corpus)
+    corpus.check(SPLIT, share=True)
+    if wide := next(filter(is_corpus_wide, corpus.filters), None):
+      raise UserError(
+        f"corpus '{name}' cannot be streamed: the filter '{wide.name}' looks at the whole corpus. Prepare it, or leave the filter out of Corpus.filters."
+      )
     fingerprint = lambda url: corpus.reader.digest(url) if storage.is_folder(url) else storage.size(url)
     identity = corpus.identity(SPLIT, fingerprint, stream_described)
     read = functools.partial(_tokenized, corpus, tokenizer)
@@ -45,15 +48,6 @@ def open_stream(name: str, data: Data, tokenizer: Tokenizer, length: int, max_ep
   whole = {'streamed': identity, 'tokenizer': tokenizer_identity(tokenizer)}
   size = EpochSize(data.root / 'streams' / f'{digest(whole)[:12]}-{length}.json')
   return StreamedSource(name, read, whole, length, tokenizer.bos_id, max_epochs, size)
-
-
-def _check(name: str, corpus: Corpus) -> None:
-  corpus.check(SPLIT, share=True)
-  wide = [filter.name for filter in corpus.filters if is_corpus_wide(filter)]
-  if wide:
-    raise UserError(
-      f"corpus '{name}' cannot be streamed: the filter '{wide[0]}' looks at the whole corpus. Prepare it, or leave the filter out of Corpus.filters."
-    )
 
 
 def _tokenized(corpus: Corpus, tokenizer: Tokenizer) -> Iterator[np.ndarray]:

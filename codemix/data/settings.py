@@ -14,7 +14,7 @@ from codemix.checked import From, Name, NotEmpty, checked
 from codemix.checked import Path as PathText
 from codemix.data.corpus.corpus import Corpus
 from codemix.data.store import raw_files
-from codemix.data.store.token_store import TokenStore, open_store
+from codemix.data.store.token_store import FORMAT, TokenStore, open_store
 from codemix.data.tokenization.tokenizer import Tokenizer, load_tokenizer
 from codemix.errors import UserError, nearest
 from codemix.files import read_json, write_text
@@ -52,9 +52,8 @@ class Data:
     vocab_size: entries of a tokenizer that is trained, special ids included.
     sample_bytes: bytes of each source in `train_on` that the tokenizer is trained on.
     task_modules: modules imported so that they register their SeqIO tasks.
-    shards: most files that one split of a source is written in; an interrupted
-      `prepare` goes on with those that are missing, and as many workers can
-      write at the same time.
+    shards: most files that one split of a source is written in; an interrupted `prepare` goes on
+      with those that are missing, and as many workers can write at the same time.
     streaming: train from the raw files, with nothing prepared but what is scored;
       `codemix.data.batches.streamed_source` says what is given up.
     workers: how many processes prepare `sources`, or where they do it: such as
@@ -86,8 +85,7 @@ class Data:
   def corpora(self) -> dict[str, Corpus]:
     """`sources` as one mapping; a corpus without a name of its own has that of its source.
 
-    Raises:
-      UserError: two sources have one name, or one has a name that no file can have.
+    Raises UserError: two sources have one name, or one has a name that no file can have.
     """
     mappings = [self.sources] if isinstance(self.sources, Mapping) else self.sources
     corpora: dict[str, Corpus] = {}
@@ -113,8 +111,7 @@ class Data:
   def load_tokenizer(self) -> Tokenizer:
     """The tokenizer that `tokenizer` names.
 
-    Raises:
-      UserError: it does not exist (with the command that trains it), or cannot be used.
+    Raises UserError: it does not exist (with the command that trains it), or cannot be used.
     """
     if self.tokenizer == 'bytes':
       return load_tokenizer('bytes')
@@ -151,11 +148,7 @@ class Data:
     return self.pointer(task, split, tokenizer).exists()
 
   def store_folder(self, task: str, split: str, tokenizer: Tokenizer) -> Path:
-    """The folder of the store that `open_store` opens.
-
-    Raises:
-      UserError: it was never prepared.
-    """
+    """The folder of the store that `open_store` opens. Raises UserError: it was never prepared."""
     pointer = self.pointer(task, split, tokenizer)
     if not pointer.exists():
       raise UserError(
@@ -167,9 +160,8 @@ class Data:
   def open_store(self, task: str, split: str, tokenizer: Tokenizer) -> TokenStore:
     """Opens and checks a prepared store, without SeqIO or TensorFlow.
 
-    Raises:
-      UserError: it was never prepared or is damaged; its raw files or the settings of its Corpus
-        were edited, or raw files were added.
+    Raises UserError: it was never prepared or is damaged; its raw files or the settings of its
+    Corpus were edited, or raw files were added.
     """
     folder = self.store_folder(task, split, tokenizer)
     expected = {'task': task, 'split': split, 'tokenizer': tokenizer_identity(tokenizer)}
@@ -211,6 +203,14 @@ def _pointed_to(pointer: Path) -> Path:
   if not name or not name.isprintable():
     raise UserError(f'{pointer} is damaged: it does not name a store. Run `codemix prepare`, which writes it again.')
   return pointer.parent / name
+
+
+def store_identity(
+  name: str, split: str, tokenizer: Tokenizer, shards: int, made_of: Mapping[str, object]
+) -> dict:
+  """All that decides the tokens of a prepared split, as plain data; `made_of` of documents."""
+  described = {'task': name, 'split': split, 'tokenizer': tokenizer_identity(tokenizer)}
+  return {'format': FORMAT, **described, **made_of, 'shards': shards}
 
 
 def tokenizer_identity(tokenizer: Tokenizer) -> dict:

@@ -3,5 +3,3 @@
 from codemix.workers.beam import Beam
 from codemix.workers.processes import Processes
 from codemix.workers.step import InProcess, Progress, Workers
-
-__all__ = ['Beam', 'InProcess', 'Processes', 'Progress', 'Workers']

@@ -33,9 +33,8 @@ class Beam:
   every machine, and codemix is installed in the workers' container.
 
   Attributes:
-    options: the pipeline's options as on a command line, such as
-      `'--runner=DirectRunner'`, `'--direct_num_workers=8'`,
-      `'--direct_running_mode=multi_processing'`.
+    options: the pipeline's options as on a command line, such as `'--runner=DirectRunner'`,
+      `'--direct_num_workers=8'`, `'--direct_running_mode=multi_processing'`.
   """
 
   options: tuple[Name, ...] = ('--runner=DirectRunner',)
@@ -53,11 +52,20 @@ class Beam:
       return [_read_result(outcomes, index, item) for index, item in enumerate(items)]
 
   def _run(self, step: bytes, items: Sequence, outcomes: str) -> None:
-    beam, pipeline_options = _import_beam()
+    try:
+      import apache_beam as beam
+      from apache_beam.options.pipeline_options import PipelineOptions
+    except ImportError:
+      raise UserError(
+        "Data.workers is Beam(), and Apache Beam is not installed: pip install 'codemix[beam]', or set Data.workers to a number of processes."
+      ) from None
+    if not is_verbose():
+      # The errors of a worker come back through the pipeline.
+      logging.getLogger('apache_beam').setLevel(logging.CRITICAL)
     try:
       # Workers that are processes of their own take their log level from here.
       quiet = [] if is_verbose() else ['--default_sdk_harness_log_level=CRITICAL']
-      pipeline = beam.Pipeline(options=pipeline_options.PipelineOptions([*quiet, *self.options]))
+      pipeline = beam.Pipeline(options=PipelineOptions([*quiet, *self.options]))
     except ValueError as error:
       raise UserError(f'Beam.options {list(self.options)} name no pipeline that Beam can make: {error}') from None
     _ = (
@@ -69,21 +77,8 @@ class Beam:
     pipeline.run().wait_until_finish()
 
 
-def _import_beam():
-  try:
-    import apache_beam
-    from apache_beam.options import pipeline_options
-  except ImportError:
-    raise UserError(
-      "Data.workers is Beam(), and Apache Beam is not installed: pip install 'codemix[beam]', or set Data.workers to a number of processes."
-    ) from None
-  if not is_verbose():
-    logging.getLogger('apache_beam').setLevel(logging.CRITICAL)  # errors of a worker come back through the pipeline
-  return apache_beam, pipeline_options
-
-
 def _beam_step(numbered: tuple[int, Any], step: bytes, outcomes: str) -> None:
-  """Runs one item on a Beam worker and writes its outcome to a file, since a pipeline returns nothing.
+  """Runs one item on a Beam worker and writes its outcome to a file: a pipeline returns nothing.
 
   A CodemixError is an outcome: the runner would retry it. Other errors are left to the runner.
   """

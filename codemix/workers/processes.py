@@ -58,8 +58,7 @@ def submitted(function: Step, items: Sequence, count: int) -> Iterator[list[Futu
   Yields:
     A future for each item. Its errors are those of `Workers.map`.
 
-  Raises:
-    CodemixError: a process died while it was awaited; the error names its item.
+  Raises CodemixError: a process died while it was awaited; the error names its item.
   """
   if not items:
     yield []

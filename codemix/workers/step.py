@@ -1,9 +1,8 @@
 """What a step is, and what all workers have in common.
 
-A step is a function of one item. It can be repeated (it finds what it has
-finished), it needs no other item's result, and it can be pickled. So all
-workers give the same results in the same order, and a job that was stopped
-continues with the items that are missing.
+A step is a function of one item. It can be repeated (it finds what it has finished), it needs no
+other item's result, and it can be pickled. So all workers give the same results in the same order,
+and a job that was stopped continues with the items that are missing.
 """
 
 from __future__ import annotations
@@ -45,7 +44,6 @@ class Workers(Protocol):
       CodemixError: the first one that a step raised; or a worker died, with its item.
       RuntimeError: a step raised something else; it holds the worker's traceback.
     """
-    ...
 
 
 @dataclasses.dataclass(frozen=True)
@@ -66,8 +64,7 @@ class InProcess:
 def pickled(function: Step, items: Sequence) -> tuple[bytes, bytes]:
   """The step and the items, pickled.
 
-  Raises:
-    UserError: it or one of the items cannot be sent to another process.
+  Raises UserError: it or one of the items cannot be sent to another process.
   """
   try:
     return pickle.dumps(function), pickle.dumps(list(items))

@@ -1,10 +1,9 @@
 """The ledger: what each source gave to each stage, planned beside realised.
 
-What was realised is counted from what the train step itself saw: it returns,
-per source, the rows and the loss tokens that entered the loss and the documents
-that began in them, and these are summed on the host. The two are compared
-before a stage's checkpoint is called its result. Entries are chained: a stage's
-hash covers its parent's.
+What was realised is counted from what the train step itself saw: it returns, per source, the rows
+and the loss tokens that entered the loss and the documents that began in them, and these are summed
+on the host. The two are compared before a stage's checkpoint is called its result. Entries are
+chained: a stage's hash covers its parent's.
 """
 
 from __future__ import annotations

@@ -26,7 +26,6 @@ def batches(
   """Global batches on the devices, in order.
 
   Args:
-    rows: the stage's rows.
     batch: rows of a global batch.
     steps: the steps of the stage to read, such as range(17, 100) on resume.
     sharding: how the first axis lies over the devices.

@@ -25,29 +25,15 @@ class PreparedSource(Source):
   bos_id: int
   streamed: ClassVar[bool] = False
 
-  @property
-  def identity(self) -> dict:
-    return self.store.manifest['identity']
-
-  @property
-  def fingerprint(self) -> str:
-    return self.store.digest
-
-  @property
-  def tokens(self) -> int:
-    return self.store.tokens
-
-  @property
-  def documents(self) -> int:
-    return self.store.documents
+  identity = property(lambda self: self.store.manifest['identity'])
+  fingerprint = property(lambda self: self.store.digest)
+  tokens = property(lambda self: self.store.tokens)
+  documents = property(lambda self: self.store.documents)
+  epoch_rows = property(len)
 
   def __len__(self) -> int:
     """Whole rows of one epoch."""
     return self.tokens // self.length
-
-  @property
-  def epoch_rows(self) -> int:
-    return len(self)
 
   def row(self, index: int) -> Batch:
     """One row of an epoch, as `pack_row` returns it."""
@@ -90,14 +76,9 @@ class PreparedSource(Source):
 
   def _documents_drawn(self, start: int, stop: int, seed: int) -> int:
     """Documents that begin in draws [start, stop); a whole epoch is summed once."""
-    total, each_epoch = 0, None
-    for rows in self._rows_by_epoch(start, stop, seed):
-      if len(rows) < len(self):
-        total += self.document_starts(rows)
-      else:
-        each_epoch = self.document_starts(rows) if each_epoch is None else each_epoch
-        total += each_epoch
-    return total
+    whole = functools.cache(lambda: self.document_starts(np.arange(len(self))))
+    epochs = self._rows_by_epoch(start, stop, seed)
+    return sum(whole() if len(rows) == len(self) else self.document_starts(rows) for rows in epochs)
 
   def _unique_rows(self, start: int, stop: int, seed: int) -> int:
     """Distinct rows among draws [start, stop); one epoch's end may share rows with the next one's beginning."""

@@ -1,12 +1,11 @@
 """Rows: a source's token stream cut every L tokens, with each document kept to itself.
 
-Row r holds tokens [rL, (r+1)L) of the stream as *targets*; the inputs are the
-same tokens shifted right inside each document, with BOS where a document
-begins. So every token of the stream, EOS included, is predicted exactly once
-per epoch, each row holds exactly L loss tokens whatever the length of its
-documents, and a share of rows is a share of loss tokens. A document that a
-cut divides goes on in the next row with only its previous token as context.
-The tail shorter than a row is not trained on; the ledger counts it as cropped.
+Row r holds tokens [rL, (r+1)L) of the stream as *targets*; the inputs are the same tokens shifted
+right inside each document, with BOS where a document begins. So every token of the stream, EOS
+included, is predicted exactly once per epoch, each row holds exactly L loss tokens whatever the
+length of its documents, and a share of rows is a share of loss tokens. A document that a cut
+divides goes on in the next row with only its previous token as context. The tail shorter than a row
+is not trained on; the ledger counts it as cropped.
 """
 
 from __future__ import annotations
@@ -23,15 +22,12 @@ def pack_row(targets: np.ndarray, ends: np.ndarray, previous: np.ndarray | None,
 
   Args:
     targets: int32 [L].
-    ends: positions in the row where a document has ended and the next begins,
-      each in (0, L).
-    previous: the one token before the row where a document continues into it,
-      else None.
+    ends: positions in the row where a document has ended and the next begins, each in (0, L).
+    previous: the one token before the row where a document continues into it, else None.
     bos_id: the input at the first token of a document.
 
   Returns:
-    inputs, targets, segment_ids (from 1), positions: int32 [L]; weights:
-    float32 [L], all one.
+    inputs, targets, segment_ids (from 1), positions: int32 [L]; weights: float32 [L], all one.
   """
   length = len(targets)
   bounds = np.concatenate([[0], ends, [length]]).astype(np.int64)

@@ -50,16 +50,10 @@ class Source(abc.ABC):
   bos_id: int
   streamed: ClassVar[bool]
   identity: dict
+  fingerprint: str
   tokens: int | None
   documents: int | None
-
-  @property
-  @abc.abstractmethod
-  def fingerprint(self) -> str: ...
-
-  @property
-  @abc.abstractmethod
-  def epoch_rows(self) -> int | None: ...
+  epoch_rows: int | None
 
   @abc.abstractmethod
   def counts(self, before: Cursor, after: Cursor, seed: int) -> dict[str, int | float]:

@@ -67,7 +67,6 @@ def plan_uses(
   """What each source of a stage's mixture gives to it.
 
   Args:
-    sources: the open sources by name.
     shares: exact share of each source over the whole stage, in the mixture's order.
     segments: how the shares go along the stage, sources in the same order.
     cursors: how far each source was read before the stage; absent means not at all.
@@ -76,8 +75,7 @@ def plan_uses(
     where: names the stage in an error.
     orders: the folder that keeps orders of long stages (`row_order`).
 
-  Raises:
-    UserError: a source of known size would be read more often than `max_epochs`.
+  Raises UserError: a source of known size would be read more often than `max_epochs`.
   """
   uses = []
   for (name, share), rows in zip(shares.items(), rows_of_each(segments, orders), strict=True):

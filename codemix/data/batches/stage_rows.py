@@ -62,10 +62,7 @@ class StageRows:
     return which, epochs, rows
 
   def read(self, positions: np.ndarray) -> Batch:
-    """Rows of the stage by position.
-
-    Args:
-      positions: int64 [B], ascending.
+    """Rows of the stage by position (int64 [B], ascending).
 
     Returns:
       arrays [B, L] as of `rows.pack_row`, and `source`: int32 [B], the index
@@ -77,12 +74,7 @@ class StageRows:
     return {**stack_rows(read), 'source': which.astype(np.int32)}
 
   def rows_that_read(self, source: int, row: int) -> list[tuple[int, int]]:
-    """Where a row of a source stands in the stage: (epoch, row of the stage), in order.
-
-    Args:
-      source: index of the source.
-      row: row within the source's epoch.
-    """
+    """Where a row of a source's epoch stands in the stage: (epoch, row of the stage), in order."""
     size, cursor = len(self.sources[source]), int(self._cursors[source])
     end = cursor + int(self._schedule.counts[source])
     found = []

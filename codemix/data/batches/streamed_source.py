@@ -1,17 +1,15 @@
 """A source that is tokenized while it is read, with nothing prepared.
 
-The order of the sources is that of a prepared run: the same schedule, the same
-shares. What is given up is random access. A source is read in its own order,
-the same in each epoch, from its first document to the row that is wanted: a
-resume reads everything before it again, and every process reads all sources
-whole. The size of a source is unknown before its end; the ledger plans its
-rows and tokens, and leaves documents, unique tokens and epochs open.
+The order of the sources is that of a prepared run: the same schedule, the same shares. What is
+given up is random access. A source is read in its own order, the same in each epoch, from its first
+document to the row that is wanted: a resume reads everything before it again, and every process
+reads all sources whole. The size of a source is unknown before its end; the ledger plans its rows
+and tokens, and leaves documents, unique tokens and epochs open.
 
-`Recipe.max_epochs` is the same rule as for prepared sources: rows drawn over the
-whole run, those before a rewind included, over the rows of an epoch. A run that
-reaches the end of an epoch writes its size to the data folder. From then on a plan
-that breaks the rule is refused before it begins; until then, the run ends at the
-first row that breaks it.
+`Recipe.max_epochs` is the same rule as for prepared sources: rows drawn over the whole run, those
+before a rewind included, over the rows of an epoch. A run that reaches the end of an epoch writes
+its size to the data folder. From then on a plan that breaks the rule is refused before it begins;
+until then, the run ends at the first row that breaks it.
 """
 
 from __future__ import annotations
@@ -61,7 +59,6 @@ class StreamedSource(Source):
 
   Attributes:
     read: gives one epoch: int32 ids of each document, with EOS.
-    max_epochs: how often the source may be read.
     size: of an epoch, as far as it is known.
   """
 
@@ -75,15 +72,12 @@ class StreamedSource(Source):
   streamed: ClassVar[bool] = True
   tokens: ClassVar[None] = None
   documents: ClassVar[None] = None
+  epoch_rows = property(lambda self: self.size.rows)
 
   @property
   def fingerprint(self) -> str:
     """Digest of what the documents are made from."""
     return digest(self.identity)
-
-  @property
-  def epoch_rows(self) -> int | None:
-    return self.size.rows
 
   def counts(self, before: Cursor, after: Cursor, seed: int) -> dict[str, int | float]:
     return {}
@@ -98,8 +92,7 @@ class StreamedSource(Source):
     Yields:
       as `pack_row`.
 
-    Raises:
-      UserError: an epoch holds no row, or a row would be read more often than `max_epochs`.
+    Raises UserError: an epoch holds no row, or a row would be read more often than `max_epochs`.
     """
     drawn = 0
     for epoch in itertools.count():

@@ -3,19 +3,8 @@
 from codemix.data.local_corpora.build import CODE, TEXT, build_local_corpora
 from codemix.data.local_corpora.split import Extent
 from codemix.data.local_corpora.store import (
-  LocalCorpora,
-  LocalSplit,
-  open_local_corpora,
-  verify_corpora,
+    LocalCorpora,
+    LocalSplit,
+    open_local_corpora,
+    verify_corpora,
 )
-
-__all__ = [
-  'CODE',
-  'TEXT',
-  'Extent',
-  'LocalCorpora',
-  'LocalSplit',
-  'build_local_corpora',
-  'open_local_corpora',
-  'verify_corpora',
-]

@@ -66,11 +66,9 @@ def build_local_corpora(
     directory: a new or empty folder, or one with corpora, which stay as they are.
     distributions: whose files to read; None for all that codemix requires.
     modules: of the standard library to read; None for all of it.
-    code: how much of `local_code` is wanted.
-    text: how much of `local_text` is wanted.
+    code, text: how much of `local_code` and `local_text` is wanted.
 
-  Raises:
-    UserError: the folder holds something else, or the installation has too little to read.
+  Raises UserError: the folder holds something else, or the installation has too little to read.
   """
   directory = Path(directory)
   if has_corpora(directory):
@@ -85,15 +83,10 @@ def build_local_corpora(
         f'this Python installation has {text_bytes(records) / 1e6:.1f} MB of {kind} where {extent.least_bytes / 1e6:.1f} MB'
         ' are needed: register a task over files of your own instead'
       )
-  return write_corpora(
-    directory,
-    {
-      'local_code': split(programs, code, shorten_code),
-      'local_text': split(documents, text, shorten_prose),
-    },
-    {'local_code': code_dropped + duplicates, 'local_text': text_dropped},
-    installation.versions,
-  )
+  splits = {'local_code': split(programs, code, shorten_code)}
+  splits['local_text'] = split(documents, text, shorten_prose)
+  dropped = {'local_code': code_dropped + duplicates, 'local_text': text_dropped}
+  return write_corpora(directory, splits, dropped, installation.versions)
 
 
 def _unique(files: Iterable[InstalledFile]) -> tuple[list[InstalledFile], Counter[str]]:

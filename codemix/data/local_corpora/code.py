@@ -86,19 +86,11 @@ def _suites(tree: ast.Module) -> Iterator[list[ast.stmt]]:
       nodes.extend(getattr(node, field, ()))
 
 
-def is_string_statement(statement: ast.stmt) -> bool:
-  """Whether a statement is only a string."""
-  return (
-    isinstance(statement, ast.Expr)
-    and isinstance(statement.value, ast.Constant)
-    and isinstance(statement.value.value, str)
-  )
-
-
 def _string_statements(tree: ast.Module, lines: list[str]) -> Iterator[_Edit]:
   """The removal of each string statement, with the semicolon behind it."""
   for suite in _suites(tree):
-    strings = [statement for statement in suite if is_string_statement(statement)]
+    expressions = [statement for statement in suite if isinstance(statement, ast.Expr)]
+    strings = [each for each in expressions if isinstance(getattr(each.value, 'value', None), str)]
     must_pass = len(strings) == len(suite) and suite is not tree.body
     for index, statement in enumerate(strings):
       row, end_row = statement.lineno - 1, statement.end_lineno - 1

@@ -55,7 +55,6 @@ class Installation:
 
   Attributes:
     versions: of each distribution, and of the standard library as 'python'.
-    files: Python source and readmes.
     descriptions: the long descriptions of distributions, by their name.
   """
 
@@ -74,18 +73,18 @@ def find_installation(
       extras left out (or for all installed ones where codemix is not an installed distribution).
     modules: top-level modules and packages of the standard library; None for all.
 
-  Raises:
-    UserError: a distribution is not installed, or a module is not in the standard library.
+  Raises UserError: a distribution is not installed, or a module is not in the standard library.
   """
   installed = _installed()
   names = _needed(installed) if distributions is None else _known(distributions, installed)
   versions = {STANDARD_LIBRARY: platform.python_version()}
   versions |= {name: installed[name].version for name in names}
   files = [*_library_files(modules)]
-  for name in names:
-    files.extend(_distribution_files(name, installed[name]))
+  files += (file for name in names for file in _distribution_files(name, installed[name]))
   unique = {file.location: file for file in sorted(files, key=lambda file: file.name)}
-  descriptions = {name: _description(installed[name]) for name in names}
+  # Newer metadata keeps the long description in the body, older in a header.
+  description = lambda metadata: metadata.get_payload() or metadata.get('Description') or ''
+  descriptions = {name: description(installed[name].metadata) for name in names}
   return Installation(versions, tuple(unique.values()), descriptions)
 
 
@@ -157,9 +156,3 @@ def _distribution_files(name: str, distribution: Distribution) -> Iterator[Insta
       location = Path(distribution.locate_file(path))
       if location.is_file():
         yield InstalledFile(name, path.as_posix(), location)
-
-
-def _description(distribution: Distribution) -> str:
-  """The long description, which newer metadata keeps in the body and older in a header."""
-  metadata = distribution.metadata
-  return metadata.get_payload() or metadata.get('Description') or ''

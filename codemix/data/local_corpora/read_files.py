@@ -21,10 +21,6 @@ def read_files(reader: Reader, files: Sequence[InstalledFile]) -> Iterator[tuple
   """Yields each file, in order, with the result of the reader.
 
   Where a process cannot be started or dies, this process reads the remaining files.
-
-  Args:
-    reader: a function of a path that can be pickled.
-    files: what is read.
   """
   chunks = [files[begin : begin + CHUNK] for begin in range(0, len(files), CHUNK)]
   read = functools.partial(_read_chunk, reader)

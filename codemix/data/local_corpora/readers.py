@@ -20,7 +20,7 @@ _GENERATED_MARK = re.compile(
 )
 _MARKED_LINES = 40  # in which a generated file says so
 _NUMBER = re.compile(r'\b\d[\w.]*')
-_MOST_LITERALS = 0.5  # of the characters: above this a file is a table with a program around it
+_MOST_LITERALS = 0.5  # of the visible characters: above this a file is a table, not a program
 
 
 def read_code(path: str) -> dict[str, str]:
@@ -32,7 +32,8 @@ def read_code(path: str) -> dict[str, str]:
   source = _decoded(path)
   if source is None:
     return {'dropped': 'not text'}
-  if _GENERATED_NAME.search(Path(path).name) or _is_marked_generated(source):
+  beginning = '\n'.join(source.split('\n', _MARKED_LINES)[:_MARKED_LINES])
+  if _GENERATED_NAME.search(Path(path).name) or _GENERATED_MARK.search(beginning):
     return {'dropped': 'generated'}
   try:
     with warnings.catch_warnings(action='ignore'):  # of escapes and comparisons in old source
@@ -43,7 +44,8 @@ def read_code(path: str) -> dict[str, str]:
     return {'dropped': 'does not parse'}
   if len(text) < _LEAST_CODE_CHARACTERS:
     return {'dropped': 'tiny'}
-  if _literal_share(text) > _MOST_LITERALS:
+  bare = _NUMBER.sub('', COMMENT_OR_STRING.sub('', text))
+  if 1 - len(''.join(bare.split())) / len(''.join(text.split())) > _MOST_LITERALS:
     return {'dropped': 'table'}
   return {'text': text}
 
@@ -64,13 +66,3 @@ def _decoded(path: str) -> str | None:
     return importlib.util.decode_source(Path(path).read_bytes())
   except (SyntaxError, UnicodeError, LookupError):
     return None
-
-
-def _is_marked_generated(source: str) -> bool:
-  return bool(_GENERATED_MARK.search('\n'.join(source.split('\n', _MARKED_LINES)[:_MARKED_LINES])))
-
-
-def _literal_share(text: str) -> float:
-  """The share of strings and numbers in the visible characters of a program."""
-  bare = _NUMBER.sub('', COMMENT_OR_STRING.sub('', text))
-  return 1 - len(''.join(bare.split())) / len(''.join(text.split()))

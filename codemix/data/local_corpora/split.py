@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import dataclasses
 import hashlib
+import itertools
 from collections.abc import Callable, Iterable, Sequence
 
 from codemix.data.raw.record import Record
@@ -46,13 +47,10 @@ def split(
   Validation takes the lowest hashes: the choice depends on nothing but the documents.
 
   Args:
-    records: the documents.
-    extent: says how large validation is to be.
     shorten: cuts a held-out document to about so many characters, so that a few long ones are not
       most of the split. The rest of the document is in neither split.
 
-  Raises:
-    UserError: no document would be left to train on.
+  Raises UserError: no document would be left to train on.
   """
   ordered = sorted(records, key=lambda record: content_hash(record.text))
   most = extent.validation_bytes // extent.validation_documents
@@ -86,11 +84,9 @@ def shorten_code(text: str, most: int) -> str:
 
 def _statement_starts(text: str) -> list[int]:
   """Where the lines of the top-level statements of a program begin, in characters."""
-  offsets = [0]
-  for line in text.split('\n'):
-    offsets.append(offsets[-1] + len(line) + 1)
-  first_nodes = ((getattr(statement, 'decorator_list', None) or [statement])[0] for statement in ast.parse(text).body)
-  return [offsets[node.lineno - 1] for node in first_nodes]
+  offsets = list(itertools.accumulate((len(line) + 1 for line in text.split('\n')), initial=0))
+  decorators = lambda node: getattr(node, 'decorator_list', ())
+  return [offsets[[*decorators(node), node][0].lineno - 1] for node in ast.parse(text).body]
 
 
 def shorten_prose(text: str, most: int) -> str:

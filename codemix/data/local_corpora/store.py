@@ -32,15 +32,7 @@ _ABANDONED_SECONDS = 3600.0  # no build takes this long: its process was killed
 
 @dataclasses.dataclass(frozen=True)
 class LocalSplit:
-  """A file of documents.
-
-  Attributes:
-    path: of the file, one JSON record a line.
-    documents: their number.
-    text_bytes: of their texts, in UTF-8.
-    file_bytes: of the file.
-    sha256: hex digest of the file, and so of the documents in their order.
-  """
+  """A file of documents, one JSON record a line; `text_bytes` are those of their texts in UTF-8."""
 
   path: Path
   documents: int
@@ -51,12 +43,7 @@ class LocalSplit:
 
 @dataclasses.dataclass(frozen=True)
 class LocalCorpora:
-  """The corpora in a folder.
-
-  Attributes:
-    directory: the folder.
-    corpora: the splits 'train' and 'validation' of 'local_code' and 'local_text'.
-  """
+  """The corpora in a folder: splits 'train' and 'validation' of 'local_code' and 'local_text'."""
 
   directory: Path
   corpora: Mapping[str, Mapping[str, LocalSplit]]
@@ -91,19 +78,20 @@ def write_corpora(
 
   Args:
     directory: absent or empty. Where another process has filled it meanwhile, its corpora stay.
-    records: of each corpus and split, in their order.
     dropped: counts of each corpus by reason.
     versions: of the distributions that the documents are from.
 
-  Raises:
-    UserError: the disk is full, the folder cannot be written, or it holds something else.
+  Raises UserError: the disk is full, the folder cannot be written, or it holds something else.
   """
   directory = directory.resolve()
   building = directory.with_name(f'.{directory.name}.building-{uuid.uuid4().hex}')
   try:
     with writing(directory):
       building.mkdir(parents=True)
-      _remove_abandoned(directory)
+      for path in directory.parent.glob(f'.{glob.escape(directory.name)}.building-*'):
+        with contextlib.suppress(FileNotFoundError):  # another process finished, or deletes it too
+          if time.time() - path.stat().st_mtime > _ABANDONED_SECONDS:
+            shutil.rmtree(path, ignore_errors=True)
       corpora = {
         name: {
           'splits': {split: _write(building / name / f'{split}.jsonl', splits[split]) for split in SPLITS},
@@ -122,14 +110,6 @@ def write_corpora(
   return open_local_corpora(directory)
 
 
-def _remove_abandoned(directory: Path) -> None:
-  """Deletes what killed processes were writing."""
-  for path in directory.parent.glob(f'.{glob.escape(directory.name)}.building-*'):
-    with contextlib.suppress(FileNotFoundError):  # another process finished, or deletes it too
-      if time.time() - path.stat().st_mtime > _ABANDONED_SECONDS:
-        shutil.rmtree(path, ignore_errors=True)
-
-
 def _write(path: Path, records: Sequence[Record]) -> dict:
   """Writes a split; returns its entry in the manifest."""
   fields = [{name: getattr(record, name) for name in _FIELDS} for record in records]
@@ -146,8 +126,7 @@ def _write(path: Path, records: Sequence[Record]) -> dict:
 def open_local_corpora(directory: str | os.PathLike) -> LocalCorpora:
   """Opens the corpora in a folder, and checks the sizes of their files.
 
-  Raises:
-    UserError: there are none, or a file has another size than when it was written.
+  Raises UserError: there are none, or a file has another size than when it was written.
   """
   directory = Path(directory)
   path = directory / _MANIFEST
@@ -171,8 +150,7 @@ def open_local_corpora(directory: str | os.PathLike) -> LocalCorpora:
 def verify_corpora(directory: str | os.PathLike) -> LocalCorpora:
   """Opens the corpora in a folder, and reads every byte of them.
 
-  Raises:
-    UserError: what open_local_corpora raises, or the digest of a file has changed.
+  Raises UserError: what open_local_corpora raises, or the digest of a file has changed.
   """
   opened = open_local_corpora(directory)
   for split in opened.splits():

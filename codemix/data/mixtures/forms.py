@@ -24,11 +24,7 @@ Parts = Annotated[Mapping[Name, object], NotEmpty()]
 def in_ratio(weights: Parts) -> Mixture:
   """Parts in the ratio of any numbers, such as a table of percentages that sums to 99.99.
 
-  Args:
-    weights: as of a mixture, with any sum.
-
-  Raises:
-    UserError: no parts, a weight that is not a number of at least 0, or no weight above 0.
+  Raises UserError: no parts, a weight that is not a number of at least 0, or no weight above 0.
   """
   return Mixture('in_ratio', Fraction(1), _normalised(weights, 'in_ratio'))
 
@@ -37,8 +33,7 @@ def in_ratio(weights: Parts) -> Mixture:
 def uniform(sources: Annotated[Sequence[Name], NotEmpty()]) -> Mixture:
   """Equal shares of the tokens for each of some sources.
 
-  Raises:
-    UserError: no sources, or one that is named twice.
+  Raises UserError: no sources, or one that is named twice.
   """
   if len(set(sources)) < len(sources):
     raise UserError(f"uniform names '{max(sources, key=list(sources).count)}' twice.")
@@ -52,11 +47,7 @@ def by_documents(weights: Parts) -> Mixture:
   Their shares of tokens depend on the length of the documents, which is known
   when these are prepared (`Mixture.resolve`).
 
-  Args:
-    weights: as of `in_ratio`.
-
-  Raises:
-    UserError: as `in_ratio`.
+  Raises UserError as `in_ratio`.
   """
   parts = tuple(
     dataclasses.replace(part, weight=None, documents=part.weight)
@@ -67,23 +58,18 @@ def by_documents(weights: Parts) -> Mixture:
 
 @checked
 def swap(
-  mixture: Spec,
-  replacement: Parts,
-  within: Name | None = None,
-  out_of: Name | Sequence[Name] = (),
+  mixture: Spec, replacement: Parts, within: Name | None = None, out_of: Name | Sequence[Name] = ()
 ) -> Mixture:
   """Replaces a share of a group's tokens, and keeps the ratio of the rest.
 
   Args:
-    mixture: the mixture before the swap.
     replacement: the new parts, each weight a fraction of the group's tokens:
       {'commits': 0.05, 'notebooks': 0.05}.
     within: name of the group, at any depth; None for the whole mixture.
     out_of: parts of the group that are reduced, in their ratio; () for all.
 
-  Raises:
-    UserError: no group or several have that name, a new part is in the group
-      already, or the parts that are reduced have no more than the new ones take.
+  Raises UserError: no group or several have that name, a new part is in the group already, or the
+  parts that are reduced have no more than the new ones take.
   """
   tree = parse_mixture(mixture, 'swap.mixture')
   incoming = parse_parts(replacement, 'swap.replacement')
@@ -104,13 +90,10 @@ def competitive(
   """Code replaces language at a constant total (Petty et al., arXiv:2409.04556, section 2).
 
   Args:
-    language, code: mixtures.
-    share: of the tokens that are code, from 0 to 1. A side with a share of 0 is
-      left out.
+    share: of the tokens that are code, from 0 to 1. A side with a share of 0 is left out.
     names: of the two groups.
 
-  Raises:
-    UserError: a share that is not a number from 0 to 1.
+  Raises UserError: a share that is not a number from 0 to 1.
   """
   if names[0] == names[1]:
     raise UserError(f"competitive.names is {names!r}; the two groups have different names.")
@@ -125,8 +108,7 @@ def additive_tokens(language_tokens: Tokens, share: Annotated[Exact, Below(1)]) 
   N = N_language / (1 - share), to the nearest token: at this total, the mixture of `competitive`
   has `language_tokens` tokens of language.
 
-  Raises:
-    UserError: a share that is not a number from 0 to below 1.
+  Raises UserError: a share that is not a number from 0 to below 1.
   """
   return round(language_tokens / (1 - share))
 

@@ -5,10 +5,9 @@ weight of a named group and its parts, to any depth:
 
     {'local_text': 0.9, 'code': (0.1, {'local_code': 0.8, 'local_markup': 0.2})}
 
-Weights are exact: 0.1 means 1/10, and '1/3' may be written as a string. The
-weights of one level sum to exactly one: 0.5 and 0.6 could mean two things, and
-codemix does not guess. Other weights are given through a form
-(`codemix.data.mixtures.forms`).
+Weights are exact: 0.1 means 1/10, and '1/3' may be written as a string. The weights of one level
+sum to exactly one: 0.5 and 0.6 could mean two things, and codemix does not guess. Other weights are
+given through a form (`codemix.data.mixtures.forms`).
 
 A source of weight 0 is evaluated and never drawn.
 """
@@ -52,8 +51,7 @@ class Mixture:
   def leaves(self, share: Fraction = Fraction(1)) -> Iterator[tuple[str, Fraction]]:
     """Yields (source, share of the whole mixture's loss tokens), depth first.
 
-    Raises:
-      UserError: shares by documents that were not resolved.
+    Raises UserError: shares by documents that were not resolved.
     """
     if not self.parts:
       yield self.name, share
@@ -93,16 +91,14 @@ class Mixture:
   def resolve(self, tokens_per_document: Mapping[str, Fraction]) -> Mixture:
     """The same mixture with every share in tokens.
 
-    A part with the fraction d of the documents, of t tokens each on average,
-    has a share of the tokens in proportion to d t. For a group, t is the harmonic
-    mean of its parts' t, weighted by their shares of tokens. Shares are rounded
-    to multiples of `FINEST_SHARE` by largest remainder.
+    A part with the fraction d of the documents, of t tokens each on average, has a share of the
+    tokens in proportion to d t. For a group, t is the harmonic mean of its parts' t, weighted by
+    their shares of tokens. Shares are rounded to multiples of `FINEST_SHARE` by largest remainder.
 
     Args:
       tokens_per_document: mean of each source that is drawn by documents, as prepared.
 
-    Raises:
-      UserError: a source whose tokens per document are not known.
+    Raises UserError: a source whose tokens per document are not known.
     """
     parts = tuple(part.resolve(tokens_per_document) for part in self.parts)
     if any(part.weight is None for part in parts):
@@ -145,23 +141,17 @@ def parse_mixture(spec: Spec, where: str = 'mixture') -> Mixture:
   """Reads a mixture as a user writes it.
 
   Args:
-    spec: a source's name, a dict as in the module's docstring, or the `Mixture`
-      of a form.
+    spec: a source's name, a dict as in the module's docstring, or the `Mixture` of a form.
     where: names the mixture in an error, such as the gin binding.
 
-  Raises:
-    UserError: an empty level, a weight that is not a number in [0, 1], or weights
-      of one level that do not sum to one.
+  Raises UserError: an empty level, a weight that is not a number in [0, 1], or weights of one level
+  that do not sum to one.
   """
   return Mixture(where, Fraction(1), _parse_level(spec, where))
 
 
 def parse_parts(spec: object, where: str) -> tuple[Mixture, ...]:
-  """The parts of one level, with weights of any sum.
-
-  Raises:
-    UserError: as `parse_mixture`.
-  """
+  """The parts of one level, with weights of any sum. Raises UserError as `parse_mixture`."""
   if not isinstance(spec, Mapping) or not spec:
     raise UserError(
       f'{where} names no source: it is {spec!r}. Write a dict such as '
@@ -230,8 +220,7 @@ def _parse_part(name: object, value: object, where: str) -> Mixture:
 def exact(value: object, what: str) -> Fraction:
   """A number as exactly the decimal or fraction that the user wrote.
 
-  Raises:
-    UserError: it is not a number of at least 0.
+  Raises UserError: it is not a number of at least 0.
   """
   try:
     if isinstance(value, bool):

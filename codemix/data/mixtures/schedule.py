@@ -36,16 +36,13 @@ class MixtureSchedule:
   """Mixtures at points of a stage.
 
   Attributes:
-    knots: (where, mixture) in order; the first at 0. They are parsed to
-      (Fraction, Mixture).
-    interpolation: 'step' keeps each mixture up to the next knot; 'linear'
-      interpolates each source's share of the tokens (not each weight of the
-      tree) between knots, and keeps the last.
+    knots: (where, mixture) in order; the first at 0. They are parsed to (Fraction, Mixture).
+    interpolation: 'step' keeps each mixture up to the next knot; 'linear' interpolates each
+      source's share of the tokens (not each weight of the tree) between knots, and keeps the last.
     unit: 'fraction' of the stage's tokens, or 'tokens' since the stage began.
 
-  Raises:
-    UserError: no knots, knots out of order, or a mixture that is not valid, with
-      the knot's number.
+  Raises UserError: no knots, knots out of order, or a mixture that is not valid, with the knot's
+  number.
   """
 
   knots: Annotated[Sequence[Annotated[tuple[object, object], '(where, mixture)']], NotEmpty()]
@@ -68,9 +65,8 @@ class MixtureSchedule:
     Args:
       tokens: of the stage; needed where the knots are given in tokens.
 
-    Raises:
-      UserError: a knot after the end of the stage, or shares by documents that
-        were not resolved.
+    Raises UserError: a knot after the end of the stage, or shares by documents that were not
+    resolved.
     """
     places = self._places(tokens)
     shares = [self._shares(mixture) for _, mixture in self.knots]
@@ -105,9 +101,7 @@ class MixtureSchedule:
   def mean(self, tokens: float | None = None) -> Mixture:
     """One tree with each source's share of the whole stage; of a single knot, its own tree.
 
-    Raises:
-      UserError: as `segments`; or a name that is a source at one knot and a
-        group at another.
+    Raises UserError as `segments`; or a name that is a source at one knot and a group at another.
     """
     mixtures = [mixture for _, mixture in self.knots]
     if len(mixtures) == 1:
@@ -178,13 +172,9 @@ class MixtureSchedule:
 
 
 def schedule_of(spec: Spec | MixtureSchedule, where: str) -> MixtureSchedule:
-  """A mixture as a schedule; one that does not change has a single knot.
+  """A mixture, `where` in an error, as a schedule; one that does not change has a single knot.
 
-  Args:
-    where: names the mixture in an error.
-
-  Raises:
-    UserError: as `parse_mixture`.
+  Raises UserError as `parse_mixture`.
   """
   if isinstance(spec, MixtureSchedule):
     return spec

@@ -1,16 +1,16 @@
 """A permutation of range(n) that is evaluated at any index without being stored.
 
-Each epoch of a source reads its rows in an order of its own. The order is a
-balanced Feistel network on the smallest even number of bits that holds n,
-walked along its cycle until it lands inside the range (J. Black and P.
-Rogaway, "Ciphers with arbitrary finite domains", CT-RSA 2002). It is written
-here, not taken from a library, because it is part of the data's identity: it
-may never change with a release.
+Each epoch of a source reads its rows in an order of its own. The order is a balanced Feistel
+network on the smallest even number of bits that holds n, walked along its cycle until it lands
+inside the range (J. Black and P. Rogaway, "Ciphers with arbitrary finite domains", CT-RSA 2002). It
+is written here, not taken from a library, because it is part of the data's identity: it may never
+change with a release.
 """
 
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
 
 import numpy as np
 
@@ -27,36 +27,25 @@ def permute(index: np.ndarray, size: int, keys: np.ndarray) -> np.ndarray:
   """The images of `index` under the keyed permutation of range(size).
 
   Args:
-    index: int64 [K], each in range(size).
+    index: int64 [K], each in range(size), as are the images.
     size: the number of rows permuted, at least 1.
     keys: uint64 [ROUNDS] from `round_keys`.
-
-  Returns:
-    int64 [K].
   """
-  half_bits = _half_bits(size)
-  image = _feistel(np.asarray(index, np.uint64), half_bits, keys)
-  outside = image >= size
-  # The domain is under four times `size`, so a walk takes four steps on average.
-  while outside.any():
-    image[outside] = _feistel(image[outside], half_bits, keys)
-    outside = image >= size
-  return image.astype(np.int64)
+  return _walk(_feistel, index, size, keys)
 
 
 def unpermute(image: np.ndarray, size: int, keys: np.ndarray) -> np.ndarray:
   """The inverse of `permute`: int64 [K], the indices whose images these are."""
-  half_bits = _half_bits(size)
-  index = _feistel_back(np.asarray(image, np.uint64), half_bits, keys)
-  outside = index >= size
-  while outside.any():
-    index[outside] = _feistel_back(index[outside], half_bits, keys)
-    outside = index >= size
-  return index.astype(np.int64)
+  return _walk(_feistel_back, image, size, keys)
 
 
-def _half_bits(size: int) -> int:
-  return max(1, ((int(size) - 1).bit_length() + 1) // 2)
+def _walk(step: Callable, start: np.ndarray, size: int, keys: np.ndarray) -> np.ndarray:
+  half_bits = max(1, ((int(size) - 1).bit_length() + 1) // 2)
+  found = step(np.asarray(start, np.uint64), half_bits, keys)
+  # The domain is under four times `size`, so a walk takes four steps on average.
+  while (outside := found >= size).any():
+    found[outside] = step(found[outside], half_bits, keys)
+  return found.astype(np.int64)
 
 
 def _feistel(x: np.ndarray, half_bits: int, keys: np.ndarray) -> np.ndarray:

@@ -1,15 +1,13 @@
 """Which source each row of a stage comes from: exact in total, within one row at every prefix.
 
-All rows of a run hold the same number of loss tokens, so a share of rows is a
-share of loss tokens. Source s should have given T_s(t) of the first t rows,
-where T_s never falls and the T_s(t) sum to t. The order is that of the chairman
-assignment problem (R. Tijdeman, Discrete Mathematics 32, 1980): one row is
-handed out at a time, and no source may ever be a whole row ahead of or behind
-its T. The j-th row of a source may therefore come no sooner than the first t
-with T_s(t) > j - 1 and no later than the first t with T_s(t) >= j; serving, at
-each row, the source whose next row falls due first among those already allowed
-meets all these windows, since intervals on a line satisfy Hall's condition
-here. Sorting by mid-points or drawing at random does not.
+All rows of a run hold the same number of loss tokens, so a share of rows is a share of loss tokens.
+Source s should have given T_s(t) of the first t rows, where T_s never falls and the T_s(t) sum to
+t. The order is that of the chairman assignment problem (R. Tijdeman, Discrete Mathematics 32,
+1980): one row is handed out at a time, and no source may ever be a whole row ahead of or behind its
+T. The j-th row of a source may therefore come no sooner than the first t with T_s(t) > j - 1 and no
+later than the first t with T_s(t) >= j; serving, at each row, the source whose next row falls due
+first among those already allowed meets all these windows, since intervals on a line satisfy Hall's
+condition here. Sorting by mid-points or drawing at random does not.
 """
 
 from __future__ import annotations
@@ -26,14 +24,9 @@ from codemix.data.order.targets import Segment, constant, whole_counts
 
 
 def apportion(shares: Mapping[str, Fraction], rows: int) -> dict[str, int]:
-  """Splits `rows` among sources by largest remainder (Hamilton's method).
+  """Splits `rows` among sources, whose shares sum to one, by largest remainder (Hamilton's method).
 
-  Args:
-    shares: exact shares, summing to one.
-    rows: rows of the stage.
-
-  Returns:
-    rows of each source, summing to `rows`; ties go to the source named first.
+  Ties go to the source named first.
   """
   counts = {source: math.floor(share * rows) for source, share in shares.items()}
   left = rows - sum(counts.values())

@@ -14,10 +14,7 @@ from fractions import Fraction
 class Segment:
   """Consecutive rows over which each source's share is linear.
 
-  Attributes:
-    rows: how many.
-    begin, end: exact share of each source at the segment's first row and
-      after its last; each sums to one.
+  `begin` and `end` are exact shares at the first row and after the last; each sums to one.
   """
 
   rows: int

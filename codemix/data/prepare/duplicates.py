@@ -24,12 +24,7 @@ import numpy as np
 
 from codemix.data.store import record_counts, token_store
 from codemix.data.store.record_counts import RecordCounts
-from codemix.data.store.shard_writer import (
-  NewFile,
-  documents_file,
-  tokens_file,
-  writing_shard,
-)
+from codemix.data.store.shard_writer import NewFile, documents_file, tokens_file, writing_shard
 
 BLOCK = 2**18  # documents sorted at a time: 6 MiB of digests
 RANGE = 2**20  # documents whose digests are compared at a time, as many texts differ
@@ -96,12 +91,7 @@ def digest_ranges(drafts: Path, names: Sequence[str]) -> tuple[DigestRange, ...]
 
 @dataclasses.dataclass(frozen=True)
 class FindRepeats:
-  """Writes which documents of each shard repeat an earlier one, for a range of digests.
-
-  Attributes:
-    drafts: the folder of the drafts.
-    names: of the shards, in order.
-  """
+  """Writes which documents of each shard in `drafts` repeat an earlier one, by range of digests."""
 
   drafts: Path
   names: tuple[str, ...]
@@ -141,15 +131,11 @@ class FindRepeats:
 
 @dataclasses.dataclass(frozen=True)
 class CopyWithoutRepeats:
-  """Writes a shard of the store from its draft, unless it is there.
+  """Writes a shard of the store in `folder` from its draft, unless it is there.
 
   Attributes:
-    drafts: the folder of the drafts.
-    folder: the store's.
-    names: of the shards, in order.
     ranges: those of `FindRepeats`.
     filter: the name under which the dropped documents are counted.
-    dtype: of the tokens, as a string.
   """
 
   drafts: Path
@@ -195,9 +181,12 @@ class CopyWithoutRepeats:
       first_is_dropped = len(repeats) and repeats[0] == 0
       # The text of a document is only stored of the draft's first one.
       golden = {'tokens': first} if first_is_dropped and first else draft['golden']
+      copied = counts.summary()
+      kept = {key: copied[key] for key in ('kept', 'languages', 'sources')}
+      applied = draft['accounts']['filters'] + copied['filters']
       writer.finish(
         golden=golden if first else None,
-        accounts=_after_dropping(draft['accounts'], counts.summary()),
+        accounts={**draft['accounts'], **kept, 'filters': applied},
         **({'quarantine': draft['quarantine']} if 'quarantine' in draft else {}),
       )
 
@@ -211,12 +200,6 @@ def _count(counts: RecordCounts, rows: np.ndarray, keep: np.ndarray, names: dict
   np.add.at(sums, numbers.ravel(), np.insert(rows[keep, :2], 0, 1, axis=1))
   for (language, source), (documents, tokens, size) in zip(pairs.tolist(), sums.tolist(), strict=True):
     counts.keep(names['languages'][language], names['sources'][source], record_counts.amount(documents, size, tokens))
-
-
-def _after_dropping(draft: dict, counts: dict) -> dict:
-  """The counts of a draft, brought up to date with those of its copy."""
-  kept = {key: counts[key] for key in ('kept', 'languages', 'sources')}
-  return {**draft, **kept, 'filters': draft['filters'] + counts['filters']}
 
 
 def _tables(path: Path, documents: int) -> Iterator[tuple[int, np.ndarray]]:

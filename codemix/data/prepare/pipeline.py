@@ -18,16 +18,14 @@ from codemix.data.prepare.shards import deal
 from codemix.data.prepare.tokenize_shard import TokenizeShard
 from codemix.data.raw import storage
 from codemix.data.raw.protocols import Piece
-from codemix.data.settings import Data, tokenizer_identity
+from codemix.data.settings import Data, store_identity
 from codemix.data.store import raw_files, token_store
-from codemix.data.store.earlier_store import earlier_store, words_of_use
+from codemix.data.store.earlier_store import store_folder
 from codemix.data.store.shard_writer import DRAFTS, parts_in, shard_file
 from codemix.data.store.token_store import TokenStore
 from codemix.data.tokenization.tokenizer import Tokenizer
 from codemix.errors import UserError
 from codemix.files import locked
-from codemix.identity import digest
-from codemix.workers import Workers
 
 FOLDER_PIECE_BYTES = 2**22  # assumed size of a piece of a folder
 LONG_TO_DIGEST_BYTES = 2**33  # some seconds
@@ -38,12 +36,10 @@ def prepare_corpus(
 ) -> TokenStore:
   """Writes one split of a corpus of `Data.sources` into a token store, or finds it already written.
 
-  The store's folder is named by a hash of all that decides its tokens, so an
-  edited file, filter or tokenizer makes a new store beside the old. With `again`
-  it is written anew in its place.
+  The store's folder is named by a hash of all that decides its tokens, so an edited file, filter or
+  tokenizer makes a new store beside the old. With `again` it is written anew in its place.
 
-  Raises:
-    UserError: something of the corpus is wrong, or too many of its records are.
+  Raises UserError: something of the corpus is wrong, or too many of its records are.
   """
   corpus = data.corpora[name]
   urls = corpus.urls(split)
@@ -51,13 +47,14 @@ def prepare_corpus(
   if size > LONG_TO_DIGEST_BYTES:
     progress(f'{name} {split}: re-reading {size / 1e9:,.1f} GB of raw files for their digests')
   identity = corpus_identity(name, corpus, split, tokenizer, data.shards)
+  is_same = lambda then: (
+    not again
+    and is_earlier(made_of := then.get('corpus', {}))
+    and made_of.get('files') == identity['corpus']['files']
+    and not corpus.changed_since(made_of)
+  )
   # Absolute: workers may run in another folder.
-  folder = data.root.absolute() / 'stores' / f'{name}-{split}-{digest(identity)[:12]}'
-  if not again and not (folder / 'manifest.json').exists():
-    same = lambda then: then['corpus'].get('files') == identity['corpus']['files'] and not corpus.changed_since(then['corpus'])
-    if found := earlier_store(data.root.absolute() / 'stores', identity, lambda then: is_earlier(then.get('corpus', {})) and same(then)):
-      folder = found
-      progress(f'{name} {split}: {words_of_use(folder)}')
+  folder = store_folder(data.root.absolute() / 'stores', identity, is_same, progress)
   with locked(folder, f'preparing {name}'):
     if again:
       token_store.clear(folder)
@@ -72,14 +69,7 @@ def prepare_corpus(
 
 def corpus_identity(name: str, corpus: Corpus, split: str, tokenizer: Tokenizer, shards: int) -> dict:
   """All that decides the tokens of a prepared split, as plain data."""
-  return {
-    'format': token_store.FORMAT,
-    'task': name,
-    'split': split,
-    'tokenizer': tokenizer_identity(tokenizer),
-    'corpus': corpus.identity(split),
-    'shards': shards,
-  }
+  return store_identity(name, split, tokenizer, shards, {'corpus': corpus.identity(split)})
 
 
 def _write(folder: Path, identity: dict, corpus: Corpus, split: str, data: Data, tokenizer: Tokenizer, progress: Say) -> None:
@@ -106,7 +96,10 @@ def _write(folder: Path, identity: dict, corpus: Corpus, split: str, data: Data,
   read.check(corpus, unread=0, listed=str(folder / 'bad-*.jsonl'))
   if deduplicated:
     progress('  dropping exact duplicates')
-    _drop_duplicates(folder, names, corpus.filters[-1].name, dtype.str, workers)
+    ranges = duplicates.digest_ranges(written, names)
+    workers.map(FindRepeats(written, names), ranges, folder=folder)
+    copy = CopyWithoutRepeats(written, folder, names, ranges, corpus.filters[-1].name, dtype.str)
+    workers.map(copy, names, folder=folder)
   store = token_store.write_manifest(folder, identity, names, dtype, tokenizer)
   if not store.documents:
     (folder / 'manifest.json').unlink()
@@ -120,13 +113,6 @@ def _sizes(pieces: Sequence[Piece]) -> list[int]:
   # The size of a folder means nothing, and differs between file systems.
   sizes = {url: FOLDER_PIECE_BYTES * n if storage.is_folder(url) else storage.size(url) for url, n in parts.items()}
   return [max(sizes[piece.url] // parts[piece.url], 1) for piece in pieces]
-
-
-def _drop_duplicates(folder: Path, names: tuple[str, ...], filter: str, dtype: str, workers: Workers) -> None:
-  drafts = folder / DRAFTS
-  ranges = duplicates.digest_ranges(drafts, names)
-  workers.map(FindRepeats(drafts, names), ranges, folder=folder)
-  workers.map(CopyWithoutRepeats(drafts, folder, names, ranges, filter, dtype), names, folder=folder)
 
 
 def _nothing_kept(corpus: Corpus, split: str, counts: dict) -> str:

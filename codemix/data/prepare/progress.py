@@ -25,11 +25,7 @@ def progress_file(folder: Path, name: str) -> Path:
 
 
 class ShardReporter:
-  """Writes a shard's progress to its `progress_file`, for the process that shows it.
-
-  Attributes:
-    pieces: size of the pieces that are read.
-  """
+  """Writes a shard's progress to its `progress_file`; `pieces`: the size of those that are read."""
 
   def __init__(self, folder: Path, name: str):
     self.pieces = 0
@@ -47,11 +43,7 @@ class ShardReporter:
 
 
 class PrepareProgress:
-  """Adds up the progress of all shards from the files that their workers write.
-
-  Attributes:
-    total: size of all pieces, in the unit of `shards.Shard.size`.
-  """
+  """Adds up the progress of all shards, of `total` size, from the files that workers write."""
 
   def __init__(self, folder: Path, sizes: dict[str, int]):
     """`sizes`: of each shard by name; `folder`: where the shards are written."""
@@ -66,7 +58,11 @@ class PrepareProgress:
     in_work = []
     for name in self._sizes.keys() - self._finished.keys():
       if (path := shard_file(self._folder, name)).exists():
-        self._finished[name] = (*_tokenized(read_json(path).get('accounts')), self._sizes[name])
+        # What it tokenized, dropped documents included.
+        counts = read_json(path).get('accounts') or {'filters': [], 'kept': {}}
+        amount = counts['filters'][0]['before'] if counts['filters'] else counts['kept']
+        tokenized = amount.get('documents', 0), amount.get('bytes', 0)
+        self._finished[name] = (*tokenized, self._sizes[name])
       else:
         # The file may vanish, or be half written, at any moment.
         with contextlib.suppress(OSError, ValueError):
@@ -81,14 +77,6 @@ class PrepareProgress:
     new = pieces - self._at_begin[3]
     left = f', ETA {seconds / new * (self.total - pieces):,.0f} s' if new and pieces < self.total else ''
     return f'{shards} of {len(self._sizes)} shards, {documents:,} documents, {size / 1e6:,.1f} MB, {speed / 1e6:,.1f} MB/s{left}'
-
-
-def _tokenized(counts: dict | None) -> tuple[int, int]:
-  """(documents, bytes) that a finished shard tokenized, dropped ones included."""
-  if not counts:
-    return 0, 0
-  amount = counts['filters'][0]['before'] if counts['filters'] else counts['kept']
-  return amount['documents'], amount['bytes']
 
 
 @contextlib.contextmanager

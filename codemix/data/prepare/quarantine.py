@@ -11,11 +11,7 @@ from codemix.data.store.shard_writer import NewFile
 
 
 class Quarantine:
-  """Writes `bad-<shard>.jsonl`: the places and reasons of broken records, without their text.
-
-  Attributes:
-    path: of the file.
-  """
+  """Writes `bad-<shard>.jsonl`: places and reasons of broken records, without their text."""
 
   def __init__(self, folder: Path, name: str):
     self.path = folder / f'bad-{name}.jsonl'
@@ -23,9 +19,8 @@ class Quarantine:
 
   def add(self, bad: BadRecord) -> None:
     """Lists a record by the fields that say more than the defaults."""
-    defaults = dataclasses.asdict(BadRecord(bad.place, bad.reason))
-    said = {name: value for name, value in dataclasses.asdict(bad).items() if value != defaults[name]}
-    line = {'place': bad.place, 'reason': bad.reason, **said}
+    fields = [(field, getattr(bad, field.name)) for field in dataclasses.fields(bad)]
+    line = {field.name: value for field, value in fields if value != field.default}
     self._file.write((json.dumps(line) + '\n').encode())
 
   def finish(self) -> dict | None:

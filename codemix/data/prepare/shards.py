@@ -14,13 +14,7 @@ from codemix.data.store import token_store
 
 @dataclasses.dataclass(frozen=True)
 class Shard:
-  """The part of a corpus that one shard holds.
-
-  Attributes:
-    name: of the shard.
-    pieces: in order.
-    size: of each piece (bytes as stored, or about that).
-  """
+  """Pieces of a corpus, in order, with the size of each (bytes as stored, or about that)."""
 
   name: str
   pieces: tuple[Piece, ...]

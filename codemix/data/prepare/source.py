@@ -23,8 +23,7 @@ from codemix.files import locked
 def check_source(name: str, split: str, data: Data) -> None:
   """Finds what would end `prepare` before anything is tokenized.
 
-  Raises:
-    UserError: there is no such source, split or file; or what `Corpus.check` raises.
+  Raises UserError: there is no such source, split or file; or what `Corpus.check` raises.
   """
   if name in data.corpora:
     data.corpora[name].check(split)
@@ -39,15 +38,9 @@ def prepare(
 ) -> TokenStore:
   """Writes one split of a source into a token store, or finds it already written.
 
-  Args:
-    name, split: of the source.
-    data: where it is found and written.
-    tokenizer: encodes it.
-    progress: called with lines that report what is done.
-    again: write it anew, also where it is there.
+  `progress` is called with lines that report what is done; `again` writes it anew.
 
-  Raises:
-    UserError: no such source or split, or its data are not what they should be.
+  Raises UserError: no such source or split, or its data are not what they should be.
   """
   check_source(name, split, data)
   write = prepare_corpus if name in data.corpora else _seqio_tasks().prepare_task
@@ -64,8 +57,7 @@ def train_tokenizer(data: Data, progress: Say, asked_for: bool = False) -> Token
     asked_for: the user ran `codemix tokenizer train`. Else it is not trained where an existing
       tokenizer has nearly the same name, which may be the one that was meant.
 
-  Raises:
-    UserError: nothing to train on, Data.tokenizer is not a `.json`, or its name may be a slip.
+  Raises UserError: nothing to train on, Data.tokenizer is not a `.json`, or its name may be a slip.
   """
   if data.tokenizer == 'bytes' or data.tokenizer_path.exists():
     tokenizer = data.load_tokenizer()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import concurrent.futures
 import dataclasses
+import itertools
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
@@ -39,7 +40,6 @@ class TokenizeShard:
   Attributes:
     folder: where the shard is written.
     finished: the folder of the store; a shard that is there is not written again.
-    corpus, split, tokenizer: what is written.
     drafts: whether duplicates are dropped later. The shard then holds the language and the source
       of each document, and its digest.
     sizes: of all shards by name, as `Shard.size`.
@@ -177,11 +177,7 @@ class _Names:
 
 
 def _encoded(batches: Iterable[list[Document]], tokenizer: Tokenizer, count_dropped: bool) -> Iterator[list[Encoded]]:
-  """Each batch with its ids, EOS last. While one is encoded, the next is read and the previous one written.
-
-  The tokenizer's threads release Python's lock; on many cores they would wait for the reading most
-  of the time.
-  """
+  """Each batch with its ids, EOS last. While one is encoded, the next is read, the last written."""
   def encode(batch: list[Document]) -> list[Encoded]:
     is_counted = lambda document: count_dropped or isinstance(document, Record)
     texts = [_record(document).text for document in batch if is_counted(document)]
@@ -189,11 +185,6 @@ def _encoded(batches: Iterable[list[Document]], tokenizer: Tokenizer, count_drop
     return [(document, [*next(ids), tokenizer.eos_id] if is_counted(document) else None) for document in batch]
 
   with concurrent.futures.ThreadPoolExecutor(1) as thread:
-    before = None
-    for batch in batches:
-      now = thread.submit(encode, batch)
-      if before:
-        yield before.result()
-      before = now
-    if before:
+    ahead = (thread.submit(encode, batch) for batch in batches)
+    for before, _ in itertools.pairwise(itertools.chain(ahead, [None])):
       yield before.result()

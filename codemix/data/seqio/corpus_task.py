@@ -18,6 +18,7 @@ from codemix.data.tokenization.tokenizer import load_tokenizer
 from codemix.errors import UserError
 
 FIELDS = ('text', 'source', 'language', 'id')
+_KEPT = {field: field for field in FIELDS[1:]}
 
 
 class CorpusDataSource(seqio.DataSource):
@@ -26,10 +27,12 @@ class CorpusDataSource(seqio.DataSource):
   It shards by piece of the corpus where there are enough of them, else by record.
 
   Attributes:
-    error: the UserError that ended a reading; TensorFlow raises an error of its own in its place.
+    error: the UserError that ended a reading; TensorFlow raises another in its place.
     last_read: counts what the last shard that was read whole adds to the corpus. Shards by record all
       read the whole corpus, and only the first of them counts it.
   """
+
+  supports_arbitrary_sharding = True
 
   def __init__(self, corpus: Corpus):
     self._corpus = corpus
@@ -41,10 +44,6 @@ class CorpusDataSource(seqio.DataSource):
   def corpus(self) -> Corpus:
     return self._corpus
 
-  @property
-  def supports_arbitrary_sharding(self) -> bool:
-    return True
-
   def list_shards(self, split: str) -> Sequence[str]:
     """The pieces, by URL and beginning. Raises UserError where there are no files."""
     return [f'{piece.url}@{piece.start}' for piece in self.corpus.pieces(split)]
@@ -55,27 +54,23 @@ class CorpusDataSource(seqio.DataSource):
     shuffle: bool = True,
     seed: int | None = None,
     shard_info: seqio.ShardInfo | None = None,
-    **unused,
+    **unused,  # arguments of other releases of SeqIO
   ) -> tf.data.Dataset:
-    """The documents of a split.
+    """The documents of a split, or of a shard of it; `shuffle` shuffles the pieces.
 
-    Args:
-      split: its name.
-      shuffle: whether the pieces are shuffled.
-      seed: of the shuffle.
-      shard_info: the shard that is read; None for all.
-      unused: arguments of other releases of SeqIO.
-
-    Raises:
-      UserError: there are no files, or the first rows lack a field that the layout needs.
-        More broken records than `Corpus.max_bad_share` end the reading with a tf.errors.OpError that
-        names the first; of one shard among several, where it is a large enough sample of the corpus.
+    Raises UserError: there are no files, or the first rows lack a field that the layout needs. More
+    broken records than `Corpus.max_bad_share` end the reading with a tf.errors.OpError that names
+    the first; of one shard among several, where it is a large enough sample of the corpus.
     """
     self.corpus.check(split)
     pieces = self.corpus.pieces(split)
     shard = shard_info or seqio.ShardInfo(0, 1)
-    if shard.num_shards > 1:
-      self._require_separable()
+    wide = next(filter(is_corpus_wide, self.corpus.filters), None)
+    if wide and shard.num_shards > 1:
+      raise UserError(
+        f"'{wide.name}' of corpus '{self.corpus.name}' compares the whole corpus, which no host streams alone: "
+        'prepare it with `codemix prepare`, or remove the filter.'
+      )
     whole = shard.num_shards == 1 or shard.num_shards > len(pieces)
     if not whole:
       pieces = pieces[shard.index :: shard.num_shards]
@@ -100,20 +95,11 @@ class CorpusDataSource(seqio.DataSource):
       self.error = error
       raise
 
-  def _require_separable(self) -> None:
-    for filter in self.corpus.filters:
-      if is_corpus_wide(filter):
-        raise UserError(
-          f"'{filter.name}' of corpus '{self.corpus.name}' compares the whole corpus, which no host streams alone: "
-          'prepare it with `codemix prepare`, or remove the filter.'
-        )
-
 
 def register_source(name: str, source: seqio.DataSource) -> seqio.Task:
   """Registers a task over a source of `FIELDS`; its examples have `targets` (bytes, with EOS) and the fields.
 
-  Raises:
-    UserError: the name is taken.
+  Raises UserError: the name is taken.
   """
   if name in seqio.TaskRegistry.names():
     raise UserError(f"a SeqIO task '{name}' is registered already: choose another name")
@@ -121,10 +107,7 @@ def register_source(name: str, source: seqio.DataSource) -> seqio.Task:
     name,
     source=source,
     preprocessors=[
-      functools.partial(
-        seqio.preprocessors.rekey,
-        key_map={'targets': 'text', 'source': 'source', 'language': 'language', 'id': 'id'},
-      ),
+      functools.partial(seqio.preprocessors.rekey, key_map={'targets': 'text', **_KEPT}),
       seqio.preprocessors.tokenize,
       seqio.preprocessors.append_eos,
     ],
@@ -142,7 +125,6 @@ def register_corpus(name: str, corpus: Corpus) -> seqio.Task:
   `task.replace(output_features=...)`, puts another vocabulary in its place. They also have
   `targets_pretokenized`, the text, and `source`, `language` and `id`.
 
-  Raises:
-    UserError: the name is taken. Missing files or fields raise at the first read.
+  Raises UserError: the name is taken. Missing files or fields raise at the first read.
   """
   return register_source(name, CorpusDataSource(corpus))

@@ -47,11 +47,9 @@ class Described:
   _within: list[int] = dataclasses.field(default_factory=list)
 
   def function(self, step: Callable, where: str = '') -> dict:
-    """The definition of a function, partial, bound method or callable object, and the values that it reads.
+    """The definition of a function, partial, bound method or callable object, and what it reads.
 
-    Args:
-      step: what is described.
-      where: how it is reached, for `unknown`; '' for the outermost.
+    `where` says how it is reached, for `unknown`; '' for the outermost.
     """
     where = where or _name(step.func if isinstance(step, functools.partial) else step)
     with self._entered(step) as is_new:

@@ -21,8 +21,7 @@ def read_rates(name: str, data: Data) -> tuple[dict, list[str]]:
   Returns:
     The rates as `mixture_rates`, and the files of the modules.
 
-  Raises:
-    UserError: as `mixture_rates`, or no mixture has this name.
+  Raises UserError as `mixture_rates`, or no mixture has this name.
   """
   modules = import_tasks(data)
   if name in seqio.TaskRegistry.names():
@@ -42,25 +41,20 @@ def mixture_rates(mixture: seqio.Mixture) -> dict:
     {'name', 'parts': [{'name', 'rate', and of a nested mixture 'parts'}, ...]}. A rate is text: the
     shortest decimal of a float.
 
-  Raises:
-    UserError: a rate is not a finite number of at least 0, or all of a mixture are 0; or a nested
-      mixture is not registered.
+  Raises UserError: a rate is not a finite number of at least 0, or all of a mixture are 0; or a
+  nested mixture is not registered.
   """
   tasks = {task.name: task for task in mixture.tasks}
   parts = []
   for name, rate in mixture.rate_per_task_name.items():
-    member = tasks.get(name) or _nested(name, mixture)
+    if name not in tasks and name not in seqio.MixtureRegistry.names():
+      raise UserError(f"the SeqIO mixture '{mixture.name}' contains the mixture '{name}', which is not registered: add it with seqio.MixtureRegistry.add.")
+    member = tasks.get(name) or seqio.MixtureRegistry.get(name)
     nested = mixture_rates(member) if isinstance(member, seqio.Mixture) else {}
     parts.append({**nested, 'name': name, 'rate': _number(rate, member, mixture)})
   if not any(Fraction(part['rate']) for part in parts):
     raise UserError(f"every rate of the SeqIO mixture '{mixture.name}' is 0; at least one must be above 0.")
   return {'name': mixture.name, 'parts': parts}
-
-
-def _nested(name: str, mixture: seqio.Mixture) -> seqio.Mixture:
-  if name not in seqio.MixtureRegistry.names():
-    raise UserError(f"the SeqIO mixture '{mixture.name}' contains the mixture '{name}', which is not registered: add it with seqio.MixtureRegistry.add.")
-  return seqio.MixtureRegistry.get(name)
 
 
 def _number(rate: Rate, member: seqio.Task | seqio.Mixture, mixture: seqio.Mixture) -> str:

@@ -26,11 +26,7 @@ RATES = 'rates.json'
 
 @dataclasses.dataclass(frozen=True)
 class SeqioMixture(Mixture):
-  """A registered SeqIO mixture, until `expand` puts its tasks in its place.
-
-  Attributes:
-    rates: what the rates of SeqIO are shares of: 'documents' or 'tokens'.
-  """
+  """A registered SeqIO mixture, until `expand` puts its tasks in its place; `rates` as below."""
 
   rates: str = ''
 
@@ -42,11 +38,7 @@ def seqio_mixture(name: Name, rates: Literal['documents', 'tokens']) -> Mixture:
   In SeqIO a task's rate over the sum of the rates is the probability that an example is drawn from
   it. With rates='documents' it is the task's share of the documents, as in SeqIO without packing;
   the shares of tokens then follow from the lengths of the prepared documents. With rates='tokens'
-  it is the task's share of the loss tokens.
-
-  Args:
-    name: of the mixture; a module of Data.task_modules registers it.
-    rates: what the rates are shares of.
+  it is the task's share of the loss tokens. A module of Data.task_modules registers the mixture.
   """
   return SeqioMixture(name, Fraction(1), rates=rates)
 
@@ -61,9 +53,7 @@ def named(tree: Mixture) -> list[str]:
 def expand(tree: Mixture, rates_of: Callable[[str], Mapping]) -> Mixture:
   """The mixture with a group of tasks in place of each SeqIO mixture.
 
-  Args:
-    tree: the mixture.
-    rates_of: gives the rates of a SeqIO mixture by its name, as `mixture_rates.mixture_rates`.
+  `rates_of` gives the rates of a SeqIO mixture by its name, as `mixture_rates.mixture_rates`.
   """
   if not isinstance(tree, SeqioMixture):
     return dataclasses.replace(tree, parts=tuple(expand(part, rates_of) for part in tree.parts))
@@ -81,14 +71,7 @@ def _parts(members: Sequence[Mapping], rates: str) -> tuple[Mixture, ...]:
 
 
 def save_rates(name: str, rates: Mapping, modules: Sequence[str], data: Data) -> None:
-  """Saves the rates of a mixture, and the digests of the modules that registered it.
-
-  Args:
-    name: of the mixture.
-    rates: as `mixture_rates.mixture_rates` gives them.
-    modules: the files of the modules.
-    data: where they are saved.
-  """
+  """Saves the `mixture_rates` of a mixture, and the digests of the modules that register it."""
   folder = _folder(name, data)
   with locked(folder, f'reading the SeqIO mixture {name}'):
     (folder / RATES).unlink(missing_ok=True)  # so that old rates never stand beside new digests
@@ -99,9 +82,8 @@ def save_rates(name: str, rates: Mapping, modules: Sequence[str], data: Data) ->
 def load_rates(name: str, data: Data) -> dict:
   """The rates of a mixture as `codemix prepare` saved them.
 
-  Raises:
-    UserError: they are not saved or damaged, a module was edited since, or a task has the name of a
-      corpus.
+  Raises UserError: they are not saved or damaged, a module was edited since, or a task has the name
+  of a corpus.
   """
   folder = _folder(name, data)
   if not (folder / RATES).exists():

@@ -16,24 +16,21 @@ from codemix.data.seqio.registry import find_task, import_tasks
 from codemix.data.seqio.task_documents import FEATURE, WHOLE, task_examples
 from codemix.data.seqio.task_identity import source_files, task_identity, unknown_parts
 from codemix.data.seqio.task_shard import WriteTaskShard
-from codemix.data.settings import Data, tokenizer_identity
+from codemix.data.settings import Data, store_identity
 from codemix.data.store import raw_files, token_store
-from codemix.data.store.earlier_store import earlier_store, words_of_use
+from codemix.data.store.earlier_store import store_folder
 from codemix.data.store.shard_writer import parts_in
 from codemix.data.store.token_store import TokenStore
 from codemix.data.tokenization.tokenizer import Tokenizer
 from codemix.errors import UserError
 from codemix.files import locked
-from codemix.identity import digest, file_digest
-
-Progress = Callable[[str], None]
+from codemix.identity import file_digest
 
 
 def sample(name: str, size: int) -> Iterator[bytes]:
   """The first `size` bytes of a task's train split, as whole documents before tokenization.
 
-  Raises:
-    UserError: no such task, it keeps no text, or it cannot be read.
+  Raises UserError: no such task, it keeps no text, or it cannot be read.
   """
   for document in task_examples(find_task(name, 'train'), 'train', WHOLE):
     text = document.get(f'{FEATURE}_pretokenized')
@@ -48,38 +45,28 @@ def sample(name: str, size: int) -> Iterator[bytes]:
 
 
 def prepare_task(
-  name: str, split: str, data: Data, tokenizer: Tokenizer, progress: Progress, again: bool = False
+  name: str, split: str, data: Data, tokenizer: Tokenizer, progress: Callable, again: bool = False
 ) -> TokenStore:
   """Writes one split of one task into a token store, or finds it already written.
 
-  The store's folder is named by a hash of what decides its tokens, so an edited
-  source, preprocessor or tokenizer makes a new store beside the old one.
-  `progress` names the parts whose changes cannot be seen; `again` writes the store
-  anew in its place.
+  The store's folder is named by a hash of what decides its tokens, so an edited source,
+  preprocessor or tokenizer makes a new store beside the old one. `progress` names the parts whose
+  changes cannot be seen; `again` writes the store anew in its place.
 
-  Raises:
-    UserError: no such task or split, or its documents cannot be read.
+  Raises UserError: no such task or split, or its documents cannot be read.
   """
   import_tasks(data)
   task = find_task(name, split)
   described = Described()
-  identity = {
-    'format': token_store.FORMAT,
-    'task': name,
-    'split': split,
-    'tokenizer': tokenizer_identity(tokenizer),
-    **task_identity(task, split, described),
-    'shards': data.shards,
-  }
+  made_of = task_identity(task, split, described)
+  identity = store_identity(name, split, tokenizer, data.shards, made_of)
+  corpus = task.source.corpus if isinstance(task.source, CorpusDataSource) else None
+  changed = lambda then: corpus and corpus.changed_since(then['source'])
+  is_same = lambda then: not again and same_task(then, identity) and not changed(then)
+  unseen = ' Whether the code of its functions has changed since then is not known.'
   # Absolute: workers may run in another folder.
-  folder = data.root.absolute() / 'stores' / f'{name}-{split}-{digest(identity)[:12]}'
-  if not again and not (folder / 'manifest.json').exists():
-    changed = task.source.corpus.changed_since if isinstance(task.source, CorpusDataSource) else lambda source: []
-    is_same = lambda then: same_task(then, identity) and not changed(then['source'])
-    if found := earlier_store(folder.parent, identity, is_same):
-      folder = found
-      unseen = ' Whether the code of its functions has changed since then is not known.' if has_functions(identity) else ''
-      progress(f'{name} {split}: {words_of_use(folder)}{unseen}')
+  unseen *= has_functions(identity)
+  folder = store_folder(data.root.absolute() / 'stores', identity, is_same, progress, unseen)
   with locked(folder, f'preparing {name}'):
     if again:
       token_store.clear(folder)
@@ -100,7 +87,7 @@ def prepare_task(
 
 
 def _write_store(
-  folder: Path, task: seqio.Task, identity: dict, data: Data, tokenizer: Tokenizer, progress: Progress
+  folder: Path, task: seqio.Task, identity: dict, data: Data, tokenizer: Tokenizer, progress: Callable
 ) -> None:
   """Writes the shards that are missing, then the manifest."""
   split = identity['split']

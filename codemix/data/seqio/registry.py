@@ -20,8 +20,7 @@ def import_tasks(data: Data) -> list[str]:
   Returns:
     The files of the modules.
 
-  Raises:
-    UserError: a module cannot be found.
+  Raises UserError: a module cannot be found.
   """
   os.environ['CODEMIX_DATA_DIR'] = str(data.root)
   if '' not in sys.path and os.getcwd() not in sys.path:
@@ -36,15 +35,9 @@ def import_tasks(data: Data) -> list[str]:
 
 
 def find_task(name: str, split: str, corpora: Collection[str] = ()) -> seqio.Task:
-  """The registered task `name`.
+  """The registered task `name`, which must have `split`; `corpora` are further nearest names.
 
-  Args:
-    name: of the task.
-    split: that it must have.
-    corpora: names of Data.sources, for the nearest name in the error.
-
-  Raises:
-    UserError: no such task, a mixture of that name, no such split, or no feature `targets`.
+  Raises UserError: no such task, a mixture of that name, no such split, or no feature `targets`.
   """
   if name in seqio.MixtureRegistry.names():
     tasks = ', '.join(task.name for task in seqio.MixtureRegistry.get(name).tasks)

@@ -39,15 +39,13 @@ READ_TOGETHER = 64  # rows
 class StageDataSource(seqio.DataSource):
   """The rows of a stage, each with the arrays [L] of `rows.pack_row`."""
 
+  supports_arbitrary_sharding = True
+
   def __init__(self, rows: StageRows, length: int):
     """`rows` are the stage's, of `length` tokens each."""
     # SeqIO would cache a source in memory that says how few examples it has.
     super().__init__((SPLIT,), caching_permitted=False)
     self._rows, self._length = rows, length
-
-  @property
-  def supports_arbitrary_sharding(self) -> bool:
-    return True
 
   def list_shards(self, split: str) -> list[str]:
     return [split]
@@ -61,8 +59,7 @@ class StageDataSource(seqio.DataSource):
   ) -> tf.data.Dataset:
     """The rows of a shard, in the order of the run; a seed has no effect.
 
-    Raises:
-      UserError: `shuffle` is set.
+    Raises UserError: `shuffle` is set.
     """
     if shuffle:
       raise UserError('the rows of a stage have the order of the run: give shuffle=False.')
@@ -91,33 +88,22 @@ class StageDataSource(seqio.DataSource):
 class StageTask(seqio.Task):
   """A task whose name has a slash, 'recipe/stage', which SeqIO's constructor refuses."""
 
+  name = None  # no property
+
   def __init__(self, name: str, **settings):
     super().__init__(re.sub(r'[^\w.:#]', '_', name), **settings)
-    self._registered = name
-
-  @property
-  def name(self) -> str:
-    return self._registered
+    self.name = name
 
 
-def register_stage(
-  name: str, rows: StageRows, length: int, tokenizer: Tokenizer
-) -> seqio.Task:
-  """Registers a stage as the SeqIO task `name`, with the split 'train'.
+def register_stage(name: str, rows: StageRows, length: int, tokenizer: Tokenizer) -> seqio.Task:
+  """Registers the rows of a stage, of L tokens each, as the SeqIO task `name`, split 'train'.
 
   Its features are inputs, targets, segment_ids, positions (int32 [L]) and weights (float32 [L]), as
   `rows.pack_row` says. Each example also has them by the names that T5X's decoder-only models read,
   for `seqio.PrePackedLMFeatureConverter`.
 
-  Args:
-    name: of the task.
-    rows: of the stage.
-    length: tokens of a row, L.
-    tokenizer: of the run.
-
-  Raises:
-    UserError: the name is taken. A `sequence_length` other than L, or shuffle=True, is refused when
-      the dataset is made.
+  Raises UserError: the name is taken. A `sequence_length` other than L, or shuffle=True, is refused
+  when the dataset is made.
   """
   if name in {*seqio.TaskRegistry.names(), *seqio.MixtureRegistry.names()}:
     raise UserError(f"a SeqIO task or mixture '{name}' is registered already; register a stage once in a program.")

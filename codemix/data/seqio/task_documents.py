@@ -1,9 +1,8 @@
 """The documents of a SeqIO task as ids of the run's tokenizer, each of them checked.
 
-A task that tokenizes with the vocabulary of its feature gets the run's tokenizer
-there. A task that brings ids of its own is read only where the vocabulary that it
-declares is that tokenizer: a model trained on ids of another tokenizer learns
-nonsense at plausible losses.
+A task that tokenizes with the vocabulary of its feature gets the run's tokenizer there. A task that
+brings ids of its own is read only where the vocabulary that it declares is that tokenizer: a model
+trained on ids of another tokenizer learns nonsense at plausible losses.
 """
 
 from __future__ import annotations
@@ -47,8 +46,7 @@ def check_feature(task: seqio.Task) -> None:
 def task_examples(task: seqio.Task, split: str, shard: seqio.ShardInfo) -> Iterator[dict]:
   """The task's examples as NumPy arrays, in their own order: untrimmed, unshuffled, once.
 
-  Raises:
-    UserError: they are not what the task declares, or cannot be read.
+  Raises UserError: they are not what the task declares, or cannot be read.
   """
   try:
     dataset = task.get_dataset(
@@ -65,8 +63,7 @@ def task_examples(task: seqio.Task, split: str, shard: seqio.ShardInfo) -> Itera
 def stream(task: seqio.Task, split: str, tokenizer: Tokenizer) -> Iterator[np.ndarray]:
   """One epoch of a task: the ids of each document that has text, with EOS.
 
-  Raises:
-    UserError: as `task_documents`.
+  Raises UserError as `task_documents`.
   """
   return (ids for ids, _ in task_documents(task, split, tokenizer, WHOLE) if len(ids) > 1)
 
@@ -76,30 +73,25 @@ def task_documents(
 ) -> Iterator[tuple[np.ndarray, bytes]]:
   """Yields (ids that end with EOS, text before tokenization) of each document; an empty one is EOS alone.
 
-  Raises:
-    UserError: the task's ids are not those of `tokenizer`, or it cannot be read.
+  Raises UserError: the task's ids are not those of `tokenizer`, or it cannot be read.
   """
   ours = TokenizerVocabulary(tokenizer)
   declared = task.output_features[FEATURE]
   features = {**task.output_features, FEATURE: dataclasses.replace(declared, vocabulary=ours)}
   examples = task_examples(task.replace(output_features=features), split, shard)
   for number, example in enumerate(examples):
-    if not number and not ours.has_encoded:
-      _check_declared(task, declared.vocabulary, tokenizer)
+    if not (number or ours.has_encoded or _is_tokenizer(declared.vocabulary, tokenizer)):
+      theirs = declared.vocabulary
+      eos = '' if theirs.eos_id is None else f' (EOS {theirs.eos_id})'
+      raise UserError(
+        f"the SeqIO task '{task.name}' brings ids of its own, and declares for '{FEATURE}' {type(theirs).__name__} of {theirs.vocab_size:,} entries{eos}; the run's tokenizer is "
+        f'{tokenizer.kind} of {tokenizer.vocab_size:,} entries (EOS {tokenizer.eos_id}). Let the task tokenize with seqio.preprocessors.tokenize, '
+        'or set Data.tokenizer to the tokenizer that its ids are of, and declare it: seqio.Feature(TokenizerVocabulary(tokenizer)).'
+      )
     place = f'{_named(task, split)}, document {number}{f" of shard {shard.index}" if shard.num_shards > 1 else ""}'
     ids = _checked(example[FEATURE], tokenizer, place)
     text = example.get(f'{FEATURE}_pretokenized')
     yield ids, text if isinstance(text, bytes) else tokenizer.decode_bytes(ids.tolist())
-
-
-def _check_declared(task: seqio.Task, vocabulary: seqio.Vocabulary, tokenizer: Tokenizer) -> None:
-  """Raises UserError where a task that brings ids of its own declares another tokenizer."""
-  if not _is_tokenizer(vocabulary, tokenizer):
-    raise UserError(
-      f"the SeqIO task '{task.name}' brings ids of its own, and declares for '{FEATURE}' {_described(vocabulary)}; the run's tokenizer is "
-      f'{tokenizer.kind} of {tokenizer.vocab_size:,} entries (EOS {tokenizer.eos_id}). Let the task tokenize with seqio.preprocessors.tokenize, '
-      'or set Data.tokenizer to the tokenizer that its ids are of, and declare it: seqio.Feature(TokenizerVocabulary(tokenizer)).'
-    )
 
 
 def _is_tokenizer(vocabulary: seqio.Vocabulary, tokenizer: Tokenizer) -> bool:
@@ -119,16 +111,10 @@ def _is_tokenizer(vocabulary: seqio.Vocabulary, tokenizer: Tokenizer) -> bool:
     return False
 
 
-def _described(vocabulary: seqio.Vocabulary) -> str:
-  eos = '' if vocabulary.eos_id is None else f' (EOS {vocabulary.eos_id})'
-  return f'{type(vocabulary).__name__} of {vocabulary.vocab_size:,} entries{eos}'
-
-
 def _checked(ids: object, tokenizer: Tokenizer, place: str) -> np.ndarray:
   """The ids, with EOS appended where it is missing.
 
-  Raises:
-    UserError: they are not one row of ids of the tokenizer, or a special id stands inside.
+  Raises UserError: they are not one row of ids of the tokenizer, or a special id stands inside.
   """
   if not isinstance(ids, np.ndarray) or ids.ndim != 1:
     form = f'of rank {ids.ndim}' if isinstance(ids, np.ndarray) else f'a {type(ids).__name__}'

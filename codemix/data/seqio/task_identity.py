@@ -23,8 +23,6 @@ def task_identity(
   with those of an earlier run. A function that is a source may read more than both.
 
   Args:
-    task: the task.
-    split: that is read.
     described: describes the functions, and collects the files and the unknown values.
     describe: describes the reader, row parser and filters of a corpus.
   """

@@ -27,13 +27,7 @@ WRITE_DOCUMENTS = 1024  # passed to the shard's writer at a time
 class WriteTaskShard:
   """Writes a shard by its name, unless it is there: every n-th document of a task, or its n-th part.
 
-  Attributes:
-    folder: of the token store.
-    task: name of the task.
-    split: that is read.
-    data: the modules that register the task, and the data folder.
-    tokenizer: of the store.
-    shards: the names of all shards, in order.
+  `data` has the modules that register the task; `shards` are the names of all, in order.
   """
 
   folder: Path
@@ -46,8 +40,7 @@ class WriteTaskShard:
   def __call__(self, shard: str) -> None:
     """Writes `shard`.
 
-    Raises:
-      UserError: the task is not registered in this process, or its documents cannot be read.
+    Raises UserError: the task is not registered in this process, or its documents cannot be read.
     """
     if token_store.shard_is_complete(self.folder, shard):
       return

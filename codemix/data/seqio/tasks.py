@@ -39,14 +39,12 @@ class LocalCorpusDataSource(CorpusDataSource):
 
   @property
   def corpus(self) -> Corpus:
-    files = {split: str(stored.path) for split, stored in self._splits_built().items()}
+    splits = local_corpora().corpora[self._name]
+    files = {split: str(stored.path) for split, stored in splits.items()}
     return Corpus(files, name=self._name)
 
   def num_input_examples(self, split: str) -> int:
-    return self._splits_built()[split].documents
-
-  def _splits_built(self):
-    return local_corpora().corpora[self._name]
+    return local_corpora().corpora[self._name][split].documents
 
 
 def register_jsonl_task(
@@ -55,15 +53,13 @@ def register_jsonl_task(
   """Registers a SeqIO task over JSON lines, plain, gzip or zstd, one document a line.
 
   Args:
-    name: of the task.
     split_to_filepattern: a glob pattern for each split, or several.
     text_field: the field that holds a document's text; a dotted path such as 'meta.body'.
 
   Returns:
     The task, as `register_corpus` does.
 
-  Raises:
-    UserError: the name is taken. Missing files or fields raise at the first read.
+  Raises UserError: the name is taken. Missing files or fields raise at the first read.
   """
   return register_corpus(name, Corpus(split_to_filepattern, layout=Text(text_field), name=name))
 

@@ -25,7 +25,6 @@ class TokenizerVocabulary(seqio.Vocabulary):
   Two vocabularies are equal if the digests of their tokenizers are.
 
   Attributes:
-    tokenizer: encodes and decodes.
     has_encoded: whether it encoded text or built a graph that does. A task that never asks its
       vocabulary to encode brings ids of its own.
   """
@@ -35,25 +34,11 @@ class TokenizerVocabulary(seqio.Vocabulary):
     self.tokenizer = tokenizer
     self.has_encoded = False
 
-  @property
-  def bos_id(self) -> int:
-    return self.tokenizer.bos_id
-
-  @property
-  def eos_id(self) -> int:
-    return self.tokenizer.eos_id
-
-  @property
-  def pad_id(self) -> int:
-    return self.tokenizer.pad_id
-
-  @property
-  def unk_id(self) -> None:
-    """None: no byte is unknown."""
-
-  @property
-  def _base_vocab_size(self) -> int:
-    return self.tokenizer.vocab_size
+  bos_id = property(lambda self: self.tokenizer.bos_id)
+  eos_id = property(lambda self: self.tokenizer.eos_id)
+  pad_id = property(lambda self: self.tokenizer.pad_id)
+  unk_id = None  # no byte is unknown
+  _base_vocab_size = property(lambda self: self.tokenizer.vocab_size)
 
   def _encode(self, s: str | bytes) -> list[int]:
     self.has_encoded = True
@@ -105,13 +90,12 @@ class TokenizerVocabulary(seqio.Vocabulary):
     return np.array(texts, object).reshape(outer)
 
   def __eq__(self, other: object) -> bool:
-    if not isinstance(other, TokenizerVocabulary):
-      return False
-    return self.tokenizer.digest == other.tokenizer.digest
+    same_class = isinstance(other, TokenizerVocabulary)
+    return same_class and self.tokenizer.digest == other.tokenizer.digest
 
   def __hash__(self) -> int:
     return hash(self.tokenizer.digest)
 
   def __str__(self) -> str:
-    kind, digest = self.tokenizer.kind, self.tokenizer.digest
-    return f'TokenizerVocabulary({kind}, {self.vocab_size} ids, {digest[:12]})'
+    digest = self.tokenizer.digest[:12]
+    return f'TokenizerVocabulary({self.tokenizer.kind}, {self.vocab_size} ids, {digest})'

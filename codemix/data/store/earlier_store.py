@@ -1,4 +1,4 @@
-"""Finds the store of a split that an older codemix prepared, whose folder is named by another identity."""
+"""Finds the store of a split, also one that an older codemix named by another identity."""
 
 from __future__ import annotations
 
@@ -8,29 +8,33 @@ from pathlib import Path
 
 from codemix.errors import UserError
 from codemix.files import read_json
+from codemix.identity import digest
 
 _COMPARED = ('format', 'task', 'split', 'tokenizer', 'shards')
 
 
-def earlier_store(stores: Path, identity: Mapping, is_same: Callable[[Mapping], bool]) -> Path | None:
-  """The folder of a whole store that was prepared with the same settings; None where there is none.
+def store_folder(
+  stores: Path, identity: Mapping, is_same: Callable[[Mapping], bool], say: Callable, note: str = ''
+) -> Path:
+  """The folder that an identity names; if it has no store, that of an earlier one, if there is one.
 
   Args:
-    stores: the folder that holds stores.
-    identity: of the store that is looked for, as it is described today.
     is_same: whether what the documents are made of is the same in the identity of a manifest.
+    say: reports that an earlier store is used, followed by `note`.
   """
-  name = glob.escape(f'{identity["task"]}-{identity["split"]}')
-  for manifest in sorted(stores.glob(f'{name}-*/manifest.json')):
+  task, split = identity['task'], identity['split']
+  folder = stores / f'{task}-{split}-{digest(identity)[:12]}'
+  if (folder / 'manifest.json').exists():
+    return folder
+  for manifest in sorted(stores.glob(f'{glob.escape(f"{task}-{split}")}-*/manifest.json')):
     try:
       then = read_json(manifest, {'identity': dict})['identity']
     except UserError:  # damaged: opening it raises the error
       continue
     if all(then.get(key) == identity[key] for key in _COMPARED) and is_same(then):
+      say(
+        f'{task} {split}: prepared by an older codemix with the same settings; {manifest.parent.name} is used as it is. '
+        f'`codemix prepare --again` prepares it again.{note}'
+      )
       return manifest.parent
-  return None
-
-
-def words_of_use(folder: Path) -> str:
-  """The message of `prepare` about a store that `earlier_store` found."""
-  return f'prepared by an older codemix with the same settings; {folder.name} is used as it is. `codemix prepare --again` prepares it again.'
+  return folder

@@ -14,12 +14,7 @@ WINDOW = 2**16  # tokens decoded at a time
 
 @dataclasses.dataclass(frozen=True)
 class Passage:
-  """An occurrence of a passage in a store.
-
-  Attributes:
-    document: number of the document.
-    start, stop: the tokens of the store's stream that hold it.
-  """
+  """An occurrence of a passage: tokens [start, stop) of the store, in a document (its number)."""
 
   document: int
   start: int
@@ -29,8 +24,7 @@ class Passage:
 def find(store: TokenStore, tokenizer: Tokenizer, wanted: bytes) -> Iterator[Passage]:
   """Yields each place where a document contains `wanted`, byte by byte, in order.
 
-  The tokens of a text depend on its context, so the stream is decoded and its
-  bytes are compared.
+  The tokens of a text depend on its context, so the stream is decoded and its bytes are compared.
   """
   for begin in range(0, store.tokens, WINDOW):
     # Every token but EOS is at least one byte, so a match that begins in the window ends within this.

@@ -38,12 +38,7 @@ def check(folder: Path, name: str) -> None:
   Only local files are compared, not those in a folder that was read whole. A
   missing file is not an error: a store is often used without its raw files.
 
-  Args:
-    folder: the store's.
-    name: of the source, for the error.
-
-  Raises:
-    UserError: naming the first file that was edited.
+  Raises UserError naming the first file that was edited.
   """
   left = DIGEST_BYTES
   for url, then in _remembered(folder).items():
@@ -58,17 +53,11 @@ def check(folder: Path, name: str) -> None:
 
 
 def check_none_added(folder: Path, name: str, urls: Sequence[str]) -> None:
-  """Compares the files that a corpus finds now with those that the store was made from.
+  """Compares the files of a split that a corpus finds now with those that the store was made from.
 
   Where all of those are missing the corpus was moved, and nothing is compared.
 
-  Args:
-    folder: the store's.
-    name: of the source, for the error.
-    urls: of the split's files now.
-
-  Raises:
-    UserError: naming the first new file.
+  Raises UserError naming the first new file.
   """
   then = _remembered(folder)
   added = [url for url in urls if url not in then]
@@ -86,8 +75,7 @@ def verify(folder: Path, name: str, digest_of: Callable[[str], str]) -> int:
   Args:
     digest_of: the digest of a file; of the corpus's reader, which knows which files of a folder it reads.
 
-  Raises:
-    UserError: naming the first that was edited or is missing.
+  Raises UserError naming the first that was edited or is missing.
   """
   files = _remembered(folder)
   for url, then in files.items():

@@ -21,6 +21,7 @@ not tokenized. None plus anything is None.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterable, Sequence
 
 from codemix.data.corpus.bad_share import merged
@@ -36,12 +37,7 @@ def amount(documents: int = 0, bytes: int = 0, tokens: int | None = 0) -> Amount
 
 
 class RecordCounts:
-  """The counts of a shard that is being written.
-
-  Attributes:
-    records, empty, with_nul, bad, passed_over: as above.
-    seen: amount of the documents that were kept or dropped.
-  """
+  """The counts of a shard that is being written; `seen` is the amount that was kept or dropped."""
 
   def __init__(self, filters: Sequence[str]):
     """`filters` are their names, in order."""
@@ -56,45 +52,40 @@ class RecordCounts:
 
   def drop(self, index: int, reason: str, documents: Amount) -> None:
     """Counts documents that filter number `index` dropped."""
-    _add(self.seen, documents)
+    self.seen = plus(self.seen, documents)
     _add_to(self._dropped[index], reason, documents)
 
   def keep(self, language: str, source: str, documents: Amount) -> None:
     """Counts documents that go into the store."""
-    _add(self.seen, documents)
-    _add(self._kept, documents)
+    self.seen, self._kept = plus(self.seen, documents), plus(self._kept, documents)
     _add_to(self._languages, language, documents)
     _add_to(self._sources, source, documents)
 
   def summary(self) -> dict:
     """The counts as plain data, without 'read'."""
+    lines, after = [], self._kept
+    for name, reasons in zip(reversed(self._filters), reversed(self._dropped), strict=True):
+      before, dropped = _sum([after, *reasons.values()]), dict(sorted(reasons.items()))
+      lines.append({'name': name, 'before': before, 'after': after, 'dropped': dropped})
+      after = before
     return {
       'records': self.records,
       'bad': dict(sorted(self.bad.items())),
       'passed_over': dict(sorted(self.passed_over.items())),
       'empty': self.empty,
       'with_nul': self.with_nul,
-      'filters': self._filter_counts(),
+      'filters': lines[::-1],
       'kept': self._kept,
       'languages': dict(sorted(self._languages.items())),
       'sources': dict(sorted(self._sources.items())),
     }
 
-  def _filter_counts(self) -> list[dict]:
-    lines, after = [], self._kept
-    for name, reasons in zip(reversed(self._filters), reversed(self._dropped), strict=True):
-      before = _sum([after, *reasons.values()])
-      lines.append({'name': name, 'before': before, 'after': after, 'dropped': dict(sorted(reasons.items()))})
-      after = before
-    return lines[::-1]
-
 
 def total(parts: Iterable[dict]) -> dict:
   """The sum of the shards' counts."""
   parts = list(parts)
-  result: dict = {}
-  for part in parts:
-    result = plus(result, {name: value for name, value in part.items() if name != 'read'})
+  counts = ({name: part[name] for name in part if name != 'read'} for part in parts)
+  result = functools.reduce(plus, counts, {})
   if read := [part['read'] for part in parts if 'read' in part]:
     result['read'] = merged(read).summary()
   return {**result, **{names: _largest(result[names]) for names in ('languages', 'sources') if names in result}}
@@ -111,22 +102,14 @@ def plus(a, b):
   return a if isinstance(a, str) else a + b
 
 
-def _add(total: Amount, documents: Amount) -> None:
-  for key, count in documents.items():
-    total[key] = None if count is None or total[key] is None else total[key] + count
-
-
 def _add_to(amounts: dict[str, Amount], name: str, documents: Amount) -> None:
   if name not in amounts and len(amounts) >= MOST_NAMES:
     name = OTHERS
-  _add(amounts.setdefault(name, amount()), documents)
+  amounts[name] = plus(amounts.get(name, amount()), documents)
 
 
 def _sum(amounts: Iterable[Amount]) -> Amount:
-  result = amount()
-  for each in amounts:
-    _add(result, each)
-  return result
+  return functools.reduce(plus, amounts, amount())
 
 
 def _largest(amounts: dict[str, Amount]) -> dict[str, Amount]:

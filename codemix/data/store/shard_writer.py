@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import io
 import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -18,11 +17,7 @@ DRAFTS = 'drafts'  # folder of shards that still hold duplicates
 
 
 class NewFile:
-  """A file that is written piece by piece, and is whole or absent.
-
-  Attributes:
-    size: bytes written.
-  """
+  """A file that is written piece by piece, and is whole or absent; `size` bytes are written."""
 
   def __init__(self, path: Path):
     self.path = Path(path)
@@ -30,7 +25,8 @@ class NewFile:
     self._hash = hashlib.sha256()
     make_folder(self.path.parent)
     with writing(self.path):
-      self._file = open(part_of(self.path), 'wb', buffering=2**20)  # noqa: SIM115 (closed by finish or discard)
+      part = self.path.with_name(f'.{self.path.name}.{os.getpid()}.part')
+      self._file = open(part, 'wb', buffering=2**20)  # noqa: SIM115 (closed by finish or discard)
 
   def write(self, data) -> None:
     with writing(self.path):
@@ -61,11 +57,6 @@ class NewFile:
     Path(self._file.name).unlink(missing_ok=True)
 
 
-def part_of(path: Path) -> Path:
-  """The file beside `path` in which this process writes it."""
-  return path.with_name(f'.{path.name}.{os.getpid()}.part')
-
-
 def parts_in(folder: Path) -> list[Path]:
   """Files that are being written, or that a killed process left."""
   return list(folder.glob('.*.part'))
@@ -79,15 +70,7 @@ class ShardWriter:
   """
 
   def __init__(self, folder: Path, name: str, dtype: np.dtype, columns: int = 2):
-    """Starts a shard.
-
-    Args:
-      folder: the store's.
-      name: of the shard.
-      dtype: of the tokens.
-      columns: int64 values of each document in the table: where it ends, its bytes,
-        and the caller's own.
-    """
+    """`columns`: int64 values of a document in the table: its end, its bytes, the caller's own."""
     self.tokens = self.documents = self.bytes = 0
     self._folder, self._name, self._columns, self._dtype = Path(folder), name, columns, dtype
     self._stream = NewFile(self._folder / tokens_file(name))
@@ -95,12 +78,7 @@ class ShardWriter:
     self._rows = NewFile(self._folder / f'{documents_file(name)}-rows')
 
   def add(self, streams: Sequence[np.ndarray], columns: np.ndarray) -> None:
-    """Writes documents.
-
-    Args:
-      streams: each one's ids, EOS last.
-      columns: int64 [documents, columns - 1]: its bytes, and the caller's own.
-    """
+    """Writes documents: ids with EOS, and columns but the end, int64 [documents, columns - 1]."""
     if len(streams):
       self.add_stream(np.concatenate(streams).astype(self._dtype, copy=False))
       self.add_rows(np.array([len(ids) for ids in streams], np.int64), columns)
@@ -121,27 +99,19 @@ class ShardWriter:
     self.bytes += int(rows[:, 1].sum())
 
   def finish(self, **about: object) -> dict:
-    """Completes the shard; returns its record.
-
-    Args:
-      about: further entries of the record.
-    """
+    """Completes the shard; returns its record, which has `about` too."""
     table = NewFile(self._folder / documents_file(self._name))
     try:
-      table.write(_npy_header((self.documents, self._columns)))
+      shape = self.documents, self._columns
+      header = {'descr': '<i8', 'fortran_order': False, 'shape': shape}
+      np.lib.format.write_array_header_1_0(table, header)
       for block in self._rows.read_back():
         table.write(block)
       sha256 = {self._stream.path.name: self._stream.finish(), table.path.name: table.finish()}
     finally:
       table.discard()
-    record = {
-      'name': self._name,
-      'tokens': self.tokens,
-      'documents': self.documents,
-      'bytes': self.bytes,
-      'sha256': sha256,
-      **about,
-    }
+    counts = {'tokens': self.tokens, 'documents': self.documents, 'bytes': self.bytes}
+    record = {'name': self._name, **counts, 'sha256': sha256, **about}
     write_json(shard_file(self._folder, self._name), record)
     return record
 
@@ -159,12 +129,6 @@ def writing_shard(folder: Path, name: str, dtype: np.dtype, columns: int = 2) ->
     yield writer
   finally:
     writer.discard()
-
-
-def _npy_header(shape: tuple[int, ...]) -> bytes:
-  header = io.BytesIO()
-  np.lib.format.write_array_header_1_0(header, {'descr': '<i8', 'fortran_order': False, 'shape': shape})
-  return header.getvalue()
 
 
 def tokens_file(name: str) -> str:

@@ -10,10 +10,9 @@ A store is a folder:
     bad-00000-of-00008.jsonl         records of the shard's raw files that were set aside, if any
     sources.json                     the raw files as they were when it was prepared
 
-Every document ends with EOS. A shard is whole or absent, so an interrupted
-`prepare` goes on with those that are missing. A row costs one read of the file
-cache and a binary search in the mapped table of its shard, and resident memory
-does not grow with the source.
+Every document ends with EOS. A shard is whole or absent, so an interrupted `prepare` goes on with
+those that are missing. A row costs one read of the file cache and a binary search in the mapped
+table of its shard, and resident memory does not grow with the source.
 """
 
 from __future__ import annotations
@@ -48,12 +47,7 @@ WRITE_DOCUMENTS = 1024  # handed to a shard's writer at a time
 
 @dataclasses.dataclass(frozen=True)
 class TokenStore:
-  """An open store.
-
-  Attributes:
-    folder: where it lies.
-    manifest: the parsed manifest.
-  """
+  """An open store: its folder and its parsed manifest."""
 
   folder: Path
   manifest: dict
@@ -94,13 +88,14 @@ class TokenStore:
 
   def ends_within(self, start: int, stop: int) -> np.ndarray:
     """int64, ascending: the document ends e with start <= e < stop."""
-    found = []
+    found = [np.zeros(0, np.int64)]
     shard = max(bisect.bisect_left(self.shard_starts, start) - 1, 0)
-    while shard < len(self._tables) and self.shard_starts[shard] < stop:
-      ends, offset = self._tables[shard][:, 0], self.shard_starts[shard]
-      found.append(ends[bisect.bisect_left(ends, start - offset) : bisect.bisect_left(ends, stop - offset)] + offset)
+    while shard < len(self._tables) and (offset := self.shard_starts[shard]) < stop:
+      ends = self._tables[shard][:, 0]
+      begin, end = (bisect.bisect_left(ends, edge - offset) for edge in (start, stop))
+      found.append(ends[begin:end] + offset)
       shard += 1
-    return np.concatenate(found) if found else np.zeros(0, np.int64)
+    return np.concatenate(found)
 
   def document_at(self, token: int) -> int:
     """The number of the document that holds a token of the stream."""
@@ -110,13 +105,13 @@ class TokenStore:
 
   def read(self, start: int, stop: int) -> np.ndarray:
     """Tokens [start, stop) of the stream, int32 [stop - start]."""
-    parts = []
+    parts = [np.zeros(0, np.int32)]
     shard = bisect.bisect_right(self.shard_starts, start) - 1
     while start < stop:
       begin, end = self.shard_starts[shard : shard + 2]
       parts.append(self._read_shard(shard, start - begin, min(stop, end) - begin))
       start, shard = min(stop, end), shard + 1
-    return np.concatenate(parts).astype(np.int32) if parts else np.zeros(0, np.int32)
+    return np.concatenate(parts, dtype=np.int32, casting='unsafe')
 
   def _read_shard(self, shard: int, start: int, stop: int) -> np.ndarray:
     dtype = np.dtype(self.manifest['dtype'])
@@ -141,12 +136,10 @@ class TokenStore:
   def _tables(self) -> list[np.ndarray]:
     """int64 [documents, 2] of each shard, mapped: a search touches a page or two of it."""
     _allow_open_files()
-    paths = [self.folder / documents_file(shard['name']) for shard in self.manifest['shards']]
-    counts = [shard['documents'] for shard in self.manifest['shards']]
     # An empty array cannot be mapped.
-    return [
-      np.asarray(np.load(path, mmap_mode='r' if count else None)) for path, count in zip(paths, counts, strict=True)
-    ]
+    mode = lambda shard: 'r' if shard['documents'] else None
+    path = lambda shard: self.folder / documents_file(shard['name'])
+    return [np.asarray(np.load(path(shard), mode(shard))) for shard in self.manifest['shards']]
 
 
 def _allow_open_files() -> None:
@@ -179,14 +172,7 @@ def read_shard(folder: Path, name: str) -> dict:
 def write_shard(
   folder: Path, name: str, documents: Iterable[tuple[np.ndarray, int]], dtype: np.dtype
 ) -> None:
-  """Writes one shard whole.
-
-  Args:
-    folder: the store's folder.
-    name: from `shard_name`.
-    documents: (token ids with EOS, length before tokenization in bytes) each.
-    dtype: from `token_dtype`.
-  """
+  """Writes a shard whole; `documents`: ids with EOS, and length before tokenization (bytes)."""
   first: dict | None = None
   documents = iter(documents)
   with writing_shard(folder, name, dtype) as shard:
@@ -200,10 +186,7 @@ def write_shard(
 def golden(ids: Sequence[int], text: str | None = None, encoded: Sequence[int] | None = None) -> dict:
   """Fingerprint of a shard's first document, checked again at open.
 
-  Args:
-    ids: of the document.
-    text: its first GOLDEN_CHARACTERS characters, if they are known.
-    encoded: the ids of that text alone.
+  `text` are its first GOLDEN_CHARACTERS characters, if known, and `encoded` the ids of these alone.
   """
   about = {'tokens': np.asarray(ids)[:GOLDEN_TOKENS].tolist()}
   return about if text is None else {**about, 'text': text, 'ids': list(map(int, encoded))}
@@ -215,6 +198,7 @@ def write_manifest(
   """Completes a store whose shards are all there."""
   shards = [read_shard(folder, name) for name in names]
   begun = [index for index, shard in enumerate(shards) if shard['documents']]
+  every = -(-len(begun) // GOLDEN_SHARDS) or 1
   content = stream_digest(folder, names, dtype)
   manifest = {
     'format': FORMAT,
@@ -223,9 +207,7 @@ def write_manifest(
     **verify.sums(shards),
     'digest': content,
     'seal': seal(content, shards),
-    'golden': [
-      {'shard': index, **shards[index]['golden']} for index in begun[:: -(-len(begun) // GOLDEN_SHARDS) or 1]
-    ],
+    'golden': [{'shard': n, **shards[n]['golden']} for n in begun[::every]],
     'accounts': record_counts.total(shard.get('accounts', {}) for shard in shards),
     'shards': [{key: shard[key] for key in _IN_MANIFEST if key in shard} for shard in shards],
   }
@@ -263,13 +245,11 @@ def open_store(folder: Path, expected: dict | None = None, tokenizer: Tokenizer 
   to 1 GiB is re-read whole and compared with its digests.
 
   Args:
-    folder: the store's folder.
     expected: parts of the identity that it must have, such as the tokenizer's.
     tokenizer: encodes the beginnings of the first documents again, since the
       library behind it may have changed while its file did not.
 
-  Raises:
-    UserError: the store is incomplete, damaged, or was prepared from other inputs.
+  Raises UserError: the store is incomplete, damaged, or was prepared from other inputs.
   """
   folder = Path(folder)
   manifest = read_json(folder / 'manifest.json', fix=verify.anew(folder))

@@ -25,9 +25,21 @@ ROWS = 2**20  # of a table of documents, checked together
 
 def check_opened(store: TokenStore, tokenizer: Tokenizer | None = None) -> None:
   """What is checked whenever a store is opened; arguments and errors as of `open_store`."""
-  _check_manifest(store)
-  _check_sizes(store)
-  if sum(_file_sizes(store).values()) <= FULL_CHECK_BYTES:
+  shards = store.manifest['shards']
+  sealed = has_seal(store)
+  expected = {'seal': seal(store.digest, shards)} if sealed else {'digest': files_digest(shards)}
+  expected |= sums(shards)
+  if different := list(differences(expected, {key: store.manifest[key] for key in expected})):
+    why = f'it does not agree with itself: {"; ".join(different)}'
+    raise damaged(store.folder / 'manifest.json', why)
+  sizes = _file_sizes(store)
+  for name, size in sizes.items():
+    path = store.folder / name
+    if not path.exists():
+      raise damaged(path, 'it is missing')
+    if name.endswith('.bin') and path.stat().st_size != size:
+      raise damaged(path, f'it has {path.stat().st_size} bytes, and the manifest says {size}')
+  if sum(sizes.values()) <= FULL_CHECK_BYTES:
     verify_store(store)
   _check_golden(store, tokenizer)
 
@@ -38,8 +50,7 @@ def verify_store(store: TokenStore, progress: Callable[[int], None] = lambda siz
   Args:
     progress: called with the size of each file that is as it was (bytes).
 
-  Raises:
-    UserError: naming the first file that differs.
+  Raises UserError naming the first file that differs.
   """
   for shard in store.manifest['shards']:
     kept_aside = shard.get('quarantine')
@@ -56,9 +67,8 @@ def verify_store(store: TokenStore, progress: Callable[[int], None] = lambda siz
 def verify_whole(store: TokenStore) -> int:
   """Re-reads all of an open store, whatever its size; returns the bytes read.
 
-  Raises:
-    UserError: as `verify_store`; also where its identity is not the one that its
-      folder is named by, or its tables do not agree with its tokens.
+  Raises UserError as `verify_store`; also where its identity is not the one that its folder is
+  named by, or its tables do not agree with its tokens.
   """
   manifest = store.manifest
   named = re.search('-([0-9a-f]{12})$', store.folder.resolve().name)
@@ -92,23 +102,6 @@ def damaged(path: Path, why: str) -> UserError:
 
 def anew(folder: Path) -> str:
   return f'Delete the folder {folder} and prepare it again.'
-
-
-def _check_manifest(store: TokenStore) -> None:
-  shards = store.manifest['shards']
-  expected = {'seal': seal(store.digest, shards)} if has_seal(store) else {'digest': files_digest(shards)}
-  expected |= sums(shards)
-  if different := list(differences(expected, {key: store.manifest[key] for key in expected})):
-    raise damaged(store.folder / 'manifest.json', f'it does not agree with itself: {"; ".join(different)}')
-
-
-def _check_sizes(store: TokenStore) -> None:
-  for name, size in _file_sizes(store).items():
-    path = store.folder / name
-    if not path.exists():
-      raise damaged(path, 'it is missing')
-    if name.endswith('.bin') and path.stat().st_size != size:
-      raise damaged(path, f'it has {path.stat().st_size} bytes, and the manifest says {size}')
 
 
 def _file_sizes(store: TokenStore) -> dict[str, int]:

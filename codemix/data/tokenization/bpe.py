@@ -45,9 +45,8 @@ def train_bpe(texts: Iterable[str | bytes], vocab_size: int, path: Path) -> Toke
     vocab_size: number of ids: 3 special, 256 bytes, and the merges.
     path: where the file goes; it must end in `.json`.
 
-  Raises:
-    UserError: `vocab_size` is below 259 or more than the texts have entries, or
-      `path` cannot be written.
+  Raises UserError: `vocab_size` is below 259 or more than the texts have entries, or `path` cannot
+  be written.
   """
   from tokenizers import Regex, decoders, models, pre_tokenizers, trainers
   from tokenizers import Tokenizer as Backend
@@ -89,16 +88,10 @@ def train_bpe(texts: Iterable[str | bytes], vocab_size: int, path: Path) -> Toke
 
 
 class BpeTokenizer(FileTokenizer):
-  """A byte-level BPE in the `tokenizer.json` format of Hugging Face `tokenizers`.
+  """A byte-level BPE in the `tokenizer.json` format of Hugging Face; `lossy` may change text.
 
-  Args:
-    definition: the file.
-    name: what error messages call it.
-    lossy: whether its components may change text.
-
-  Raises:
-    UserError: the file is damaged, is not a byte-level BPE, changes text (unless
-      `lossy`), or lacks one of SPECIAL_TOKENS.
+  Raises UserError: the file is damaged, is not a byte-level BPE, changes text (unless `lossy`), or
+  lacks one of SPECIAL_TOKENS.
   """
 
   kind = 'bpe'

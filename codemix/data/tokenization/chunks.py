@@ -15,15 +15,12 @@ _LINE_END = re.compile(r'\n(?=\S)')
 
 
 def may_divide(definition: dict, pattern: str) -> bool:
-  """Whether the parts of `divide` have the ids of the whole text.
+  """Whether the parts of `divide` have the ids of the whole text, by a `tokenizer.json`, parsed.
 
   They have where `pattern` (`bpe.PRE_TOKENIZATION`) cuts the text: a match that
   includes a line end with no white space after it ends there, since alternatives
   that end in line ends come before those of other white space, and none looks
   back. Only a token that was added by hand could reach over it.
-
-  Args:
-    definition: a `tokenizer.json`, parsed.
   """
   parts = (definition.get('pre_tokenizer') or {}).get('pretokenizers', [])
   return (

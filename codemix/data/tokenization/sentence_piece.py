@@ -15,13 +15,10 @@ class SentencePieceTokenizer(FileTokenizer):
   """A SentencePiece `.model`. U+2581, its symbol for a space, decodes to a space.
 
   Args:
-    definition: the file.
-    name: what error messages call it.
     lossy: whether it may change other text, as models trained with the default options do.
 
-  Raises:
-    UserError: the file is damaged, is not a SentencePiece model, changes text
-      (unless `lossy`), or has no id for padding, BOS or EOS.
+  Raises UserError: the file is damaged, is not a SentencePiece model, changes text (unless
+  `lossy`), or has no id for padding, BOS or EOS.
   """
 
   kind = 'sentencepiece'

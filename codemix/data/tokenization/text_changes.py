@@ -1,14 +1,13 @@
 """Which components of a tokenizer's file change text.
 
-A tokenizer that drops the indentation of code, or composes accents, trains on
-another text than the one whose bytes are counted. No example text can prove
-that a file keeps all text, so its normalizers, pre-tokenizers, added tokens and
-model are examined.
+A tokenizer that drops the indentation of code, or composes accents, trains on another text than the
+one whose bytes are counted. No example text can prove that a file keeps all text, so its
+normalizers, pre-tokenizers, added tokens and model are examined.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 
 BYTE_LEVEL = 'ByteLevel'
 _CUTS = frozenset(('Digits', 'FixedLength'))  # pre-tokenizers that only say where to cut
@@ -16,11 +15,7 @@ _CUTS_UNLESS_REMOVED = frozenset(('Split', 'Punctuation'))
 
 
 def why_not_byte_level(definition: Mapping) -> list[str]:
-  """Why a `tokenizer.json` is not a deterministic byte-level BPE; [] where it is.
-
-  Args:
-    definition: the file, parsed.
-  """
+  """Why a `tokenizer.json`, parsed, is not a deterministic byte-level BPE; [] where it is."""
   model = definition['model']
   reasons = []
   if (kind := model.get('type', 'BPE')) != 'BPE':
@@ -43,28 +38,20 @@ def of_tokenizer_json(definition: Mapping) -> list[str]:
   """What the components of a `tokenizer.json` change in text; [] where all text is preserved.
 
   Truncation, padding and post-processors are not among them: `codemix.data.tokenization.tokenizer` disables them.
-
-  Args:
-    definition: the file, parsed.
   """
   return [
     *(f'the normalizer {_described(step)}' for step in _steps(definition.get('normalizer')) if step['type'] != BYTE_LEVEL),
     *(f'the pre-tokenizer {_described(step)}' for step in _steps(definition.get('pre_tokenizer')) if not _keeps_text(step)),
-    *_of_added_tokens(definition.get('added_tokens') or []),
+    *(
+      f'the added token {token["content"]!r} with {side} (it takes the white space beside it)'
+      for token in definition.get('added_tokens') or []
+      for side in ('lstrip', 'rstrip')
+      if token.get(side) and not token.get('special')  # those are not looked for in text
+    ),
   ]
 
 
-def _of_added_tokens(tokens: list[Mapping]) -> Iterator[str]:
-  for token in tokens:
-    if token.get('special'):
-      continue  # not looked for in text
-    for side in ('lstrip', 'rstrip'):
-      if token.get(side):
-        yield f'the added token {token["content"]!r} with {side} (it takes the white space beside it)'
-
-
 def _steps(component: Mapping | None) -> list[Mapping]:
-  """The steps of a component."""
   if not component:
     return []
   if component['type'] != 'Sequence':
@@ -89,12 +76,9 @@ def _described(step: Mapping) -> str:
 
 
 def of_sentencepiece(model) -> list[str]:
-  """What a SentencePiece model changes in text; [] where all text is preserved.
+  """What a SentencePiece `ModelProto` changes in text; [] where all text is preserved.
 
   U+2581 is not counted: every SentencePiece model uses it for a space.
-
-  Args:
-    model: its `ModelProto`.
   """
   normalizer, trainer = model.normalizer_spec, model.trainer_spec
   return [

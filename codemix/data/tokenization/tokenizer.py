@@ -41,7 +41,6 @@ class Tokenizer(Protocol):
 
   def encode_batch(self, texts: Sequence[str | bytes]) -> list[list[int]]:
     """The ids of each text, over all cores where the backend can."""
-    ...
 
   def decode_bytes(self, ids: Sequence[int]) -> bytes:
     """The bytes of the ids: those that were encoded, where the tokenizer `changes` nothing.
@@ -49,7 +48,6 @@ class Tokenizer(Protocol):
     Ids without text are dropped: the special ids, and those beyond the
     vocabulary, which a model with a padded embedding table may produce.
     """
-    ...
 
   def encode(self, text: str | bytes) -> list[int]:
     """The ids of one text, without BOS and EOS."""
@@ -68,9 +66,8 @@ def load_tokenizer(spec: str | Path, lossy: bool = False) -> Tokenizer:
       BPE) or a `.model` (SentencePiece).
     lossy: whether it may change text; `Tokenizer.changes` then lists how.
 
-  Raises:
-    UserError: no such file, a damaged one, one that is not a tokenizer, or one
-      without the special tokens or that changes text (unless `lossy`).
+  Raises UserError: no such file, a damaged one, one that is not a tokenizer, or one without the
+  special tokens or that changes text (unless `lossy`).
   """
   # They inherit from the classes below.
   from codemix.data.tokenization.bpe import BpeTokenizer
@@ -118,9 +115,7 @@ class FileTokenizer(Tokenizer):
 
   def __init__(self, definition: bytes, name: str, lossy: bool = False):
     """`name` is what error messages call the file."""
-    self._definition = definition
-    self._name = name
-    self._lossy = lossy
+    self._definition, self._name, self._lossy = definition, name, lossy
     self.digest = hashlib.sha256(definition).hexdigest()
 
   def __reduce__(self):

@@ -187,7 +187,6 @@ def older_manifest(store, corpus: Corpus) -> Path:
 
 def test_a_store_of_an_older_codemix_is_used_and_said_so(tmp_path):
   from codemix.data.prepare.source import prepare
-  from codemix.data.store.token_store import open_store
   from codemix.data.store.verify import verify_whole
   from tests.data.raw_corpora import corpus, data, prepared, texts
   from tests.data.raw_corpora import write_lines as write
@@ -202,7 +201,7 @@ def test_a_store_of_an_older_codemix_is_used_and_said_so(tmp_path):
   assert settings.open_store('lines', 'train', tokenizer).folder == old
   assert prepare('lines', 'train', settings, tokenizer, said.append).folder == old
   assert [line for line in said if 'older codemix' in line] == said and '--again' in said[0] and old.name in said[0]
-  verify_whole(open_store(old))
+  verify_whole(settings.open_store('lines', 'train', tokenizer))
 
   other = dataclasses.replace(settings, sources={'lines': dataclasses.replace(source, filters=(filters.MaxFloats(6),))})
   with pytest.raises(UserError, match='prepared with other settings of its Corpus: .*filters'):
