@@ -1,11 +1,11 @@
-"""A learning-rate curve: pieces laid out over the tokens of one stage, or of several that share it.
+"""A learning-rate curve over the tokens of one stage, or of several stages that share it.
 
-A curve is measured in steps of the stage that begins it, and laid out over
-tokens. Step k of a stage of S steps and T tokens stands T k / S tokens behind
-the stage's beginning. So the rate is a function of the tokens read, whatever
-the batch of each stage; a stage covers exactly the tokens that it was given,
-though it trains whole steps; and stages whose tokens sum to the curve's use it
-up exactly. For a stage alone on its curve, step k stands at k.
+A curve is measured in steps of the stage that begins it. Step k of a stage of S
+steps and T tokens is at T k / S tokens after the stage's beginning. So the rate
+is a function of the tokens read, whatever the batch of each stage; a stage
+covers exactly its tokens, though it trains whole steps; and stages whose tokens
+sum to the curve's tokens use it up exactly. For a stage alone on its curve,
+step k is at k.
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ CURRENT = 'the rate before'
 
 @dataclasses.dataclass(frozen=True)
 class Piece:
-  """A part of a curve that has one form.
+  """A part of a curve with one form.
 
   Attributes:
-    form: 'line' or 'cosine', which begin at `first` with their first step and
-      come to `last` one step behind their own last; 'to', a line that comes to
-      `last` with its last step; or 'hold', which stays at `first`.
+    form: 'line' or 'cosine', which are at `first` in their first step and reach
+      `last` one step after their last one; 'to', a line that reaches `last` in
+      its last step; or 'hold', which stays at `first`.
     first, last: rates.
     steps: its length, in steps of the curve.
   """
@@ -58,9 +58,9 @@ class Span(NamedTuple):
 
   Attributes:
     piece: of the curve.
-    begin: where the first of them stands, in steps of the curve since the piece began.
+    begin: position of the first of them, in steps of the curve since the piece began.
     stride: steps of the curve from one to the next.
-    steps: how many they are.
+    steps: their number.
   """
 
   piece: Piece
@@ -71,7 +71,7 @@ class Span(NamedTuple):
 
 @dataclasses.dataclass(frozen=True)
 class Curve:
-  """A schedule laid out, and how far it is used.
+  """The curve of a schedule, and how much of it is used.
 
   Attributes:
     schedule: name of its class.
@@ -79,7 +79,7 @@ class Curve:
     tokens: over which it is laid out.
     tokens_per_step: of the stage that begins it: its tokens over its steps.
     used: tokens of the stages before.
-    current: the rate before the curve, where it begins at that and a cosine led to it.
+    current: the rate before the curve, if the curve begins at that rate and a cosine led to it.
   """
 
   schedule: str
@@ -95,7 +95,7 @@ class Curve:
     return self.tokens - self.used
 
   def after(self, tokens: Fraction) -> Curve:
-    """The same curve when a stage has used so much of it."""
+    """The same curve after a stage has used these tokens of it."""
     return dataclasses.replace(self, used=self.used + tokens)
 
   def rates(self, tokens: Fraction, steps: int) -> np.ndarray:
@@ -104,7 +104,7 @@ class Curve:
       span.piece.rates(float(span.begin) + float(span.stride) * np.arange(span.steps))
       for span in self._spans(tokens, steps)
     ]
-    with np.errstate(over='ignore'):  # a rate that float32 cannot hold is infinite, and refused by who asked
+    with np.errstate(over='ignore'):  # a rate that float32 cannot hold becomes infinite, and the caller refuses it
       return np.concatenate(rates).astype(np.float32)
 
   def describe(self, tokens: Fraction, steps: int) -> list[list]:
@@ -139,7 +139,7 @@ class Curve:
     done, begin = 0, Fraction(0)
     for number, piece in enumerate(self.pieces, 1):
       end = begin + piece.steps
-      # A stage may end up to half a step behind its curve, whose last rate it then keeps.
+      # A stage may end up to half a step after its curve; it then keeps the last rate.
       upto = steps if number == len(self.pieces) else min(max(math.ceil((end - at) / stride), done), steps)
       if upto > done:
         shift = stride if piece.form == 'to' else 0

@@ -1,4 +1,4 @@
-"""Python's garbage collector, kept from stopping steps."""
+"""Keeps Python's garbage collector from delaying steps."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from collections.abc import Iterator
 
 @contextlib.contextmanager
 def frozen_gc() -> Iterator[None]:
-  """Lets the collector search only what comes into being from here on.
+  """Freezes existing objects so that the GC scans only new ones.
 
-  Else the objects that a save makes set off, now and then, a search through all that JAX and the
-  other packages hold: 0.1 s and more in which no step can be started, on any of the hosts that
-  wait for this one.
+  Without this, the objects that a save creates sometimes trigger a scan of everything that JAX and
+  other packages hold. It takes 0.1 s or more, in which neither this host nor the hosts that wait
+  for it start a step.
   """
   gc.collect()
   gc.freeze()

@@ -1,10 +1,9 @@
-"""Where the wall-clock time of a stage went, over all processes that worked on it.
+"""Goodput: the wall-clock time of a stage by activity, over all processes that worked on it.
 
 A process appends a line to the stage's `time.jsonl` before each save, every few seconds, and at its
-end: the seconds that went by since its line before, by part, and the step that was reached. So a
-killed process takes no more than its last few seconds with it, and none of a resume depends on the
-file. A line that begins a process's steps says from which step it goes on: what was spent on later
-ones before is lost.
+end: the seconds since its previous line, by activity, and the step that it has reached. So a killed
+process loses only its last few seconds, and resuming does not need the file. The first line of a
+process's steps has the step from which it continues; time spent earlier on later steps is lost.
 """
 
 from __future__ import annotations
@@ -35,16 +34,16 @@ EVERY_S = 5.0
 # everything else: opening, restoring, handing over.
 PARTS = ('step', 'compile', 'data', 'save', 'evaluation', 'idle')
 LOST = 'lost'
-_OF_STEPS = ('step', 'data', 'save')  # what is lost with the steps that it was spent on
+_OF_STEPS = ('step', 'data', 'save')  # activities that are lost together with their steps
 
 
 class TimeAccount:
-  """The time of this process, which is spent on one part at a time; a context that ends with a last line.
+  """Counts the time of this process, which does one part at a time; a context that ends with a last line.
 
   Args:
     folder: of the stage; None where another process writes.
-    part: what the process is at, unless something says otherwise.
-    began: since when (`time.monotonic()`); None for now.
+    part: the activity outside of `part(...)` contexts.
+    began: start of the count (`time.monotonic()`); None for now.
   """
 
   def __init__(self, folder: Path | None, part: str, began: float | None = None):
@@ -69,14 +68,14 @@ class TimeAccount:
     self._thread.join()
     if error is None:
       self.write()
-    # A run that is refused leaves everything as it was; one that ends for want of room cannot write.
+    # A refused run changes no file; a run that ends because the disk is full cannot write.
     elif not isinstance(error, UserError):
-      with contextlib.suppress(UserError, OSError):  # the error under way says more
+      with contextlib.suppress(UserError, OSError):  # the error that is being raised says more
         self.write()
 
   @contextlib.contextmanager
   def spent_on(self, part: str) -> Iterator[None]:
-    """What is done in this context is time of that part; within another such context, it is taken from it."""
+    """Counts the time in this context as that part; the part of an enclosing context is paused."""
     before = self._turn_to(part)
     try:
       yield
@@ -84,7 +83,7 @@ class TimeAccount:
       self._turn_to(before)
 
   def waiting_for(self, part: str, items: Iterable[Item]) -> Iterator[Item]:
-    """The items; the time until each is there is put down to that part."""
+    """Yields the items; the time to get each of them counts as that part."""
     iterator = iter(items)
     while True:
       with self.spent_on(part):
@@ -94,17 +93,17 @@ class TimeAccount:
       yield found[0]
 
   def goes_on_from(self, step: int) -> None:
-    """Says from which step of the run the process trains."""
+    """Notes the step of the run from which the process trains."""
     with self._counting:
       self._steps = {'from': step, 'step': step}
 
   def reached(self, step: int) -> None:
-    """Says that a step is done."""
+    """Notes that a step is done."""
     with self._counting:
       self._steps['step'] = step
 
   def write(self) -> None:
-    """Appends a line; before a save, so that a later process can tell what went by until then."""
+    """Appends a line; called before a save, so that a later process knows the time up to it."""
     if self._path is None:
       return
     with self._writing, writing(self._path):
@@ -112,12 +111,12 @@ class TimeAccount:
       line = {**steps, 'seconds': {part: round(spent, 6) for part, spent in seconds.items()}}
       try:
         self._append(json.dumps(line) + '\n')
-      except BaseException:  # an interrupt too: the line that ends the stage has it then
+      except BaseException:  # also an interrupt: the last line of the stage includes this time
         self._put_back(steps, seconds)
         raise
 
   def _take(self) -> tuple[dict[str, int], dict[str, float]]:
-    """What the next line says; what happens from now on is left to the line after it."""
+    """The content of the next line; time from now on belongs to the line after it."""
     with self._counting:
       self._count()
       steps, seconds = self._steps, self._seconds
@@ -133,30 +132,30 @@ class TimeAccount:
 
   def _append(self, line: str) -> None:
     make_folder(self._path.parent)
-    if not self._ends_whole:  # a killed process, or a full disk, may have left a half
+    if not self._ends_whole:  # a killed process or a full disk may have left half a line
       _drop_half_a_line(self._path)
     self._ends_whole = False
-    # Opened for each line: a file that is held open keeps what it could not write, and fails again when closed.
+    # Opened for each line: an open file keeps what it could not write, and fails again when it is closed.
     with open(self._path, 'a', encoding='utf-8') as file:
       file.write(line)
     self._ends_whole = True
 
   def _turn_to(self, part: str) -> str:
-    """Puts down the time until now, goes over to `part` and returns the part before."""
+    """Counts the time until now, changes to `part` and returns the previous part."""
     with self._counting:
       self._count()
       before, self._part = self._part, part
       return before
 
   def _count(self) -> None:
-    """Puts down the time until now; under the lock."""
+    """Counts the time until now; the caller holds the lock."""
     now = time.monotonic()
     self._seconds[self._part] += now - self._since
     self._since = now
 
   def _write_now_and_then(self) -> None:
     while not self._ended.wait(EVERY_S):
-      with contextlib.suppress(UserError, OSError):  # the next line of the process itself tells it
+      with contextlib.suppress(UserError, OSError):  # the next line of the process includes it
         self.write()
 
 
@@ -165,8 +164,8 @@ class Times:
   """Wall-clock seconds of a stage.
 
   Attributes:
-    seconds: of each of PARTS, and of LOST: steps that had to be trained once more.
-    resumed: how often a further process went on with its steps; those of a pod count as one.
+    seconds: of each of PARTS, and of LOST: steps that had to be trained again.
+    resumed: how often another process continued the steps; the processes of a pod count as one.
   """
 
   seconds: dict[str, float]
@@ -178,7 +177,7 @@ class Times:
 
   @property
   def goodput(self) -> float:
-    """The share of all time that went into the steps of which the result is made."""
+    """The share of all time that was spent on steps of the result."""
     return self.seconds['step'] / self.total if self.total else 0.0
 
   def __str__(self) -> str:
@@ -194,7 +193,7 @@ class Times:
 
 
 def read_times(folder: Path) -> Times | None:
-  """What a stage's `time.jsonl` comes to; None where there is none."""
+  """The sum of a stage's `time.jsonl`; None if there is no file."""
   path = Path(folder) / FILE
   if not path.exists():
     return None
@@ -205,9 +204,9 @@ def add_up(lines: Iterable[dict]) -> Times:
   """Sums the lines of one stage, in their order.
 
   Args:
-    lines: each with 'seconds' by part, spent since the process's line before; where steps were
-      trained, with the 'step' (of the run) that was reached, and at the beginning with the step
-      'from' which the process went on.
+    lines: each with 'seconds' by part since the process's previous line; if steps were trained,
+      with the last 'step' (of the run); the first one also with the step 'from' which the process
+      continued.
   """
   spans: list[_Span] = []
   begun, step = 0, 0
@@ -239,7 +238,7 @@ class _Span:
   seconds: dict[str, float]
 
   def before(self, step: int) -> _Span:
-    """The same when what was done after `step` is lost."""
+    """The same if the work after `step` is lost."""
     if self.end <= step or self.end == self.begin:
       return self
     share = (self.end - max(self.begin, step)) / (self.end - self.begin)
@@ -249,7 +248,7 @@ class _Span:
 
 
 def _lines(path: Path) -> Iterator[dict]:
-  """A line that a kill or a full disk cut off is passed over."""
+  """Skips a line that a kill or a full disk has cut off."""
   for text in path.read_text(errors='replace').splitlines():
     with contextlib.suppress(json.JSONDecodeError):
       line = json.loads(text)

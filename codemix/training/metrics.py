@@ -1,9 +1,8 @@
-"""What a run says of itself: append-only JSONL as the truth, TensorBoard as its mirror.
+"""Metrics of a run: append-only JSONL files are authoritative, TensorBoard shows a copy.
 
-`metrics.jsonl` holds what follows from (config, seed, step) alone, so that it
-is the same file whether or not a run was interrupted. Seconds and tokens/s,
-which no two runs share, go to `timing.jsonl`. After a restart both are cut back
-to the checkpoint's step.
+`metrics.jsonl` depends only on (config, seed, step), so an interrupted run
+writes the same file. Seconds and tokens/s, which differ between runs, go to
+`timing.jsonl`. After a restart both are cut back to the checkpoint's step.
 """
 
 from __future__ import annotations
@@ -43,13 +42,13 @@ class JsonLines:
       self._file = open(path, 'a', encoding='utf-8')  # noqa: SIM115 (held open for the stage)
 
   def append(self, *records: Record) -> None:
-    """Puts lines where a reader of the file sees them."""
+    """Flushes lines so that a reader of the file sees them."""
     with writing(self._path):
       self._file.writelines(json.dumps(record) + '\n' for record in records)
       self._file.flush()
 
   def flush(self) -> None:
-    """Puts every line on disk, before a checkpoint says that they are there."""
+    """Syncs every line to disk, before the checkpoint that counts on them."""
     with writing(self._path):
       sync(self._file)
 
@@ -108,7 +107,7 @@ def step_record(
 
 
 def count_rows(values: dict[str, np.ndarray], rows_of: RowsOf) -> dict[str, collections.Counter]:
-  """What a step drew for the ledger: `COUNTED` of each source that gave something."""
+  """The counts of a step for the ledger: `COUNTED` of each source with rows in the batch."""
   counts = {}
   for name, rows in rows_of.items():
     rows = rows & (values['tokens'] > 0)
@@ -118,7 +117,7 @@ def count_rows(values: dict[str, np.ndarray], rows_of: RowsOf) -> dict[str, coll
 
 
 def rows_by_source(values: dict[str, np.ndarray], names: Sequence[str]) -> RowsOf:
-  """Of each source that gave rows: a batch has few of a mixture's sources."""
+  """A mask of the rows of each source in a batch, which has few of a mixture's sources."""
   return {names[index]: values['source'] == index for index in np.flatnonzero(np.bincount(values['source'])).tolist()}
 
 
@@ -127,15 +126,15 @@ def is_finite(record: Record) -> bool:
 
 
 class TensorBoard:
-  """Mirrors records into a TensorBoard folder.
+  """Copies records into a TensorBoard folder.
 
-  Written here and now: the usual `SummaryWriter` makes an event of each number and hands them from
-  thread to thread, which takes about a millisecond of a step. The purge event, which makes
-  TensorBoard forget what a killed process wrote after the checkpoint, is the same.
+  Writes one event a step directly: `SummaryWriter` makes an event of each number and passes them
+  through two threads, about a millisecond of a step. The purge event, with which TensorBoard drops
+  what a killed process wrote after the checkpoint, is the same as `SummaryWriter`'s.
   """
 
   def __init__(self, folder: Path, after_step: int):
-    # Imported here: it takes a while, and only the process that writes needs it.
+    # Imported here: it is slow, and only the process that writes needs it.
     from tensorboardX.proto import event_pb2, summary_pb2
     from tensorboardX.record_writer import RecordWriter
 
@@ -170,5 +169,5 @@ class TensorBoard:
 
 @functools.cache
 def _tag(key: str) -> str:
-  """The key in the letters that TensorBoard shows."""
+  """The key with only characters that TensorBoard shows."""
   return re.sub(r'[^-/\w.]', '_', key)

@@ -1,4 +1,4 @@
-"""The rows of a batch in portions, of which each device works on its own rows one after the other."""
+"""Splits a batch into microbatches; each device keeps its own rows."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ Batch = dict[str, jax.Array]
 
 
 def split_rows(batch: Batch, microbatches: int, mesh: Mesh) -> Batch:
-  """Arrays [B, ...] to [M, B / M, ...]: a portion has as many rows of every device, in order.
+  """Arrays [B, ...] to [M, B / M, ...]; a microbatch has the same number of rows of every device, in order.
 
-  So no row moves to another device. B is a multiple of M x the mesh's batch shards.
+  No row moves to another device. B is a multiple of M x the mesh's batch shards.
   """
   shards = batch_shards(mesh)
 

@@ -29,8 +29,8 @@ SLOWEST_IN_BFLOAT16 = 0.99  # decay of a moment
 class Optimizer:
   """Which optimizer, and its constants.
 
-  The paper says AdamW and no more; these defaults are the customary ones of
-  decoder pre-training (Brown et al., 2020).
+  The paper says only AdamW; the defaults are those that are usual in decoder
+  pre-training (Brown et al., 2020).
 
   Attributes:
     name: 'adamw', 'lion' or 'adafactor'.
@@ -40,7 +40,7 @@ class Optimizer:
     weight_decay: decoupled, times the rate; matrices only, norm scales have none.
     clip_norm: the gradient's global norm is clipped to this; 0 for never.
     moments_dtype: 'float32' or 'bfloat16', in which the moments are kept between
-      updates; an update itself is float32. Half the memory, and other numbers.
+      updates, which are computed in float32. 'bfloat16' halves the memory and changes the numbers.
 
   Raises:
     UserError: a value out of range, or moments that bfloat16 cannot keep.
@@ -73,7 +73,7 @@ class Optimizer:
         )
 
   def identity(self) -> dict[str, object]:
-    """What decides the updates, as plain data: without the constants that this optimizer does not use."""
+    """Everything that decides the updates, as plain data, without constants that this optimizer does not use."""
     return {k: v for k, v in dataclasses.asdict(self).items() if k not in _UNUSED[self.name]}
 
 
@@ -130,7 +130,7 @@ def _kept_in(
 
 
 def step_of(opt_state: Tree) -> jax.Array:
-  """int32 []: the updates made, the one truth for the step."""
+  """int32 []: the updates made, the only count of steps."""
   return opt_state[-1].step
 
 
@@ -141,7 +141,7 @@ def with_step(opt_state: Tree, step: jax.Array) -> Tree:
 
 def _is_matrix(params: Tree) -> Tree:
   # Scanned layers add a leading axis, so a stacked norm scale has two axes, a matrix at least two
-  # of its own; the name tells them apart.
+  # of its own; the name distinguishes them.
   return jax.tree_util.tree_map_with_path(lambda path, _: path[-1].key != 'scale', params)
 
 

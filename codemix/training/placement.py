@@ -1,4 +1,4 @@
-"""Where the arrays of a run lie."""
+"""How the arrays of a run are placed on devices."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from codemix.parallel.sharding import RULES, ShardingRules
 
 @dataclasses.dataclass(frozen=True)
 class Placement:
-  """How parameters and moments lie on the devices; it changes no number but by rounding.
+  """How parameters and moments are placed on the devices; it changes numbers only by rounding.
 
   Attributes:
     mesh: the devices.
-    rules: how parameters lie on the mesh.
-    offload_optimizer: whether moments rest in the hosts' memory between steps, each with the host
-      of the device that updates it.
+    rules: how parameters are sharded over the mesh.
+    offload_optimizer: whether moments are kept in host memory between steps, on the host of the
+      device that updates them.
   """
 
   mesh: Mesh

@@ -1,4 +1,4 @@
-"""SIGTERM: a batch system's word that the machine is wanted back in a moment."""
+"""SIGTERM, with which a batch system announces that it will take the machine."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from codemix.errors import Preempted
 
 @contextlib.contextmanager
 def stopping_at_once() -> Iterator[None]:
-  """Raises Preempted when SIGTERM comes: right wherever all that counts is on disk already."""
+  """Raises Preempted when SIGTERM comes, for work whose results are on disk already."""
 
   def stop(number: int, frame: FrameType | None) -> None:
     raise Preempted('asked to stop; whatever was finished is saved. The same command goes on from there.')
@@ -27,12 +27,12 @@ def stopping_at_once() -> Iterator[None]:
 
 @contextlib.contextmanager
 def stopping_after_a_step() -> Iterator[Callable[[int], bool]]:
-  """Yields a function of the step that says whether to save and stop after it.
+  """Yields a function of the step: whether to save and stop after it.
 
-  A signal that came too late for that goes, at the end, to whoever handled SIGTERM before.
+  A signal that came too late for that is passed, at the end, to the previous handler of SIGTERM.
   """
   if jax.process_count() > 1:
-    # The processes must agree on the step; JAX's coordination service brings them to one.
+    # The processes must agree on the step; JAX's coordination service decides it.
     yield multihost_utils.reached_preemption_sync_point
     return
   asked = threading.Event()
@@ -44,7 +44,7 @@ def stopping_after_a_step() -> Iterator[Callable[[int], bool]]:
 
 @contextlib.contextmanager
 def _handling(handler: Callable[[int, FrameType | None], None]) -> Iterator[None]:
-  """Handles SIGTERM, where Python may: in the main thread, and where JAX does not for all processes."""
+  """Handles SIGTERM in the main thread, if JAX does not handle it for all processes."""
   if threading.current_thread() is not threading.main_thread() or jax.process_count() > 1:
     yield
     return

@@ -1,4 +1,4 @@
-"""Whether a stage can be laid out on the devices at all, found out before the first step."""
+"""Checks before the first step that a stage fits the mesh."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from codemix.training.runtime import Runtime
 def check_layout(
   model: ModelConfig, batch: int, length: int, mesh: Mesh, runtime: Runtime, where: str
 ) -> None:
-  """Checks that rows, positions and parameters divide over the mesh as the runtime wants them.
+  """Checks that rows, positions and parameters divide over the mesh as the runtime shards them.
 
   Args:
     model: what is trained.
@@ -36,7 +36,7 @@ def check_layout(
     where: what is checked, such as "stage 'balanced'".
 
   Raises:
-    UserError: naming what does not divide, and what would.
+    UserError: naming what does not divide, and a value that does.
   """
   portions = batch_shards(mesh) * runtime.microbatches
   if batch % portions:
@@ -63,7 +63,7 @@ def check_layout(
 
 @functools.cache
 def _trace(model: ModelConfig, rows: int, length: int, mesh: Mesh, rules: ShardingRules) -> None:
-  """Goes through the model without computing: whatever it would refuse in a step, it refuses here."""
+  """Traces the model without computing, so that it refuses here what it would refuse in a step."""
   params = decoder.abstract_params(model)
   parameter_shardings(mesh, params, decoder.logical_axes(model), rules)
   batch = {

@@ -1,4 +1,4 @@
-"""A progress bar where there is a terminal, a line now and then where there is none."""
+"""Progress: a bar on a terminal, else a line every few seconds."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ import time
 from collections.abc import Callable, Iterator
 
 Update = Callable[[int, float, float], None]  # (steps done, loss, tokens/s)
-Show = Callable[[int, str], None]  # (how much is done, what else there is to say)
+Show = Callable[[int, str], None]  # (amount done, other text)
 
 LINE_EVERY_S = 15.0
 
 
 @contextlib.contextmanager
 def stage_progress(name: str, steps: int, done: int) -> Iterator[Update]:
-  """Shows how a stage is trained.
+  """Shows the progress of training a stage.
 
   Args:
     name: the stage.
@@ -32,7 +32,7 @@ def stage_progress(name: str, steps: int, done: int) -> Iterator[Update]:
 
 @contextlib.contextmanager
 def scoring_progress(stage: str, source: str, documents: int, shown: bool = True) -> Iterator[Callable[[int], None]]:
-  """Shows how held-out documents are scored.
+  """Shows the progress of scoring held-out documents.
 
   Args:
     stage: whose model scores them.
@@ -55,9 +55,9 @@ def _progress(name: str, amount: str, total: int, done: int, last_line: bool = F
   """A bar on a terminal; elsewhere a line every `LINE_EVERY_S` seconds.
 
   Args:
-    name: what stands before the bar or at the beginning of a line.
+    name: shown before the bar or at the beginning of a line.
     amount: format string of `done` and `total`.
-    last_line: whether the last update always prints a line where there is no terminal.
+    last_line: whether the last update always prints a line if there is no terminal.
   """
   if sys.stderr.isatty():
     with _bar(name, amount, total, done) as show:

@@ -1,4 +1,4 @@
-"""How and where a run is executed: nothing here changes what is trained."""
+"""How and where a run is executed; nothing here changes what is trained."""
 
 from __future__ import annotations
 
@@ -20,21 +20,21 @@ class Runtime:
 
   Attributes:
     output: folder of the stages' results, the ledger and the report.
-    mesh: how the devices are laid out.
-    rules: what of a parameter is split over which axis of the mesh.
-    microbatches: portions in which a batch goes through the model, one after
-      the other, for less memory; the step is that of the whole batch. Documents
-      are scored in portions of as many rows.
-    offload_optimizer: whether the optimizer's moments rest in the hosts' memory
-      between steps, where the devices can read it by themselves.
+    mesh: the device mesh.
+    rules: which axis of a parameter is sharded over which axis of the mesh.
+    microbatches: number of portions in which a batch goes through the model, to
+      save memory; the step is that of the whole batch. Documents are scored in
+      portions of the same number of rows.
+    offload_optimizer: whether the optimizer's moments are kept in host memory
+      between steps, on platforms whose devices can read it.
     save_every: steps between two checkpoints; a stage's last step is always saved.
-    keep: checkpoints kept while a stage trains, the newest; of a stage that is
-      done its result is kept alone. None keeps all.
-    on_damaged: 'previous' goes on from the newest good checkpoint, after a
+    keep: number of newest checkpoints kept while a stage trains; a finished
+      stage keeps only its last. None keeps all.
+    on_damaged: 'previous' resumes from the newest good checkpoint, after a
       warning; 'stop' ends the run.
-    prefetch: batches read ahead of the step; of batches of a few rows up to twice as many.
+    prefetch: batches read ahead of the step; up to twice as many if batches have few rows.
     peak_tflops: the device's peak in the model's compute type (TFLOP/s); MFU is
-      told only where this is given.
+      reported only if this is given.
     compilation_cache: folder of compiled programs, kept between runs; None for none.
     tensorboard: whether to mirror the metrics for TensorBoard.
   """
@@ -53,9 +53,9 @@ class Runtime:
   tensorboard: bool = True
 
   def placement(self, mesh: Mesh) -> Placement:
-    """Where the states of a run lie on its devices."""
+    """How the states of a run are placed on its devices."""
     return Placement(mesh, self.rules, self.offload_optimizer)
 
   def rows_at_once(self, batch: int) -> int:
-    """Rows of a portion of a batch, which is a whole number of them."""
+    """Rows of a microbatch of a batch."""
     return batch // self.microbatches

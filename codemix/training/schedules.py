@@ -1,12 +1,11 @@
 """Learning-rate schedules: a stage's whole curve is computed before its first step.
 
-The curves are Optax's (a test holds them to it), in NumPy: float64, rounded
-once, and nothing is compiled for each length of a stage. As in Optax, T5X and
-MaxText a decay comes to its `floor` one step behind its last, which is the
-first step of whatever follows; only `LinearTo` ends a stage at its floor. What
-is ours is how a stage's curve meets the one before it: `start` is the rate at
-which the previous stage ended, given where the hand-off says that the rate
-goes on.
+The curves are Optax's (a test compares them), in NumPy: float64, rounded once,
+and nothing is compiled for each length of a stage. As in Optax, T5X and MaxText
+a decay reaches its `floor` one step after its last, in the first step of what
+follows; only `LinearTo` ends a stage at its floor. codemix adds how a stage's
+curve continues the previous one: `start` is the last rate of the previous
+stage, if the hand-off keeps the rate.
 """
 
 from __future__ import annotations
@@ -27,27 +26,27 @@ Steps = Annotated[int, From(0), 'steps']
 
 
 class _Schedule:
-  """What all schedules have in common."""
+  """Base of all schedules."""
 
   horizon: float | None
 
   def pieces(self, steps: Fraction, start: float | None) -> Sequence[Piece]:
-    """The form of the curve.
+    """The pieces of the curve.
 
     Args:
-      steps: its length, in steps of the stage that begins it; not whole where
-        its tokens are not.
-      start: the rate before it, where the hand-off says that the rate goes on.
+      steps: its length, in steps of the stage that begins it; a fraction if
+        its tokens are not whole steps.
+      start: the rate before it, if the hand-off keeps the rate.
 
     Raises:
-      UserError: that makes no curve.
+      UserError: there is no such curve.
     """
     raise NotImplementedError
 
   def lay_out(
     self, tokens: Fraction, tokens_per_step: Fraction, start: float | None, portable: bool = True
   ) -> Curve:
-    """The curve over so many tokens.
+    """The curve over a number of tokens.
 
     Args:
       tokens_per_step: of the stage that begins it.
@@ -83,9 +82,9 @@ class WarmupCosine(_Schedule):
       paper used 1325.
     warmup_fraction: the same as a fraction of the curve's steps, rounded (1325
       of 47684 is 0.02779); one of the two is given.
-    floor: rate of the step behind the last; at most `peak`.
-    horizon: tokens over which the curve is laid, where it goes on into the
-      stages after this one: the sum of theirs; None for the stage's own.
+    floor: rate of the step after the last; at most `peak`.
+    horizon: tokens of the curve, if later stages continue it: the sum of the
+      tokens of these stages and this one; None for this stage's own.
   """
 
   peak: Annotated[float, Above(0)]
@@ -112,7 +111,7 @@ class LinearTo(_Schedule):
 
   Attributes:
     floor: rate of the last step; at most the rate from which it starts.
-    start: rate before the first step; None for that at which the stage before ended.
+    start: rate before the first step; None for the last rate of the previous stage.
     horizon: as of `WarmupCosine`.
   """
 
@@ -127,7 +126,7 @@ class LinearTo(_Schedule):
         "LinearTo starts from the current rate, and this stage has none: set LinearTo.start, or Handoff.rate = 'continue'."
       )
     _check_floor(self, first, 'the rate from which it starts')
-    # The line passes through the rate before it, so the first step is already on the way down.
+    # The line passes through the rate before it, so the first step is already lower.
     return (Piece('to', first, self.floor, steps),)
 
 
@@ -137,7 +136,7 @@ class Constant(_Schedule):
   """One rate throughout, after an optional linear warm-up.
 
   Attributes:
-    rate: None for the rate at which the stage before ended.
+    rate: None for the last rate of the previous stage.
     warmup_steps: steps of the warm-up, fewer than the curve's.
     horizon: as of `WarmupCosine`.
   """
@@ -165,7 +164,7 @@ class WarmupStableDecay(_Schedule):
     peak: the plateau's rate.
     warmup_steps, warmup_fraction: as of `WarmupCosine`.
     decay_fraction: the last part, as a fraction of the curve's steps: a step at least, or 0.
-    floor: rate of the step behind the last; at most `peak`.
+    floor: rate of the step after the last; at most `peak`.
     horizon: as of `WarmupCosine`.
   """
 

@@ -47,7 +47,7 @@ def state_shardings(
   optimizer: Optimizer,
   placement: Placement,
 ) -> TrainState:
-  """A NamedSharding for each leaf: moments lie as their parameters do, counts on every device."""
+  """A NamedSharding for each leaf: moments are sharded as their parameters, counts are on every device."""
   params = decoder.abstract_params(model)
   shardings = parameter_shardings(
     placement.mesh, params, decoder.logical_axes(model), placement.rules
@@ -90,8 +90,8 @@ def init_state(
   seed: int,
   placement: Placement,
 ) -> TrainState:
-  """A fresh state, made on the devices where it will lie; its values do not depend on the mesh."""
-  # Not every platform's programs can write constants straight into the host's memory.
+  """A fresh state, computed on its devices; its values do not depend on the mesh."""
+  # On some platforms programs cannot write constants directly into host memory.
   made_on = dataclasses.replace(placement, offload_optimizer=False)
   state = _make_init(model, optimizer, seed, made_on)()
   return state if made_on == placement else jax.device_put(state, state_shardings(model, optimizer, placement))
@@ -109,8 +109,8 @@ def _make_init(model: ModelConfig, optimizer: Optimizer, seed: int, placement: P
 
 
 def _compiled_quickly(mesh: Mesh) -> dict[str, int]:
-  """Options for a program that runs once: on CPUs less optimized, in half the seconds, to the same numbers."""
-  # Not 0: there other numbers come out.
+  """Compiler options for a program that runs once: on CPUs less optimized, compiled in half the time, with the same numbers."""
+  # Not 0, which gives other numbers.
   return {'xla_backend_optimization_level': 1} if platform_of(mesh) == 'cpu' else {}
 
 
@@ -119,8 +119,8 @@ def hand_off(parent: TrainState, fresh: TrainState, handoff: Handoff) -> TrainSt
 
   Args:
     parent: the last stage's final state.
-    fresh: a state as a first stage would begin with.
-    handoff: what is kept of `parent`; the rest is `fresh`.
+    fresh: the state with which a first stage begins.
+    handoff: the parts that are kept of `parent`; the rest is `fresh`.
   """
   weights = parent if handoff.weights == KEPT else fresh
   moments = parent if handoff.optimizer == KEPT else fresh
@@ -129,9 +129,9 @@ def hand_off(parent: TrainState, fresh: TrainState, handoff: Handoff) -> TrainSt
 
 
 def require_finite(state: TrainState, where: str) -> None:
-  """Raises NonFiniteError where a parameter or moment is NaN or infinite: such a state is never saved.
+  """Raises NonFiniteError if a parameter or moment is NaN or infinite; such a state is never saved.
 
-  A finite gradient can still overflow a parameter, at an absurd rate.
+  At a very large rate, a finite gradient can overflow a parameter.
   """
   if not _all_finite(state):
     raise NonFiniteError(
@@ -147,7 +147,7 @@ def _all_finite(state: TrainState) -> jax.Array:
 
 @functools.cache
 def state_bytes(model: ModelConfig, optimizer: Optimizer) -> int:
-  """Bytes of the arrays of one state, and so of one checkpoint."""
+  """Bytes of the arrays of one state, which are those of one checkpoint."""
   return tree_bytes(jax.eval_shape(lambda: _fresh(model, optimizer, 0)))
 
 

@@ -33,19 +33,19 @@ def make_train_step(
 ):
   """The jitted step: (state, batch, rate) -> (state, metrics); the old state is donated.
 
-  The rate is an argument, and sources are told apart on the host by row, so
-  the program depends on neither the stage nor the mixture: two recipes that
-  begin alike run the same program, bit for bit.
+  The rate is an argument, and the host assigns rows to sources, so the program
+  depends on neither the stage nor the mixture: two recipes with the same first
+  stages run the same program, bit for bit.
 
-  `placement` and `microbatches` say where and in what
-  portions the same sums are added up. They change numbers by rounding alone, as
-  another number of devices does, and so are no part of a stage's identity.
+  `placement` and `microbatches` decide where and in what portions the same sums
+  are computed. They change numbers only by rounding, as the number of devices
+  does, so they are not part of a stage's identity.
 
   Args:
-    bos_id: the input that begins a document, to count documents by.
+    bos_id: the input that begins a document, with which documents are counted.
     microbatches: portions of a batch that go through the model one after the
-      other; the loss is still the mean over the loss tokens of the whole batch,
-      however they are spread over the portions.
+      other; the loss is the mean over the loss tokens of the whole batch,
+      however they are distributed over the portions.
 
   Returns:
     A function of state, batch (arrays [B, L], and `source` [B]) and rate
@@ -74,7 +74,7 @@ def make_train_step(
     def add(total, batch):
       (loss, nll_B), grads = differentiate(params, batch, tokens)
       total = jax.tree.map(jnp.add, total, (loss, grads))
-      # What is carried on is split as the parameters are, not whole on each device.
+      # The sums are sharded as the parameters are, not replicated.
       return jax.lax.with_sharding_constraint(total, (replicated, shardings.params)), nll_B
 
     start = jnp.zeros([]), jax.tree.map(jnp.zeros_like, params)
@@ -101,7 +101,7 @@ def make_train_step(
   return jax.jit(
     train_step,
     in_shardings=(shardings, batch_sharding(mesh), replicated),
-    # Every process reads the metrics of all rows, so they lie on every device.
+    # Every process reads the metrics of all rows, so they are replicated.
     out_shardings=(shardings, replicated),
     donate_argnums=0,
   )
