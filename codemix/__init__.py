@@ -26,7 +26,7 @@ _HOME = {
   'load_stage': 'codemix.studies.load_stage',
   'Recipe': 'codemix.studies.recipe',
   'register_stages': 'codemix.studies.stage_tasks',
-  'register_study': 'codemix.commands.register_study',
+  'register_study': 'codemix.gin_stages',
   'run_study': 'codemix.studies.runner',
   'Runtime': 'codemix.training.runtime',
   'ShardingRules': 'codemix.parallel.sharding',
