@@ -12,6 +12,8 @@ from typing import NamedTuple
 
 import pytest
 
+import codemix
+
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / 'codemix'
 
@@ -164,6 +166,11 @@ def _modules_after(code: str) -> set[str]:
 
 def test_importing_codemix_loads_none_of_the_heavy_packages():
   assert not _modules_after('import codemix') & {'jax', 'tensorflow', 'seqio', 'gin', 'numpy', 'pandas'}
+
+
+def test_no_public_name_is_that_of_a_module():
+  # Importing the module would put it in the name's place.
+  assert not {f'codemix.{name}' for name in codemix.__all__} & modules().keys()
 
 
 def test_help_loads_none_of_the_heavy_packages():

@@ -123,7 +123,8 @@ class Corpus:
 
     Raises:
       UserError: more than `max_bad_share` is broken or lost. Raised as soon as enough is read, and
-        at the latest at the end.
+        at the end of the split. Of a part of it, the end is judged as if `UNREAD_RECORDS` more
+        whole records followed.
     """
     read = BadShare() if read is None else read
     records = self._passed(split, self.pieces(split) if pieces is None else pieces, read)
