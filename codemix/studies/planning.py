@@ -107,7 +107,7 @@ def plan_study(study: Study, data: Data) -> StudyPlan:
 def _kinds(names: list[str], data: Data) -> dict[str, str]:
   kinds = {name: kind for name in names if (kind := data.kind(name))}
   for name in data.kinds:
-    if name not in names and (meant := nearest(name, [source for source in names if source not in kinds])):
+    if name not in names and (meant := nearest(name, [source for source in names if source not in data.kinds])):
       raise UserError(f"Data.kinds names '{name}', which is not a source of this study.{meant}")
   return kinds
 

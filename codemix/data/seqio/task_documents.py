@@ -49,9 +49,9 @@ def task_examples(task: seqio.Task, split: str, shard: seqio.ShardInfo) -> Itera
   Raises UserError: they are not what the task declares, or cannot be read.
   """
   try:
-    dataset = task.get_dataset(
-      sequence_length=None, split=split, shuffle=False, num_epochs=1, use_cached=False, shard_info=shard
-    )
+    # Each example is read once, so a cache in memory is of no use, and warns if the reading ends early.
+    once = {'num_epochs': 1, 'use_cached': False, 'try_in_mem_cache': False}
+    dataset = task.get_dataset(sequence_length=None, split=split, shuffle=False, shard_info=shard, **once)
   except ValueError as error:
     if not str(error).startswith('Task dataset '):
       raise

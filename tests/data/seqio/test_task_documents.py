@@ -10,7 +10,7 @@ import tensorflow as tf
 from codemix.data.open_stream import open_stream
 from codemix.data.prepare.source import prepare
 from codemix.data.seqio.registry import find_task
-from codemix.data.seqio.task_documents import stream
+from codemix.data.seqio.task_documents import WHOLE, stream, task_examples
 from codemix.data.seqio.vocabularies import TokenizerVocabulary
 from codemix.data.settings import Data
 from codemix.data.tokenization.bpe import train_bpe
@@ -176,3 +176,14 @@ def test_empty_documents_are_counted_and_left_out(register, tmp_path):
   assert len(streamed(tmp_path, name)) == len(TEXTS)
   with pytest.raises(UserError, match=r'gave no document with text in its split .validation. \(3 are empty\)'):
     prepared(tmp_path, register([b'', b'', b''], TOKENIZE), 'validation')
+
+
+def test_reading_a_part_of_a_small_task_warns_of_nothing(capfd):
+  make = lambda split, shuffle_files, seed=None: tf.data.Dataset.range(9).map(lambda n: {'targets': [n + 3]})
+  feature = seqio.Feature(seqio.PassThroughVocabulary(100), add_eos=False, dtype=tf.int64)
+  source = seqio.FunctionDataSource(make, splits=('train',), num_input_examples={'train': 9})
+  task = seqio.Task('small', source=source, output_features={'targets': feature})
+  examples = task_examples(task, 'train', WHOLE)
+  assert next(examples)['targets'].tolist() == [3]
+  examples.close()
+  assert capfd.readouterr().err == ''
