@@ -170,8 +170,7 @@ class Parser(argparse.ArgumentParser):
   def parse_args(self, args: Sequence[str], namespace: argparse.Namespace | None = None) -> argparse.Namespace:
     """The arguments, with `gin_bindings`: 'Stage.batch=8' for --gin.Stage.batch=8, in order.
 
-    Raises:
-      UserError: an unknown word.
+    Raises UserError: an unknown word.
     """
     words, bindings = _without_bindings(args)
     arguments, unknown = self.parse_known_args(words, namespace)

@@ -40,8 +40,7 @@ class Kind:
       value: as the user wrote it.
       where: its name in messages: 'Stage.batch'.
 
-    Raises:
-      UserError: it is of another kind, or out of range.
+    Raises UserError: it is of another kind, or out of range.
     """
     if not self.takes(value):
       raise self.refusal(value, where)

@@ -69,8 +69,7 @@ class Checkpoints:
   def wait(self) -> None:
     """Waits until every save is committed and sealed.
 
-    Raises:
-      UserError: the disk is full or cannot be written.
+    Raises UserError: the disk is full or cannot be written.
     """
     with self._writing():
       self._manager.wait_until_finished()
@@ -85,8 +84,7 @@ class Checkpoints:
         the one before it; 'stop' raises instead.
       warn: called with that warning.
 
-    Raises:
-      UserError: a checkpoint is damaged and `on_damaged` is 'stop'.
+    Raises UserError: a checkpoint is damaged and `on_damaged` is 'stop'.
     """
     # Process 0 decides for all; the others might read a checkpoint that it is deleting.
     step = None if jax.process_index() else self._newest_good(on_damaged, warn)
@@ -112,8 +110,7 @@ class Checkpoints:
   def require(self, step: int, expected_digest: str) -> None:
     """Checks that a checkpoint exists, is undamaged, and has this digest.
 
-    Raises:
-      UserError: it does not.
+    Raises UserError: it does not.
     """
     why = damage(self.folder, step) if (self.folder / str(step)).is_dir() else 'it is missing'
     if why is None and self.digest(step) != expected_digest:
@@ -133,8 +130,7 @@ class Checkpoints:
       step: from `newest`, or the stage's result.
       target: ShapeDtypeStructs with shardings, on any mesh.
 
-    Raises:
-      UserError: the checkpoint has other arrays than `target`.
+    Raises UserError: the checkpoint has other arrays than `target`.
     """
     return self._restore_arrays(step, target, self._saved_shapes(step))
 

@@ -112,8 +112,7 @@ def load_experiment(arguments: argparse.Namespace, also: Sequence[str] = ()) -> 
   Args:
     also: further configurables to build, which bindings may then name.
 
-  Raises:
-    UserError: a binding is wrong, or no recipe or study is named.
+  Raises UserError: a binding is wrong, or no recipe or study is named.
   """
   if not arguments.gin_file and not arguments.gin_bindings:
     raise UserError('give a recipe or study with --gin_file, such as --gin_file=studies/quickstart.gin.')

@@ -19,8 +19,7 @@ def find_written(named: Sequence[str], kinds: Sequence[str] = (STORE, STAGE, COR
 
   An unfinished token store, without `manifest.json`, counts too.
 
-  Raises:
-    UserError: a folder has nothing of these kinds; with what it has, or the nearest.
+  Raises UserError: a folder has nothing of these kinds; with what it has, or the nearest.
   """
   return list(dict.fromkeys(found for folder in map(Path, named) for found in _in(folder, kinds)))
 

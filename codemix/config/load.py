@@ -33,9 +33,8 @@ def parse(files: Sequence[str], bindings: Sequence[str], search_paths: Sequence[
   Returns:
     Warnings, a line each: names that a file binds twice, and bindings that nothing refers to.
 
-  Raises:
-    UserError: a file is not found, a line does not parse, or a name does not
-      exist; with the nearest name.
+  Raises UserError: a file is not found, a line does not parse, or a name does not exist; with the
+  nearest name.
   """
   from codemix import configurables  # noqa: F401 (registers what may be bound)
 
@@ -60,8 +59,7 @@ def build(name: str, /, **given: Any) -> Any:
   Args:
     given: arguments that gin does not bind.
 
-  Raises:
-    UserError: an argument is missing or invalid.
+  Raises UserError: an argument is missing or invalid.
   """
   try:
     return gin.config._REGISTRY.get_match(name).wrapper(**given)

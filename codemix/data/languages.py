@@ -144,8 +144,8 @@ def language_shares(table: Table, source: Name = '{language}', without: Sequence
     source: the tasks' name, with '{language}' in it.
     without: languages that are left out.
 
-  Raises:
-    UserError: there is no such table, it has no such language, or '{language}' is not in `source`.
+  Raises UserError: there is no such table, it has no such language, or '{language}' is not in
+  `source`.
   """
   if '{language}' not in source:
     raise UserError(f"language_shares.source is '{source}', the same for every language; put {{language}} into it.")

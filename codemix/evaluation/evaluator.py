@@ -34,8 +34,7 @@ class Evaluator(Protocol):
       model: the model.
       earlier: results of this evaluator on the same checkpoint under another identity, of which a part may still hold.
 
-    Raises:
-      NonFiniteError: a score is not finite.
+    Raises NonFiniteError: a score is not finite.
     """
 
 
@@ -71,8 +70,7 @@ def run_evaluators(
   Returns:
     The results by the evaluator's name.
 
-  Raises:
-    NonFiniteError: a score is not finite.
+  Raises NonFiniteError: a score is not finite.
   """
   done = {}
   for evaluator, earlier in work:

@@ -59,8 +59,7 @@ class HeldOut:
       The scores of `summary`, with `of_documents` (those of the split) where some are left out; items `nats`, `tokens`,
       `bytes` and `documents` (their numbers in the store).
 
-    Raises:
-      NonFiniteError: the loss of a document is not finite.
+    Raises NonFiniteError: the loss of a document is not finite.
     """
     nats = np.full(self.store.documents, np.nan)
     scored, nats_of_scored = self._scored(earlier)

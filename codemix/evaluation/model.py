@@ -48,8 +48,8 @@ class Model:
   def params(self) -> Params:
     """The parameters, restored at the first use; where there are several processes, all of them must ask for it.
 
-    Raises:
-      UserError: the checkpoint is missing, damaged, or not the one with which the stage was done.
+    Raises UserError: the checkpoint is missing, damaged, or not the one with which the stage was
+    done.
     """
     return self.restore()
 
@@ -59,8 +59,7 @@ class Model:
     Args:
       options: of `codemix.models.generate.generate`: `max_new_tokens`, `temperature`, `top_k`, `top_p`, `seed`.
 
-    Raises:
-      UserError: an option is out of range.
+    Raises UserError: an option is out of range.
     """
     continued = generate(
       self.config,

@@ -18,8 +18,7 @@ def read_json(path: Path, form: object = dict, fix: str = 'Restore it.') -> Any:
     form: as in `require_form`.
     fix: what the user should do about a damaged file.
 
-  Raises:
-    UserError: the file is missing, cannot be read, is not JSON, or has another form.
+  Raises UserError: the file is missing, cannot be read, is not JSON, or has another form.
   """
   try:
     value = json.loads(Path(path).read_text(encoding='utf-8'))
@@ -42,8 +41,7 @@ def require_form(value: object, form: object, path: Path, fix: str = 'Restore it
     path: the file, for the error.
     fix: what the user should do.
 
-  Raises:
-    UserError: naming the first place of another form.
+  Raises UserError: naming the first place of another form.
   """
   if misfit := next(_misfits(value, form, ''), None):
     raise UserError(f'{path} is damaged: {misfit}. {fix}')

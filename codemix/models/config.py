@@ -133,8 +133,7 @@ class ModelConfig:
 
     Returns: embedding (0), attention_projections, attention_scores, ffn, head, and total.
 
-    Raises:
-      UserError: `length` is not positive.
+    Raises UserError: `length` is not positive.
     """
     if length < 1:
       raise UserError(f'flops_per_token: length is {length}: it must be at least 1 token.')

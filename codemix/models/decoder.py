@@ -146,9 +146,8 @@ def hidden_states(
     mesh: the mesh that rows and positions are sharded over, or None (`codemix.parallel.mesh`).
     rules: how the parameters are sharded over it.
 
-  Raises:
-    UserError: B or L is not divisible by the devices of `mesh` that it is split over,
-      or attention cannot be computed as configured (`codemix.models.attention.attend`).
+  Raises UserError: B or L is not divisible by the devices of `mesh` that it is split over, or
+  attention cannot be computed as configured (`codemix.models.attention.attend`).
   """
   check_rows(*batch['inputs'].shape, mesh)
   segments = batch['segment_ids'] if config.document_mask else None
@@ -178,8 +177,7 @@ def token_losses(
   Returns: the sum over tokens of weight * (nll + z_loss * log(Z)^2), a float32 scalar; and the nll
     of each token in nats, float32 [B, L], through which no gradient flows.
 
-  Raises:
-    UserError: as in `hidden_states`.
+  Raises UserError: as in `hidden_states`.
   """
   return chunked_cross_entropy(
     hidden_states(config, params, batch, mesh=mesh, rules=rules),

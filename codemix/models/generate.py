@@ -52,8 +52,7 @@ def generate(
     top_p: sample only from the fewest tokens that together have this probability; 1: from all.
     mesh: the mesh that the parameters are sharded over, or None.
 
-  Raises:
-    UserError: an option is out of range, or a token id is not in the vocabulary.
+  Raises UserError: an option is out of range, or a token id is not in the vocabulary.
   """
   _check_options(max_new_tokens, temperature, top_k, top_p, seed)
   for number, prompt in enumerate(prompts):

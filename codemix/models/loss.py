@@ -69,8 +69,7 @@ def chunked_cross_entropy(
   Returns: the sum of weights * (nll + z_loss * logsumexp^2), a float32 scalar, differentiable by
     `x_BxLxD` and `head_VxD`; and the nll of each token in nats, float32 [B, L], not differentiable.
 
-  Raises:
-    UserError: B or L is not divisible by the devices of `mesh` that it is split over.
+  Raises UserError: B or L is not divisible by the devices of `mesh` that it is split over.
   """
   head = _Head(chunk, logit_scale, z_loss, mesh, rules)
   return _loss(head, x_BxLxD, head_VxD, targets_BxL, weights_BxL)

@@ -121,8 +121,7 @@ def on_mesh(
 
   Returns: the same for all tokens: the loss summed, dhead sharded as the parameter is.
 
-  Raises:
-    UserError: rows or positions cannot be split over the devices.
+  Raises UserError: rows or positions cannot be split over the devices.
   """
   if mesh is None or mesh.size == 1:
     return of_device(Layout(), *arrays)

@@ -25,8 +25,7 @@ def require_agreement(facts: Mapping[str, object], advice: str) -> None:
     facts: JSON, by name; nested ones are compared leaf by leaf.
     advice: a sentence that says what to change.
 
-  Raises:
-    UserError: in all processes, naming what differs between which of them.
+  Raises UserError: in all processes, naming what differs between which of them.
   """
   if different := decide(facts, differences):
     more = f'; and {len(different) - SHOWN} more' if different[SHOWN:] else ''

@@ -78,8 +78,8 @@ def make_mesh(config: MeshConfig, devices: Sequence[jax.Device] | None = None) -
   Slices (TPU slices joined by DCN, GPU nodes) are laid along 'replica' as far as its size allows, then
   along 'data', then 'fsdp'.
 
-  Raises:
-    UserError: the product of the sizes is not the number of devices, or an inner axis would cross slices.
+  Raises UserError: the product of the sizes is not the number of devices, or an inner axis would
+  cross slices.
   """
   devices = jax.devices() if devices is None else list(devices)
   slices = len({getattr(device, 'slice_index', 0) for device in devices})

@@ -17,11 +17,7 @@ BATCH_AXES = ('replica', 'data', 'fsdp')
 TOKEN_AXES = (*BATCH_AXES, 'sequence')
 
 # The axes of activations are fixed: the loss and the loader rely on them.
-_ACTIVATIONS = {
-  'batch': BATCH_AXES,
-  'sequence': ('sequence',),
-  'tokens': TOKEN_AXES,
-}
+_ACTIVATIONS = {'batch': BATCH_AXES, 'sequence': ('sequence',), 'tokens': TOKEN_AXES}
 
 Axis = Literal[AXES]
 Over = Axis | tuple[Axis, ...] | None
@@ -82,9 +78,8 @@ def parameter_shardings(mesh: Mesh, shapes: Any, axes: Any, rules: ShardingRules
 
   Returns: the same tree of `NamedSharding`s.
 
-  Raises:
-    UserError: an axis has no rule, its size is not a multiple of the devices it is split over, or
-      two axes of a parameter would be split over the same devices.
+  Raises UserError: an axis has no rule, its size is not a multiple of the devices it is split over,
+  or two axes of a parameter would be split over the same devices.
   """
 
   def sharding(path, array, names) -> NamedSharding:

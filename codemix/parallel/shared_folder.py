@@ -26,8 +26,8 @@ def require_shared(folder: Path, setting: str) -> None:
     folder: one that exists in all processes.
     setting: the setting that names it, such as 'Runtime.output'.
 
-  Raises:
-    UserError: in all processes, naming those whose folder is another one; or it cannot be written to.
+  Raises UserError: in all processes, naming those whose folder is another one; or it cannot be
+  written to.
   """
   state = distributed.global_state
   if state.client is None:

@@ -134,8 +134,7 @@ def measure(study: StudyResults, sources: Sequence[str]) -> Measure:
 
   Stages without per-document files have a value and no interval.
 
-  Raises:
-    UserError: two stages were evaluated on different documents of a source.
+  Raises UserError: two stages were evaluated on different documents of a source.
   """
   stages = [stage for stage in study.stages.values() if all(name in stage.scores for name in sources)]
   whole = [stage for stage in stages if all(name in stage.documents for name in sources)]

@@ -112,8 +112,7 @@ def load_stage(folder: str | Path, tokenizer: Tokenizer | None = None) -> Finish
 def require_unchanged(folder: Path, stage: dict) -> None:
   """Checks that a stage.json is what its hash was made from.
 
-  Raises:
-    UserError: it was changed.
+  Raises UserError: it was changed.
   """
   if stage['hash'] != digest(stage['identity']):
     raise UserError(f'{folder}/stage.json was changed: its hash is not that of its identity. Restore it.')

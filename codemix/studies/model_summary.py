@@ -44,8 +44,7 @@ def describe_model(
     `device_bytes`: of the first three, the part on one device (of moments that are offloaded: in its
     host's memory). The memory for activations depends on the compiler: see `codemix plan`.
 
-  Raises:
-    UserError: the parameters do not divide over the mesh.
+  Raises UserError: the parameters do not divide over the mesh.
   """
   state = abstract_state(model, optimizer, placement)
   weights, moments = tree_bytes(state.params), tree_bytes(state.opt_state)

@@ -43,8 +43,7 @@ def preflight(study: Study, data: Data, runtime: Runtime, mesh: Mesh, *, keep_fo
   Args:
     keep_folders: False removes the output folder again where this call made it.
 
-  Raises:
-    UserError: the first thing that would stop the study.
+  Raises UserError: the first thing that would stop the study.
   """
   check_machine(study, runtime, mesh, keep_folders)
   ready = open_study(study, data)
@@ -56,8 +55,7 @@ def preflight(study: Study, data: Data, runtime: Runtime, mesh: Mesh, *, keep_fo
 def open_study(study: Study, data: Data) -> Ready:
   """Plans a study and opens what it is scored on.
 
-  Raises:
-    UserError: something is not prepared, or the plan makes no sense.
+  Raises UserError: something is not prepared, or the plan makes no sense.
   """
   plan = plan_study(study, data)
   stores = {name: data.open_store(name, 'validation', plan.tokenizer) for name in scored_names(plan.study)}
@@ -71,8 +69,7 @@ def open_study(study: Study, data: Data) -> Ready:
 def check_unlocked(plan: StudyPlan, runtime: Runtime) -> None:
   """Checks that no other process trains a stage of this plan now.
 
-  Raises:
-    UserError: one does, naming the stage's folder.
+  Raises UserError: one does, naming the stage's folder.
   """
   if jax.process_index():
     return  # process 0 alone takes the locks
@@ -89,8 +86,7 @@ def check_machine(study: Study, runtime: Runtime, mesh: Mesh, keep_folders: bool
   Args:
     keep_folders: as of `preflight`.
 
-  Raises:
-    UserError: naming the stage or folder, and what to change.
+  Raises UserError: naming the stage or folder, and what to change.
   """
   check_layouts(study, runtime, mesh)
   require_writable(Path(runtime.output), 0, keep_folders)
@@ -99,8 +95,7 @@ def check_machine(study: Study, runtime: Runtime, mesh: Mesh, keep_folders: bool
 def check_layouts(study: Study, runtime: Runtime, mesh: Mesh) -> None:
   """Checks that every stage can be laid out on the devices.
 
-  Raises:
-    UserError: naming the stage, and what to change.
+  Raises UserError: naming the stage, and what to change.
   """
   for recipe in study.recipes.values():
     for stage in recipe.stages:
@@ -114,8 +109,7 @@ def check_room(plan: StudyPlan, runtime: Runtime, checkpoint_bytes: int, keep_fo
     checkpoint_bytes: of one checkpoint.
     keep_folders: as of `preflight`.
 
-  Raises:
-    UserError: it has not, or cannot be written at all.
+  Raises UserError: it has not, or cannot be written at all.
   """
   missing = [p for p in plan.stages() if not is_done(runtime.output, p)]
   # An interrupted run has written some of them.

@@ -72,8 +72,7 @@ def check_sources(study: Study, data: Data) -> None:
 
   Imports SeqIO and TensorFlow where a source is neither prepared nor a corpus of `Data.sources`.
 
-  Raises:
-    UserError: one does not exist, or has no such split.
+  Raises UserError: one does not exist, or has no such split.
   """
   for split in missing(read_mixtures(study, data, save=False), data):
     from codemix.data.prepare.source import check_source  # imports readers of raw files
@@ -88,8 +87,7 @@ def prepare_in_own_process(study: Study, data: Data, gin_arguments: Sequence[str
     gin_arguments: the gin flags of the command line, from which `data` was built.
     warnings: lines that this process has shown and that are not shown again.
 
-  Raises:
-    CodemixError: what that process raised.
+  Raises CodemixError: what that process raised.
   """
   if not missing(study, data):
     return

@@ -92,8 +92,7 @@ def evaluate_finished(study: Study, data: Data, runtime: Runtime, wanted: str | 
   Returns:
     By folder: `stage` (its name), `step`, `checkpoint`, and `sources`, the scores by source.
 
-  Raises:
-    UserError: none is finished, of those wanted.
+  Raises UserError: none is finished, of those wanted.
   """
   mesh = make_mesh(runtime.mesh)
   check_layouts(study, runtime, mesh)

@@ -24,8 +24,7 @@ def run_units(units: Sequence[Unit], ready: Ready, mesh: Mesh, runtime: Runtime,
   Args:
     planning_s: seconds that planning took, which count as time of the first stage that is trained.
 
-  Raises:
-    CodemixError: as of `codemix.studies.runner.run_study`.
+  Raises CodemixError: as of `codemix.studies.runner.run_study`.
   """
   plan, numbers = ready.plan, itertools.count(1)
   for unit in units:

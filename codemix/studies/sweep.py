@@ -45,9 +45,8 @@ def sweep(
     Recipes for `Study.recipes`, by names such as '25% code', '25% code, seed 1',
     '25% code added' and 'text of 25% code added'.
 
-  Raises:
-    UserError: an empty list or one with a repeated number, an unknown mode, a
-      stage that does not exist, or a share above 1 (of 1, for 'additive').
+  Raises UserError: an empty list or one with a repeated number, an unknown mode, a stage that does
+  not exist, or a share above 1 (of 1, for 'additive').
   """
   _require_distinct(shares, 'shares')
   _require_distinct(seeds, 'seeds')

@@ -22,8 +22,7 @@ def trace_step(plan: StudyPlan, stage_plan: StagePlan, step: int) -> list[dict]:
   Returns:
     {'source', 'epoch', 'row' (of the epoch), 'documents' (their numbers), 'text'} of each.
 
-  Raises:
-    UserError: the stage has no such step.
+  Raises UserError: the stage has no such step.
   """
   if not 1 <= step <= stage_plan.steps:
     raise UserError(f"stage '{stage_plan.stage.name}' has steps 1 to {stage_plan.steps:,}, not {step}.")
@@ -59,8 +58,7 @@ def trace_text(plan: StudyPlan, stages: list[StagePlan], text: str) -> Iterator[
     (of the stage, from 1), 'run_step', 'row' (of the batch), 'epoch'}, ...]}, each row once; 'seen' is empty where
     no step read the rows.
 
-  Raises:
-    UserError: the passage is empty, or a source is streamed.
+  Raises UserError: the passage is empty, or a source is streamed.
   """
   wanted = _bytes_of(text)
   stage_rows = [(stage_plan, _stage_rows(plan, stage_plan)) for stage_plan in stages]

@@ -25,8 +25,7 @@ def verify_stage(folder: Path) -> dict:
     'name', 'finished', 'checkpoints' (their steps), 'cut_off' (steps of checkpoints that were not completely
     written, which a resumed run passes over) and 'bytes_read'.
 
-  Raises:
-    UserError: naming the first file that is not as it was written.
+  Raises UserError: naming the first file that is not as it was written.
   """
   stage = read_stage(folder)
   require_unchanged(folder, stage)
@@ -92,8 +91,7 @@ def check_ledgers(plan: StudyPlan, output: str) -> list[dict]:
   Returns:
     For each stage `stage` (its folder) and `ledger` ('agrees' with the beginning of its hash, or why it is not finished).
 
-  Raises:
-    UserError: one differs.
+  Raises UserError: one differs.
   """
   checked, hashes = [], {}
   for stage_plan in plan.stages():

@@ -216,9 +216,7 @@ def add_up(lines: Iterable[dict]) -> Times:
       spans = [span.before(step) for span in spans]
     begin, step = step, line.get('step', step)
     spans.append(_Span(begin, step, line['seconds']))
-  seconds = {
-    part: sum(span.seconds.get(part, 0.0) for span in spans) for part in (*PARTS, LOST)
-  }
+  seconds = {part: sum(span.seconds.get(part, 0.0) for span in spans) for part in (*PARTS, LOST)}
   return Times(seconds, max(begun - 1, 0))
 
 

@@ -143,8 +143,7 @@ def done_for_all(output: str | Path, plan: StagePlan) -> bool:
 def final_state(trainer: Trainer, plan: StagePlan) -> TrainState:
   """Restores the result of a stage that is done, and no other checkpoint.
 
-  Raises:
-    UserError: it is not done, or its checkpoint is missing, damaged or another.
+  Raises UserError: it is not done, or its checkpoint is missing, damaged or another.
   """
   folder = trainer.folder(plan)
   done = read_done(folder)

@@ -35,8 +35,7 @@ def check_layout(
     runtime: its rules, microbatches and offloading.
     where: what is checked, such as "stage 'balanced'".
 
-  Raises:
-    UserError: naming what does not divide, and a value that does.
+  Raises UserError: naming what does not divide, and a value that does.
   """
   portions = batch_shards(mesh) * runtime.microbatches
   if batch % portions:

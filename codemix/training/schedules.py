@@ -38,8 +38,7 @@ class _Schedule:
         its tokens are not whole steps.
       start: the rate before it, if the hand-off keeps the rate.
 
-    Raises:
-      UserError: there is no such curve.
+    Raises UserError: there is no such curve.
     """
     raise NotImplementedError
 
@@ -53,8 +52,7 @@ class _Schedule:
       start: as of `pieces`.
       portable: whether `start` is the same number on every machine.
 
-    Raises:
-      UserError: as `pieces`.
+    Raises UserError: as `pieces`.
     """
     pieces = self.pieces(tokens / tokens_per_step, start)
     return Curve(

@@ -91,8 +91,7 @@ class Stage:
   def steps(self, length: int) -> int:
     """Steps of `batch` rows of `length` tokens nearest to the budget (halves up).
 
-    Raises:
-      UserError: less than half a step.
+    Raises UserError: less than half a step.
     """
     steps = int(self.tokens / (self.batch * length) + 0.5)
     if steps > MOST_STEPS:
@@ -251,8 +250,7 @@ def rates_of(stage: Stage, steps: int, before: Rates | None) -> Rates:
     steps: of the stage.
     before: of the stage before; None for a first stage.
 
-  Raises:
-    UserError: there is no curve, it is too short, or it has values that are not rates.
+  Raises UserError: there is no curve, it is too short, or it has values that are not rates.
   """
   curve = _curve_of(stage, steps, before)
   values = curve.rates(stage.budget, steps)

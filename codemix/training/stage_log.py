@@ -69,8 +69,7 @@ class StageLog:
     Returns:
       (steps of the stage done, loss, tokens/s).
 
-    Raises:
-      NonFiniteError: the loss or the gradient is not finite.
+    Raises NonFiniteError: the loss or the gradient is not finite.
     """
     plan = self._plan
     host = {key: np.asarray(value) for key, value in values.items()}

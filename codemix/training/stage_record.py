@@ -37,8 +37,7 @@ def read_ledger(folder: Path) -> dict:
 def write_plan(folder: Path, plan: StagePlan, model: ModelConfig) -> None:
   """Writes plan.json, rate.csv and, last, stage.json.
 
-  Raises:
-    UserError: the folder's stage.json is of something else.
+  Raises UserError: the folder's stage.json is of something else.
   """
   written = folder / 'stage.json'
   if written.exists() and (
@@ -87,8 +86,7 @@ def write_result(
     checkpoint: digest of the stage's last checkpoint.
     parent_folder: of the stage before, to whose ledger this one is chained.
 
-  Raises:
-    CodemixError: the ledger does not agree with the plan.
+  Raises CodemixError: the ledger does not agree with the plan.
   """
   ledger.compare(plan.draws, realised, f"stage '{plan.stage.name}'")
   parent_hash = read_ledger(parent_folder)['hash'] if parent_folder else None

@@ -42,11 +42,7 @@ class TrainState(NamedTuple):
 
 
 @functools.cache
-def state_shardings(
-  model: ModelConfig,
-  optimizer: Optimizer,
-  placement: Placement,
-) -> TrainState:
+def state_shardings(model: ModelConfig, optimizer: Optimizer, placement: Placement) -> TrainState:
   """A NamedSharding for each leaf: moments are sharded as their parameters, counts are on every device."""
   params = decoder.abstract_params(model)
   shardings = parameter_shardings(
@@ -70,11 +66,7 @@ def state_shardings(
 
 
 @functools.cache
-def abstract_state(
-  model: ModelConfig,
-  optimizer: Optimizer,
-  placement: Placement,
-) -> TrainState:
+def abstract_state(model: ModelConfig, optimizer: Optimizer, placement: Placement) -> TrainState:
   """Shapes, types and shardings of a state, with nothing allocated."""
   shapes = jax.eval_shape(lambda: _fresh(model, optimizer, 0))
   return jax.tree.map(

@@ -91,8 +91,7 @@ class BadShare:
       unread: records that are assumed to follow, none of them broken; 0 after the last one.
       listed: where all broken records are listed; '' for nowhere.
 
-    Raises:
-      UserError: more than `Corpus.max_bad_share` is broken or lost; it shows the first.
+    Raises UserError: more than `Corpus.max_bad_share` is broken or lost; it shows the first.
     """
     if self.broken <= corpus.max_bad_share * (self.total + unread):
       return

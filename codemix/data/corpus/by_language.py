@@ -30,9 +30,8 @@ def corpora_by_language(
     A mapping for `Data.sources`, in the table's order; `language_shares` has the
     same names.
 
-  Raises:
-    UserError: '{language}' is not in `source` and every pattern of the files, or
-      there is no such table or language.
+  Raises UserError: '{language}' is not in `source` and every pattern of the files, or there is no
+  such table or language.
   """
   for pattern in (source, *_patterns(corpus)):
     if PLACE not in pattern:

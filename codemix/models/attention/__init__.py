@@ -80,9 +80,8 @@ def attend(
 
   Returns: [B, L, H, K] in the dtype of `q_BxLxHxK`.
 
-  Raises:
-    UserError: the implementation is for another platform or not verified with this mask; or the mesh
-      does not divide the rows, or the heads of an implementation that is called per device.
+  Raises UserError: the implementation is for another platform or not verified with this mask; or
+  the mesh does not divide the rows, or the heads of an implementation that is called per device.
   """
   platform = platform_of(mesh)
   auto = choose(platform, q_BxLxHxK.shape[1])

@@ -172,9 +172,7 @@ class WholeFiles(Reader):
 
 def _matches(path: str, patterns: Sequence[str]) -> bool:
   name = posixpath.basename(path)
-  return any(
-    fnmatch.fnmatchcase(path if '/' in pattern else name, pattern) for pattern in patterns
-  )
+  return any(fnmatch.fnmatchcase(path if '/' in pattern else name, pattern) for pattern in patterns)
 
 
 def _below(url: str, path: str) -> str:
