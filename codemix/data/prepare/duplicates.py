@@ -113,10 +113,11 @@ class FindRepeats:
   def _entries(self, name: str, digests: DigestRange) -> np.ndarray:
     """A shard's entries of a range, in the order of the documents within each block."""
     path = self.drafts / _digests_file(name)
-    if not path.stat().st_size:  # it cannot be mapped
-      return np.zeros(0, _ENTRY)
-    entries = np.memmap(path, _ENTRY, 'r')
-    return np.concatenate([digests.of(entries[begin : begin + BLOCK]) for begin in range(0, len(entries), BLOCK)])
+    documents, parts = path.stat().st_size // _ENTRY.itemsize, [np.zeros(0, _ENTRY)]
+    for begin in range(0, documents, BLOCK):  # one block is mapped at a time: mapped pages count as memory
+      block = np.memmap(path, _ENTRY, 'r', begin * _ENTRY.itemsize, min(BLOCK, documents - begin))
+      parts.append(digests.of(block).copy())
+    return np.concatenate(parts)
 
   def _repeats(self, entries: np.ndarray, shards: np.ndarray) -> list[np.ndarray]:
     """The documents to drop, by shard, sorted."""

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from codemix.checked import Path, checked
 from codemix.data.raw.protocols import Piece, Reader
-from codemix.data.raw.record import BadRecord
+from codemix.data.raw.record import DAMAGED, BadRecord
 from codemix.data.raw.storage import join
 from codemix.data.raw.tensorflow_import import suppress_stderr
 from codemix.errors import UserError, nearest
@@ -54,7 +54,7 @@ class Tfds(Reader):
       for number, row in enumerate(_examples(piece.url), 1):
         yield f'{piece.url}:row {number}', _plain(row)
     except (tf.errors.DataLossError, tf.errors.InvalidArgumentError, tf.errors.OutOfRangeError) as error:
-      yield BadRecord(piece.url, 'damaged file', f'after row {number}: {error.message[:200]}')
+      yield BadRecord(piece.url, DAMAGED, f'after row {number}: {error.message[:200]}', lost=None, after=number)
 
 
 def _examples(file: str) -> Iterator[Mapping]:

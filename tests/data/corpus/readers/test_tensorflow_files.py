@@ -82,6 +82,7 @@ def test_damage_is_found_by_the_checksums(shared_data, tmp_path, reader, cut):
   *good, damage = rows(reader, str(path))
   assert reasons([damage]) == {path.name: 'damaged file'}
   assert 0 < len(good) < 125 and not any(isinstance(row, BadRecord) for row in good)
+  assert damage.after == len(good) and damage.lost != 1  # the rest of the file is lost, not one record
 
 
 def test_a_missing_file_is_named(tmp_path):
