@@ -109,11 +109,10 @@ def _warn(warnings: Iterable[str]) -> list[str]:
 def load_experiment(arguments: argparse.Namespace, also: Sequence[str] = ()) -> Experiment:
   """Reads the gin files and flags.
 
+  Raises UserError if a binding is wrong, or no recipe or study is named.
+
   Args:
     also: further configurables to build, which bindings may then name.
-
-  Raises:
-    UserError: a binding is wrong, or no recipe or study is named.
   """
   if not arguments.gin_file and not arguments.gin_bindings:
     raise UserError('give a recipe or study with --gin_file, such as --gin_file=studies/quickstart.gin.')

@@ -87,11 +87,7 @@ def _refuse_questions_about_a_study(arguments: argparse.Namespace) -> None:
 
 
 def _show_plan(experiment: Experiment, form: str) -> None:
-  """The plan of a study that `codemix train` would train.
-
-  Raises:
-    UserError: what `codemix train` would refuse before its first step.
-  """
+  """Shows the plan of the study; raises the UserError that `codemix train` would raise."""
   from codemix.parallel.mesh import make_mesh
   from codemix.studies.preflight import check_machine, check_unlocked, preflight
   from codemix.studies.preparation import check_sources

@@ -30,12 +30,11 @@ class Evaluator(Protocol):
   def run(self, model: Model, earlier: StoredResults | None) -> Results:
     """Evaluates a model; where there are several processes, in all of them.
 
+    Raises NonFiniteError if a score is not finite.
+
     Args:
       model: the model.
       earlier: results of this evaluator on the same checkpoint under another identity, of which a part may still hold.
-
-    Raises:
-      NonFiniteError: a score is not finite.
     """
 
 
@@ -65,14 +64,13 @@ def run_evaluators(
 ) -> dict[str, Results]:
   """Runs evaluators one after the other and stores the results of each as soon as it is done.
 
+  Raises NonFiniteError if a score is not finite.
+
   Args:
     work: what `unfinished` returned. Every process must have it before this call, in which process 0 writes.
 
   Returns:
     The results by the evaluator's name.
-
-  Raises:
-    NonFiniteError: a score is not finite.
   """
   done = {}
   for evaluator, earlier in work:

@@ -55,12 +55,11 @@ class HeldOut:
   def run(self, model: Model, earlier: StoredResults | None = None) -> Results:
     """Scores the documents that `earlier` has not scored.
 
+    Raises NonFiniteError if the loss of a document is not finite.
+
     Returns:
       The scores of `summary`, with `of_documents` (those of the split) where some are left out; items `nats`, `tokens`,
       `bytes` and `documents` (their numbers in the store).
-
-    Raises:
-      NonFiniteError: the loss of a document is not finite.
     """
     nats = np.full(self.store.documents, np.nan)
     scored, nats_of_scored = self._scored(earlier)

@@ -48,19 +48,18 @@ class Model:
   def params(self) -> Params:
     """The parameters, restored at the first use; where there are several processes, all of them must ask for it.
 
-    Raises:
-      UserError: the checkpoint is missing, damaged, or not the one with which the stage was done.
+    Raises UserError if the checkpoint is missing, damaged, or not the one with which the stage was
+    done.
     """
     return self.restore()
 
   def continue_texts(self, prompts: Sequence[str], **options) -> list[str]:
     """The continuation of each prompt, without the prompt.
 
+    Raises UserError if an option is out of range.
+
     Args:
       options: of `codemix.models.generate.generate`: `max_new_tokens`, `temperature`, `top_k`, `top_p`, `seed`.
-
-    Raises:
-      UserError: an option is out of range.
     """
     continued = generate(
       self.config,

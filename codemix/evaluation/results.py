@@ -64,8 +64,7 @@ class StoredResults:
   def items(self) -> dict[str, np.ndarray]:
     """The arrays of `Results.items`; empty where the file is missing.
 
-    Raises:
-      UserError: the file is damaged, or belongs to other scores.
+    Raises UserError if the file is damaged or belongs to other scores.
     """
     if not self.path.is_file():
       return {}
@@ -107,8 +106,7 @@ def write_results(stage_folder: Path, name: str, step: int, identity: Mapping[st
 def read_results(stage_folder: Path) -> dict[str, StoredResults]:
   """The results in a stage's folder by the name of their evaluator, those of earlier versions included.
 
-  Raises:
-    UserError: one of the JSON files is damaged.
+  Raises UserError if one of the JSON files is damaged.
   """
   folder = stage_folder / FOLDER
   paths = {str(path.relative_to(folder).with_suffix('')): path for path in sorted(folder.rglob('*.json'))}

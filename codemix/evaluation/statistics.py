@@ -84,13 +84,12 @@ class Estimate:
 def bits_per_byte(nats_N: np.ndarray, bytes_N: np.ndarray) -> float:
   """Bits per byte over the documents together: sum(nats) / (ln 2 * sum(bytes)).
 
+  Raises UserError for no documents, no bytes in all of them, shapes that differ, or a negative or
+  non-finite number.
+
   Args:
     nats_N: negative log-likelihood of each document, in nats, float [N].
     bytes_N: size of each document in UTF-8 bytes, int [N]; single documents may be empty.
-
-  Raises:
-    UserError: no documents, no bytes in all of them, shapes that differ, a negative or a
-      non-finite number.
   """
   nats_N, bytes_N = np.asarray(nats_N, np.float64), np.asarray(bytes_N, np.float64)
   if nats_N.shape != bytes_N.shape or bytes_N.ndim != 1:

@@ -132,10 +132,8 @@ def measures_by_source(study: StudyResults) -> dict[str, Measure]:
 def measure(study: StudyResults, sources: Sequence[str]) -> Measure:
   """Bits per byte on the documents of `sources` together.
 
-  Stages without per-document files have a value and no interval.
-
-  Raises:
-    UserError: two stages were evaluated on different documents of a source.
+  Stages without per-document files have a value and no interval. Raises UserError if two stages
+  were evaluated on different documents of a source.
   """
   stages = [stage for stage in study.stages.values() if all(name in stage.scores for name in sources)]
   whole = [stage for stage in stages if all(name in stage.documents for name in sources)]

@@ -122,11 +122,7 @@ class Content:
 
 
 def gather(study: StudyResults) -> Content:
-  """All that a report shows.
-
-  Raises:
-    UserError: stages were evaluated on different documents.
-  """
+  """All that a report shows. Raises UserError if stages were evaluated on different documents."""
   measures, pooled = comparison.measures_by_source(study), {}
   for kind in dict.fromkeys(study.kinds[s] for s in study.validation_sources if s in study.kinds):
     sources = [source for source in study.validation_sources if study.kinds.get(source) == kind]

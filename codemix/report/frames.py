@@ -31,8 +31,7 @@ COUNTS = ('rows', 'tokens', 'documents', 'bytes', 'steps', 'steps_before', 'toke
 def load_results(study_dir: Path | str) -> pd.DataFrame:
   """The numbers of a study, as in results.csv: one row per recipe x stage x source.
 
-  Raises:
-    UserError: the folder is not that of a study, or a file of it is damaged.
+  Raises UserError if the folder is not that of a study or a file of it is damaged.
   """
   study = read_study(study_dir)
   return results_frame(study, recipe_rows(study, measures_by_source(study)))

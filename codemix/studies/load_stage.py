@@ -90,12 +90,11 @@ class _Folder(NamedTuple):
 def load_stage(folder: str | Path, tokenizer: Tokenizer | None = None) -> FinishedStage:
   """Opens a finished stage.
 
+  Raises UserError if it is not a stage, is not finished, or is not what its name says.
+
   Args:
     folder: of the stage; or, beside folders of stages, the name of one or the beginning of its hash.
     tokenizer: of the run, where it is loaded already; None loads the copy beside the stages.
-
-  Raises:
-    UserError: it is not a stage, is not finished, or is not what its name says.
   """
   folder = Path(folder)
   if not (folder / 'stage.json').exists():
@@ -110,11 +109,7 @@ def load_stage(folder: str | Path, tokenizer: Tokenizer | None = None) -> Finish
 
 
 def require_unchanged(folder: Path, stage: dict) -> None:
-  """Checks that a stage.json is what its hash was made from.
-
-  Raises:
-    UserError: it was changed.
-  """
+  """Checks that a stage.json is what its hash was made from. Raises UserError if it was changed."""
   if stage['hash'] != digest(stage['identity']):
     raise UserError(f'{folder}/stage.json was changed: its hash is not that of its identity. Restore it.')
 

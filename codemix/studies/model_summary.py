@@ -33,6 +33,8 @@ def describe_model(
 ) -> dict[str, Any]:
   """Parameters, FLOPs and bytes, as plain data; allocates nothing.
 
+  Raises UserError if the parameters do not divide over the mesh.
+
   Args:
     length: tokens of a row.
     placement: how the state is sharded.
@@ -43,9 +45,6 @@ def describe_model(
     the optimizer's moments, and of a checkpoint (weights and moments).
     `device_bytes`: of the first three, the part on one device (of moments that are offloaded: in its
     host's memory). The memory for activations depends on the compiler: see `codemix plan`.
-
-  Raises:
-    UserError: the parameters do not divide over the mesh.
   """
   state = abstract_state(model, optimizer, placement)
   weights, moments = tree_bytes(state.params), tree_bytes(state.opt_state)

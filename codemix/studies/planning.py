@@ -84,9 +84,8 @@ def scored_names(study: Study) -> list[str]:
 def plan_study(study: Study, data: Data) -> StudyPlan:
   """Opens what is prepared and plans every stage of every recipe.
 
-  Raises:
-    UserError: a source that is missing, damaged or too small, a model that
-      does not fit the tokenizer, or a schedule without a curve.
+  Raises UserError if a source is missing, damaged or too small, a model does not fit the tokenizer,
+  or a schedule has no curve.
   """
   study = expand_study(study, data)
   tokenizer = data.load_tokenizer()

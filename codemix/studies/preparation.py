@@ -29,7 +29,8 @@ def prepare_study(
 ) -> dict[tuple[str, str], TokenStore]:
   """Trains the tokenizer if there is none, and writes each token store that is missing.
 
-  Imports SeqIO and TensorFlow where a source is not a corpus of `Data.sources`.
+  Imports SeqIO and TensorFlow if a source is not a corpus of `Data.sources`. Raises UserError if a
+  source does not exist or a tokenizer cannot be had.
 
   Args:
     progress: called with lines to show.
@@ -37,9 +38,6 @@ def prepare_study(
 
   Returns:
     The store of each (source, split).
-
-  Raises:
-    UserError: a source that does not exist, or a tokenizer that cannot be had.
   """
   from codemix.data.prepare.source import check_source, prepare, train_tokenizer
 
@@ -71,9 +69,7 @@ def check_sources(study: Study, data: Data) -> None:
   """Checks that every source that is yet to be prepared exists.
 
   Imports SeqIO and TensorFlow where a source is neither prepared nor a corpus of `Data.sources`.
-
-  Raises:
-    UserError: one does not exist, or has no such split.
+  Raises UserError if one does not exist or has no such split.
   """
   for split in missing(read_mixtures(study, data, save=False), data):
     from codemix.data.prepare.source import check_source  # imports readers of raw files
@@ -84,12 +80,11 @@ def check_sources(study: Study, data: Data) -> None:
 def prepare_in_own_process(study: Study, data: Data, gin_arguments: Sequence[str], warnings: Sequence[str] = ()) -> None:
   """Prepares what is missing, so that TensorFlow stays out of the process that trains.
 
+  Raises the CodemixError that that process raised.
+
   Args:
     gin_arguments: the gin flags of the command line, from which `data` was built.
     warnings: lines that this process has shown and that are not shown again.
-
-  Raises:
-    CodemixError: what that process raised.
   """
   if not missing(study, data):
     return

@@ -86,14 +86,13 @@ def run_study(study: Study, data: Data, runtime: Runtime, command: str = '') -> 
 def evaluate_finished(study: Study, data: Data, runtime: Runtime, wanted: str | None = None) -> dict[str, dict]:
   """Evaluates every stage that is finished, where that was not done already.
 
+  Raises UserError if none of those wanted is finished.
+
   Args:
     wanted: names stages (`find_stages`); no others are evaluated.
 
   Returns:
     By folder: `stage` (its name), `step`, `checkpoint`, and `sources`, the scores by source.
-
-  Raises:
-    UserError: none is finished, of those wanted.
   """
   mesh = make_mesh(runtime.mesh)
   check_layouts(study, runtime, mesh)

@@ -21,12 +21,11 @@ from codemix.training.stage_record import read_ledger, read_stage
 def verify_stage(folder: Path) -> dict:
   """Reads every checkpoint of a stage and the other files in its folder, and compares them with their digests.
 
+  Raises UserError, naming the first file that is not as it was written.
+
   Returns:
     'name', 'finished', 'checkpoints' (their steps), 'cut_off' (steps of checkpoints that were not completely
     written, which a resumed run passes over) and 'bytes_read'.
-
-  Raises:
-    UserError: naming the first file that is not as it was written.
   """
   stage = read_stage(folder)
   require_unchanged(folder, stage)
@@ -89,11 +88,10 @@ def _fix(folder: Path, finished: bool) -> str:
 def check_ledgers(plan: StudyPlan, output: str) -> list[dict]:
   """Compares the ledgers of finished stages with the plan.
 
+  Raises UserError if one differs.
+
   Returns:
     For each stage `stage` (its folder) and `ledger` ('agrees' with the beginning of its hash, or why it is not finished).
-
-  Raises:
-    UserError: one differs.
   """
   checked, hashes = [], {}
   for stage_plan in plan.stages():

@@ -41,7 +41,7 @@ class TimeAccount:
   """Counts the time of this process, which does one part at a time; a context that ends with a last line.
 
   Args:
-    folder: of the stage; None where another process writes.
+    folder: of the stage; None if another process writes.
     part: the activity outside of `part(...)` contexts.
     began: start of the count (`time.monotonic()`); None for now.
   """

@@ -22,11 +22,8 @@ def as_written(plan: StagePlan) -> dict:
 def namesake(output: str | Path, plan: StagePlan, study: Iterable[StagePlan]) -> str | None:
   """Says why a stage is not finished although there is a finished one of the same name.
 
-  Args:
-    study: all stages of the study; their folders are not compared.
-
-  Returns:
-    A sentence with the folder that differs least and what changed; None where there is no such folder.
+  The sentence has the folder that differs least and what changed; None if there is no such folder.
+  Folders of stages of `study` are not compared.
   """
   expected = {stage_folder(output, stage_plan).name for stage_plan in study}
   compared = []
