@@ -66,7 +66,7 @@ def add_format_argument(parser: argparse.ArgumentParser) -> None:
 
 
 def start_processes(arguments: argparse.Namespace) -> None:
-  """Joins the other processes, where the flags or the cluster's launcher say that there are any."""
+  """Joins the other processes, if the flags or the cluster's launcher say that there are any."""
   given = (arguments.coordinator_address, arguments.num_processes, arguments.process_id)
   named = [value is not None for value in given]
   if any(named) and not all(named):

@@ -28,12 +28,11 @@ class Evaluator(Protocol):
     """Plain data that, together with the checkpoint, decides the results."""
 
   def run(self, model: Model, earlier: StoredResults | None) -> Results:
-    """Evaluates a model; where there are several processes, in all of them.
+    """Evaluates a model; called in all processes.
 
     Raises NonFiniteError if a score is not finite.
 
     Args:
-      model: the model.
       earlier: results of this evaluator on the same checkpoint under another identity, of which a part may still hold.
     """
 

@@ -49,7 +49,7 @@ class HeldOut:
 
   @property
   def identity(self) -> dict[str, Any]:
-    """The number of documents is part of it only where it leaves some out."""
+    """The number of documents is part of it only if it leaves some out."""
     return {'store': self.store.digest, **({} if self.whole else {'documents': len(self.documents)})}
 
   def run(self, model: Model, earlier: StoredResults | None = None) -> Results:

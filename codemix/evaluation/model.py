@@ -46,7 +46,7 @@ class Model:
 
   @functools.cached_property
   def params(self) -> Params:
-    """The parameters, restored at the first use; where there are several processes, all of them must ask for it.
+    """The parameters, restored at the first use; all processes must ask for it.
 
     Raises UserError if the checkpoint is missing, damaged, or not the one with which the stage was
     done.

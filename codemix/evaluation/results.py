@@ -62,7 +62,7 @@ class StoredResults:
   items_digest: str | None
 
   def items(self) -> dict[str, np.ndarray]:
-    """The arrays of `Results.items`; empty where the file is missing.
+    """The arrays of `Results.items`; empty if the file is missing.
 
     Raises UserError if the file is damaged or belongs to other scores.
     """

@@ -1,7 +1,7 @@
 """Negative log-likelihood of documents under a model.
 
 Each document starts with its own BOS, is cut into windows of the row length
-where it is longer, and is packed into rows with others; no window is divided
+if it is longer, and is packed into rows with others; no window is divided
 to fill a row. So its score depends on the model and the document only: not on
 the batch, nor on the other documents in its row.
 

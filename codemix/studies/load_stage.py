@@ -62,9 +62,8 @@ class FinishedStage:
     """The trained model on a mesh; its parameters are read when they are first used.
 
     Args:
-      mesh: the devices; None for all of them, each with a copy of the parameters.
-      rules: how the parameters are sharded over them.
-      config: the decoder, where it is to be computed otherwise than `self.config`.
+      mesh: None for all devices, each with a copy of the parameters.
+      config: the decoder, if it is to be computed otherwise than `self.config`.
       batch: rows computed at a time; None for one in each of the mesh's batch shards.
     """
     config, mesh = config or self.config, mesh or make_mesh(MeshConfig())
@@ -94,7 +93,7 @@ def load_stage(folder: str | Path, tokenizer: Tokenizer | None = None) -> Finish
 
   Args:
     folder: of the stage; or, beside folders of stages, the name of one or the beginning of its hash.
-    tokenizer: of the run, where it is loaded already; None loads the copy beside the stages.
+    tokenizer: of the run, if it is loaded already; None loads the copy beside the stages.
   """
   folder = Path(folder)
   if not (folder / 'stage.json').exists():

@@ -38,11 +38,11 @@ def preflight(study: Study, data: Data, runtime: Runtime, mesh: Mesh, *, keep_fo
   """Checks all that training a study needs: devices, output, sources, schedules, room.
 
   Everything must be prepared. `codemix train` and `codemix study` begin with it, and `codemix inspect` calls it before
-  it shows the plan, so all of them refuse the same studies with the same messages. Raises
-  UserError for the first thing that would stop the study.
+  it shows the plan, so all of them refuse the same studies with the same messages.
+  Raises UserError for the first thing that would stop the study.
 
   Args:
-    keep_folders: False removes the output folder again where this call made it.
+    keep_folders: False removes the output folder again if this call made it.
   """
   check_machine(study, runtime, mesh, keep_folders)
   ready = open_study(study, data)
@@ -80,8 +80,8 @@ def check_unlocked(plan: StudyPlan, runtime: Runtime) -> None:
 def check_machine(study: Study, runtime: Runtime, mesh: Mesh, keep_folders: bool = True) -> None:
   """Checks that every stage can be laid out on the devices, and that results can be written.
 
-  It reads no data, so that it can come before they are prepared, which can take a day. Raises
-  UserError, naming the stage or folder, and what to change.
+  It reads no data, so that it can come before they are prepared, which can take a day.
+  Raises UserError, naming the stage or folder, and what to change.
 
   Args:
     keep_folders: as of `preflight`.
@@ -106,7 +106,6 @@ def check_room(plan: StudyPlan, runtime: Runtime, checkpoint_bytes: int, keep_fo
   Raises UserError if it has not, or cannot be written at all.
 
   Args:
-    checkpoint_bytes: of one checkpoint.
     keep_folders: as of `preflight`.
   """
   missing = [p for p in plan.stages() if not is_done(runtime.output, p)]

@@ -34,10 +34,7 @@ def prepare_study(
 
   Args:
     progress: called with lines to show.
-    again: whether stores that are there are written anew.
-
-  Returns:
-    The store of each (source, split).
+    again: whether existing stores are written anew.
   """
   from codemix.data.prepare.source import check_source, prepare, train_tokenizer
 
@@ -55,7 +52,7 @@ def prepare_study(
 def missing(study: Study, data: Data) -> list[tuple[str, str]]:
   """The (source, split) pairs that `prepare_study` has yet to write.
 
-  Where the rates of SeqIO mixtures are not saved, their tasks are not known: these are their names.
+  If the rates of SeqIO mixtures are not saved, their tasks are not known: these are their names.
   """
   if mixtures := unsaved(study, data):
     return [(name, 'train') for name in mixtures]
@@ -68,7 +65,7 @@ def missing(study: Study, data: Data) -> list[tuple[str, str]]:
 def check_sources(study: Study, data: Data) -> None:
   """Checks that every source that is yet to be prepared exists.
 
-  Imports SeqIO and TensorFlow where a source is neither prepared nor a corpus of `Data.sources`.
+  Imports SeqIO and TensorFlow if a source is neither prepared nor a corpus of `Data.sources`.
   Raises UserError if one does not exist or has no such split.
   """
   for split in missing(read_mixtures(study, data, save=False), data):

@@ -84,12 +84,10 @@ def run_study(study: Study, data: Data, runtime: Runtime, command: str = '') -> 
 
 @pinned()
 def evaluate_finished(study: Study, data: Data, runtime: Runtime, wanted: str | None = None) -> dict[str, dict]:
-  """Evaluates every stage that is finished, where that was not done already.
+  """Evaluates every finished stage that is not evaluated yet.
 
   Raises UserError if none of those wanted is finished.
-
-  Args:
-    wanted: names stages (`find_stages`); no others are evaluated.
+  If `wanted` names stages (`find_stages`), only these are evaluated.
 
   Returns:
     By folder: `stage` (its name), `step`, `checkpoint`, and `sources`, the scores by source.

@@ -33,7 +33,6 @@ def read_mixtures(study: Study, data: Data, save: bool) -> Study:
   rate of it is not a number.
 
   Args:
-    study: the study.
     data: the modules that register the mixtures, and where rates are saved.
     save: whether all are read and saved; else only those are read that are not saved.
   """

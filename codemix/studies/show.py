@@ -37,9 +37,8 @@ def show_plan(
 
   Args:
     validation: what each stage is scored on, by source.
-    placement: how the states are sharded.
     output: Runtime.output, in which finished stages are looked for.
-    stream: stdout, or stderr where results go to stdout.
+    stream: stdout, or stderr if results go to stdout.
   """
   console = Console(stream, WIDTH)
   study = plan.study
@@ -109,7 +108,7 @@ def mixture_tree(
 
   Args:
     tokens: of the stage.
-    source_tokens: of one epoch of each source; None where that is not known.
+    source_tokens: of one epoch of each source; None if that is not known.
     share: of the stage that the mixture has.
   """
   label = f'{mixture.name} {float(share):.2%}, {formatting.tokens(float(share) * tokens)} tokens'
@@ -162,7 +161,7 @@ def _stage_tree(plan: StudyPlan, node: StagePlan) -> Tree:
 
 
 def _changes(node: StagePlan) -> list[str]:
-  """How the mixture changes along the stage, a line for each part of the stage; empty where it is constant."""
+  """How the mixture changes along the stage, a line for each part of the stage; empty if it is constant."""
   if node.mixtures.constant(node.stage.tokens):
     return []
   return [

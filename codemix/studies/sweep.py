@@ -30,9 +30,10 @@ def sweep(
   'competitive' keeps the stage's tokens: code takes the place of language.
   'additive' keeps its language: a stage of N tokens becomes one of N / (1 -
   share). Then each point has a control, language alone at the same total, since
-  more tokens help by themselves (Petty et al., arXiv:2409.04556, section 2). Raises UserError
-  for an empty list or one with a repeated number, an unknown mode, a stage that does not exist, or a
-  share above 1 (of 1, for 'additive').
+  more tokens help by themselves (Petty et al., arXiv:2409.04556, section 2).
+
+  Raises UserError for an empty list or one with a repeated number, an unknown mode, a stage that
+  does not exist, or a share above 1 (of 1, for 'additive').
 
   Args:
     recipe: what all of them share; the mixture of the varied stage is not used.

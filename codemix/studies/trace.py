@@ -17,9 +17,7 @@ def trace_step(plan: StudyPlan, stage_plan: StagePlan, step: int) -> list[dict]:
   """The rows of one global batch, in order.
 
   Raises UserError if the stage has no such step.
-
-  Args:
-    step: of the stage, from 1.
+  `step` is of the stage, from 1.
 
   Returns:
     {'source', 'epoch', 'row' (of the epoch), 'documents' (their numbers), 'text'} of each.

@@ -68,7 +68,7 @@ def _check_finished(folder: Path, stage: dict, sealed: list[int]) -> None:
 
 
 def _check_lines(path: Path) -> None:
-  """Checks that each line is a record, but for the last one where it is still being written."""
+  """Checks that each line is a record, except the last one if it is still being written."""
   lines = path.read_bytes().split(b'\n')[:-1] if path.exists() else []
   for number, line in enumerate(lines, 1):
     try:

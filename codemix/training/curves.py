@@ -108,7 +108,7 @@ class Curve:
       return np.concatenate(rates).astype(np.float32)
 
   def describe(self, tokens: Fraction, steps: int) -> list[list]:
-    """The same as plain data: equal where the rates are equal, on whatever machine they were computed.
+    """The same as plain data: equal if the rates are equal, on whatever machine they were computed.
 
     Returns:
       ['hold', rate, steps], or [form, first, last, begin, stride, steps] with

@@ -247,10 +247,7 @@ def rates_of(stage: Stage, steps: int, before: Rates | None) -> Rates:
   """The rates along a stage's own schedule, or along the rest of the curve of the stage before.
 
   Raises UserError if there is no curve, it is too short, or it has values that are not rates.
-
-  Args:
-    steps: of the stage.
-    before: of the stage before; None for a first stage.
+  `before` is None for a first stage.
   """
   curve = _curve_of(stage, steps, before)
   values = curve.rates(stage.budget, steps)

@@ -23,7 +23,7 @@ def read_stage(folder: Path) -> dict:
 
 
 def read_done(folder: Path) -> dict:
-  """Reads done.json: `step`, and the digests of `checkpoint` and `ledger`. Raises UserError if it is damaged."""
+  """Reads done.json: `step`, digests of `checkpoint`, `ledger`. Raises UserError if it is damaged."""
   return read_json(folder / 'done.json', {'step': int, 'checkpoint': str, 'ledger': str}, _FIX)
 
 

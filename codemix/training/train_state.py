@@ -115,7 +115,7 @@ def _compiled_quickly(mesh: Mesh) -> dict[str, int]:
 
 
 def hand_off(parent: TrainState, fresh: TrainState, handoff: Handoff) -> TrainState:
-  """The state with which a stage begins: the parts of `parent` that `handoff` keeps, the rest of `fresh`."""
+  """A stage's first state: the parts of `parent` that `handoff` keeps, the rest of `fresh`."""
   weights = parent if handoff.weights == KEPT else fresh
   moments = parent if handoff.optimizer == KEPT else fresh
   step = parent if handoff.step == KEPT else fresh
