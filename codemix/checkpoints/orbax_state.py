@@ -16,8 +16,8 @@ from codemix.files import write_json
 class ArraysAsNumpy(ocp.type_handlers.ArrayHandler):
   """Writes arrays of devices with the type name of NumPy's, so that plain Orbax restores them without a sharding.
 
-  Arrays named 'jax.Array' need a sharding or the devices of the save. codemix restores with shardings in
-  either case, and ignores the name.
+  Arrays named 'jax.Array' need a sharding or the devices of the save. codemix restores with
+  shardings in either case, and ignores the name.
   """
 
   def typestr(self) -> str:

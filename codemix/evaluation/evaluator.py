@@ -33,7 +33,8 @@ class Evaluator(Protocol):
     Raises NonFiniteError if a score is not finite.
 
     Args:
-      earlier: results of this evaluator on the same checkpoint under another identity, of which a part may still hold.
+      earlier: results of this evaluator on the same checkpoint under another identity, of which a
+        part may still hold.
     """
 
 
@@ -66,7 +67,8 @@ def run_evaluators(
   Raises NonFiniteError if a score is not finite.
 
   Args:
-    work: what `unfinished` returned. Every process must have it before this call, in which process 0 writes.
+    work: what `unfinished` returned. Every process must have it before this call, in which process
+      0 writes.
 
   Returns:
     The results by the evaluator's name.

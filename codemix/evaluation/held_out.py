@@ -58,8 +58,8 @@ class HeldOut:
     Raises NonFiniteError if the loss of a document is not finite.
 
     Returns:
-      The scores of `summary`, with `of_documents` (those of the split) where some are left out; items `nats`, `tokens`,
-      `bytes` and `documents` (their numbers in the store).
+      The scores of `summary`, with `of_documents` (those of the split) where some are left out;
+      items `nats`, `tokens`, `bytes` and `documents` (their numbers in the store).
     """
     nats = np.full(self.store.documents, np.nan)
     scored, nats_of_scored = self._scored(earlier)
@@ -140,8 +140,9 @@ def summary(nats: np.ndarray, tokens: np.ndarray, bytes: np.ndarray) -> dict[str
 def choose(source: str, store: TokenStore, limit: int | None) -> HeldOut:
   """Chooses the documents of a split to score.
 
-  The documents whose contents have the lowest digests are chosen. So they are the same documents for every stage and
-  recipe, whatever their order in the store, and a higher limit adds documents to those of a lower one.
+  The documents whose contents have the lowest digests are chosen. So they are the same documents
+  for every stage and recipe, whatever their order in the store, and a higher limit adds documents
+  to those of a lower one.
 
   Args:
     limit: how many documents at most; None for all.

@@ -27,7 +27,8 @@ class Model:
     checkpoint: digest of that checkpoint.
     config: the decoder.
     tokenizer: of the run.
-    length: tokens of the rows that it was trained on, and the longest context that it is scored with.
+    length: tokens of the rows that it was trained on, and the longest context that it is scored
+      with.
     batch: rows computed at a time; a whole number of the mesh's batch shards.
     mesh, rules: the devices, and how the parameters are sharded over them.
     restore: reads the parameters onto the mesh.
@@ -59,7 +60,8 @@ class Model:
     Raises UserError if an option is out of range.
 
     Args:
-      options: of `codemix.models.generate.generate`: `max_new_tokens`, `temperature`, `top_k`, `top_p`, `seed`.
+      options: of `codemix.models.generate.generate`: `max_new_tokens`, `temperature`, `top_k`,
+        `top_p`, `seed`.
     """
     continued = generate(
       self.config,

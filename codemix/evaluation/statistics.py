@@ -16,8 +16,8 @@ with u the change of the figure when a document is left out: about N for N docum
 about 3 if one document decides. `tests/evaluation/coverage.py` measures how often the intervals
 contain the true value.
 
-Several sources are strata: another sample would have as many documents of each. So a document is left
-out of its source, and the rest of that source is scaled up to replace it.
+Several sources are strata: another sample would have as many documents of each. So a document is
+left out of its source, and the rest of that source is scaled up to replace it.
 
 Two models are compared on the same documents: what makes a document easy or hard for both cancels
 out, and the paired interval is narrower than the difference of two separate ones.
@@ -163,9 +163,9 @@ def jackknife(value: float, left_out_N: np.ndarray, bytes_N: np.ndarray, counts:
 def over_seeds(figures_S: Sequence[float], mean: Estimate) -> Estimate:
   """The mean over training runs that differ in their seeds, with an interval over documents and seeds.
 
-  The seeds' part is Student's t with S - 1 degrees of freedom, so it is wide with two or three seeds.
-  The two parts of each side add as squares (the method of variance estimates recovery: Zou and
-  Donner, Statistics in Medicine 27, 2008).
+  The seeds' part is Student's t with S - 1 degrees of freedom, so it is wide with two or three
+  seeds. The two parts of each side add as squares (the method of variance estimates recovery: Zou
+  and Donner, Statistics in Medicine 27, 2008).
 
   Args:
     figures_S: the figure of each seed.

@@ -87,8 +87,8 @@ def results_frame(study: StudyResults, rows: Sequence[Row]) -> pd.DataFrame:
 def ledger_of(stage: StageResults) -> dict[str, dict[str, float]]:
   """The ledger of a stage by source of its mixture, planned beside realised; NaN if it is unknown.
 
-  Keys of each: share (as asked), planned_share and realised_share (of the loss tokens), and planned_X,
-  realised_X for each X of LEDGER_COLUMNS.
+  Keys of each: share (as asked), planned_share and realised_share (of the loss tokens), and
+  planned_X, realised_X for each X of LEDGER_COLUMNS.
   """
   asked, planned, realised = stage.uses, stage.planned, stage.realised
   return {

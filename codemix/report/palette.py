@@ -1,7 +1,7 @@
 """Colours and dashes of a report's arms and sources.
 
-Figures are drawn in the light colours. The page's style sheet replaces each of them by its dark value on
-a dark screen, so a colour has one use only.
+Figures are drawn in the light colours. The page's style sheet replaces each of them by its dark
+value on a dark screen, so a colour has one use only.
 """
 
 from __future__ import annotations

@@ -133,8 +133,8 @@ class StudyResults:
 def read_study(study_dir: Path | str) -> StudyResults:
   """The study in `study_dir`, as far as it has got.
 
-  Raises UserError if the folder is not that of a study, a file in it is damaged, the baseline is not
-  one of the recipes, or the documents of an evaluation do not add up to its scores.
+  Raises UserError if the folder is not that of a study, a file in it is damaged, the baseline is
+  not one of the recipes, or the documents of an evaluation do not add up to its scores.
   """
   folder = Path(study_dir)
   path = folder / 'study.json'

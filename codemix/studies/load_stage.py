@@ -92,7 +92,8 @@ def load_stage(folder: str | Path, tokenizer: Tokenizer | None = None) -> Finish
   Raises UserError if it is not a stage, is not finished, or is not what its name says.
 
   Args:
-    folder: of the stage; or, beside folders of stages, the name of one or the beginning of its hash.
+    folder: of the stage; or, beside folders of stages, the name of one or the beginning of its
+      hash.
     tokenizer: of the run, if it is loaded already; None loads the copy beside the stages.
   """
   folder = Path(folder)

@@ -86,8 +86,8 @@ def run_study(study: Study, data: Data, runtime: Runtime, command: str = '') -> 
 def evaluate_finished(study: Study, data: Data, runtime: Runtime, wanted: str | None = None) -> dict[str, dict]:
   """Evaluates every finished stage that is not evaluated yet.
 
-  Raises UserError if none of those wanted is finished.
-  If `wanted` names stages (`find_stages`), only these are evaluated.
+  If `wanted` names stages (`find_stages`), only these are evaluated. Raises UserError if none of
+  them is finished.
 
   Returns:
     By folder: `stage` (its name), `step`, `checkpoint`, and `sources`, the scores by source.

@@ -16,8 +16,7 @@ from codemix.training.stage import StagePlan
 def trace_step(plan: StudyPlan, stage_plan: StagePlan, step: int) -> list[dict]:
   """The rows of one global batch, in order.
 
-  Raises UserError if the stage has no such step.
-  `step` is of the stage, from 1.
+  `step` is of the stage, from 1. Raises UserError if the stage has no such step.
 
   Returns:
     {'source', 'epoch', 'row' (of the epoch), 'documents' (their numbers), 'text'} of each.
@@ -54,9 +53,9 @@ def trace_text(plan: StudyPlan, stages: list[StagePlan], text: str) -> Iterator[
     text: the passage; bytes of the command line that are not UTF-8 are searched for as they are.
 
   Yields:
-    {'source', 'document', 'times' (how often the document holds the passage), 'seen': [{'stage', 'step'
-    (of the stage, from 1), 'run_step', 'row' (of the batch), 'epoch'}, ...]}, each row once; 'seen' is empty where
-    no step read the rows.
+    {'source', 'document', 'times' (how often the document holds the passage), 'seen': [{'stage',
+    'step' (of the stage, from 1), 'run_step', 'row' (of the batch), 'epoch'}, ...]}, each row once;
+    'seen' is empty where no step read the rows.
   """
   wanted = _bytes_of(text)
   stage_rows = [(stage_plan, _stage_rows(plan, stage_plan)) for stage_plan in stages]

@@ -15,7 +15,8 @@ class Unit:
 
   Attributes:
     kind: what is done.
-    name: to what: SOURCE-SPLIT, or the stage's name and the beginning of its hash, so that equal work has equal names.
+    name: to what: SOURCE-SPLIT, or the stage's name and the beginning of its hash, so that equal
+      work has equal names.
     needs: keys of the units that come before.
     stage: the plan of the stage; None for 'prepare'.
   """

@@ -24,8 +24,8 @@ def verify_stage(folder: Path) -> dict:
   Raises UserError, naming the first file that is not as it was written.
 
   Returns:
-    'name', 'finished', 'checkpoints' (their steps), 'cut_off' (steps of checkpoints that were not completely
-    written, which a resumed run passes over) and 'bytes_read'.
+    'name', 'finished', 'checkpoints' (their steps), 'cut_off' (steps of checkpoints that were not
+    completely written, which a resumed run passes over) and 'bytes_read'.
   """
   stage = read_stage(folder)
   require_unchanged(folder, stage)
@@ -91,7 +91,8 @@ def check_ledgers(plan: StudyPlan, output: str) -> list[dict]:
   Raises UserError if one differs.
 
   Returns:
-    For each stage `stage` (its folder) and `ledger` ('agrees' with the beginning of its hash, or why it is not finished).
+    For each stage `stage` (its folder) and `ledger` ('agrees' with the beginning of its hash, or
+    why it is not finished).
   """
   checked, hashes = [], {}
   for stage_plan in plan.stages():

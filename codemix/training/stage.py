@@ -246,8 +246,8 @@ def rewound(stage: Stage, parent: StagePlan | None) -> list[str]:
 def rates_of(stage: Stage, steps: int, before: Rates | None) -> Rates:
   """The rates along a stage's own schedule, or along the rest of the curve of the stage before.
 
-  Raises UserError if there is no curve, it is too short, or it has values that are not rates.
-  `before` is None for a first stage.
+  `before` is None for a first stage. Raises UserError if there is no curve, it is too short, or it
+  has values that are not rates.
   """
   curve = _curve_of(stage, steps, before)
   values = curve.rates(stage.budget, steps)
