@@ -165,7 +165,7 @@ class Checkpoints:
     return self._manager.restore(step, args=ocp.args.Composite(**items))
 
   def delete_before(self, step: int) -> None:
-    """Deletes the checkpoints of earlier steps; only process 0 calls it, when a stage is finished."""
+    """Deletes the checkpoints of earlier steps; process 0 calls it when a stage is finished."""
     for earlier in self._manager.all_steps():
       if earlier < step:
         self._discard(earlier)

@@ -1,4 +1,4 @@
-"""Seals: a digest file beside each committed checkpoint, which tells a whole checkpoint from a damaged one."""
+"""Seals: a digest file beside each committed checkpoint, to detect damage."""
 
 from __future__ import annotations
 

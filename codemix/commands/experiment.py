@@ -78,7 +78,7 @@ def start_processes(arguments: argparse.Namespace) -> None:
 
 
 def set_up_jax(runtime: Runtime) -> None:
-  """Sets JAX's compilation cache to Runtime.compilation_cache, if there is one, and retains freed memory on CPUs."""
+  """Sets JAX's compilation cache if the runtime has one, and retains freed memory on CPUs."""
   import jax
 
   from codemix.models.cpu.heap import retain_heap

@@ -122,7 +122,7 @@ def _row_lines(row: dict) -> Iterator[str]:
 
 
 def _one_line(text: str) -> str:
-  """The beginning of a text; escape sequences, which a terminal would execute, are shown as text."""
+  """The beginning of a text, with escape sequences as text so that no terminal executes them."""
   shown = ' '.join(text.split())[:SHOWN_CHARACTERS]
   return ''.join(c if c.isprintable() else c.encode('unicode_escape').decode() for c in shown)
 

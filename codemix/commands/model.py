@@ -1,4 +1,4 @@
-"""`codemix inspect --model`: parameters, FLOPs and memory of the models of a recipe, or of one model; needs no data."""
+"""`codemix inspect --model`: parameters, FLOPs and memory of models; needs no data."""
 
 from __future__ import annotations
 

@@ -46,7 +46,7 @@ def identity_of(evaluator: Evaluator, model: Model) -> dict[str, Any]:
 def unfinished(
   evaluators: Sequence[Evaluator], stored: Mapping[str, StoredResults], model: Model
 ) -> list[tuple[Evaluator, StoredResults | None]]:
-  """The evaluators without results of this identity, each with those of another identity that it may use a part of.
+  """The evaluators without results of this identity, each with reusable ones of another.
 
   Args:
     stored: what `read_results` found in the stage's folder.

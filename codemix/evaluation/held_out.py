@@ -102,7 +102,7 @@ class HeldOut:
 
 
 class StoredDocuments(Sequence):
-  """Documents of a token store as (ids, mask), each read when it is asked for; every token counts."""
+  """Documents of a token store as (ids, mask), each read on access; every token counts."""
 
   def __init__(self, store: TokenStore, documents: np.ndarray | None = None):
     ends = store.document_ends

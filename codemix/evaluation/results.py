@@ -1,4 +1,4 @@
-"""Results of evaluators on disk: `evaluation/NAME.json` with the scores, `evaluation/NAME.npz` with the items."""
+"""Results of evaluators: scores in `evaluation/NAME.json`, items in `evaluation/NAME.npz`."""
 
 from __future__ import annotations
 
@@ -104,7 +104,7 @@ def write_results(stage_folder: Path, name: str, step: int, identity: Mapping[st
 
 
 def read_results(stage_folder: Path) -> dict[str, StoredResults]:
-  """The results in a stage's folder by the name of their evaluator, those of earlier versions included.
+  """The results in a stage's folder by evaluator name, also those of earlier versions.
 
   Raises UserError if one of the JSON files is damaged.
   """
@@ -127,7 +127,7 @@ def _read(path: Path, name: str) -> StoredResults:
 
 
 def _read_earlier(stage_folder: Path) -> dict[str, StoredResults]:
-  """Results of codemix before evaluators had files of their own: `evaluation.json`, `evaluation/SOURCE.npz`, `samples.json`."""
+  """Older results: `evaluation.json`, `evaluation/SOURCE.npz`, `samples.json`."""
   path = stage_folder / 'evaluation.json'
   if not path.exists():
     return {}

@@ -108,7 +108,7 @@ def bits_per_byte(nats_N: np.ndarray, bytes_N: np.ndarray) -> float:
 
 
 def leave_one_out(values_MxN: np.ndarray, counts: Sequence[int]) -> np.ndarray:
-  """Sums over all documents but one, for each document; the rest of its source is scaled up to replace it.
+  """Sums without each document in turn; the rest of its source is scaled up to replace it.
 
   Args:
     values_MxN: a number of each document, the sources laid end to end.
@@ -161,7 +161,7 @@ def jackknife(value: float, left_out_N: np.ndarray, bytes_N: np.ndarray, counts:
 
 
 def over_seeds(figures_S: Sequence[float], mean: Estimate) -> Estimate:
-  """The mean over training runs that differ in their seeds, with an interval over documents and seeds.
+  """The mean over runs that differ in their seeds, with an interval over documents and seeds.
 
   The seeds' part is Student's t with S - 1 degrees of freedom, so it is wide with two or three
   seeds. The two parts of each side add as squares (the method of variance estimates recovery: Zou

@@ -1,4 +1,4 @@
-"""The stages of a study as a tree: which recipes share which beginning, and what each stage cost."""
+"""The stages of a study as a tree: which recipes share them, and what each cost."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Checks that all processes of a run have the same study, settings, versions and data, and one output folder."""
+"""Checks that all processes have the same study, settings, versions, data and output folder."""
 
 from __future__ import annotations
 

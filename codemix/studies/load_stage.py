@@ -49,7 +49,7 @@ class FinishedStage:
 
   @property
   def config(self) -> ModelConfig:
-    """The decoder. What of its configuration changes no number, such as `remat`, has its default."""
+    """The decoder; fields that change no number, such as `remat`, have their defaults."""
     return ModelConfig(**self.identity['model'])
 
   @property
@@ -115,7 +115,7 @@ def require_unchanged(folder: Path, stage: dict) -> None:
 
 
 def _folder_named(path: Path) -> Path:
-  """The folder of the stage that the last part of a path names, as in `runs/stages/cooldown` or `runs/cooldown`."""
+  """The stage that the last part of a path names: `runs/stages/cooldown` or `runs/cooldown`."""
   if within := _stage_folders(path):
     names = ', '.join(sorted(stage.path.name for stage in within))
     raise UserError(f'{path} is not a stage, it holds {names}. Name one of these folders.')
@@ -135,7 +135,7 @@ def _stage_folders(folder: Path) -> list[_Folder]:
 
 
 def keep_tokenizer(output: Path, tokenizer: Tokenizer, path: Path) -> None:
-  """Copies the tokenizer's file beside the stages, so that they can be used without the data folder."""
+  """Copies the tokenizer's file beside the stages, which then do not need the data folder."""
   if tokenizer.kind != 'bytes':
     write_bytes(_kept(output, tokenizer.digest, path.suffix), path.read_bytes())
 

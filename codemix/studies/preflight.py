@@ -1,4 +1,4 @@
-"""Checks everything that can be wrong with a study before its first step: one check for all verbs."""
+"""Checks everything that can be wrong with a study before its first step, for all verbs."""
 
 from __future__ import annotations
 

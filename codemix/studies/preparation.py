@@ -18,7 +18,7 @@ ERROR_PREFIX = 'codemix prepare: '  # of the line with the error that ended it
 
 
 def splits_read(study: Study, data: Data) -> list[tuple[str, str]]:
-  """The (source, split) pairs that the study reads prepared: to train on, unless that is streamed, and to score."""
+  """The (source, split) pairs that must be prepared: to train on, unless streamed, and to score."""
   study = expand_study(study, data)
   trained = [] if data.streaming else source_names(study)
   return [(name, 'train') for name in trained] + [(name, 'validation') for name in scored_names(study)]

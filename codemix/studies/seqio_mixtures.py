@@ -22,7 +22,7 @@ def expand_study(study: Study, data: Data) -> Study:
 
 
 def unsaved(study: Study, data: Data) -> list[str]:
-  """The SeqIO mixtures whose rates are not saved, or were saved before their modules were edited."""
+  """The SeqIO mixtures whose rates are not saved, or are older than their modules."""
   return [name for name in _names(study) if not _is_saved(name, data)]
 
 

@@ -1,4 +1,4 @@
-"""Executes units of work one after the other, in this process (and the others that train with it)."""
+"""Executes units of work one after the other, in each process of the run."""
 
 from __future__ import annotations
 

@@ -104,7 +104,7 @@ def show_scores(stage: str, scores: Mapping[str, Mapping[str, float]]) -> None:
 def mixture_tree(
   mixture: Mixture, tokens: int, source_tokens: Mapping[str, int | None], share: Fraction = Fraction(1)
 ) -> Tree:
-  """A mixture as a tree with the share and the loss tokens of each node, and the epochs of each source.
+  """A mixture as a tree: share and loss tokens of each node, epochs of each source.
 
   Args:
     tokens: of the stage.
@@ -161,7 +161,7 @@ def _stage_tree(plan: StudyPlan, node: StagePlan) -> Tree:
 
 
 def _changes(node: StagePlan) -> list[str]:
-  """How the mixture changes along the stage, a line for each part of the stage; empty if it is constant."""
+  """A line for each part of the stage, with how the mixture changes; empty if it is constant."""
   if node.mixtures.constant(node.stage.tokens):
     return []
   return [

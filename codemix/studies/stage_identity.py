@@ -72,7 +72,7 @@ def earlier_hash(
   digests: Mapping[str, str],
   tokenizer: Tokenizer,
 ) -> str | None:
-  """The hash that the version with `NUMERICS` 1 gave to the same stage, by which its finished result is found.
+  """The hash of the same stage in the version with `NUMERICS` 1; finds its finished result.
 
   It was made from the plan as written. None if that version computed other
   numbers: with a curve that is laid out over several stages.

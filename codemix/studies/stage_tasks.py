@@ -1,4 +1,4 @@
-"""The stages of a study in SeqIO's registry, as 'recipe/stage', for T5X and other readers of SeqIO."""
+"""The stages of a study as SeqIO tasks 'recipe/stage', for T5X and other readers of SeqIO."""
 
 from __future__ import annotations
 

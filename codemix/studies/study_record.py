@@ -1,4 +1,4 @@
-"""`study.json` in a study's folder, the report beside it, and what happens to them when another study runs there."""
+"""Keeps `study.json` and the report of a study when another study runs in its folder."""
 
 from __future__ import annotations
 

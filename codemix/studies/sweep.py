@@ -1,4 +1,4 @@
-"""The recipes of a grid of code shares and seeds, at a fixed total or in addition to a fixed amount of language."""
+"""The recipes of a grid of code shares and seeds, at a fixed total or fixed language."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Verifies what stages wrote: checkpoints against their digests, ledgers against each other and the plan, results."""
+"""Verifies what stages wrote: checkpoints, ledgers and results."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from codemix.training.stage_record import read_ledger, read_stage
 
 
 def verify_stage(folder: Path) -> dict:
-  """Reads every checkpoint of a stage and the other files in its folder, and compares them with their digests.
+  """Compares every checkpoint of a stage and the other files in its folder with their digests.
 
   Raises UserError, naming the first file that is not as it was written.
 

@@ -41,7 +41,7 @@ class Piece:
   steps: Fraction
 
   def rates(self, positions: np.ndarray) -> np.ndarray:
-    """float64, of each position: steps of the curve since the piece began (for 'to': at the step's end)."""
+    """float64, of positions: steps of the curve since the piece began ('to': at the step's end)."""
     first, last, steps = float(self.first), float(self.last), float(self.steps)
     positions = np.minimum(positions, steps)
     if self.form == 'hold':

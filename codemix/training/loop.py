@@ -150,7 +150,7 @@ def final_state(trainer: Trainer, plan: StagePlan) -> TrainState:
 def _begin(
   trainer: Trainer, plan: StagePlan, checkpoints: Checkpoints, account: TimeAccount
 ) -> tuple[TrainState, Realised]:
-  """The state and ledger to start from: the newest checkpoint, else the parent's result, else a fresh state."""
+  """The state and ledger to start from: newest checkpoint, else parent's result, else fresh."""
   target = trainer.abstract_state()
   step = checkpoints.newest(trainer.runtime.on_damaged, warn_once)
   if step is not None:
@@ -252,6 +252,6 @@ def _open_log(
 
 
 def _position(plan: StagePlan, step: int) -> dict:
-  """The position that a checkpoint holds, beside the ledger so far; under 1 KB for a handful of sources."""
+  """The position in a checkpoint, beside the ledger so far; under 1 KB for a handful of sources."""
   row = (step - plan.first_step) * plan.stage.batch
   return {'stage': plan.hash, 'step': step, 'target_step': plan.last_step, 'row': row, 'seed': plan.seed}

@@ -22,7 +22,7 @@ WRITE_EVERY_S = 1.0
 
 
 class StageLog:
-  """Writes each step's metrics and adds up the realised ledger; a context manager that closes the files.
+  """Writes each step's metrics and adds up the realised ledger; a context that closes the files.
 
   Args:
     plan: of the stage.

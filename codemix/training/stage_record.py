@@ -1,4 +1,4 @@
-"""The files of a stage's folder beside checkpoints and metrics: its identity, its plan, its result."""
+"""A stage's files beside checkpoints and metrics: its identity, its plan, its result."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ _FIX = 'Restore it, or delete the folder to train the stage again.'
 
 
 def read_stage(folder: Path) -> dict:
-  """Reads stage.json: `name`, `hash`, `parent` and `identity`. Raises UserError if it is damaged."""
+  """Reads stage.json: `name`, `hash`, `parent`, `identity`. Raises UserError if it is damaged."""
   return read_json(folder / 'stage.json', {'name': str, 'hash': str, 'parent': str | None, 'identity': dict}, _FIX)
 
 
 def read_done(folder: Path) -> dict:
-  """Reads done.json: `step`, digests of `checkpoint`, `ledger`. Raises UserError if it is damaged."""
+  """Reads done.json (step, digests of checkpoint and ledger). Raises UserError if it is damaged."""
   return read_json(folder / 'done.json', {'step': int, 'checkpoint': str, 'ledger': str}, _FIX)
 
 

@@ -47,7 +47,7 @@ def state_shardings(
   optimizer: Optimizer,
   placement: Placement,
 ) -> TrainState:
-  """A NamedSharding for each leaf: moments are sharded as their parameters, counts are on every device."""
+  """A NamedSharding per leaf: moments as their parameters, counts on every device."""
   params = decoder.abstract_params(model)
   shardings = parameter_shardings(
     placement.mesh, params, decoder.logical_axes(model), placement.rules
@@ -109,7 +109,7 @@ def _make_init(model: ModelConfig, optimizer: Optimizer, seed: int, placement: P
 
 
 def _compiled_quickly(mesh: Mesh) -> dict[str, int]:
-  """Compiler options for a program that runs once: on CPUs less optimized, compiled in half the time, with the same numbers."""
+  """Compiler options for a program that runs once: on CPUs half the compile time, same numbers."""
   # Not 0, which gives other numbers.
   return {'xla_backend_optimization_level': 1} if platform_of(mesh) == 'cpu' else {}
 
