@@ -37,9 +37,9 @@ class Ready:
 def preflight(study: Study, data: Data, runtime: Runtime, mesh: Mesh, *, keep_folders: bool = True) -> Ready:
   """Checks all that training a study needs: devices, output, sources, schedules, room.
 
-  Everything must be prepared. `codemix train` and `codemix study` begin with it, and `codemix
-  inspect` calls it before it shows the plan, so all of them refuse the same studies with the same
-  messages. Raises UserError for the first thing that would stop the study.
+  Everything must be prepared. `codemix train` and `codemix study` begin with it, and
+  `codemix inspect` calls it before it shows the plan, so all of them refuse the same studies with
+  the same messages. Raises UserError for the first thing that would stop the study.
 
   Args:
     keep_folders: False removes the output folder again if this call made it.
