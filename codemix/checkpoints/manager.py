@@ -69,7 +69,7 @@ class Checkpoints:
   def wait(self) -> None:
     """Waits until every save is committed and sealed.
 
-    Raises UserError: the disk is full or cannot be written.
+    Raises UserError if the disk is full or cannot be written.
     """
     with self._writing():
       self._manager.wait_until_finished()
@@ -79,12 +79,12 @@ class Checkpoints:
   def newest(self, on_damaged: str, warn: Any) -> int | None:
     """The newest step whose files all match their digests, or None.
 
+    Raises UserError if a checkpoint is damaged and `on_damaged` is 'stop'.
+
     Args:
       on_damaged: 'previous' deletes a damaged checkpoint with a warning, and takes
         the one before it; 'stop' raises instead.
       warn: called with that warning.
-
-    Raises UserError: a checkpoint is damaged and `on_damaged` is 'stop'.
     """
     # Process 0 decides for all; the others might read a checkpoint that it is deleting.
     step = None if jax.process_index() else self._newest_good(on_damaged, warn)
@@ -110,7 +110,7 @@ class Checkpoints:
   def require(self, step: int, expected_digest: str) -> None:
     """Checks that a checkpoint exists, is undamaged, and has this digest.
 
-    Raises UserError: it does not.
+    Raises UserError if it does not.
     """
     why = damage(self.folder, step) if (self.folder / str(step)).is_dir() else 'it is missing'
     if why is None and self.digest(step) != expected_digest:
@@ -126,11 +126,11 @@ class Checkpoints:
   def restore_state(self, step: int, target: Tree) -> Tree:
     """Reads a state onto the devices.
 
+    Raises UserError if the checkpoint has other arrays than `target`.
+
     Args:
       step: from `newest`, or the stage's result.
       target: ShapeDtypeStructs with shardings, on any mesh.
-
-    Raises UserError: the checkpoint has other arrays than `target`.
     """
     return self._restore_arrays(step, target, self._saved_shapes(step))
 
@@ -165,7 +165,7 @@ class Checkpoints:
     return self._manager.restore(step, args=ocp.args.Composite(**items))
 
   def delete_before(self, step: int) -> None:
-    """Deletes the checkpoints of earlier steps; only process 0 calls it, when a stage is finished."""
+    """Deletes the checkpoints of earlier steps; process 0 calls it when a stage is finished."""
     for earlier in self._manager.all_steps():
       if earlier < step:
         self._discard(earlier)

@@ -1,4 +1,4 @@
-"""Seals: a digest file beside each committed checkpoint, which tells a whole checkpoint from a damaged one."""
+"""Seals: a digest file beside each committed checkpoint, to detect damage."""
 
 from __future__ import annotations
 
@@ -31,7 +31,8 @@ def require_every_chunk(state: Path) -> None:
 
   Raises:
     UserError: chunks are missing, for example because a process wrote them to another folder.
-    NotImplementedError: the format is not zarr 2, the only one whose chunks this function can count.
+    NotImplementedError: the format is not zarr 2, the only one whose chunks this function can
+      count.
   """
   store = ts.KvStore.open({'driver': 'ocdbt', 'base': state.as_uri()}).result()
   keys = [key.decode() for key in store.list().result()]

@@ -66,7 +66,7 @@ def add_format_argument(parser: argparse.ArgumentParser) -> None:
 
 
 def start_processes(arguments: argparse.Namespace) -> None:
-  """Joins the other processes, where the flags or the cluster's launcher say that there are any."""
+  """Joins the other processes, if the flags or the cluster's launcher say that there are any."""
   given = (arguments.coordinator_address, arguments.num_processes, arguments.process_id)
   named = [value is not None for value in given]
   if any(named) and not all(named):
@@ -78,7 +78,7 @@ def start_processes(arguments: argparse.Namespace) -> None:
 
 
 def set_up_jax(runtime: Runtime) -> None:
-  """Sets JAX's compilation cache to Runtime.compilation_cache, if there is one, and retains freed memory on CPUs."""
+  """Sets JAX's compilation cache if the runtime has one, and retains freed memory on CPUs."""
   import jax
 
   from codemix.models.cpu.heap import retain_heap
@@ -109,10 +109,10 @@ def _warn(warnings: Iterable[str]) -> list[str]:
 def load_experiment(arguments: argparse.Namespace, also: Sequence[str] = ()) -> Experiment:
   """Reads the gin files and flags.
 
+  Raises UserError if a binding is wrong, or no recipe or study is named.
+
   Args:
     also: further configurables to build, which bindings may then name.
-
-  Raises UserError: a binding is wrong, or no recipe or study is named.
   """
   if not arguments.gin_file and not arguments.gin_bindings:
     raise UserError('give a recipe or study with --gin_file, such as --gin_file=studies/quickstart.gin.')

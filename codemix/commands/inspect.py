@@ -87,10 +87,7 @@ def _refuse_questions_about_a_study(arguments: argparse.Namespace) -> None:
 
 
 def _show_plan(experiment: Experiment, form: str) -> None:
-  """The plan of a study that `codemix train` would train.
-
-  Raises UserError: what `codemix train` would refuse before its first step.
-  """
+  """Shows the plan of the study; raises the UserError that `codemix train` would raise."""
   from codemix.parallel.mesh import make_mesh
   from codemix.studies.preflight import check_machine, check_unlocked, preflight
   from codemix.studies.preparation import check_sources
@@ -125,7 +122,7 @@ def _row_lines(row: dict) -> Iterator[str]:
 
 
 def _one_line(text: str) -> str:
-  """The beginning of a text; escape sequences, which a terminal would execute, are shown as text."""
+  """The beginning of a text, with escape sequences as text so that no terminal executes them."""
   shown = ' '.join(text.split())[:SHOWN_CHARACTERS]
   return ''.join(c if c.isprintable() else c.encode('unicode_escape').decode() for c in shown)
 

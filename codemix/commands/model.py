@@ -1,4 +1,4 @@
-"""`codemix inspect --model`: parameters, FLOPs and memory of the models of a recipe, or of one model; needs no data."""
+"""`codemix inspect --model`: parameters, FLOPs and memory of models; needs no data."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ LENGTH = 8192  # tokens of a row without a recipe: the paper's
 def show_models(arguments: argparse.Namespace) -> None:
   """Prints parameters, FLOPs and memory of each model that the gin flags name.
 
-  Raises UserError: they name no model, or it does not divide over the mesh.
+  Raises UserError if they name no model, or it does not divide over the mesh.
   """
   recipes, runtime = recipes_of(arguments)
 

@@ -17,9 +17,8 @@ STORE, STAGE, CORPORA = 'token store', 'stage', 'local corpora'
 def find_written(named: Sequence[str], kinds: Sequence[str] = (STORE, STAGE, CORPORA)) -> list[tuple[str, Path]]:
   """(kind, folder) of everything of these kinds at or below these folders, each once.
 
-  An unfinished token store, without `manifest.json`, counts too.
-
-  Raises UserError: a folder has nothing of these kinds; with what it has, or the nearest.
+  An unfinished token store, without `manifest.json`, counts too. Raises UserError if a folder has
+  nothing of these kinds, with what it has or the nearest.
   """
   return list(dict.fromkeys(found for folder in map(Path, named) for found in _in(folder, kinds)))
 

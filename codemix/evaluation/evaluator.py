@@ -28,13 +28,13 @@ class Evaluator(Protocol):
     """Plain data that, together with the checkpoint, decides the results."""
 
   def run(self, model: Model, earlier: StoredResults | None) -> Results:
-    """Evaluates a model; where there are several processes, in all of them.
+    """Evaluates a model; called in all processes.
+
+    Raises NonFiniteError if a score is not finite.
 
     Args:
-      model: the model.
-      earlier: results of this evaluator on the same checkpoint under another identity, of which a part may still hold.
-
-    Raises NonFiniteError: a score is not finite.
+      earlier: results of this evaluator on the same checkpoint under another identity, of which a
+        part may still hold.
     """
 
 
@@ -46,7 +46,7 @@ def identity_of(evaluator: Evaluator, model: Model) -> dict[str, Any]:
 def unfinished(
   evaluators: Sequence[Evaluator], stored: Mapping[str, StoredResults], model: Model
 ) -> list[tuple[Evaluator, StoredResults | None]]:
-  """The evaluators without results of this identity, each with those of another identity that it may use a part of.
+  """The evaluators without results of this identity, each with reusable ones of another.
 
   Args:
     stored: what `read_results` found in the stage's folder.
@@ -64,13 +64,14 @@ def run_evaluators(
 ) -> dict[str, Results]:
   """Runs evaluators one after the other and stores the results of each as soon as it is done.
 
+  Raises NonFiniteError if a score is not finite.
+
   Args:
-    work: what `unfinished` returned. Every process must have it before this call, in which process 0 writes.
+    work: what `unfinished` returned. Every process must have it before this call, in which process
+      0 writes.
 
   Returns:
     The results by the evaluator's name.
-
-  Raises NonFiniteError: a score is not finite.
   """
   done = {}
   for evaluator, earlier in work:

@@ -49,17 +49,17 @@ class HeldOut:
 
   @property
   def identity(self) -> dict[str, Any]:
-    """The number of documents is part of it only where it leaves some out."""
+    """The number of documents is part of it only if it leaves some out."""
     return {'store': self.store.digest, **({} if self.whole else {'documents': len(self.documents)})}
 
   def run(self, model: Model, earlier: StoredResults | None = None) -> Results:
     """Scores the documents that `earlier` has not scored.
 
-    Returns:
-      The scores of `summary`, with `of_documents` (those of the split) where some are left out; items `nats`, `tokens`,
-      `bytes` and `documents` (their numbers in the store).
+    Raises NonFiniteError if the loss of a document is not finite.
 
-    Raises NonFiniteError: the loss of a document is not finite.
+    Returns:
+      The scores of `summary`, with `of_documents` (those of the split) where some are left out;
+      items `nats`, `tokens`, `bytes` and `documents` (their numbers in the store).
     """
     nats = np.full(self.store.documents, np.nan)
     scored, nats_of_scored = self._scored(earlier)
@@ -102,7 +102,7 @@ class HeldOut:
 
 
 class StoredDocuments(Sequence):
-  """Documents of a token store as (ids, mask), each read when it is asked for; every token counts."""
+  """Documents of a token store as (ids, mask), each read on access; every token counts."""
 
   def __init__(self, store: TokenStore, documents: np.ndarray | None = None):
     ends = store.document_ends
@@ -140,8 +140,9 @@ def summary(nats: np.ndarray, tokens: np.ndarray, bytes: np.ndarray) -> dict[str
 def choose(source: str, store: TokenStore, limit: int | None) -> HeldOut:
   """Chooses the documents of a split to score.
 
-  The documents whose contents have the lowest digests are chosen. So they are the same documents for every stage and
-  recipe, whatever their order in the store, and a higher limit adds documents to those of a lower one.
+  The documents whose contents have the lowest digests are chosen. So they are the same documents
+  for every stage and recipe, whatever their order in the store, and a higher limit adds documents
+  to those of a lower one.
 
   Args:
     limit: how many documents at most; None for all.

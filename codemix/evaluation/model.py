@@ -27,7 +27,8 @@ class Model:
     checkpoint: digest of that checkpoint.
     config: the decoder.
     tokenizer: of the run.
-    length: tokens of the rows that it was trained on, and the longest context that it is scored with.
+    length: tokens of the rows that it was trained on, and the longest context that it is scored
+      with.
     batch: rows computed at a time; a whole number of the mesh's batch shards.
     mesh, rules: the devices, and how the parameters are sharded over them.
     restore: reads the parameters onto the mesh.
@@ -46,9 +47,9 @@ class Model:
 
   @functools.cached_property
   def params(self) -> Params:
-    """The parameters, restored at the first use; where there are several processes, all of them must ask for it.
+    """The parameters, restored at the first use; all processes must ask for it.
 
-    Raises UserError: the checkpoint is missing, damaged, or not the one with which the stage was
+    Raises UserError if the checkpoint is missing, damaged, or not the one with which the stage was
     done.
     """
     return self.restore()
@@ -56,10 +57,11 @@ class Model:
   def continue_texts(self, prompts: Sequence[str], **options) -> list[str]:
     """The continuation of each prompt, without the prompt.
 
-    Args:
-      options: of `codemix.models.generate.generate`: `max_new_tokens`, `temperature`, `top_k`, `top_p`, `seed`.
+    Raises UserError if an option is out of range.
 
-    Raises UserError: an option is out of range.
+    Args:
+      options: of `codemix.models.generate.generate`: `max_new_tokens`, `temperature`, `top_k`,
+        `top_p`, `seed`.
     """
     continued = generate(
       self.config,

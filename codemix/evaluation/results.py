@@ -1,4 +1,4 @@
-"""Results of evaluators on disk: `evaluation/NAME.json` with the scores, `evaluation/NAME.npz` with the items."""
+"""Results of evaluators: scores in `evaluation/NAME.json`, items in `evaluation/NAME.npz`."""
 
 from __future__ import annotations
 
@@ -62,9 +62,9 @@ class StoredResults:
   items_digest: str | None
 
   def items(self) -> dict[str, np.ndarray]:
-    """The arrays of `Results.items`; empty where the file is missing.
+    """The arrays of `Results.items`; empty if the file is missing.
 
-    Raises UserError: the file is damaged, or belongs to other scores.
+    Raises UserError if the file is damaged or belongs to other scores.
     """
     if not self.path.is_file():
       return {}
@@ -104,9 +104,9 @@ def write_results(stage_folder: Path, name: str, step: int, identity: Mapping[st
 
 
 def read_results(stage_folder: Path) -> dict[str, StoredResults]:
-  """The results in a stage's folder by the name of their evaluator, those of earlier versions included.
+  """The results in a stage's folder by evaluator name, also those of earlier versions.
 
-  Raises UserError: one of the JSON files is damaged.
+  Raises UserError if one of the JSON files is damaged.
   """
   folder = stage_folder / FOLDER
   paths = {str(path.relative_to(folder).with_suffix('')): path for path in sorted(folder.rglob('*.json'))}
@@ -127,7 +127,7 @@ def _read(path: Path, name: str) -> StoredResults:
 
 
 def _read_earlier(stage_folder: Path) -> dict[str, StoredResults]:
-  """Results of codemix before evaluators had files of their own: `evaluation.json`, `evaluation/SOURCE.npz`, `samples.json`."""
+  """Older results: `evaluation.json`, `evaluation/SOURCE.npz`, `samples.json`."""
   path = stage_folder / 'evaluation.json'
   if not path.exists():
     return {}

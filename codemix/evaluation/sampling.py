@@ -35,7 +35,7 @@ class Sampling:
     return {'prompts': list(self.prompts), 'tokens': self.tokens, 'seed': self.seed}
 
   def run(self, model: Model, earlier: StoredResults | None = None) -> Results:
-    """{'prompt', 'method', 'text'} for each prompt and method; the text is the continuation alone."""
+    """{'prompt', 'method', 'text' (the continuation alone)} for each prompt and method."""
     samples = []
     for method, options in METHODS.items() if self.prompts else ():
       texts = model.continue_texts(self.prompts, max_new_tokens=self.tokens, seed=self.seed, **options)

@@ -1,7 +1,7 @@
 """Negative log-likelihood of documents under a model.
 
 Each document starts with its own BOS, is cut into windows of the row length
-where it is longer, and is packed into rows with others; no window is divided
+if it is longer, and is packed into rows with others; no window is divided
 to fill a row. So its score depends on the model and the document only: not on
 the batch, nor on the other documents in its row.
 
@@ -74,7 +74,7 @@ def score_documents(
 
 @functools.cache
 def make_evaluate(model: ModelConfig, mesh: Mesh, rules: ShardingRules = RULES):
-  """The jitted scoring of a batch: (params, batch) -> nats of each position, float32 [B, L], 0 where it has no weight."""
+  """Jitted (params, batch) -> nats of each position, float32 [B, L], 0 at positions of weight 0."""
 
   def nll(params: decoder.Params, batch: dict[str, jax.Array]) -> jax.Array:
     _, nll_BxL = decoder.token_losses(model, params, batch, mesh=mesh, rules=rules)
@@ -94,7 +94,11 @@ def _on_devices(rows: Batch, mesh: Mesh) -> dict[str, jax.Array]:
 def _batches(
   model: Model, documents: Sequence[Document], rows: Iterator[list[Window]]
 ) -> Iterator[tuple[Batch, np.ndarray, np.ndarray]]:
-  """Yields (rows, owners, inside): int64 [B, L] the document of each token, 0 in padding; bool [B, L] False in padding."""
+  """Yields (rows, owners, inside).
+
+  owners: int64 [B, L], the document of each token, 0 in padding. inside: bool [B, L], False in
+  padding.
+  """
   # The last batch is padded to the shape of the others, so that nothing is compiled again.
   while pending := list(itertools.islice(rows, model.batch)):
     pending += [[]] * (model.batch - len(pending))
@@ -121,7 +125,7 @@ def pack(sizes: np.ndarray, length: int) -> Iterator[list[Window]]:
 
 
 def _best_fit(windows: list[Window], length: int) -> list[list[Window]]:
-  """Puts each window, the longest first, into the row with the least room that holds it (best-fit decreasing)."""
+  """Puts each window, longest first, into the fullest row that holds it (best-fit decreasing)."""
   rows: list[list[Window]] = []
   rooms: list[int] = []  # tokens of room that some row has, ascending, each once
   with_room: dict[int, list[list[Window]]] = collections.defaultdict(list)

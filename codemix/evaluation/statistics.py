@@ -16,8 +16,8 @@ with u the change of the figure when a document is left out: about N for N docum
 about 3 if one document decides. `tests/evaluation/coverage.py` measures how often the intervals
 contain the true value.
 
-Several sources are strata: another sample would have as many documents of each. So a document is left
-out of its source, and the rest of that source is scaled up to replace it.
+Several sources are strata: another sample would have as many documents of each. So a document is
+left out of its source, and the rest of that source is scaled up to replace it.
 
 Two models are compared on the same documents: what makes a document easy or hard for both cancels
 out, and the paired interval is narrower than the difference of two separate ones.
@@ -84,12 +84,12 @@ class Estimate:
 def bits_per_byte(nats_N: np.ndarray, bytes_N: np.ndarray) -> float:
   """Bits per byte over the documents together: sum(nats) / (ln 2 * sum(bytes)).
 
+  Raises UserError for no documents, no bytes in all of them, shapes that differ, or a negative or
+  non-finite number.
+
   Args:
     nats_N: negative log-likelihood of each document, in nats, float [N].
     bytes_N: size of each document in UTF-8 bytes, int [N]; single documents may be empty.
-
-  Raises UserError: no documents, no bytes in all of them, shapes that differ, a negative or a non-
-  finite number.
   """
   nats_N, bytes_N = np.asarray(nats_N, np.float64), np.asarray(bytes_N, np.float64)
   if nats_N.shape != bytes_N.shape or bytes_N.ndim != 1:
@@ -108,7 +108,7 @@ def bits_per_byte(nats_N: np.ndarray, bytes_N: np.ndarray) -> float:
 
 
 def leave_one_out(values_MxN: np.ndarray, counts: Sequence[int]) -> np.ndarray:
-  """Sums over all documents but one, for each document; the rest of its source is scaled up to replace it.
+  """Sums without each document in turn; the rest of its source is scaled up to replace it.
 
   Args:
     values_MxN: a number of each document, the sources laid end to end.
@@ -161,11 +161,11 @@ def jackknife(value: float, left_out_N: np.ndarray, bytes_N: np.ndarray, counts:
 
 
 def over_seeds(figures_S: Sequence[float], mean: Estimate) -> Estimate:
-  """The mean over training runs that differ in their seeds, with an interval over documents and seeds.
+  """The mean over runs that differ in their seeds, with an interval over documents and seeds.
 
-  The seeds' part is Student's t with S - 1 degrees of freedom, so it is wide with two or three seeds.
-  The two parts of each side add as squares (the method of variance estimates recovery: Zou and
-  Donner, Statistics in Medicine 27, 2008).
+  The seeds' part is Student's t with S - 1 degrees of freedom, so it is wide with two or three
+  seeds. The two parts of each side add as squares (the method of variance estimates recovery: Zou
+  and Donner, Statistics in Medicine 27, 2008).
 
   Args:
     figures_S: the figure of each seed.

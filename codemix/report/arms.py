@@ -1,4 +1,4 @@
-"""Arms: the recipes of a study that differ in their seed alone, and which recipe each is compared with."""
+"""Arms: recipes that differ in their seed alone, and which recipe each is compared with."""
 
 from __future__ import annotations
 
@@ -39,10 +39,11 @@ def arms(study: StudyResults) -> list[Arm]:
 
 
 def baselines(study: StudyResults) -> dict[str, str]:
-  """The recipe that each recipe is compared with: of the same model and seed, in the baseline's arm.
+  """The counterpart of each recipe: that of its model and seed in the baseline's arm.
 
-  A recipe of the baseline's arm is compared with itself. For another model, the baseline's arm is the
-  only arm of that model with the baseline's mixtures. A recipe without a counterpart has no entry.
+  A recipe of the baseline's arm is compared with itself. For another model, the baseline's arm is
+  the only arm of that model with the baseline's mixtures. A recipe without a counterpart has no
+  entry.
   """
   if study.baseline is None:
     return {}

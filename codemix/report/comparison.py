@@ -1,9 +1,9 @@
 """Bits per byte of every recipe and arm after every stage, with intervals, beside the baseline.
 
-A recipe is compared with the baseline's recipe of its own model and seed (`arms.baselines`). A stage is
-compared with the stage of that recipe that ends after the same number of tokens: otherwise the
-difference in budget would look like an effect of the mixture. If there is no such stage, only the
-recipe's last stage is compared, with the baseline's last.
+A recipe is compared with the baseline's recipe of its own model and seed (`arms.baselines`). A
+stage is compared with the stage of that recipe that ends after the same number of tokens: otherwise
+the difference in budget would look like an effect of the mixture. If there is no such stage, only
+the recipe's last stage is compared, with the baseline's last.
 """
 
 from __future__ import annotations
@@ -88,11 +88,11 @@ class Row:
   Attributes:
     name: of the recipe or arm.
     stage: of the first seed. folders: the stage of each seed.
-    steps, tokens: of the stage, of the first seed: realised, or planned until the stage is done; NaN
-      until it is planned.
+    steps, tokens: of the stage, of the first seed: realised, or planned until the stage is done;
+      NaN until it is planned.
     steps_before: before the stage.
-    tokens_so_far, code_tokens_so_far: from the recipe's first step on. Of code: NaN if the kind of a
-      source is not declared.
+    tokens_so_far, code_tokens_so_far: from the recipe's first step on. Of code: NaN if the kind of
+      a source is not declared.
     bits, changes: by name of the measure; no entry if there is no figure.
     against: the stage of the baseline that each seed is compared with, or None.
     is_baseline: whether others are compared with it.
@@ -132,9 +132,8 @@ def measures_by_source(study: StudyResults) -> dict[str, Measure]:
 def measure(study: StudyResults, sources: Sequence[str]) -> Measure:
   """Bits per byte on the documents of `sources` together.
 
-  Stages without per-document files have a value and no interval.
-
-  Raises UserError: two stages were evaluated on different documents of a source.
+  Stages without per-document files have a value and no interval. Raises UserError if two stages
+  were evaluated on different documents of a source.
   """
   stages = [stage for stage in study.stages.values() if all(name in stage.scores for name in sources)]
   whole = [stage for stage in stages if all(name in stage.documents for name in sources)]

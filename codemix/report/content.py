@@ -1,4 +1,4 @@
-"""What a report says, before it is a page: the numbers of a study, gathered once for every format."""
+"""What a report says: the numbers of a study, gathered once for every format."""
 
 from __future__ import annotations
 
@@ -97,7 +97,7 @@ class Content:
     return next((row for row in reversed(self.rows_of(arm)) if row.bits), None)
 
   def seed_rows(self, arm: Arm, position: int) -> list[tuple[str, Row]]:
-    """('seed 1', its row) of each recipe of an arm after a stage; empty if the arm is one recipe."""
+    """('seed 1', its row) of each recipe of an arm after a stage; empty for a single recipe."""
     if len(arm.recipes) == 1:
       return []
     found = {row.name: row for row in self.rows if row.position == position}
@@ -122,10 +122,7 @@ class Content:
 
 
 def gather(study: StudyResults) -> Content:
-  """All that a report shows.
-
-  Raises UserError: stages were evaluated on different documents.
-  """
+  """All that a report shows. Raises UserError if stages were evaluated on different documents."""
   measures, pooled = comparison.measures_by_source(study), {}
   for kind in dict.fromkeys(study.kinds[s] for s in study.validation_sources if s in study.kinds):
     sources = [source for source in study.validation_sources if study.kinds.get(source) == kind]

@@ -1,4 +1,4 @@
-"""The training curves of a report: loss, loss by source, rate, gradient norm and throughput by step.
+"""Training curves by step: loss, loss by source, rate, gradient norm and throughput.
 
 Call the functions within `svg.drawing()`.
 """
@@ -78,7 +78,7 @@ def source_losses(
 def training_curves(
   arm: str, runs: Sequence[Curves], paint: Paint, sources: Mapping[str, Paint], name: str, alt: str
 ) -> Picture:
-  """One arm: its loss (raw faint, smoothed strong), its loss by source, learning rate, norm of the gradient, throughput.
+  """One arm: loss (raw faint, smoothed strong), loss by source, rate, gradient norm, throughput.
 
   Runs of other seeds lie over each other. Their rates are the same.
   """

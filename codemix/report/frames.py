@@ -31,8 +31,7 @@ COUNTS = ('rows', 'tokens', 'documents', 'bytes', 'steps', 'steps_before', 'toke
 def load_results(study_dir: Path | str) -> pd.DataFrame:
   """The numbers of a study, as in results.csv: one row per recipe x stage x source.
 
-  Raises:
-    UserError: the folder is not that of a study, or a file of it is damaged.
+  Raises UserError if the folder is not that of a study or a file of it is damaged.
   """
   study = read_study(study_dir)
   return results_frame(study, recipe_rows(study, measures_by_source(study)))
@@ -86,10 +85,10 @@ def results_frame(study: StudyResults, rows: Sequence[Row]) -> pd.DataFrame:
 
 
 def ledger_of(stage: StageResults) -> dict[str, dict[str, float]]:
-  """The ledger of a stage by source of its mixture, planned beside realised; NaN where it is unknown.
+  """The ledger of a stage by source of its mixture, planned beside realised; NaN if it is unknown.
 
-  Keys of each: share (as asked), planned_share and realised_share (of the loss tokens), and planned_X,
-  realised_X for each X of LEDGER_COLUMNS.
+  Keys of each: share (as asked), planned_share and realised_share (of the loss tokens), and
+  planned_X, realised_X for each X of LEDGER_COLUMNS.
   """
   asked, planned, realised = stage.uses, stage.planned, stage.realised
   return {

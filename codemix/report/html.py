@@ -57,7 +57,7 @@ def render(content: Content) -> str:
 
 
 def _colours() -> str:
-  """The palette as CSS variables, and on dark screens the dark values; there, pictures too get them."""
+  """The palette as CSS variables, with the dark values for dark screens, also in pictures."""
   paints = palette.all_paints()
   light = ' '.join(f'--{paint.variable}: {paint.light};' for paint in paints)
   dark = ' '.join(f'--{paint.variable}: {paint.dark};' for paint in paints)

@@ -1,7 +1,7 @@
 """Colours and dashes of a report's arms and sources.
 
-Figures are drawn in the light colours. The page's style sheet replaces each of them by its dark value on
-a dark screen, so a colour has one use only.
+Figures are drawn in the light colours. The page's style sheet replaces each of them by its dark
+value on a dark screen, so a colour has one use only.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ class Paint:
 
 
 def arm_paints(arms: Sequence[str], baselines: Container[str]) -> dict[str, Paint]:
-  """One paint per arm: baselines in grey; the colours of the others repeat after eleven, with another dash."""
+  """One paint per arm: baselines grey; other colours repeat after eleven, with another dash."""
   others = _cycle('arm', [arm for arm in arms if arm not in baselines], ARMS)
   return {arm: others.get(arm) or Paint('baseline', *BASELINE) for arm in arms}
 

@@ -38,7 +38,7 @@ class Path:
 
 @dataclasses.dataclass(frozen=True)
 class Dots:
-  """An arm's row in a point plot: the figure after its last stage, of each seed, and after earlier stages."""
+  """An arm's row in a point plot: its last figure, that of each seed, and earlier stages'."""
 
   name: str
   paint: Paint
@@ -81,7 +81,7 @@ def final_points(paths: Sequence[Path], title: str, name: str, alt: str) -> Pict
 def point_plot(
   rows: Sequence[Dots], title: str, label: str, name: str, alt: str, zero: bool = False
 ) -> Picture:
-  """Arms down, a figure across: a dot with its interval, seeds as ticks, earlier stages as small rings.
+  """Arms down, a figure across: a dot with its interval, ticks for seeds, rings for earlier stages.
 
   Args:
     zero: draw a line at 0, for changes; they are fractions and shown in percent.

@@ -1,4 +1,4 @@
-"""What a report says in words about its own limits: what it cannot show, what is missing, what to mind."""
+"""What a report says about its limits: what it cannot show, what is missing, what to mind."""
 
 from __future__ import annotations
 

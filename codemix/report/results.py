@@ -112,7 +112,7 @@ class StudyResults:
 
   @property
   def training_sources(self) -> list[str]:
-    """Every source of some stage's mixture: text, code, other kinds, undeclared ones; then by name."""
+    """Every source of some stage's mixture, by kind (text, code, others, undeclared), then name."""
     return self._ordered({source for stage in self.stages.values() for source in stage.uses})
 
   @property
@@ -133,8 +133,8 @@ class StudyResults:
 def read_study(study_dir: Path | str) -> StudyResults:
   """The study in `study_dir`, as far as it has got.
 
-  Raises UserError: the folder is not that of a study, a file in it is damaged, the baseline is not
-  one of the recipes, or the documents of an evaluation do not add up to its scores.
+  Raises UserError if the folder is not that of a study, a file in it is damaged, the baseline is
+  not one of the recipes, or the documents of an evaluation do not add up to its scores.
   """
   folder = Path(study_dir)
   path = folder / 'study.json'
@@ -183,7 +183,7 @@ def _stage_names(record: Any, path: Path) -> dict[str, tuple[str, ...]]:
 
 
 def _read_recipe(name: str, record: Mapping[str, Any], stages: Sequence[StageResults]) -> RecipeResults:
-  """Older study.json files hold no arm, no seed and one model; the identities of the stages have them."""
+  """Reads arm, seed and model from the stages' identities if study.json is too old to hold them."""
   recipe = record['recipes'][name]
   identities = [stage.identity for stage in stages]
   first = identities[0]

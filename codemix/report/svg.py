@@ -1,4 +1,4 @@
-"""Matplotlib figures as SVG, PNG and CSV: text stays text, and the same figure gives the same bytes.
+"""Matplotlib figures as SVG, PNG and CSV, the same bytes each time; text stays text.
 
 Only object-oriented matplotlib: no pyplot, and the settings it needs hold for the drawing alone.
 """

@@ -43,7 +43,7 @@ class Cell:
 
 @dataclasses.dataclass(frozen=True)
 class Line:
-  """A row of cells; `kind` says what it is: 'model' and 'group' (one cell, a heading), 'final', 'seed', 'total' or ''."""
+  """A row; `kind` is 'model' or 'group' (one cell, a heading), 'final', 'seed', 'total' or ''."""
 
   cells: Sequence[Cell]
   kind: str = ''

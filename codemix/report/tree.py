@@ -1,4 +1,4 @@
-"""The stages of a study as a tree: which recipes share which beginning, and what each stage cost."""
+"""The stages of a study as a tree: which recipes share them, and what each cost."""
 
 from __future__ import annotations
 
@@ -23,9 +23,10 @@ class Node:
     goodput: the share of `seconds` spent on the steps that made the model.
     tokens_per_second: the median over the steps.
     flops: of training.
-    chain: 'start' (no parent), 'linked' or 'broken': whether its ledger follows its parent's; 'none'
-      before there is a ledger.
-    as_planned: whether all of its sources gave the planned loss tokens; None if that is not known yet.
+    chain: 'start' (no parent), 'linked' or 'broken': whether its ledger follows its parent's;
+      'none' before there is a ledger.
+    as_planned: whether all of its sources gave the planned loss tokens; None if that is not known
+      yet.
     children: the stages that begin with its model.
   """
 

@@ -16,13 +16,11 @@ def write_report(study_dir: Path | str) -> Path:
 
   The same folder gives the same bytes. An older report is replaced file by file, each whole; before
   another study runs in the folder, `codemix study` keeps the report (`study_record.keep_former`).
+  Raises UserError if the folder is not that of a study, a file of it is damaged, stages were
+  evaluated on different documents, or the report cannot be written there.
 
   Returns:
     The path of report.html, a single file that opens offline.
-
-  Raises:
-    UserError: the folder is not that of a study, a file of it is damaged, stages were evaluated on different
-      documents, or the report cannot be written there.
   """
   content = gather(read_study(study_dir))
   page, short, table = (Path(study_dir) / name for name in REPORT_FILES)

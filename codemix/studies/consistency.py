@@ -1,4 +1,4 @@
-"""Checks that all processes of a run have the same study, settings, versions and data, and one output folder."""
+"""Checks that all processes have the same study, settings, versions, data and output folder."""
 
 from __future__ import annotations
 
@@ -33,8 +33,7 @@ def require_same_settings(study: Study, data: Data, runtime: Runtime) -> None:
   """Checks that all processes have the same study, settings and versions, and write to one folder.
 
   It reads no data, so that it can come before they are prepared. The output folder must exist.
-
-  Raises UserError: in all processes, naming what differs and in which of them, or the folder.
+  Raises UserError in all processes, naming what differs and in which of them, or the folder.
   """
   if jax.process_count() == 1:
     return
@@ -56,7 +55,7 @@ def require_same_settings(study: Study, data: Data, runtime: Runtime) -> None:
 def require_same_data(plan: StudyPlan, validation: Mapping[str, TokenStore]) -> None:
   """Checks that all processes have planned the same from their data.
 
-  Raises UserError: in all processes, naming the sources that differ.
+  Raises UserError in all processes, naming the sources that differ.
   """
   require_agreement(
     {

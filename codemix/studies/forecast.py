@@ -16,7 +16,7 @@ UTILISATION = 0.4  # share of the measured matmul rate; what small decoders reac
 
 
 def forecast(plan: StudyPlan, stages: Iterable[StagePlan], mesh: Mesh) -> tuple[float, float]:
-  """(FLOPs, seconds) of training these stages, at `UTILISATION` of a matmul rate that is measured on one device now."""
+  """(FLOPs, seconds) of training, at `UTILISATION` of a matmul rate measured on one device now."""
   flops = sum(plan.recipe_of(p).model.flops_per_token(p.length)['total'] * p.tokens for p in stages)
   return flops, flops / (UTILISATION * _matmul_rate() * mesh.size)
 

@@ -49,7 +49,7 @@ class FinishedStage:
 
   @property
   def config(self) -> ModelConfig:
-    """The decoder. What of its configuration changes no number, such as `remat`, has its default."""
+    """The decoder; fields that change no number, such as `remat`, have their defaults."""
     return ModelConfig(**self.identity['model'])
 
   @property
@@ -62,9 +62,8 @@ class FinishedStage:
     """The trained model on a mesh; its parameters are read when they are first used.
 
     Args:
-      mesh: the devices; None for all of them, each with a copy of the parameters.
-      rules: how the parameters are sharded over them.
-      config: the decoder, where it is to be computed otherwise than `self.config`.
+      mesh: None for all devices, each with a copy of the parameters.
+      config: the decoder, if it is to be computed otherwise than `self.config`.
       batch: rows computed at a time; None for one in each of the mesh's batch shards.
     """
     config, mesh = config or self.config, mesh or make_mesh(MeshConfig())
@@ -90,12 +89,12 @@ class _Folder(NamedTuple):
 def load_stage(folder: str | Path, tokenizer: Tokenizer | None = None) -> FinishedStage:
   """Opens a finished stage.
 
-  Args:
-    folder: of the stage; or, beside folders of stages, the name of one or the beginning of its hash.
-    tokenizer: of the run, where it is loaded already; None loads the copy beside the stages.
+  Raises UserError if it is not a stage, is not finished, or is not what its name says.
 
-  Raises:
-    UserError: it is not a stage, is not finished, or is not what its name says.
+  Args:
+    folder: of the stage; or, beside folders of stages, the name of one or the beginning of its
+      hash.
+    tokenizer: of the run, if it is loaded already; None loads the copy beside the stages.
   """
   folder = Path(folder)
   if not (folder / 'stage.json').exists():
@@ -110,16 +109,13 @@ def load_stage(folder: str | Path, tokenizer: Tokenizer | None = None) -> Finish
 
 
 def require_unchanged(folder: Path, stage: dict) -> None:
-  """Checks that a stage.json is what its hash was made from.
-
-  Raises UserError: it was changed.
-  """
+  """Checks that a stage.json is what its hash was made from. Raises UserError if it was changed."""
   if stage['hash'] != digest(stage['identity']):
     raise UserError(f'{folder}/stage.json was changed: its hash is not that of its identity. Restore it.')
 
 
 def _folder_named(path: Path) -> Path:
-  """The folder of the stage that the last part of a path names, as in `runs/stages/cooldown` or `runs/cooldown`."""
+  """The stage that the last part of a path names: `runs/stages/cooldown` or `runs/cooldown`."""
   if within := _stage_folders(path):
     names = ', '.join(sorted(stage.path.name for stage in within))
     raise UserError(f'{path} is not a stage, it holds {names}. Name one of these folders.')
@@ -139,7 +135,7 @@ def _stage_folders(folder: Path) -> list[_Folder]:
 
 
 def keep_tokenizer(output: Path, tokenizer: Tokenizer, path: Path) -> None:
-  """Copies the tokenizer's file beside the stages, so that they can be used without the data folder."""
+  """Copies the tokenizer's file beside the stages, which then do not need the data folder."""
   if tokenizer.kind != 'bytes':
     write_bytes(_kept(output, tokenizer.digest, path.suffix), path.read_bytes())
 

@@ -33,18 +33,18 @@ def describe_model(
 ) -> dict[str, Any]:
   """Parameters, FLOPs and bytes, as plain data; allocates nothing.
 
+  Raises UserError if the parameters do not divide over the mesh.
+
   Args:
     length: tokens of a row.
     placement: how the state is sharded.
 
   Returns:
-    `dtype`: of activations. `parameters`: as of `ModelConfig.parameter_count`. `flops_per_token`: of training, as of
-    `ModelConfig.flops_per_token`. `bytes`: of the weights, of their gradients while a step runs, of
-    the optimizer's moments, and of a checkpoint (weights and moments).
-    `device_bytes`: of the first three, the part on one device (of moments that are offloaded: in its
-    host's memory). The memory for activations depends on the compiler: see `codemix plan`.
-
-  Raises UserError: the parameters do not divide over the mesh.
+    `dtype`: of activations. `parameters`: as of `ModelConfig.parameter_count`. `flops_per_token`:
+    of training, as of `ModelConfig.flops_per_token`. `bytes`: of the weights, of their gradients
+    while a step runs, of the optimizer's moments, and of a checkpoint (weights and moments).
+    `device_bytes`: of the first three, the part on one device (of moments that are offloaded: in
+    its host's memory). The memory for activations depends on the compiler: see `codemix plan`.
   """
   state = abstract_state(model, optimizer, placement)
   weights, moments = tree_bytes(state.params), tree_bytes(state.opt_state)

@@ -74,7 +74,7 @@ def source_names(study: Study) -> list[str]:
 
 
 def scored_names(study: Study) -> list[str]:
-  """The sources that every stage is scored on: those of Study.validation, and those of weight 0 in a mixture."""
+  """The sources that score every stage: Study.validation, and those of weight 0 in a mixture."""
   weightless = [
     name for recipe in study.recipes.values() for stage in recipe.stages for name in stage.mixtures().evaluated_only()
   ]
@@ -84,9 +84,8 @@ def scored_names(study: Study) -> list[str]:
 def plan_study(study: Study, data: Data) -> StudyPlan:
   """Opens what is prepared and plans every stage of every recipe.
 
-  Raises:
-    UserError: a source that is missing, damaged or too small, a model that
-      does not fit the tokenizer, or a schedule without a curve.
+  Raises UserError if a source is missing, damaged or too small, a model does not fit the tokenizer,
+  or a schedule has no curve.
   """
   study = expand_study(study, data)
   tokenizer = data.load_tokenizer()
@@ -125,7 +124,7 @@ def _open_sources(study: Study, data: Data, tokenizer: Tokenizer) -> Mapping[str
 
 
 class _Inputs(NamedTuple):
-  """What all stages of a study are planned from; `orders` is the folder that keeps orders of long stages."""
+  """What all stages are planned from; `orders` is the folder for the orders of long stages."""
 
   sources: Mapping[str, Source]
   tokenizer: Tokenizer

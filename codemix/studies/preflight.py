@@ -1,4 +1,4 @@
-"""Checks everything that can be wrong with a study before its first step: one check for all verbs."""
+"""Checks everything that can be wrong with a study before its first step, for all verbs."""
 
 from __future__ import annotations
 
@@ -37,13 +37,12 @@ class Ready:
 def preflight(study: Study, data: Data, runtime: Runtime, mesh: Mesh, *, keep_folders: bool = True) -> Ready:
   """Checks all that training a study needs: devices, output, sources, schedules, room.
 
-  Everything must be prepared. `codemix train` and `codemix study` begin with it, and `codemix inspect` calls it before
-  it shows the plan, so all of them refuse the same studies with the same messages.
+  Everything must be prepared. `codemix train` and `codemix study` begin with it, and
+  `codemix inspect` calls it before it shows the plan, so all of them refuse the same studies with
+  the same messages. Raises UserError for the first thing that would stop the study.
 
   Args:
-    keep_folders: False removes the output folder again where this call made it.
-
-  Raises UserError: the first thing that would stop the study.
+    keep_folders: False removes the output folder again if this call made it.
   """
   check_machine(study, runtime, mesh, keep_folders)
   ready = open_study(study, data)
@@ -55,7 +54,7 @@ def preflight(study: Study, data: Data, runtime: Runtime, mesh: Mesh, *, keep_fo
 def open_study(study: Study, data: Data) -> Ready:
   """Plans a study and opens what it is scored on.
 
-  Raises UserError: something is not prepared, or the plan makes no sense.
+  Raises UserError if something is not prepared or the plan makes no sense.
   """
   plan = plan_study(study, data)
   stores = {name: data.open_store(name, 'validation', plan.tokenizer) for name in scored_names(plan.study)}
@@ -69,7 +68,7 @@ def open_study(study: Study, data: Data) -> Ready:
 def check_unlocked(plan: StudyPlan, runtime: Runtime) -> None:
   """Checks that no other process trains a stage of this plan now.
 
-  Raises UserError: one does, naming the stage's folder.
+  Raises UserError if one does, naming the stage's folder.
   """
   if jax.process_index():
     return  # process 0 alone takes the locks
@@ -82,11 +81,10 @@ def check_machine(study: Study, runtime: Runtime, mesh: Mesh, keep_folders: bool
   """Checks that every stage can be laid out on the devices, and that results can be written.
 
   It reads no data, so that it can come before they are prepared, which can take a day.
+  Raises UserError, naming the stage or folder, and what to change.
 
   Args:
     keep_folders: as of `preflight`.
-
-  Raises UserError: naming the stage or folder, and what to change.
   """
   check_layouts(study, runtime, mesh)
   require_writable(Path(runtime.output), 0, keep_folders)
@@ -95,7 +93,7 @@ def check_machine(study: Study, runtime: Runtime, mesh: Mesh, keep_folders: bool
 def check_layouts(study: Study, runtime: Runtime, mesh: Mesh) -> None:
   """Checks that every stage can be laid out on the devices.
 
-  Raises UserError: naming the stage, and what to change.
+  Raises UserError, naming the stage, and what to change.
   """
   for recipe in study.recipes.values():
     for stage in recipe.stages:
@@ -105,11 +103,10 @@ def check_layouts(study: Study, runtime: Runtime, mesh: Mesh) -> None:
 def check_room(plan: StudyPlan, runtime: Runtime, checkpoint_bytes: int, keep_folders: bool = True) -> None:
   """Checks that the disk has room for the checkpoints that are still to be written.
 
-  Args:
-    checkpoint_bytes: of one checkpoint.
-    keep_folders: as of `preflight`.
+  Raises UserError if it has not, or cannot be written at all.
 
-  Raises UserError: it has not, or cannot be written at all.
+  Args:
+    keep_folders: as of `preflight`.
   """
   missing = [p for p in plan.stages() if not is_done(runtime.output, p)]
   # An interrupted run has written some of them.

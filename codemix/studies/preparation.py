@@ -18,7 +18,7 @@ ERROR_PREFIX = 'codemix prepare: '  # of the line with the error that ended it
 
 
 def splits_read(study: Study, data: Data) -> list[tuple[str, str]]:
-  """The (source, split) pairs that the study reads prepared: to train on, unless that is streamed, and to score."""
+  """The (source, split) pairs that must be prepared: to train on, unless streamed, and to score."""
   study = expand_study(study, data)
   trained = [] if data.streaming else source_names(study)
   return [(name, 'train') for name in trained] + [(name, 'validation') for name in scored_names(study)]
@@ -29,17 +29,12 @@ def prepare_study(
 ) -> dict[tuple[str, str], TokenStore]:
   """Trains the tokenizer if there is none, and writes each token store that is missing.
 
-  Imports SeqIO and TensorFlow where a source is not a corpus of `Data.sources`.
+  Imports SeqIO and TensorFlow if a source is not a corpus of `Data.sources`. Raises UserError if a
+  source does not exist or a tokenizer cannot be had.
 
   Args:
     progress: called with lines to show.
-    again: whether stores that are there are written anew.
-
-  Returns:
-    The store of each (source, split).
-
-  Raises:
-    UserError: a source that does not exist, or a tokenizer that cannot be had.
+    again: whether existing stores are written anew.
   """
   from codemix.data.prepare.source import check_source, prepare, train_tokenizer
 
@@ -57,7 +52,7 @@ def prepare_study(
 def missing(study: Study, data: Data) -> list[tuple[str, str]]:
   """The (source, split) pairs that `prepare_study` has yet to write.
 
-  Where the rates of SeqIO mixtures are not saved, their tasks are not known: these are their names.
+  If the rates of SeqIO mixtures are not saved, their tasks are not known: these are their names.
   """
   if mixtures := unsaved(study, data):
     return [(name, 'train') for name in mixtures]
@@ -70,9 +65,8 @@ def missing(study: Study, data: Data) -> list[tuple[str, str]]:
 def check_sources(study: Study, data: Data) -> None:
   """Checks that every source that is yet to be prepared exists.
 
-  Imports SeqIO and TensorFlow where a source is neither prepared nor a corpus of `Data.sources`.
-
-  Raises UserError: one does not exist, or has no such split.
+  Imports SeqIO and TensorFlow if a source is neither prepared nor a corpus of `Data.sources`.
+  Raises UserError if one does not exist or has no such split.
   """
   for split in missing(read_mixtures(study, data, save=False), data):
     from codemix.data.prepare.source import check_source  # imports readers of raw files
@@ -83,11 +77,11 @@ def check_sources(study: Study, data: Data) -> None:
 def prepare_in_own_process(study: Study, data: Data, gin_arguments: Sequence[str], warnings: Sequence[str] = ()) -> None:
   """Prepares what is missing, so that TensorFlow stays out of the process that trains.
 
+  Raises the CodemixError that that process raised.
+
   Args:
     gin_arguments: the gin flags of the command line, from which `data` was built.
     warnings: lines that this process has shown and that are not shown again.
-
-  Raises CodemixError: what that process raised.
   """
   if not missing(study, data):
     return

@@ -1,4 +1,4 @@
-"""The tables of `codemix prepare`: for each store what was read, what each filter dropped, and what was kept."""
+"""The tables of `codemix prepare`: what each store read, dropped by each filter, and kept."""
 
 from __future__ import annotations
 

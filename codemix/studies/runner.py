@@ -84,15 +84,13 @@ def run_study(study: Study, data: Data, runtime: Runtime, command: str = '') -> 
 
 @pinned()
 def evaluate_finished(study: Study, data: Data, runtime: Runtime, wanted: str | None = None) -> dict[str, dict]:
-  """Evaluates every stage that is finished, where that was not done already.
+  """Evaluates every finished stage that is not evaluated yet.
 
-  Args:
-    wanted: names stages (`find_stages`); no others are evaluated.
+  If `wanted` names stages (`find_stages`), only these are evaluated. Raises UserError if none of
+  them is finished.
 
   Returns:
     By folder: `stage` (its name), `step`, `checkpoint`, and `sources`, the scores by source.
-
-  Raises UserError: none is finished, of those wanted.
   """
   mesh = make_mesh(runtime.mesh)
   check_layouts(study, runtime, mesh)

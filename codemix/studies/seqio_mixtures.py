@@ -16,27 +16,25 @@ from codemix.training.stage import Stage
 def expand_study(study: Study, data: Data) -> Study:
   """The study with its SeqIO mixtures expanded by the rates that `codemix prepare` saved.
 
-  Raises UserError: as `mixtures.load_rates`.
+  Raises UserError as `mixtures.load_rates` does.
   """
   return _expanded(study, lambda name: mixtures.load_rates(name, data))
 
 
 def unsaved(study: Study, data: Data) -> list[str]:
-  """The SeqIO mixtures whose rates are not saved, or were saved before their modules were edited."""
+  """The SeqIO mixtures whose rates are not saved, or are older than their modules."""
   return [name for name in _names(study) if not _is_saved(name, data)]
 
 
 def read_mixtures(study: Study, data: Data, save: bool) -> Study:
   """The study with its SeqIO mixtures expanded, by rates that are read from SeqIO's registry.
 
-  Imports SeqIO and TensorFlow where it reads any.
+  Imports SeqIO and TensorFlow if it reads any. Raises UserError if there is no such mixture or a
+  rate of it is not a number.
 
   Args:
-    study: the study.
     data: the modules that register the mixtures, and where rates are saved.
     save: whether all are read and saved; else only those are read that are not saved.
-
-  Raises UserError: no such mixture, or a rate of it is not a number.
   """
   read = {}
   for name in _names(study) if save else unsaved(study, data):

@@ -1,4 +1,4 @@
-"""Executes units of work one after the other, in this process (and the others that train with it)."""
+"""Executes units of work one after the other, in each process of the run."""
 
 from __future__ import annotations
 
@@ -20,11 +20,10 @@ def run_units(units: Sequence[Unit], ready: Ready, mesh: Mesh, runtime: Runtime,
   """Trains and evaluates, in the order of the units; what is done already is not done again.
 
   A plan exists only of sources that are prepared, so units that prepare have nothing to do here.
+  Raises CodemixError as `codemix.studies.runner.run_study` does.
 
   Args:
     planning_s: seconds that planning took, which count as time of the first stage that is trained.
-
-  Raises CodemixError: as of `codemix.studies.runner.run_study`.
   """
   plan, numbers = ready.plan, itertools.count(1)
   for unit in units:

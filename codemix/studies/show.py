@@ -37,9 +37,8 @@ def show_plan(
 
   Args:
     validation: what each stage is scored on, by source.
-    placement: how the states are sharded.
     output: Runtime.output, in which finished stages are looked for.
-    stream: stdout, or stderr where results go to stdout.
+    stream: stdout, or stderr if results go to stdout.
   """
   console = Console(stream, WIDTH)
   study = plan.study
@@ -105,11 +104,11 @@ def show_scores(stage: str, scores: Mapping[str, Mapping[str, float]]) -> None:
 def mixture_tree(
   mixture: Mixture, tokens: int, source_tokens: Mapping[str, int | None], share: Fraction = Fraction(1)
 ) -> Tree:
-  """A mixture as a tree with the share and the loss tokens of each node, and the epochs of each source.
+  """A mixture as a tree: share and loss tokens of each node, epochs of each source.
 
   Args:
     tokens: of the stage.
-    source_tokens: of one epoch of each source; None where that is not known.
+    source_tokens: of one epoch of each source; None if that is not known.
     share: of the stage that the mixture has.
   """
   label = f'{mixture.name} {float(share):.2%}, {formatting.tokens(float(share) * tokens)} tokens'
@@ -162,7 +161,7 @@ def _stage_tree(plan: StudyPlan, node: StagePlan) -> Tree:
 
 
 def _changes(node: StagePlan) -> list[str]:
-  """How the mixture changes along the stage, a line for each part of the stage; empty where it is constant."""
+  """A line for each part of the stage, with how the mixture changes; empty if it is constant."""
   if node.mixtures.constant(node.stage.tokens):
     return []
   return [

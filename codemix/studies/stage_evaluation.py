@@ -39,7 +39,8 @@ def evaluate_stage(
 
   Raises:
     NonFiniteError: a document's score is not finite.
-    UserError: the stage's folder cannot be written, or its checkpoint or stored results are damaged.
+    UserError: the stage's folder cannot be written, or its checkpoint or stored results are
+      damaged.
   """
   folder = stage_folder(runtime.output, stage_plan)
   config, rows = plan.recipe_of(stage_plan).model, runtime.rows_at_once(stage_plan.stage.batch)

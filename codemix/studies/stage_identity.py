@@ -72,13 +72,11 @@ def earlier_hash(
   digests: Mapping[str, str],
   tokenizer: Tokenizer,
 ) -> str | None:
-  """The hash that the version with `NUMERICS` 1 gave to the same stage, by which its finished result is found.
+  """The hash of the same stage in the version with `NUMERICS` 1; finds its finished result.
 
-  It was made from the plan as written. None where that version computed other
+  It was made from the plan as written. None if that version computed other
   numbers: with a curve that is laid out over several stages.
-
-  Args:
-    mixture: `MixtureSchedule.describe`.
+  `mixture` is `MixtureSchedule.describe`.
   """
   if (parent and not parent.earlier_hash) or not stage.schedule or stage.schedule.horizon is not None:
     return None
@@ -104,7 +102,7 @@ def describe_rows(sources: Sequence[str], segments: Sequence[Segment]) -> list:
   """Which rows are drawn, as plain data.
 
   Returns:
-    [[source, rows], ...] where each source gives whole rows at a share that
+    [[source, rows], ...] if each source gives whole rows at a share that
     does not change; else [[rows, [[source, share, share at the end], ...]], ...]
     for each part of the stage.
   """

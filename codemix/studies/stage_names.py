@@ -26,7 +26,7 @@ SHORT = 12  # digits of a hash in the name of a folder
 def find_stages(wanted: str, stages: Iterable[Stage]) -> list[Stage]:
   """The stages with exactly this name, else with this folder, else with a hash that begins so.
 
-  Raises UserError: there are none; the message lists the names that there are.
+  Raises UserError if there are none; the message lists the names that there are.
   """
   stages = list(stages)
   name, dash, beginning = wanted.rpartition('-')
@@ -44,10 +44,7 @@ def find_stages(wanted: str, stages: Iterable[Stage]) -> list[Stage]:
 
 
 def find_stage(wanted: str, stages: Iterable[Stage]) -> Stage:
-  """The one stage that `wanted` names.
-
-  Raises UserError: it names none, or several.
-  """
+  """The one stage that `wanted` names. Raises UserError if it names none or several."""
   found = find_stages(wanted, stages)
   if len(found) > 1:
     hashes = ', '.join(stage.hash[:SHORT] for stage in found)

@@ -1,4 +1,4 @@
-"""The stages of a study in SeqIO's registry, as 'recipe/stage', for T5X and other readers of SeqIO."""
+"""The stages of a study as SeqIO tasks 'recipe/stage', for T5X and other readers of SeqIO."""
 
 from __future__ import annotations
 
@@ -14,11 +14,10 @@ def register_stages(plan: StudyPlan) -> list[str]:
       task = seqio.get_mixture_or_task('balanced_to_text/balanced')
       rows = task.get_dataset({'targets': 8192}, 'train', shuffle=False)
 
+  Raises UserError if a name is registered already or a recipe has two stages of one name.
+
   Returns:
     The names of the tasks, 'recipe/stage'; `register_stage` says what each of them gives.
-
-  Raises:
-    UserError: a name is registered already, or a recipe has two stages of one name.
   """
   with suppress_stderr():
     from codemix.data.seqio.stage_task import register_stage

@@ -1,4 +1,4 @@
-"""`study.json` in a study's folder, the report beside it, and what happens to them when another study runs there."""
+"""Keeps `study.json` and the report of a study when another study runs in its folder."""
 
 from __future__ import annotations
 
@@ -31,12 +31,8 @@ def keep_former(study_dir: Path | str, record: Mapping[str, Any]) -> str | None:
 
   It is another study if a recipe has another name or other stages. Its report goes to
   `former/NAME-DIGEST/` with its `study.json`, so that two studies that take turns keep one each.
-
-  Args:
-    record: what `study.json` will hold.
-
-  Returns:
-    A message for the user; None if there is no report of another study.
+  `record` is what `study.json` will hold. Returns a message for the user; None if there is no
+  report of another study.
   """
   folder = Path(study_dir)
   if not (folder / 'report.html').is_file() or not (folder / 'study.json').is_file():

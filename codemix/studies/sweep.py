@@ -1,4 +1,4 @@
-"""The recipes of a grid of code shares and seeds, at a fixed total or in addition to a fixed amount of language."""
+"""The recipes of a grid of code shares and seeds, at a fixed total or fixed language."""
 
 from __future__ import annotations
 
@@ -32,6 +32,9 @@ def sweep(
   share). Then each point has a control, language alone at the same total, since
   more tokens help by themselves (Petty et al., arXiv:2409.04556, section 2).
 
+  Raises UserError for an empty list or one with a repeated number, an unknown mode, a stage that
+  does not exist, or a share above 1 (of 1, for 'additive').
+
   Args:
     recipe: what all of them share; the mixture of the varied stage is not used.
     language, code: mixtures.
@@ -44,9 +47,6 @@ def sweep(
   Returns:
     Recipes for `Study.recipes`, by names such as '25% code', '25% code, seed 1',
     '25% code added' and 'text of 25% code added'.
-
-  Raises UserError: an empty list or one with a repeated number, an unknown mode, a stage that does
-  not exist, or a share above 1 (of 1, for 'additive').
   """
   _require_distinct(shares, 'shares')
   _require_distinct(seeds, 'seeds')

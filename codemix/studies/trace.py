@@ -16,13 +16,10 @@ from codemix.training.stage import StagePlan
 def trace_step(plan: StudyPlan, stage_plan: StagePlan, step: int) -> list[dict]:
   """The rows of one global batch, in order.
 
-  Args:
-    step: of the stage, from 1.
+  `step` is of the stage, from 1. Raises UserError if the stage has no such step.
 
   Returns:
     {'source', 'epoch', 'row' (of the epoch), 'documents' (their numbers), 'text'} of each.
-
-  Raises UserError: the stage has no such step.
   """
   if not 1 <= step <= stage_plan.steps:
     raise UserError(f"stage '{stage_plan.stage.name}' has steps 1 to {stage_plan.steps:,}, not {step}.")
@@ -50,15 +47,15 @@ def _documents(source: PreparedSource, row: int) -> list[int]:
 def trace_text(plan: StudyPlan, stages: list[StagePlan], text: str) -> Iterator[dict]:
   """Each document of these stages' sources that holds a passage, with the steps that read it there.
 
+  Raises UserError if the passage is empty or a source is streamed.
+
   Args:
     text: the passage; bytes of the command line that are not UTF-8 are searched for as they are.
 
   Yields:
-    {'source', 'document', 'times' (how often the document holds the passage), 'seen': [{'stage', 'step'
-    (of the stage, from 1), 'run_step', 'row' (of the batch), 'epoch'}, ...]}, each row once; 'seen' is empty where
-    no step read the rows.
-
-  Raises UserError: the passage is empty, or a source is streamed.
+    {'source', 'document', 'times' (how often the document holds the passage), 'seen': [{'stage',
+    'step' (of the stage, from 1), 'run_step', 'row' (of the batch), 'epoch'}, ...]}, each row once;
+    'seen' is empty where no step read the rows.
   """
   wanted = _bytes_of(text)
   stage_rows = [(stage_plan, _stage_rows(plan, stage_plan)) for stage_plan in stages]

@@ -11,11 +11,12 @@ from codemix.training.stage import StagePlan
 
 @dataclasses.dataclass(frozen=True)
 class Unit:
-  """One unit, which a runner executes after those that it needs (`codemix.studies.serial`, one after the other).
+  """One unit; a runner such as `codemix.studies.serial` executes it after those that it needs.
 
   Attributes:
     kind: what is done.
-    name: to what: SOURCE-SPLIT, or the stage's name and the beginning of its hash, so that equal work has equal names.
+    name: to what: SOURCE-SPLIT, or the stage's name and the beginning of its hash, so that equal
+      work has equal names.
     needs: keys of the units that come before.
     stage: the plan of the stage; None for 'prepare'.
   """
@@ -31,7 +32,7 @@ class Unit:
 
 
 def units(plan: StudyPlan) -> list[Unit]:
-  """The work of a study, each unit once and after those that it needs; a streamed source needs no preparing."""
+  """The units of a study, each after those that it needs; streamed sources are not prepared."""
   prepared = [name for name, source in plan.sources.items() if not source.streamed]
   training = {name: Unit('prepare', f'{name}-train') for name in prepared}
   scored = [Unit('prepare', f'{name}-validation') for name in scored_names(plan.study)]

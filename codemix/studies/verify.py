@@ -1,4 +1,4 @@
-"""Verifies what stages wrote: checkpoints against their digests, ledgers against each other and the plan, results."""
+"""Verifies what stages wrote: checkpoints, ledgers and results."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ from codemix.training.stage_record import read_ledger, read_stage
 
 
 def verify_stage(folder: Path) -> dict:
-  """Reads every checkpoint of a stage and the other files in its folder, and compares them with their digests.
+  """Compares every checkpoint of a stage and the other files in its folder with their digests.
+
+  Raises UserError, naming the first file that is not as it was written.
 
   Returns:
-    'name', 'finished', 'checkpoints' (their steps), 'cut_off' (steps of checkpoints that were not completely
-    written, which a resumed run passes over) and 'bytes_read'.
-
-  Raises UserError: naming the first file that is not as it was written.
+    'name', 'finished', 'checkpoints' (their steps), 'cut_off' (steps of checkpoints that were not
+    completely written, which a resumed run passes over) and 'bytes_read'.
   """
   stage = read_stage(folder)
   require_unchanged(folder, stage)
@@ -68,7 +68,7 @@ def _check_finished(folder: Path, stage: dict, sealed: list[int]) -> None:
 
 
 def _check_lines(path: Path) -> None:
-  """Checks that each line is a record, but for the last one where it is still being written."""
+  """Checks that each line is a record, except the last one if it is still being written."""
   lines = path.read_bytes().split(b'\n')[:-1] if path.exists() else []
   for number, line in enumerate(lines, 1):
     try:
@@ -88,10 +88,11 @@ def _fix(folder: Path, finished: bool) -> str:
 def check_ledgers(plan: StudyPlan, output: str) -> list[dict]:
   """Compares the ledgers of finished stages with the plan.
 
-  Returns:
-    For each stage `stage` (its folder) and `ledger` ('agrees' with the beginning of its hash, or why it is not finished).
+  Raises UserError if one differs.
 
-  Raises UserError: one differs.
+  Returns:
+    For each stage `stage` (its folder) and `ledger` ('agrees' with the beginning of its hash, or
+    why it is not finished).
   """
   checked, hashes = [], {}
   for stage_plan in plan.stages():

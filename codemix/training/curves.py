@@ -41,7 +41,7 @@ class Piece:
   steps: Fraction
 
   def rates(self, positions: np.ndarray) -> np.ndarray:
-    """float64, of each position: steps of the curve since the piece began (for 'to': at the step's end)."""
+    """float64, of positions: steps of the curve since the piece began ('to': at the step's end)."""
     first, last, steps = float(self.first), float(self.last), float(self.steps)
     positions = np.minimum(positions, steps)
     if self.form == 'hold':
@@ -108,7 +108,7 @@ class Curve:
       return np.concatenate(rates).astype(np.float32)
 
   def describe(self, tokens: Fraction, steps: int) -> list[list]:
-    """The same as plain data: equal where the rates are equal, on whatever machine they were computed.
+    """The same as plain data: equal if the rates are equal, on whatever machine they were computed.
 
     Returns:
       ['hold', rate, steps], or [form, first, last, begin, stride, steps] with

@@ -38,10 +38,10 @@ _OF_STEPS = ('step', 'data', 'save')  # activities that are lost together with t
 
 
 class TimeAccount:
-  """Counts the time of this process, which does one part at a time; a context that ends with a last line.
+  """Counts the time of this process by part; a context that ends with a last line.
 
   Args:
-    folder: of the stage; None where another process writes.
+    folder: of the stage; None if another process writes.
     part: the activity outside of `part(...)` contexts.
     began: start of the count (`time.monotonic()`); None for now.
   """

@@ -89,16 +89,11 @@ class Trainer:
 
 
 def train_stage(trainer: Trainer, plan: StagePlan, began: float | None = None) -> Path:
-  """Trains a stage whose parent is done; returns at once where it is done itself.
+  """Trains a stage whose parent is done; returns at once if it is done itself.
 
   After any number of interruptions the same call ends in the same parameters,
   ledger and metrics.
-
-  Args:
-    began: the `time.monotonic()` from which on its time counts; None for now.
-
-  Returns:
-    The stage's folder.
+  Its time counts from `began` (`time.monotonic()`; None for now). Returns the stage's folder.
 
   Raises:
     NonFiniteError: a loss or gradient was not finite; its step is not saved.
@@ -143,7 +138,7 @@ def done_for_all(output: str | Path, plan: StagePlan) -> bool:
 def final_state(trainer: Trainer, plan: StagePlan) -> TrainState:
   """Restores the result of a stage that is done, and no other checkpoint.
 
-  Raises UserError: it is not done, or its checkpoint is missing, damaged or another.
+  Raises UserError if it is not done, or its checkpoint is missing, damaged or another.
   """
   folder = trainer.folder(plan)
   done = read_done(folder)
@@ -155,7 +150,7 @@ def final_state(trainer: Trainer, plan: StagePlan) -> TrainState:
 def _begin(
   trainer: Trainer, plan: StagePlan, checkpoints: Checkpoints, account: TimeAccount
 ) -> tuple[TrainState, Realised]:
-  """The state and ledger to start from: the newest checkpoint, else the parent's result, else a fresh state."""
+  """The state and ledger to start from: newest checkpoint, else parent's result, else fresh."""
   target = trainer.abstract_state()
   step = checkpoints.newest(trainer.runtime.on_damaged, warn_once)
   if step is not None:
@@ -257,6 +252,6 @@ def _open_log(
 
 
 def _position(plan: StagePlan, step: int) -> dict:
-  """The position that a checkpoint holds, beside the ledger so far; under 1 KB for a handful of sources."""
+  """The position in a checkpoint, beside the ledger so far; under 1 KB for a handful of sources."""
   row = (step - plan.first_step) * plan.stage.batch
   return {'stage': plan.hash, 'step': step, 'target_step': plan.last_step, 'row': row, 'seed': plan.seed}

@@ -11,7 +11,7 @@ Batch = dict[str, jax.Array]
 
 
 def split_rows(batch: Batch, microbatches: int, mesh: Mesh) -> Batch:
-  """Arrays [B, ...] to [M, B / M, ...]; a microbatch has the same number of rows of every device, in order.
+  """Arrays [B, ...] to [M, B / M, ...]; each has equally many rows of every device, in order.
 
   No row moves to another device. B is a multiple of M x the mesh's batch shards.
   """

@@ -73,7 +73,7 @@ class Optimizer:
         )
 
   def identity(self) -> dict[str, object]:
-    """Everything that decides the updates, as plain data, without constants that this optimizer does not use."""
+    """What decides the updates, as plain data, without constants that it does not use."""
     return {k: v for k, v in dataclasses.asdict(self).items() if k not in _UNUSED[self.name]}
 
 

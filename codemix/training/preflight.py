@@ -27,15 +27,13 @@ def check_layout(
 ) -> None:
   """Checks that rows, positions and parameters divide over the mesh as the runtime shards them.
 
+  Raises UserError, naming what does not divide, and a value that does.
+
   Args:
-    model: what is trained.
     batch: rows of a global batch.
     length: tokens of a row.
-    mesh: the devices.
     runtime: its rules, microbatches and offloading.
     where: what is checked, such as "stage 'balanced'".
-
-  Raises UserError: naming what does not divide, and a value that does.
   """
   portions = batch_shards(mesh) * runtime.microbatches
   if batch % portions:

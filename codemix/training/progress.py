@@ -52,13 +52,7 @@ def scoring_progress(stage: str, source: str, documents: int, shown: bool = True
 
 @contextlib.contextmanager
 def _progress(name: str, amount: str, total: int, done: int, last_line: bool = False) -> Iterator[Show]:
-  """A bar on a terminal; elsewhere a line every `LINE_EVERY_S` seconds.
-
-  Args:
-    name: shown before the bar or at the beginning of a line.
-    amount: format string of `done` and `total`.
-    last_line: whether the last update always prints a line if there is no terminal.
-  """
+  """A bar on a terminal; elsewhere a line every `LINE_EVERY_S` seconds."""
   if sys.stderr.isatty():
     with _bar(name, amount, total, done) as show:
       yield show

@@ -33,12 +33,12 @@ class _Schedule:
   def pieces(self, steps: Fraction, start: float | None) -> Sequence[Piece]:
     """The pieces of the curve.
 
+    Raises UserError if there is no such curve.
+
     Args:
       steps: its length, in steps of the stage that begins it; a fraction if
         its tokens are not whole steps.
       start: the rate before it, if the hand-off keeps the rate.
-
-    Raises UserError: there is no such curve.
     """
     raise NotImplementedError
 
@@ -47,12 +47,12 @@ class _Schedule:
   ) -> Curve:
     """The curve over a number of tokens.
 
+    Raises UserError as `pieces` does.
+
     Args:
       tokens_per_step: of the stage that begins it.
       start: as of `pieces`.
       portable: whether `start` is the same number on every machine.
-
-    Raises UserError: as `pieces`.
     """
     pieces = self.pieces(tokens / tokens_per_step, start)
     return Curve(

@@ -85,13 +85,13 @@ class Stage:
     self.mixtures()
 
   def mixtures(self) -> MixtureSchedule:
-    """The parsed mixture, with a single knot where it is constant along the stage."""
+    """The parsed mixture, with a single knot if it is constant along the stage."""
     return schedule_of(self.mixture, f"Stage.mixture of stage '{self.name}'")
 
   def steps(self, length: int) -> int:
     """Steps of `batch` rows of `length` tokens nearest to the budget (halves up).
 
-    Raises UserError: less than half a step.
+    Raises UserError if the budget is less than half a step.
     """
     steps = int(self.tokens / (self.batch * length) + 0.5)
     if steps > MOST_STEPS:
@@ -186,12 +186,12 @@ class StagePlan:
     return self.steps * self.stage.batch * self.length
 
   def mixture(self) -> Mixture:
-    """The tree of the stage's mixture: the mean over the stage, where it changes."""
+    """The tree of the stage's mixture: the mean over the stage, if it changes."""
     return self.mixtures.mean(self.stage.tokens)
 
   @property
   def remainder_tokens(self) -> float:
-    """The budget less what whole steps train; negative where the last step goes over."""
+    """The budget less what whole steps train; negative if the last step goes over."""
     return self.stage.tokens - self.tokens
 
   @property
@@ -246,11 +246,8 @@ def rewound(stage: Stage, parent: StagePlan | None) -> list[str]:
 def rates_of(stage: Stage, steps: int, before: Rates | None) -> Rates:
   """The rates along a stage's own schedule, or along the rest of the curve of the stage before.
 
-  Args:
-    steps: of the stage.
-    before: of the stage before; None for a first stage.
-
-  Raises UserError: there is no curve, it is too short, or it has values that are not rates.
+  `before` is None for a first stage. Raises UserError if there is no curve, it is too short, or it
+  has values that are not rates.
   """
   curve = _curve_of(stage, steps, before)
   values = curve.rates(stage.budget, steps)

@@ -1,4 +1,4 @@
-"""Differences between a stage and a finished one of the same name, in terms of what the user wrote."""
+"""Differences, as the user wrote them, between a stage and a finished one of the same name."""
 
 from __future__ import annotations
 
@@ -22,11 +22,8 @@ def as_written(plan: StagePlan) -> dict:
 def namesake(output: str | Path, plan: StagePlan, study: Iterable[StagePlan]) -> str | None:
   """Says why a stage is not finished although there is a finished one of the same name.
 
-  Args:
-    study: all stages of the study; their folders are not compared.
-
-  Returns:
-    A sentence with the folder that differs least and what changed; None where there is no such folder.
+  The sentence has the folder that differs least and what changed; None if there is no such folder.
+  Folders of stages of `study` are not compared.
   """
   expected = {stage_folder(output, stage_plan).name for stage_plan in study}
   compared = []
@@ -89,7 +86,7 @@ def _changes(now: Mapping, then: Mapping, written: Mapping, before: Mapping) -> 
 
 
 def _of_version_1(then: Mapping, plan: StagePlan) -> tuple[dict, dict]:
-  """(identity, written) of a stage.json of `NUMERICS` 1, in today's form as far as they are known."""
+  """(identity, written) of a stage.json of `NUMERICS` 1, as far as known in today's form."""
   stage, now = then['stage'], plan.identity
   same_parent = plan.parent and then['parent'] == plan.parent.earlier_hash
   handoff = stage.get('handoff')

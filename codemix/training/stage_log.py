@@ -22,17 +22,16 @@ WRITE_EVERY_S = 1.0
 
 
 class StageLog:
-  """Writes each step's metrics and adds up the realised ledger; a context manager that closes the files.
+  """Writes each step's metrics and adds up the realised ledger; a context that closes the files.
 
   Args:
     plan: of the stage.
-    folder: of the stage; None where another process writes.
+    folder: of the stage; None if another process writes.
     names: the sources by index.
     done: steps of the stage done before.
     realised: what those steps drew; it is added to.
-    peak_tflops: of all devices together, where it is known.
+    peak_tflops: of all devices together, if it is known.
     flops_per_token: of training.
-    tensorboard: whether to mirror the metrics.
   """
 
   def __init__(
@@ -64,12 +63,10 @@ class StageLog:
     """Waits for a step's metrics and records them.
 
     They are written with the first step that is more than `WRITE_EVERY_S` after the last ones
-    written, and before a save.
+    written, and before a save. Raises NonFiniteError if the loss or the gradient is not finite.
 
     Returns:
       (steps of the stage done, loss, tokens/s).
-
-    Raises NonFiniteError: the loss or the gradient is not finite.
     """
     plan = self._plan
     host = {key: np.asarray(value) for key, value in values.items()}

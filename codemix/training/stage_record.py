@@ -1,4 +1,4 @@
-"""The files of a stage's folder beside checkpoints and metrics: its identity, its plan, its result."""
+"""A stage's files beside checkpoints and metrics: its identity, its plan, its result."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ _FIX = 'Restore it, or delete the folder to train the stage again.'
 
 
 def read_stage(folder: Path) -> dict:
-  """Reads stage.json: `name`, `hash`, `parent` and `identity`. Raises UserError where it is damaged."""
+  """Reads stage.json: `name`, `hash`, `parent`, `identity`. Raises UserError if it is damaged."""
   return read_json(folder / 'stage.json', {'name': str, 'hash': str, 'parent': str | None, 'identity': dict}, _FIX)
 
 
 def read_done(folder: Path) -> dict:
-  """Reads done.json: `step`, and the digests of `checkpoint` and `ledger`. Raises UserError where it is damaged."""
+  """Reads done.json (step, digests of checkpoint and ledger). Raises UserError if it is damaged."""
   return read_json(folder / 'done.json', {'step': int, 'checkpoint': str, 'ledger': str}, _FIX)
 
 
 def read_ledger(folder: Path) -> dict:
-  """Reads the ledger of a finished stage. Raises UserError where it is damaged."""
+  """Reads the ledger of a finished stage. Raises UserError if it is damaged."""
   counts = {'source': str, **dict.fromkeys(ledger.COUNTED, int)}
   form = {'stage': str, 'planned': [{'source': str}], 'realised': [counts], 'hash': str, 'parent_hash': str | None}
   return read_json(folder / 'ledger.json', form, _FIX)
@@ -37,7 +37,7 @@ def read_ledger(folder: Path) -> dict:
 def write_plan(folder: Path, plan: StagePlan, model: ModelConfig) -> None:
   """Writes plan.json, rate.csv and, last, stage.json.
 
-  Raises UserError: the folder's stage.json is of something else.
+  Raises UserError if the folder's stage.json is of something else.
   """
   written = folder / 'stage.json'
   if written.exists() and (
@@ -81,12 +81,11 @@ def write_result(
 ) -> None:
   """Compares the ledger with the plan, writes it, and marks the stage as done.
 
+  Raises CodemixError if the ledger does not agree with the plan.
+
   Args:
-    realised: what the stage's steps drew.
     checkpoint: digest of the stage's last checkpoint.
     parent_folder: of the stage before, to whose ledger this one is chained.
-
-  Raises CodemixError: the ledger does not agree with the plan.
   """
   ledger.compare(plan.draws, realised, f"stage '{plan.stage.name}'")
   parent_hash = read_ledger(parent_folder)['hash'] if parent_folder else None

@@ -42,8 +42,12 @@ class TrainState(NamedTuple):
 
 
 @functools.cache
-def state_shardings(model: ModelConfig, optimizer: Optimizer, placement: Placement) -> TrainState:
-  """A NamedSharding for each leaf: moments are sharded as their parameters, counts are on every device."""
+def state_shardings(
+  model: ModelConfig,
+  optimizer: Optimizer,
+  placement: Placement,
+) -> TrainState:
+  """A NamedSharding per leaf: moments as their parameters, counts on every device."""
   params = decoder.abstract_params(model)
   shardings = parameter_shardings(
     placement.mesh, params, decoder.logical_axes(model), placement.rules
@@ -101,19 +105,13 @@ def _make_init(model: ModelConfig, optimizer: Optimizer, seed: int, placement: P
 
 
 def _compiled_quickly(mesh: Mesh) -> dict[str, int]:
-  """Compiler options for a program that runs once: on CPUs less optimized, compiled in half the time, with the same numbers."""
+  """Compiler options for a program that runs once: on CPUs half the compile time, same numbers."""
   # Not 0, which gives other numbers.
   return {'xla_backend_optimization_level': 1} if platform_of(mesh) == 'cpu' else {}
 
 
 def hand_off(parent: TrainState, fresh: TrainState, handoff: Handoff) -> TrainState:
-  """The state with which a stage begins.
-
-  Args:
-    parent: the last stage's final state.
-    fresh: the state with which a first stage begins.
-    handoff: the parts that are kept of `parent`; the rest is `fresh`.
-  """
+  """A stage's first state: the parts of `parent` that `handoff` keeps, the rest of `fresh`."""
   weights = parent if handoff.weights == KEPT else fresh
   moments = parent if handoff.optimizer == KEPT else fresh
   step = parent if handoff.step == KEPT else fresh
