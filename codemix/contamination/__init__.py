@@ -1,1 +1,1 @@
-"""Which items of the evaluation sets stand in the tokens that a run consumed."""
+"""Finds the items of evaluation sets that occur in the tokens that a run consumed."""

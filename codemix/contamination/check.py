@@ -1,4 +1,4 @@
-"""The whole check: sets are read, what was consumed is searched, and the result is laid out."""
+"""Searches the consumed rows for the items of evaluation sets and describes the result."""
 
 from __future__ import annotations
 
@@ -27,23 +27,14 @@ def check(
   workers: Workers,
   progress: Progress = lambda done: None,
 ) -> dict:
-  """Which items of the sets stand in what the stages drew.
+  """Finds the items of the sets in the rows that the stages drew; returns the content of `contamination.json`.
+
+  Raises UserError if there is no set, or two sets have the same name.
 
   Args:
-    sets: the evaluation sets, read.
     sources: the training rows, by name.
-    stages: of all runs that are looked at.
-    tokenizer: of the sources.
-    folder: for the file that the workers read.
-    settings: how text is compared, and the bounds.
-    workers: where the pass over the rows runs.
-    progress: told how many pieces of the pass are done.
-
-  Returns:
-    What `contamination.json` holds.
-
-  Raises:
-    UserError: there is nothing to look for, or two sets have one name.
+    folder: for a file that all workers read.
+    progress: called with the number of pieces that are done.
   """
   names = [items.name for items in sets]
   if not sets:

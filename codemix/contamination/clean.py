@@ -1,4 +1,4 @@
-"""Reads `contamination.json`: the items that a model was not trained on, as far as the scan can tell."""
+"""Reads `contamination.json`: the items that the scan did not find in what a model was trained on."""
 
 from __future__ import annotations
 
@@ -11,19 +11,15 @@ from codemix.files import read_json, require_form
 
 
 def clean_items(path: Path, set_name: str, stage: str | None = None, below: float | None = None) -> list[str]:
-  """The ids of the clean items of a set.
+  """The ids of the clean items of a set, including items that are too short to search for.
 
-  Items that are too short to tell are among them.
+  Raises UserError if the file is missing or damaged, or has no such set or stage.
 
   Args:
-    path: of `contamination.json`.
-    set_name: the set.
-    stage: the folder of the stage whose model is scored; what was consumed up
-      to its end counts. None counts what any stage consumed.
-    below: the share from which an item is left out; None for the file's own.
-
-  Raises:
-    UserError: the file is missing or damaged, or has no such set or stage.
+    path: `contamination.json`.
+    stage: the folder of the stage whose model is scored; what was consumed up to its end counts. None
+      counts what any stage consumed.
+    below: an item with this share or more is left out; None for the bound in the file.
   """
   result = read_result(path)
   described = find_set(result, set_name, path)
@@ -50,16 +46,16 @@ _FORM = {
 
 
 def read_result(path: Path) -> dict:
-  """Raises UserError where the file is missing, damaged or of another format."""
+  """Raises UserError if the file is missing, damaged or of another format."""
   result = read_json(path, fix=_AGAIN)
   if result.get('format') != FORMAT:
-    raise UserError(f'{path} is not what this `codemix contamination` writes; run it again.')
+    raise UserError(f'{path} has another format than this `codemix contamination` writes; run it again.')
   require_form(result, _FORM, path, _AGAIN)
   return result
 
 
 def find_set(result: dict, name: str, path: Path) -> dict:
-  """Raises UserError where the set was not looked for."""
+  """Raises UserError if the file has no such set."""
   sets: Iterable[dict] = result['sets']
   for described in sets:
     if described['set'] == name:

@@ -17,17 +17,16 @@ from codemix.evaluation.results import StoredResults, of_held_out, read_results
 def clean_scores(stage_folder: Path, sources: Iterable[str], contamination: Path) -> dict[str, dict]:
   """The scores of a stage's model on the clean subset of each held-out split.
 
+  Raises UserError if the file is of other stages, or was made of another split than was scored.
+
   Args:
-    stage_folder: of the stage, with the results of its evaluation.
-    sources: that it was scored on.
+    stage_folder: has the results of the stage's evaluation.
+    sources: those that it was scored on.
     contamination: the file that `codemix contamination` wrote.
 
   Returns:
     By source: the scores of `codemix.evaluation.held_out.summary`, and 'left_out', the number of documents that are not
-    clean; without a clean document only the counts.
-
-  Raises:
-    UserError: the file is of other stages, or was made of another split than was scored.
+    clean; only the counts if no document is clean.
   """
   result = read_result(contamination)
   stored = of_held_out(read_results(stage_folder))

@@ -1,15 +1,15 @@
-"""Code as units in which names do not count, in any language.
+"""Cuts code of any language into units that renaming does not change.
 
-A unit is a name, a number, a keyword or one mark of punctuation; spacing and
-case are gone. Names (everything that is no keyword and begins with no digit)
-are told apart only inside a window: each by how far back it stood last, if it
-did. Two windows are then equal where one is the other with its names changed
-one to one: the parameterised match of B. S. Baker (J. Comput. Syst. Sci. 52,
-1996), found by her "prev" encoding.
+A unit is a name, a number, a keyword or one punctuation mark; spacing and case
+are dropped. A name is any word that is not a keyword and does not begin with a
+digit. Inside a window, a name is replaced by the distance to its last
+occurrence. Two windows are then equal if renaming one to one turns one into the
+other: the parameterised match of B. S. Baker (J. Comput. Syst. Sci. 52, 1996),
+found by her "prev" encoding.
 
-No language's own rules are known here. Words in comments and strings are names
-like others, so prose looks like a row of names: windows that are mostly names
-tell nothing and are not searched for (`telling`).
+The rules of a language are not used. Words in comments and strings are names
+too, so prose is mostly names, and windows that are mostly names are not
+searched for (`telling`).
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ import numpy as np
 
 from codemix.contamination.normalise import Units, alphabet, characters, mix
 
-# Reserved in the common languages and no likely choice for a name; 'end', 'type' or 'char', which are
-# reserved in some and common names in others, are names.
+# Words that are reserved in the common languages and rarely used as names. 'end', 'type' and 'char' are
+# reserved in some languages but common names in others, so they count as names.
 _RESERVED = '''
   and as assert async await bool boolean break case catch class const continue def defer del delete do elif
   else elseif elsif enum except export extends extern false fi finally float fn for foreach from func function
@@ -41,7 +41,7 @@ class CodeUnits(Units):
   """Units of code: `values` has NAME for each name.
 
   Attributes:
-    names: uint64 [w], the hash of each unit as it is written, another behind a dot.
+    names: uint64 [w], the hash of each unit's text; a name after a dot has another hash.
   """
 
   names: np.ndarray
@@ -54,14 +54,14 @@ def code_units(codes: np.ndarray) -> CodeUnits:
   begins = codes[units.starts]
   digit = (begins >= ord('0')) & (begins <= ord('9'))
   name = letters.is_letter(begins) & ~digit & ~_is_keyword(units.values)
-  # `counts` and the method in `x.counts` are two names: who changes one may have to leave the other.
+  # `counts` and the method in `x.counts` are two names: renaming one may leave the other.
   member = np.concatenate([[False], codes[units.starts[:-1]] == ord('.')]) & name
   names = np.where(member, ~units.values, units.values)
   return CodeUnits(np.where(name, NAME, units.values), units.starts, units.ends, names)
 
 
 def canonical(names: np.ndarray, values: np.ndarray) -> np.ndarray:
-  """Windows with each name as the distance to where it stood last in the window, 0 if it did not.
+  """Replaces each name by the distance to its last occurrence in the window, 0 for the first.
 
   Args:
     names, values: uint64 [K, length], from CodeUnits.
@@ -79,11 +79,11 @@ def canonical(names: np.ndarray, values: np.ndarray) -> np.ndarray:
 
 
 def telling(values: np.ndarray) -> np.ndarray:
-  """Whether windows say enough to be searched for: bool [K].
+  """Whether windows are distinctive enough to be searched for: bool [K].
 
-  At least half of the units are no names (prose is mostly names), of these at
-  least six differ (tables of numbers and rules of dashes repeat a few), and
-  three or more are keywords (which data and assertions lack).
+  At least half of the units are not names (prose is mostly names), at least six
+  of these differ (tables of numbers and rows of dashes repeat a few), and at
+  least three are keywords (data and assertions have none).
 
   Args:
     values: uint64 [K, length], from CodeUnits.
@@ -102,7 +102,7 @@ def _is_keyword(values: np.ndarray) -> np.ndarray:
 
 @functools.cache
 def _keyword_slots() -> np.ndarray:
-  """uint64 [2**_SLOT_BITS]: each keyword's hash at the slot of its first bits; no two share one."""
+  """uint64 [2**_SLOT_BITS]: the hash of each keyword in the slot of its first bits; no two share a slot."""
   words = alphabet(marks_count=True).units(characters(' '.join(KEYWORDS).encode())).values
   slots = np.zeros(2**_SLOT_BITS, np.uint64)
   slots[words >> np.uint64(64 - _SLOT_BITS)] = words

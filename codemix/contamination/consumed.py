@@ -1,19 +1,18 @@
-"""Which rows of a source each stage drew: the only ones that a run has seen.
+"""The rows of a source that each stage drew.
 
-A source's draws in a stage are numbers cursor..cursor + rows of an endless
-list of epochs, each epoch a permutation of the source's rows, so neither the
-stage's row schedule nor anything that was kept while training is needed.
+A stage draws numbers cursor..cursor + rows of an endless list of epochs, each a
+permutation of the source's rows. So the rows follow from the cursors, without
+the stage's row schedule or anything saved in training.
 """
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
 from codemix.data.batches.prepared_source import PreparedSource
-from codemix.data.order.permutation import permute, round_keys
 
 _CHUNK = 2**20  # draws permuted at a time
 
@@ -24,10 +23,10 @@ class StageDraws:
 
   Attributes:
     name: the stage's folder: its readable name and the beginning of its hash.
-    lineage: the folders of the stages that led to its model, itself included.
-    draws: of each source, (cursor at the stage's beginning, rows drawn).
+    lineage: the folders of the stages that led to its model, with its own.
+    draws: by source, (cursor at the stage's beginning, rows drawn).
     seed: the run's seed.
-    finished: whether it was trained, or is planned.
+    finished: True if it was trained, False if it is planned.
   """
 
   name: str
@@ -38,11 +37,11 @@ class StageDraws:
 
 
 def columns(stages: Sequence[StageDraws]) -> list[tuple[str, tuple[str, ...]]]:
-  """The row sets that are told apart: (stage, the stages whose rows count).
+  """The row sets for which windows are counted: (stage, the stages whose rows count).
 
-  First each stage by itself, then each with all that led to it. A window of
-  text that lies over two rows was consumed by a model of whose stages one drew
-  the first row and another the second, though by neither stage alone.
+  First each stage alone, then each stage with its lineage. Both are needed: if
+  one stage drew the first row of a window and another the second, the model
+  consumed the window, but neither stage alone did.
   """
   return [(stage.name, (stage.name,)) for stage in stages] + [(stage.name, stage.lineage) for stage in stages]
 
@@ -55,19 +54,12 @@ def consumed_rows(source: PreparedSource, stages: Sequence[StageDraws]) -> np.nd
     if source.name not in stage.draws:
       continue
     mark = np.packbits([stage.name in counted for _, counted in rows_columns], bitorder='little')
-    for rows in _drawn(source, *stage.draws[source.name], stage.seed):
-      bits[rows] |= mark  # a chunk is of one epoch, so it names no row twice
+    cursor, count = stage.draws[source.name]
+    end = cursor + count
+    if -(-cursor // len(source)) < end // len(source):  # a whole epoch, so every row is drawn
+      bits |= mark
+      continue
+    for start in range(cursor, end, _CHUNK):
+      for rows in source.rows_of_draws(start, min(start + _CHUNK, end), stage.seed):
+        bits[rows] |= mark  # `rows` are of one epoch, so each occurs once
   return bits
-
-
-def _drawn(source: PreparedSource, cursor: int, count: int, seed: int) -> Iterator[np.ndarray | slice]:
-  """Yields the rows of draws [cursor, cursor + count), in parts of one epoch each; whole epochs once."""
-  size, end = len(source), cursor + count
-  if -(-cursor // size) < end // size:  # an epoch is read whole: every row is drawn
-    yield slice(None)
-    return
-  while cursor < end:
-    epoch, first = divmod(cursor, size)
-    part = min(_CHUNK, size - first, end - cursor)
-    yield permute(np.arange(first, first + part), size, round_keys(seed, source.name, epoch))
-    cursor += part

@@ -1,4 +1,4 @@
-"""Token ids to bytes by one table look-up, and from a byte back to its token."""
+"""Decodes token ids to bytes by a table, and gives the byte offset of each token."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ class Decoder:
   """The bytes of every token.
 
   Attributes:
-    bytes: uint8 [...], of all tokens, end to end.
-    first: int64 [vocabulary + 1], where each token's begin.
-    eos_id: the token behind each document; it decodes to a line end, so that no word goes over it.
+    bytes: uint8 [...], the bytes of all tokens, concatenated.
+    first: int64 [vocabulary + 1], where each token's bytes begin in `bytes`.
+    eos_id: the token after each document; it decodes to a line end, so that no word spans two documents.
   """
 
   bytes: np.ndarray
@@ -34,8 +34,8 @@ class Decoder:
 def make_decoder(tokenizer: Tokenizer) -> Decoder:
   """The table of a tokenizer.
 
-  A SentencePiece drops the space before the first token, so each is decoded
-  behind another; of its single-byte pieces those beyond ASCII are lost.
+  SentencePiece drops the space before the first token, so each token is decoded
+  after another one. Its byte pieces that are not ASCII are lost.
   """
   lead = next(id for id in range(tokenizer.vocab_size) if tokenizer.decode_bytes([id]).isalpha())
   skipped = len(tokenizer.decode_bytes([lead]))

@@ -1,8 +1,7 @@
-"""The windows of all items, as sorted hashes: small enough for every worker's memory.
+"""The windows of all items, as sorted 64-bit hashes that fit in each worker's memory.
 
-A hash is 64 bits. With the 0.88M windows of the 21 files of `docs/contamination.md`
-and the 3e11 words of 400B tokens, 0.015 windows of a whole run are expected to
-fall on an item's by chance.
+With the 0.88M windows of the 21 files of `docs/contamination.md` and the 3e11
+words of 400B tokens, 0.015 false matches are expected in a whole run.
 """
 
 from __future__ import annotations
@@ -25,7 +24,7 @@ class Passages:
 
   Attributes:
     first: int64 [P + 1], where each passage's windows begin in `grams`.
-    grams: int64 [...], numbers of windows in an Index, each passage's in its order.
+    grams: int64 [...], numbers of windows in an Index, in the order of each passage.
   """
 
   first: np.ndarray
@@ -36,7 +35,7 @@ class Passages:
     return np.diff(self.first)
 
   def found(self, hit: np.ndarray) -> np.ndarray:
-    """int64 [P]: the windows of each passage that `hit`, bool [G], says are there."""
+    """int64 [P]: how many windows of each passage are found; `hit` is bool [G]."""
     sums = np.concatenate([[0], np.cumsum(hit[self.grams])])
     return sums[self.first[1:]] - sums[self.first[:-1]]
 
@@ -59,7 +58,7 @@ class Index:
 
   @functools.cached_property
   def _filter(self) -> tuple[np.ndarray, np.uint64]:
-    """A bit for each prefix by its first bits, at most one in 32 set, and how far to shift for them."""
+    """(bits indexed by the first bits of a prefix, at most one in 32 set; the shift that gives that index)."""
     bits = max(int(len(self.prefixes) * 32).bit_length(), 13)
     shift = np.uint64(64 - bits)
     slots = np.unique(self.prefixes >> shift)
@@ -68,11 +67,7 @@ class Index:
     return np.packbits(flags, bitorder='little'), shift
 
   def find(self, units: Units) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Every window of a text that is among the items'.
-
-    Returns:
-      (number of the window, its first unit, its last unit), int64 [hits] each.
-    """
+    """The windows of a text that are in the index: (number, first unit, last unit), int64 [hits] each."""
     prefixes = self.reading.prefixes(units)
     bits, shift = self._filter
     slots = prefixes >> shift
@@ -92,7 +87,7 @@ class Index:
 
 
 def build_index(reading: Reading, passages: Sequence[str]) -> tuple[Index, Passages]:
-  """Index of the windows of these passages; one that is too short, or tells nothing, has none."""
+  """Indexes the windows of passages; too short passages and windows that are not distinctive are left out."""
   keys, prefixes, counts, lengths = [], [], [], set()
   for passage in passages:
     codes = characters(passage.encode('utf-8', 'surrogatepass'))
@@ -118,6 +113,6 @@ def _parts(at: np.ndarray) -> list[np.ndarray]:
 
 
 def _among(distinct: np.ndarray, values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-  """(where in the sorted `distinct` each value would stand, bool: whether it stands there)."""
+  """(the position of each value in the sorted `distinct`, bool: whether it is there)."""
   places = np.minimum(np.searchsorted(distinct, values), max(len(distinct) - 1, 0))
   return places, distinct[places] == values if len(distinct) else np.zeros(len(values), bool)

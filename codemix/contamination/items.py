@@ -1,4 +1,4 @@
-"""Evaluation sets as items, each a few passages of text that are looked for in what a run consumed."""
+"""Reads evaluation sets as items: passages of text to search for in what a run consumed."""
 
 from __future__ import annotations
 
@@ -31,8 +31,8 @@ class Item:
   """One question of a set, or one document of a held-out split.
 
   Attributes:
-    id: names it in its set.
-    passages: (part, text) each; parts are those of PARTS.
+    id: unique in its set.
+    passages: (part, text) pairs; a part is one of PARTS.
   """
 
   id: str
@@ -41,13 +41,12 @@ class Item:
 
 @dataclasses.dataclass(frozen=True)
 class Items:
-  """A set, read.
+  """The items of a set.
 
   Attributes:
-    name: of the set.
-    items: in the files' order.
-    code: also compared as code without its names.
-    digest: of what it was read from: a sha256 by file, or the token store's.
+    items: in the order of the files.
+    code: whether they are also compared as code without names.
+    digest: the sha256 of each file, or the digest of the token store.
   """
 
   name: str
@@ -65,9 +64,9 @@ class EvaluationSet:
     name: what the set is called in the report.
     files: paths, URLs or glob patterns of JSON (`.json`, `.jsonl`: lines, an array, or an object that holds one),
       `.csv`, `.tsv` (with `head`) or `.parquet`; all but parquet also `.gz` or `.zst`.
-    layout: which fields make an item: a ItemLayout, the name of a known one, or None to tell by the fields.
-    head: whether the first line of a `.tsv` names its columns; they are numbered from '0' where not. A first line with the names
-      of a known set is taken for names.
+    layout: which fields make an item: an ItemLayout, the name of a known one, or None to decide by the fields.
+    head: whether the first line of a `.tsv` names its columns; if not, columns are numbered from '0'. A first line with
+      the field names of a known set is always taken for names.
     code: also compare as code; None for what the layout says.
   """
 
@@ -82,7 +81,7 @@ class EvaluationSet:
       layout_named(self.layout)
 
   def read(self) -> Items:
-    """Raises UserError for a file that is missing, damaged or not laid out as said."""
+    """Raises UserError if a file is missing or damaged or does not have the layout."""
     files = expand_files(self.files)
     records = [(place, row) for url in files for place, row in self._records(url)]
     if not records:
@@ -98,7 +97,7 @@ class EvaluationSet:
     return Items(self.name, items, code, {url: digest_of(url) for url in files})
 
   def _records(self, url: str) -> list[tuple[str, Mapping]]:
-    """The records of a file; a `.tsv` whose first line has the names of a known set has a head, whether that was said or not."""
+    """The records of a file; a `.tsv` whose first line has the names of a known set has a head even if `head` is False."""
     records = list(records_of(url, self.head))
     if not self.head and is_tsv(url) and records and is_known(dict.fromkeys(records[0][1].values())):
       return list(records_of(url, head=True))
@@ -111,7 +110,7 @@ class EvaluationSet:
 
 
 def held_out_name(task: str) -> str:
-  """What the held-out split of a task is called among the sets."""
+  """Name of the held-out split of a task among the sets."""
   return f'held_out/{task}'
 
 

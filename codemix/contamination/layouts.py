@@ -1,4 +1,4 @@
-"""How the evaluation sets lie in the files in which they are distributed: which fields are asked, which answered."""
+"""Which fields of a distributed evaluation set are the question, the answer and the context of an item."""
 
 from __future__ import annotations
 
@@ -23,15 +23,15 @@ class ItemLayout:
   entries), or a template of several ('{context} {continuation}').
 
   Attributes:
-    question: what a model is shown, one passage each.
-    answer: what it should say, and the choices that it is given.
+    question: what a model is shown; each field is a passage.
+    answer: the expected answer and the choices.
     context: text that the set took from elsewhere, such as a Wikipedia passage; it is searched for, but does not
       decide whether the item is contaminated.
     id: the field that names an item; '' for the line's number, from 0.
-    code: also compared as code without its names.
-    blank: a mark that stands for what is left out; passages end there.
-    items: where a row holds several items, the dotted path of their list, such as 'paragraphs.qas'; fields
-      are looked for in the item, and then in what it lies in. '' for a row that is an item.
+    code: whether items are also compared as code without names.
+    blank: a mark for text that is left out; passages are split there.
+    items: if a row has several items, the dotted path of their list, such as 'paragraphs.qas'; fields are
+      looked up in the item, and then in the objects around it. '' if a row is an item.
   """
 
   question: Annotated[tuple[Name, ...], NotEmpty()]
@@ -46,12 +46,12 @@ class ItemLayout:
     return {'question': self.question, 'answer': self.answer, 'context': self.context}
 
   def passages(self, row: Mapping, part: str) -> list[str]:
-    """The texts of one part; none where the row has no such field."""
+    """The texts of one part; [] if the row has no such field."""
     texts = [text for field in self.parts()[part] for text in _texts(row, field)]
     return [piece for text in texts for piece in (text.split(self.blank) if self.blank else [text])]
 
   def rows(self, row: Mapping) -> list[Mapping]:
-    """The items of a row, each with the fields of what it lies in."""
+    """The items of a row, each with the fields of the objects around it."""
     rows = [row]
     for key in self.items.split('.') if self.items else ():
       rows = [{**outer, **inner} for outer in rows for inner in outer.get(key) or () if isinstance(inner, Mapping)]
@@ -63,7 +63,7 @@ class ItemLayout:
     return [path for field in fields for path in (_PLACE.findall(field) or [field])]
 
   def has_any(self, row: Mapping) -> bool:
-    """Whether an item has one of the fields, be there anything in it or not."""
+    """Whether an item has one of the fields, even an empty one."""
     return any(_has(row, path) for path in self.paths())
 
 
@@ -73,7 +73,7 @@ class KnownLayout(ItemLayout):
   """The layout of a published set.
 
   Attributes:
-    told_by: the fields by which it is known, where answers may be withheld; () for all.
+    told_by: the fields that identify the set, if its answers may be withheld; () for all fields.
   """
 
   told_by: tuple[Name, ...] = ()
@@ -91,8 +91,8 @@ def _in_a_row(fields: tuple[str, ...]) -> str:
   return ' '.join(f'{{{field}}}' for field in fields)
 
 
-# The sets of the paper and similar ones, as they were released and, where that is another form, as the
-# Hugging Face hub has them; a file is read by the first that fits its fields.
+# The sets of the paper and similar ones, as they were released and, if it differs, as the Hugging Face
+# hub has them. A file is read with the first layout that fits its fields.
 KNOWN: Mapping[str, KnownLayout] = {
   'humaneval': KnownLayout(('prompt',), ('canonical_solution',), id='task_id', code=True),  # and MBXP
   'mbpp': KnownLayout(('text',), ('code',), id='task_id', code=True),
@@ -103,7 +103,7 @@ KNOWN: Mapping[str, KnownLayout] = {
   'arc': KnownLayout(**_CHOICES),  # and OpenBookQA
   'openbookqa_hub': KnownLayout(('question_stem',), ('choices.text',), id='id'),
   'arc_hub': KnownLayout(('question',), ('choices.text',), id='id'),
-  # The answers of QuAC and SQuAD are cut out of the passage, which is Wikipedia's.
+  # The answers of QuAC and SQuAD are spans of the passage, which is from Wikipedia.
   'quac': KnownLayout(
     ('question',), context=('background', 'context'), id='id', items='paragraphs.qas', told_by=('paragraphs.qas.question',)
   ),
@@ -139,24 +139,20 @@ KNOWN: Mapping[str, KnownLayout] = {
 
 
 def layout_named(name: str) -> KnownLayout:
-  """Raises UserError for a name that is not known."""
+  """Raises UserError if the name is unknown."""
   if name not in KNOWN:
     raise UserError(f"no evaluation set is laid out as '{name}'; known are {', '.join(KNOWN)}.{nearest(name, KNOWN)}")
   return KNOWN[name]
 
 
 def layout_for(row: Mapping, where: str) -> KnownLayout:
-  """The layout of a set by the fields of its first row.
-
-  Raises:
-    UserError: they are those of no known set.
-  """
+  """The layout of a set with the fields of its first row; raises UserError if no known set has them."""
   for layout in KNOWN.values():
     if layout.fits(row):
       return layout
   raise UserError(
-    f"{where} has the fields {', '.join(map(str, row))}, as no known evaluation set has. Say in gin which are asked and "
-    "answered: EvaluationSet.layout = @ItemLayout() and ItemLayout.question = ('...',)."
+    f"{where} has the fields {', '.join(map(str, row))}, which no known evaluation set has. Set the fields of the question "
+    "and the answer in gin: EvaluationSet.layout = @ItemLayout() and ItemLayout.question = ('...',)."
   )
 
 

@@ -1,14 +1,13 @@
-"""Text as a sequence of hashed units that case, spacing and Unicode forms do not change.
+"""Cuts text into hashed units that case, spacing and Unicode forms do not change.
 
-Two readings of a text use this: as words, where punctuation separates and is
-dropped, and as code, where every mark is a unit of its own. Everything is done
-on whole arrays, since a run's corpus goes through here: a unit is never a
-Python object.
+Two readings use this: words, where punctuation separates units and is dropped,
+and code, where each punctuation mark is a unit. All work is on whole arrays,
+because a run's whole corpus is read: no unit is a Python object.
 
-Each character is first folded: compatibility decomposition, then upper and
-full case folding (upper first, so that 'ı' and 'ſ' fall together with what
-they are written as in capitals), then accents and invisible characters are
-dropped. A character may fold to none, one or several.
+Each character is folded first: compatibility decomposition, upper case, full
+case folding (after upper case, so that 'ı' and 'ſ' fold like 'i' and 's'), then
+accents and invisible characters are dropped. A character folds to none, one or
+several characters.
 """
 
 from __future__ import annotations
@@ -20,13 +19,13 @@ import unicodedata
 
 import numpy as np
 
-SEPARATOR = '\0'  # what a character folds to that stands in no unit
+SEPARATOR = '\0'  # a character that is not part of a unit folds to this
 _ZERO_WIDTH_SPACE = '\u200b'
-# Characters from here on are ideographs of the supplementary planes, or unassigned: each is itself,
-# but for those of `_BEYOND`: ideographs encoded twice, and invisible characters.
+# Characters from here on are ideographs of the supplementary planes or unassigned. Each folds to itself,
+# except those of `_BEYOND`: ideographs encoded twice, and invisible characters.
 _TABLE_SIZE = 0x20000
 _BEYOND = (range(0x2F800, 0x2FA20), range(0xE0000, 0xE0200))
-_INVISIBLE = 0xFE00  # one of those in the table that fold to nothing
+_INVISIBLE = 0xFE00  # a character in the table that folds to nothing
 _APART, _JOINED, _ALONE = range(3)  # between units, part of a longer unit, a unit of its own
 
 # Scripts written without spaces between words: each letter counts as a word, as ideographs do.
@@ -39,7 +38,7 @@ class Units:
 
   Attributes:
     values: uint64 [w], a hash of each.
-    starts, ends: int64 [w], the places of its first character and behind its last.
+    starts, ends: int64 [w], the index of its first character and the index after its last.
   """
 
   values: np.ndarray
@@ -51,7 +50,7 @@ class Units:
 
 
 def characters(text: bytes) -> np.ndarray:
-  """The text's code points: uint8 where it is ASCII, else uint32; a byte that is not UTF-8 is one too."""
+  """The text's code points: uint8 if it is ASCII, else uint32; an invalid byte counts as a character."""
   if text.isascii():
     return np.frombuffer(text, np.uint8)
   decoded = text.decode('utf-8', 'surrogateescape')
@@ -59,7 +58,7 @@ def characters(text: bytes) -> np.ndarray:
 
 
 def byte_offsets(characters: np.ndarray) -> np.ndarray:
-  """int64 [n + 1]: where each of `characters(text)` begins in `text`, and where the last ends."""
+  """int64 [n + 1]: the byte where each of `characters(text)` begins, and the byte where the last ends."""
   if characters.dtype == np.uint8:
     return np.arange(len(characters) + 1)
   escaped = (characters >= 0xDC80) & (characters <= 0xDCFF)
@@ -69,14 +68,14 @@ def byte_offsets(characters: np.ndarray) -> np.ndarray:
 
 @dataclasses.dataclass(frozen=True)
 class Alphabet:
-  """How each character is read: tables over code points.
+  """Tables over code points that say how a character is read.
 
   Attributes:
-    first: int64 [size + 1], where the folded characters of each stand in `folded`.
-    folded: uint32 [...], the folded characters of all, end to end.
-    simple: uint32 [size], the folded character where it is one.
-    single: bool [size], whether it is one.
-    kind: uint8 [size], by folded character: between units, part of a unit, a unit.
+    first: int64 [size + 1], where the folded characters of each character begin in `folded`.
+    folded: uint32 [...], the folded characters of all characters, concatenated.
+    simple: uint32 [size], the folded character, if there is exactly one.
+    single: bool [size], whether there is exactly one.
+    kind: uint8 [size], by folded character: between units, part of a unit, or a unit.
     value: uint64 [size], by folded character: a random odd number, 0 between units.
   """
 
@@ -97,11 +96,11 @@ class Alphabet:
     return Units(values, starts, ends)
 
   def is_letter(self, codes: np.ndarray) -> np.ndarray:
-    """bool: whether these characters are parts of longer units, and no unit by themselves."""
+    """bool: whether these characters are parts of longer units, rather than units or separators."""
     return self.kind.take(self.simple.take(_read_beyond(codes), mode='clip'), mode='clip') == _JOINED
 
   def _fold(self, codes: np.ndarray) -> tuple[np.ndarray, _Origin | None]:
-    """(folded characters, where each came from; None where they are one to one)."""
+    """(folded characters, their origin or None if each character folds to one)."""
     if codes.dtype == np.uint8:  # ASCII folds one to one
       return self.simple[:128][codes], None
     if has_beyond := (codes >= _TABLE_SIZE).any():
@@ -137,8 +136,8 @@ class _Origin:
 
   Attributes:
     odd: int64 [k], the characters that do not fold to one.
-    begins: int64 [k], where what each folds to begins among the folded.
-    counts: int64 [k], how many each folds to.
+    begins: int64 [k], where the folded characters of each begin.
+    counts: int64 [k], how many characters each folds to.
   """
 
   odd: np.ndarray
@@ -155,7 +154,7 @@ class _Origin:
 
 @functools.cache
 def alphabet(marks_count: bool) -> Alphabet:
-  """The tables of a reading: `marks_count` keeps punctuation as units and '_' as a letter, as code wants."""
+  """The tables of a reading; `marks_count`, for code, makes punctuation units and '_' a letter."""
   texts = [_folded(chr(code), marks_count) for code in range(_TABLE_SIZE)]
   counts = np.fromiter(map(len, texts), np.int64, _TABLE_SIZE)
   first = np.concatenate([[0], np.cumsum(counts)])
@@ -166,14 +165,14 @@ def alphabet(marks_count: bool) -> Alphabet:
   for code in np.unique(folded).tolist():
     if code < _TABLE_SIZE and chr(code) != SEPARATOR:
       kind[code] = _kind(chr(code), marks_count)
-  # The last entry also stands for all beyond the table.
+  # The last entry is also used for all characters beyond the table.
   kind[-1] = _ALONE
   value = np.where(kind != _APART, mix(np.arange(_TABLE_SIZE, dtype=np.uint64)) | np.uint64(1), np.uint64(0))
   return Alphabet(first, folded, simple, single, kind, value)
 
 
 def _read_beyond(codes: np.ndarray) -> np.ndarray:
-  """The characters, each beyond the table that is another one in truth, or none, as what it is."""
+  """The characters, with those of `_BEYOND` replaced by the character that they fold to."""
   beyond = np.flatnonzero(codes >= _TABLE_SIZE)
   if not len(beyond):
     return codes
@@ -186,7 +185,7 @@ def _read_beyond(codes: np.ndarray) -> np.ndarray:
 
 @functools.cache
 def _beyond() -> tuple[np.ndarray, np.ndarray]:
-  """uint32 (characters of `_BEYOND` that are not themselves, ascending; what each is instead)."""
+  """uint32 (characters of `_BEYOND` that do not fold to themselves, ascending; what each folds to)."""
   meant = {}
   for code in itertools.chain(*_BEYOND):
     folded = _folded(chr(code), marks_count=True)
@@ -209,7 +208,7 @@ def _kept(character: str, marks_count: bool) -> str:
     return character
   if not marks_count or category[0] in 'CZ':
     return SEPARATOR
-  return '"' if character in '\'`' else character  # the three quotes are one: formatters exchange them
+  return '"' if character in '\'`' else character  # the three quotes are equal, because formatters exchange them
 
 
 def _kind(folded: str, marks_count: bool) -> int:
@@ -249,8 +248,8 @@ UNIT_BASE = 0xA0761D6478BD642F
 def polynomial(values: np.ndarray, starts: np.ndarray, ends: np.ndarray, base: int) -> np.ndarray:
   """The sum of values[start + j] * base**j over each [start, end), modulo 2**64: uint64.
 
-  One running sum serves all stretches (Karp and Rabin, IBM J. Res. Dev. 31,
-  1987), as an odd base has an inverse.
+  All ranges use one running sum (Karp and Rabin, IBM J. Res. Dev. 31, 1987),
+  because an odd base has an inverse.
   """
   powers, inverses = _powers(base, 1 << max(len(values), 1).bit_length())
   sums = np.zeros(len(values) + 1, np.uint64)

@@ -1,4 +1,4 @@
-"""The work of a scan, cut into pieces of rows that need nothing of each other."""
+"""Cuts the work of a scan into independent pieces of rows."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ import numpy as np
 
 from codemix.data.batches.prepared_source import PreparedSource
 
-PIECE_TOKENS = 2**24  # of one piece: a few seconds' work
-# A window that begins in a piece or block is found if it ends within this many tokens behind it: 30
-# units of code take about a hundred tokens, and as single bytes three hundred.
+PIECE_TOKENS = 2**24  # tokens of a piece: a few seconds of work
+# A window that begins in a piece or block is found if it ends at most this many tokens after it. 30 units
+# of code take about 100 tokens, or 300 as single bytes.
 AHEAD_TOKENS = 2**12
-# Looked at before it, so that its first word is seen to be a whole one.
+# Tokens read before it, to see whether its first word is a whole word.
 BEHIND_TOKENS = 2**6
 
 
@@ -22,12 +22,12 @@ class Piece:
   """Rows of one source.
 
   Attributes:
-    source: its name.
-    folder, digest: of its token store.
+    source: name of the source.
+    folder, digest: those of its token store.
     length: tokens of a row.
-    first, stop: the rows in which windows begin that count.
-    low: the row of the first of `bits`; those before `first` and from `stop` on are looked at only.
-    bits: uint8 [rows, ceil(columns / 8)], in which row sets each row is.
+    first, stop: only windows that begin in rows [first, stop) count.
+    low: the first row of `bits`; rows before `first` and from `stop` on are context.
+    bits: uint8 [rows, ceil(columns / 8)], the row sets of each row.
   """
 
   source: str
@@ -48,13 +48,7 @@ class Piece:
 
 
 def cut(source: PreparedSource, bits: np.ndarray, tokens: int = PIECE_TOKENS) -> Iterator[Piece]:
-  """The pieces of a source in which there is a consumed row.
-
-  Args:
-    source: the rows.
-    bits: uint8 [rows, bytes] from `consumed_rows`.
-    tokens: of one piece.
-  """
+  """The pieces of a source, of `tokens` each, that have a consumed row; `bits` is from `consumed_rows`."""
   size = max(tokens // source.length, 1)
   behind, ahead = (-(-count // source.length) for count in (BEHIND_TOKENS, AHEAD_TOKENS))
   for first in range(0, len(source), size):

@@ -1,4 +1,4 @@
-"""The two ways in which an item and a corpus are compared: as words, and as code without its names."""
+"""The two ways to compare an item with a corpus: as words, and as code without names."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ class Reading(abc.ABC):
 
   Attributes:
     n: units of a window.
-    minimum: a shorter passage is one window of its own length, down to this;
-      below it, it is too short to tell.
+    minimum: a passage of fewer than n units is one window; with fewer units than
+      `minimum` it is too short to be searched for.
   """
 
   name: ClassVar[str]
@@ -42,15 +42,15 @@ class Reading(abc.ABC):
     """The units of a text, given as `normalise.characters(text)`."""
 
   def keys(self, units: Units, at: np.ndarray, length: int) -> np.ndarray:
-    """uint64 [K]: what the windows of `length` units at `at` are equal by."""
+    """uint64 [K]: a hash of each window of `length` units at `at`; equal windows have equal hashes."""
     return window_hashes(_windows(units.values, at, length))
 
   @abc.abstractmethod
   def telling(self, units: Units, codes: np.ndarray, at: np.ndarray, length: int) -> np.ndarray:
-    """bool [K]: whether these windows of an item say enough to be searched for."""
+    """bool [K]: whether these windows of an item are distinctive enough to be searched for."""
 
   def prefixes(self, units: Units) -> np.ndarray:
-    """uint64 [w - minimum + 1]: a hash that windows which begin alike have in common."""
+    """uint64 [w - minimum + 1]: a hash of the `minimum` units from each one on."""
     at = np.arange(max(len(units) - self.minimum + 1, 0))
     return polynomial(units.values, at, at + self.minimum, UNIT_BASE)
 
@@ -60,8 +60,8 @@ class Reading(abc.ABC):
 class WordWindows(Reading):
   """Runs of letters and digits.
 
-  13 words, and shorter passages whole down to 8, are those of T. Brown et al.,
-  "Language models are few-shot learners" (2020), appendix C.
+  13 words, or whole passages of at least 8, are from T. Brown et al., "Language
+  models are few-shot learners" (2020), appendix C.
   """
 
   name = 'words'
@@ -72,7 +72,7 @@ class WordWindows(Reading):
     return alphabet(marks_count=False).units(codes)
 
   def telling(self, units: Units, codes: np.ndarray, at: np.ndarray, length: int) -> np.ndarray:
-    """Half of the words are no numbers: '[1, 2, 3, 4, 5, 6, 7, 8]' stands everywhere."""
+    """At least half of the words are not numbers, because '[1, 2, 3, 4, 5, 6, 7, 8]' is everywhere."""
     begins = codes[units.starts]
     number = (begins >= ord('0')) & (begins <= ord('9'))
     return 2 * _windows(number, at, length).sum(axis=1) <= length
@@ -81,7 +81,7 @@ class WordWindows(Reading):
 @dataclasses.dataclass(frozen=True)
 @checked
 class CodeWindows(Reading):
-  """Units of code, names aside; `docs/contamination.md` has the measurements behind the lengths."""
+  """Units of code without names; `docs/contamination.md` has the measurements behind the lengths."""
 
   name = 'code'
   n: Length = 30

@@ -1,4 +1,4 @@
-"""The files of evaluation sets as records: JSON in its several forms, tables, parquet; whatever program wrote them."""
+"""Reads the files of evaluation sets as records: JSON, JSON lines, tables and parquet."""
 
 from __future__ import annotations
 
@@ -28,11 +28,10 @@ def records_of(url: str, head: bool) -> Iterator[tuple[str, Mapping]]:
   """(place, record) of each record of a file.
 
   Args:
-    url: the file; its name says of which kind it is.
+    url: the file; the end of its name decides its format.
     head: whether the first line of a `.tsv` names its columns.
 
-  Raises:
-    UserError: it is missing, damaged or of no kind that is known.
+  Raises UserError if it is missing, damaged or of an unknown format.
   """
   plain = url.removesuffix('.gz').removesuffix('.zst')
   if url.endswith('.parquet'):
@@ -54,7 +53,7 @@ def records_of(url: str, head: bool) -> Iterator[tuple[str, Mapping]]:
 
 
 def is_tsv(url: str) -> bool:
-  """Whether a file's name says that it is a `.tsv`, of which nobody knows whether its first line names the columns."""
+  """Whether a file is a `.tsv`, whose first line may or may not name the columns."""
   return url.removesuffix('.gz').removesuffix('.zst').endswith('.tsv')
 
 
@@ -101,7 +100,7 @@ def _listed(whole: object) -> list:
 
 
 def _columns(whole: Mapping) -> list[Mapping]:
-  """The records of a table that pandas or `datasets` wrote by columns; none where it is not one."""
+  """The records of a table that pandas or `datasets` wrote by columns; [] if it is not one."""
   columns = list(whole.values())
   if all(isinstance(column, list) for column in columns):
     if len({len(column) for column in columns}) == 1:

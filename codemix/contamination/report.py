@@ -1,4 +1,4 @@
-"""`contamination.json` as a table that a person reads."""
+"""Formats `contamination.json` as a table."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _NUMBERS = 5  # of the columns, at the right
 
 
 def table(result: dict) -> str:
-  """A line for each set and stage, with what its model had consumed by then, and below it the sources it stood in."""
+  """A line for each set and stage with what its model consumed up to its end, then a line for each source."""
   rows = [HEAD, *(row for described in result['sets'] for row in _rows(described))]
   widths = [max(len(row[c]) for row in rows) for c in range(len(HEAD))]
   lines = ['  '.join(_cell(row, c, widths[c]) for c in range(len(HEAD))).rstrip() for row in rows]
@@ -41,6 +41,6 @@ def _notes(settings: dict) -> list[str]:
   words, code = settings['words'], settings['code']
   return [
     f'touched: a window of {words["n"]} words ({words["minimum"]} or more for a shorter passage), or of {code["n"]} units of code '
-    'names aside, stands in what the model was trained on up to the end of the stage.',
+    'without names, occurs in what the model was trained on up to the end of the stage.',
     f'not clean: {settings["clean"]:.0%} or more of the windows of a question or answer do; contaminated: {settings["contaminated"]:.0%} or more.',
   ]

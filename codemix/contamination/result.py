@@ -1,4 +1,4 @@
-"""What was found, item by item: the contents of `contamination.json`."""
+"""The contents of `contamination.json`: what was found, item by item."""
 
 from __future__ import annotations
 
@@ -24,8 +24,7 @@ class Searched:
   """The passages of all sets in one reading.
 
   Attributes:
-    index, passages: of the texts, in this order.
-    owners: (set, item, part) of each passage: numbers of the set and item, and the part's name.
+    owners: (number of the set, number of the item, name of the part) of each passage.
   """
 
   index: Index
@@ -34,7 +33,7 @@ class Searched:
 
 
 def index_sets(sets: Sequence[Items], settings: Contamination) -> list[Searched]:
-  """The windows of all sets as words, and of those that are code also as code."""
+  """Indexes all sets as words, and sets of code also as code."""
   searched = []
   for reading in (settings.words, settings.code):
     chosen = [
@@ -51,13 +50,13 @@ def index_sets(sets: Sequence[Items], settings: Contamination) -> list[Searched]
 
 @dataclasses.dataclass
 class _Found:
-  """One item's shares, the greatest over its passages and readings.
+  """One item's shares: the maximum over its passages and readings.
 
   Attributes:
     shares: by source (or ALL), float [columns], of the decisive parts.
     parts: by part, over all sources and columns.
-    reading: in which the greatest share was found, and that share.
-    example: the source and the token of a window that was found.
+    reading: (the maximum share, the reading that has it).
+    example: (source, token) of a window that was found.
   """
 
   shares: dict[str, np.ndarray]

@@ -1,8 +1,7 @@
-"""One pass over what was consumed: which windows of the items stand in it, by source and row set.
+"""Finds the windows of the items in the consumed rows in one pass, by source and row set.
 
-Any `codemix.workers` runs it: here, in several processes, or on a Beam
-runner. What every worker needs (the items' hashes and the tokens' bytes) lies
-in one file, which it reads once.
+Any `codemix.workers` can run it. The items' hashes and the tokens' bytes are in
+one file, which each worker reads once.
 """
 
 from __future__ import annotations
@@ -27,7 +26,7 @@ from codemix.data.store.token_store import TokenStore
 from codemix.files import read_json, write_bytes
 from codemix.workers import Progress, Workers
 
-BLOCK_TOKENS = 2**16  # searched at a time: arrays of a few MB, which stay in the processor's caches
+BLOCK_TOKENS = 2**16  # tokens searched at a time: arrays of a few MB, which fit in the processor's caches
 
 
 @dataclasses.dataclass(frozen=True)
@@ -35,9 +34,9 @@ class Hits:
   """Windows that were found.
 
   Attributes:
-    grams: int64 [h], their numbers in the index, each once, in order.
-    bits: uint8 [h, bytes], the row sets in which each stands.
-    places: int64 [h], the token of the source at which each stands first.
+    grams: int64 [h], their numbers in the index, distinct and ascending.
+    bits: uint8 [h, bytes], the row sets in which each occurs.
+    places: int64 [h], the token of the source where each occurs first.
   """
 
   grams: np.ndarray
@@ -46,7 +45,7 @@ class Hits:
 
 
 def merge(parts: Sequence[Hits], width: int) -> Hits:
-  """All hits as one; `width`: bytes of a row's bits."""
+  """All hits as one; `width` is the bytes of a row's bits."""
   grams = np.concatenate([np.zeros(0, np.int64), *(part.grams for part in parts)])
   if not len(grams):
     return Hits(grams, np.zeros((0, width), np.uint8), np.zeros(0, np.int64))
@@ -71,13 +70,10 @@ def search(
 
   Args:
     sources: the training rows, by name.
-    stages: of all runs that are looked at.
     indexes: one for each reading.
-    decoder: of the run's tokenizer.
-    folder: where the workers find what they need; they must see it.
-    workers: where the pass runs.
-    progress: told how many pieces are done.
-    piece_tokens: of one piece.
+    folder: for the file that the workers read; they need access to it.
+    progress: called with the number of pieces that are done.
+    piece_tokens: tokens of a piece.
 
   Returns:
     The hits by source and by the reading's name; bits as in `consumed.columns(stages)`.
@@ -127,13 +123,12 @@ class Search:
 
 @dataclasses.dataclass(frozen=True)
 class _Block:
-  """Tokens that were consumed, the end of a document put where a row is left out.
+  """Consumed tokens, with an end of document in place of a row that was not consumed.
 
   Attributes:
-    piece: of which it is a part.
-    begin, end: the tokens of the source at which a window must begin.
+    begin, end: only windows that begin at tokens [begin, end) of the source count.
     ids: int32 [n].
-    places: int64 [n], where each stands in the source.
+    places: int64 [n], the index of each token in the source.
   """
 
   piece: Piece
@@ -153,7 +148,7 @@ def _read_block(store: TokenStore, piece: Piece, first: int, stop: int, eos_id: 
   ids, places = store.read(low, high), np.arange(low, high)
   seen = consumed[places // length - piece.low]
   if not seen.all():
-    gap = ~seen & (places % length == 0)  # what follows a row that was not consumed does not continue what precedes it
+    gap = ~seen & (places % length == 0)  # no window spans a row that was not consumed
     ids[gap] = eos_id
     ids, places = ids[seen | gap], places[seen | gap]
   return _Block(piece, first * length, stop * length, ids, places)
@@ -175,7 +170,7 @@ def _find(index: Index, block: _Block, codes: np.ndarray, offsets: np.ndarray, e
 
 
 def _bits_of_all(piece: Piece, first_token: np.ndarray, last_token: np.ndarray) -> np.ndarray:
-  """uint8 [h, bytes]: the row sets that hold every row from the first token's to the last one's."""
+  """uint8 [h, bytes]: the row sets that have every row from the first token's to the last token's."""
   row, last = first_token // piece.length - piece.low, last_token // piece.length - piece.low
   bits = piece.bits[row]
   while (row < last).any():
@@ -193,7 +188,7 @@ def _write_equipment(folder: Path, indexes: Sequence[Index], decoder: Decoder) -
     arrays[f'{name}_lengths'] = np.asarray(index.lengths, np.int64)
   buffer = io.BytesIO()
   np.savez(buffer, **arrays)
-  # Named by what it holds: a worker that has read another keeps it.
+  # The name has the hash of the content, because workers cache the file by name.
   path = Path(folder).absolute() / f'windows-{hashlib.sha256(buffer.getvalue()).hexdigest()[:12]}.npz'
   write_bytes(path, buffer.getvalue())
   return str(path)
@@ -218,5 +213,5 @@ def _read_equipment(path: str) -> tuple[list[Index], Decoder]:
 
 @functools.lru_cache(maxsize=16)
 def _open(folder: str, digest: str) -> TokenStore:
-  """The store, without the checks that were made before the scan began; `digest` tells what lay there apart."""
+  """Opens the store without the checks, which were made before the scan; `digest` is part of the cache key."""
   return TokenStore(Path(folder), read_json(Path(folder) / 'manifest.json'))

@@ -1,4 +1,4 @@
-"""What `codemix contamination` looks for, and what it calls contaminated."""
+"""What `codemix contamination` searches for, and the bounds of its shares."""
 
 from __future__ import annotations
 
@@ -16,17 +16,16 @@ Bound = Annotated[float, Above(0), UpTo(1)]
 @dataclasses.dataclass(frozen=True)
 @checked
 class Contamination:
-  """The evaluation sets that are looked for, and the bounds.
+  """The evaluation sets to search for, and the bounds.
 
-  An item's share is that of the windows of its best-found passage. The bounds
-  on it are those of H. Touvron et al., "Llama 2" (2023), appendix A.6; A.
-  Chowdhery et al., "PaLM" (2022), divides at 0.7 of 8-grams.
+  An item's share is the largest share of found windows of any of its passages.
+  The bounds are from H. Touvron et al., "Llama 2" (2023), appendix A.6; A.
+  Chowdhery et al., "PaLM" (2022), uses one bound of 0.7 on 8-grams.
 
   Attributes:
-    sets: the evaluation sets; those of the command line come to them.
-    words, code: how text is compared.
-    contaminated: an item of which at least this share was consumed is contaminated.
-    clean: one of which less than this share was consumed belongs to the clean subset.
+    sets: the evaluation sets, in addition to those of the command line.
+    contaminated: an item with at least this share is contaminated.
+    clean: an item with a smaller share is clean.
   """
 
   sets: tuple[EvaluationSet, ...] = ()

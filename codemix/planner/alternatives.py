@@ -1,4 +1,4 @@
-"""What would make a step fit that does not: one change at a time, the cheapest kind first."""
+"""Finds a change that makes a step fit in memory: one kind of change at a time, the cheapest first."""
 
 from __future__ import annotations
 
@@ -18,13 +18,7 @@ from codemix.training.runtime import Runtime
 
 @dataclasses.dataclass(frozen=True)
 class Change:
-  """A variant of a step.
-
-  Attributes:
-    bindings: what to write into the gin file.
-    step: as changed.
-    runtime: as changed.
-  """
+  """A step and a runtime after a change, and the `bindings` that make it in a gin file."""
 
   bindings: tuple[str, ...]
   step: Step
@@ -33,13 +27,11 @@ class Change:
 
 @dataclasses.dataclass(frozen=True)
 class Attempt:
-  """What came of a change.
+  """A change that was tried.
 
   Attributes:
-    change: that was tried.
-    fits: whether it does.
-    compiled: the program; None where arithmetic was enough: the state alone is too large.
-    state_bytes: of weights, their gradients and the optimizer's state on one chip, by arithmetic.
+    compiled: the program; None if it was not compiled because the state alone is too large.
+    state_bytes: weights, gradients and optimizer state on one chip, computed from shapes.
   """
 
   change: Change
@@ -57,17 +49,15 @@ def smallest_change(
 ) -> list[Attempt]:
   """Looks for the smallest change after which a step fits.
 
-  Kind by kind: what the backward pass recomputes, more chips that share one copy of the state, a
-  batch in several portions; then the most of all three together. Of a kind the furthest is tried
-  first, and where it fits, less of it by bisection.
+  The kinds of change, in order: a remat policy that recomputes more, more chips that shard one copy
+  of the state, more microbatches, and the largest change of each kind together. It tries the largest
+  change of a kind first and, if that fits, finds the smallest by bisection.
 
   Args:
-    runtime: whose mesh has every size given.
-    devices: of the topology.
-    limit: bytes of a chip.
-    compile_change: compiles one.
+    runtime: its mesh has no size of -1.
+    limit: bytes of memory of a chip.
 
-  Returns: what was tried, in order. Of those that fit the last is the smallest.
+  Returns: the attempts in order. The last one that fits is the smallest change.
   """
   attempts: list[Attempt] = []
 
@@ -80,7 +70,7 @@ def smallest_change(
 
   for kind in _kinds(step, runtime, devices):
     if fits(kind[-1]):
-      least, most = 0, len(kind) - 1  # of the changes of this kind, the smallest that may fit; one that does
+      least, most = 0, len(kind) - 1  # the smallest change that may fit; the smallest known to fit
       while least < most:
         middle = (least + most) // 2
         least, most = (least, middle) if fits(kind[middle]) else (middle + 1, most)
@@ -89,12 +79,12 @@ def smallest_change(
 
 
 def smallest_of(attempts: Sequence[Attempt]) -> Attempt | None:
-  """The smallest change that fits; None where none does."""
+  """The smallest change that fits, or None."""
   return next((attempt for attempt in reversed(attempts) if attempt.fits), None)
 
 
 def _kinds(step: Step, runtime: Runtime, devices: Sequence[jax.Device]) -> Iterator[list[Change]]:
-  """Changes of one kind after the other, cheapest kind first; in each the smallest first."""
+  """The changes of each kind, smallest first; the cheapest kind first."""
   kinds = [list(_recomputing(step, runtime)), list(_sharing(step, runtime, devices)), list(_in_portions(step, runtime))]
   possible = [kind for kind in kinds if kind]
   yield from possible
@@ -103,15 +93,14 @@ def _kinds(step: Step, runtime: Runtime, devices: Sequence[jax.Device]) -> Itera
 
 
 def _recomputing(step: Step, runtime: Runtime) -> Iterator[Change]:
-  """Remat policies that keep less than the step's; REMAT lists them from the most kept to the least."""
-  policies = REMAT
-  for name in policies[policies.index(step.model.remat) + 1 :] if step.kind == TRAIN else ():
+  """Remat policies that save less than the step's; REMAT lists the one that saves most first."""
+  for name in REMAT[REMAT.index(step.model.remat) + 1 :] if step.kind == TRAIN else ():
     model = dataclasses.replace(step.model, remat=name)
     yield Change((f"ModelConfig.remat = '{name}'",), dataclasses.replace(step, model=model), runtime)
 
 
 def _sharing(step: Step, runtime: Runtime, devices: Sequence[jax.Device]) -> Iterator[Change]:
-  """Twice as many chips to one copy of the state, and again, while there are copies to merge that the rules divide."""
+  """Doubles `fsdp` and halves `data` as long as `data` is even and the sharding rules divide the state."""
   mesh = runtime.mesh
   uses_fsdp = any('fsdp' in runtime.rules.over(field.name) for field in dataclasses.fields(runtime.rules))
   while mesh.data % 2 == 0 and uses_fsdp:
@@ -126,13 +115,13 @@ def _sharing(step: Step, runtime: Runtime, devices: Sequence[jax.Device]) -> Ite
 
 
 def _in_portions(step: Step, runtime: Runtime) -> Iterator[Change]:
-  """Twice as many microbatches, and again, down to one row a chip at a time."""
+  """Doubles the number of microbatches, down to one row per chip in each."""
   shards = math.prod(runtime.mesh.sizes()[axis] for axis in BATCH_AXES)
   more = 2
   batch = step.batch // (runtime.microbatches if step.kind == TRAIN else 1)
   while batch % (shards * more) == 0:
     portions = more * runtime.microbatches
-    # A train step takes its portions one after the other; an evaluation step is one of them.
+    # A train step loops over its microbatches; an evaluation step is compiled for one of them.
     smaller = step if step.kind == TRAIN else dataclasses.replace(step, batch=batch // more)
     change = dataclasses.replace(runtime, microbatches=portions)
     yield Change((f'Runtime.microbatches = {portions}',), smaller, change)
@@ -140,7 +129,7 @@ def _in_portions(step: Step, runtime: Runtime) -> Iterator[Change]:
 
 
 def _together(most: Sequence[Change], step: Step, runtime: Runtime) -> Change:
-  """The furthest change of each kind, all at once."""
+  """The largest change of each kind, combined."""
   model, mesh, portions = step.model, runtime.mesh, runtime.microbatches
   batch = min(change.step.batch for change in most)
   for change in most:

@@ -1,4 +1,4 @@
-"""What one chip can do, from its maker's pages: the roofs of the roofline."""
+"""Peak rates of each chip, as its maker publishes them: the roofs of the roofline."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ class Chip:
 
   Attributes:
     flops: bfloat16 FLOP/s.
-    memory_bytes: of HBM.
-    memory_rate: bytes/s of HBM.
+    memory_bytes: size of the HBM.
+    memory_rate: bytes/s of the HBM.
     link_rate: bytes/s over one inter-chip link in one direction; a chip has two links along each
-      side of the torus.
-    network_rate: bytes/s that a chip can send over the data-center network, its share of its
-      host's interfaces; None where that is not published.
-    source: where these figures stand.
+      axis of the torus.
+    network_rate: bytes/s that a chip can send over the data-center network, which is its share of
+      its host's interfaces; None if that is not published.
+    source: where these figures are published.
   """
 
   flops: float
@@ -30,15 +30,15 @@ class Chip:
   source: str
 
 
-# The pages give the inter-chip bandwidth of a whole chip, in both directions (v5e 400, v5p 1200,
-# v6e 800 GB/s), which is divided here by two directions and by four (v5e, v6e) or six links. Read in
-# 2026; HBM of 16 "GB" is 16 GiB.
+# The pages give the inter-chip bandwidth of a whole chip in both directions (v5e 400, v5p 1200,
+# v6e 800 GB/s). It is divided here by two directions and by four (v5e, v6e) or six (v5p) links. The
+# pages were read in 2026; their "16 GB" of HBM are 16 GiB.
 CHIPS = {
-  # Links: Jouppi et al., arXiv:2304.01433, table 4: six of 50 GB/s each way.
+  # Links: six of 50 GB/s in each direction (Jouppi et al., arXiv:2304.01433, table 4).
   'v4': Chip(275e12, 32 * GIB, 1200e9, 50e9, None, 'cloud.google.com/tpu/docs/v4; arXiv:2304.01433, table 4'),
   # Network: 6.4 Tbit/s for 256 chips.
   'v5e': Chip(197e12, 16 * GIB, 819e9, 50e9, 6.4e12 / 8 / 256, 'cloud.google.com/tpu/docs/v5e'),
-  # Network: 50 Gbit/s a chip.
+  # Network: 50 Gbit/s per chip.
   'v5p': Chip(459e12, 95 * GIB, 2765e9, 100e9, 50e9 / 8, 'cloud.google.com/tpu/docs/v5p'),
   'v6e': Chip(918e12, 32 * GIB, 1638e9, 100e9, None, 'cloud.google.com/tpu/docs/v6e'),
 }

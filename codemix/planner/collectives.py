@@ -1,4 +1,4 @@
-"""What a compiled step sends between chips: collectives by kind, with their bytes and their links."""
+"""The collectives of a compiled step: their kinds, bytes and links."""
 
 from __future__ import annotations
 
@@ -6,8 +6,6 @@ import dataclasses
 import itertools
 import re
 from collections.abc import Iterable, Iterator, Sequence
-
-import numpy as np
 
 from codemix.planner.groups import groups_of
 from codemix.planner.hlo import Computation, Instruction, Program, Run
@@ -21,7 +19,7 @@ KINDS = (
   'collective-permute',
   'collective-broadcast',
 )
-# The TPU compiler turns a collective between slices into a transfer to the host, whose runtime does it.
+# The TPU compiler turns a collective between slices into a transfer to the host; the host's runtime performs it.
 _BETWEEN_SLICES = re.compile(r'_xla_megascale_transfer_type="(\w+)"')
 _CHANNEL = re.compile(r'channel_id=\d+')
 _PLACE = re.compile(r'replica_groups=.*?(?=, (?:dimensions|use_global_device_ids|to_apply|metadata)=|$)|(?:op_name|stack_frame_id)=(?:"[^"]*"|\d+)')
@@ -29,12 +27,7 @@ _PLACE = re.compile(r'replica_groups=.*?(?=, (?:dimensions|use_global_device_ids
 
 @dataclasses.dataclass(frozen=True)
 class Place:
-  """Where a device sits.
-
-  Attributes:
-    slice: number of its slice.
-    coordinates: in the slice's torus; empty where there is none.
-  """
+  """The slice that a device is in, and its coordinates in the slice's torus; () if it has none."""
 
   slice: int
   coordinates: tuple[int, ...]
@@ -45,12 +38,12 @@ class Collective:
   """One collective of a step.
 
   Attributes:
-    kind: of KINDS.
+    kind: one of KINDS.
     times: how often a step runs it.
-    input_bytes: what one chip gives to it.
-    chips: that take part in one group, of one slice.
-    slices: over which a group reaches.
-    sides: of the torus along which a group reaches, by number.
+    input_bytes: bytes of the operands on one chip.
+    chips: how many chips of one slice are in a group.
+    slices: how many slices a group spans.
+    sides: the axes of the torus that a group spans.
   """
 
   kind: str
@@ -67,18 +60,18 @@ class Collective:
   def sent_over_network(self) -> float:
     """Bytes that one chip sends to other slices in a step.
 
-    Over several slices the inside is done first: a reduction leaves each chip of a slice a share,
-    and only that goes over the network (a gather the other way about).
+    A reduction over several slices first runs inside each slice and leaves each chip a shard; only
+    the shards cross the network. A gather does the same in the opposite order.
     """
     inside = 1 if self.kind in ('all-gather', 'collective-permute') else self.chips
     return self.times * _sent(self.kind, self.input_bytes / inside, self.slices)
 
 
 def _sent(kind: str, input_bytes: float, members: int) -> float:
-  """Bytes that each of `members` sends where no more is sent than must be.
+  """The least bytes that each of `members` chips sends, which is what the ring algorithms send.
 
-  The ring algorithms: Thakur, Rabenseifner and Gropp, "Optimization of Collective Communication
-  Operations in MPICH" (2005), sections 4.1 to 4.5.
+  Thakur, Rabenseifner and Gropp, "Optimization of Collective Communication Operations in MPICH"
+  (2005), sections 4.1 to 4.5.
   """
   if members < 2:
     return 0.0
@@ -96,17 +89,17 @@ def collectives_of(program: Program, places: Sequence[Place]) -> list[Collective
   """Every collective of a compiled program.
 
   Args:
-    places: of the devices, in the order of the program's device assignment (that of the mesh).
+    places: one for each device, in the order of the program's device assignment (that of the mesh).
   """
   slices = len({place.slice for place in places})
-  if program.partitions < len(places):  # the program of one slice
+  if program.partitions < len(places):  # it is the program of one slice
     places = [place for place in places if place.slice == places[0].slice]
   found = []
   for run in program.runs():
     seen = set()
     for kind, instruction, within in _in_computation(program, run.computation):
-      # The TPU compiler cuts a collective into pieces that lie in several fusions, to overlap it
-      # with what these compute; all pieces bear its channel, and the place in the source.
+      # The TPU compiler splits a collective into pieces in several fusions, to overlap it with their
+      # computation. All pieces have the same channel and the same location in the source.
       identity = _identity(kind, instruction) if within is not run.computation else None
       if identity is None or identity not in seen:
         seen.add(identity)
@@ -121,7 +114,7 @@ def _in_computation(
   for instruction in computation.instructions.values():
     kind = instruction.opcode.removesuffix('-start')
     if kind in KINDS:
-      # The TPU compiler's fusion of an all-reduce with the slice that each chip keeps of it.
+      # The TPU compiler fuses an all-reduce with the slice of it that each chip keeps.
       scatters = kind == 'all-reduce' and computation.name.startswith('all-reduce-scatter')
       yield 'reduce-scatter' if scatters else kind, instruction, computation
     elif instruction.opcode in ('fusion', 'async-start') and (called := instruction.called('calls')):
@@ -138,9 +131,9 @@ def _between_slices(run: Run, slices: int) -> Iterator[Collective]:
 
 
 def _identity(kind: str, instruction: Instruction) -> tuple | None:
-  """What the pieces of one collective share; None where it has no channel and so is in one piece.
+  """What the pieces of one collective have in common; None if it has no channel and so is not split.
 
-  The channel alone is not enough: all collectives of `jax.shard_map` bear the same.
+  The channel alone is not enough, because all collectives of `jax.shard_map` have the same one.
   """
   if not (channel := _CHANNEL.search(instruction.attributes)):
     return None
@@ -153,16 +146,15 @@ def _collective(
   given = [within.instructions[name] for name in instruction.operands if name in within.instructions]
   input_bytes = sum(shape.bytes for operand in given for shape in operand.shapes)
   groups = groups_of(instruction.attributes, len(places))
-  members = [places[i] for i in (_widest(groups, places) if groups is not None else range(len(places)))]
+  if groups is None:
+    members = list(places)
+  else:  # the group that spans most slices: the others wait for it
+    widest = max(groups, key=lambda group: len({places[i].slice for i in group}))
+    members = [places[i] for i in widest]
   slices = {place.slice for place in members}
   in_one = [place.coordinates for place in members if place.slice == members[0].slice]
   sides = tuple(side for side, along in enumerate(zip(*in_one, strict=True)) if len(set(along)) > 1)
   return Collective(kind, times, input_bytes, len(in_one), len(slices), sides)
-
-
-def _widest(groups: np.ndarray, places: Sequence[Place]) -> np.ndarray:
-  """The group that reaches over most slices: the others wait for it."""
-  return max(groups, key=lambda group: len({places[i].slice for i in group}))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -170,10 +162,10 @@ class Traffic:
   """All collectives of one kind over one kind of link.
 
   Attributes:
-    kind: of KINDS.
+    kind: one of KINDS.
     over: 'links' (inside a slice) or 'network' (between slices).
-    count: how many a step runs.
-    sent_bytes: that one chip sends.
+    count: how many run in a step.
+    sent_bytes: bytes that one chip sends in a step.
   """
 
   kind: str
@@ -183,7 +175,7 @@ class Traffic:
 
 
 def by_kind(collectives: Iterable[Collective]) -> list[Traffic]:
-  """Sums by kind, the most bytes first."""
+  """The sums of each kind; the kind with the most bytes first."""
   listed = list(collectives)
   sums = []
   for kind, over in itertools.product(KINDS, ('links', 'network')):

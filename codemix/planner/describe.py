@@ -13,7 +13,7 @@ from codemix.planner.stages import PlannedStage
 
 
 def describe(forecast: Forecast) -> dict:
-  """All figures, bytes and seconds and FLOPs unrounded."""
+  """All figures, unrounded: bytes, seconds, FLOPs."""
   models = dict.fromkeys(recipe.model for recipe in forecast.study.recipes.values())
   return {
     'study': forecast.study.name,

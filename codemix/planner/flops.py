@@ -1,6 +1,6 @@
-"""FLOPs that a traced step executes: its matmuls, loops as often as they run, recomputation included.
+"""Counts the matmul FLOPs that a traced step executes, with every iteration of a loop and recomputation.
 
-XLA's own count takes the body of a loop once, and knows nothing of what is inside a kernel.
+XLA's count takes the body of a loop once and does not include kernels.
 """
 
 from __future__ import annotations
@@ -13,19 +13,19 @@ from jax.extend import core
 
 Jaxpr = core.Jaxpr | core.ClosedJaxpr
 
-# Attention kernels walk over all blocks of queries and keys, and ask in each whether there is
-# anything to do: under a causal mask in about half of them.
+# Attention kernels visit all blocks of queries and keys and skip those that are masked: with a causal
+# mask about half of them.
 KERNEL_BRANCH_TAKEN = 0.5
 
 
 def matmul_flops(jaxpr: Jaxpr, branch_taken: float = 1.0) -> float:
-  """FLOPs of all matmuls of all devices, 2 per multiply-add; of a kernel, what it declares.
+  """FLOPs of all matmuls on all devices, 2 per multiply-add; for a kernel, the number that it declares.
 
-  A loop of unknown length counts as one. What nobody reads is not counted, since XLA leaves it out: JAX
-  itself keeps a kernel that remat made superfluous.
+  A loop of unknown length counts as one iteration. An equation whose results are not read does not
+  count: XLA removes it, though JAX keeps a kernel that remat made superfluous.
 
   Args:
-    branch_taken: how often the branch of a conditional with most FLOPs is taken.
+    branch_taken: how often a conditional takes its most expensive branch, 0 to 1.
   """
   total = 0.0
   for equation in _live(getattr(jaxpr, 'jaxpr', jaxpr)):
@@ -43,7 +43,7 @@ def matmul_flops(jaxpr: Jaxpr, branch_taken: float = 1.0) -> float:
 
 
 def _live(jaxpr: core.Jaxpr) -> list[core.JaxprEqn]:
-  """Its equations that have an effect, or a result that is read."""
+  """The equations that have an effect or a result that is read."""
   read = {variable for variable in jaxpr.outvars if isinstance(variable, core.Var)}
   live = []
   for equation in reversed(jaxpr.eqns):
@@ -60,7 +60,7 @@ def _dot(equation: Any) -> float:
 
 
 def _kernel(settings: dict) -> float:
-  """What the kernel says of itself; else its body at every point of its grid."""
+  """The FLOPs that a kernel declares; without a declaration, its body times its grid."""
   declared = settings.get('cost_estimate')
   if declared is not None:
     return float(declared.flops)
@@ -68,7 +68,7 @@ def _kernel(settings: dict) -> float:
 
 
 def _devices(settings: dict) -> int:
-  """Of a `shard_map`, whose body is what one device does."""
+  """Over how many devices a `shard_map` runs; its body is the work of one."""
   sizes = settings['mesh'].shape
   return math.prod(sizes[axis] for axis in settings.get('manual_axes', sizes))
 

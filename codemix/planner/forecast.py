@@ -1,4 +1,4 @@
-"""A study on a topology: every program compiled, every stage's time and cost, and what does not fit."""
+"""Compiles the programs of a study for a topology and forecasts each stage's time, cost and memory."""
 
 from __future__ import annotations
 
@@ -25,12 +25,7 @@ Show = Callable[[str], None]
 
 @dataclasses.dataclass(frozen=True)
 class Prices:
-  """What is assumed.
-
-  Attributes:
-    mfu: share of the peak that a run reaches.
-    chip_hour: price of one; None where it is not given.
-  """
+  """Assumptions: the MFU that a run reaches (0 to 1), and the price of a chip-hour if it is given."""
 
   mfu: float = 0.4
   chip_hour: float | None = None
@@ -41,9 +36,8 @@ class ProgramForecast:
   """A compiled program on its chip.
 
   Attributes:
-    compiled: the program.
-    limit: bytes of a chip.
-    time: the roofline; None where the chip's peaks are not known, or the program was not made.
+    limit: bytes of a chip that it may take.
+    time: the roofline; None if the chip's peaks are unknown or the compiler gave up.
   """
 
   compiled: Compiled
@@ -57,15 +51,12 @@ class ProgramForecast:
 
 @dataclasses.dataclass(frozen=True)
 class Forecast:
-  """Everything that `codemix plan` tells.
+  """Everything that `codemix plan` reports.
 
   Attributes:
-    study, runtime, topology, prices: as given.
-    mesh: over the topology's devices.
-    chip: its peaks; None for virtual CPU devices.
-    programs: by step.
-    stages: each distinct one.
-    attempts: for the first program that does not fit, what was tried.
+    chip: the peaks of a chip; None for virtual CPU devices.
+    stages: each distinct stage once.
+    attempts: the changes that were tried for the first program that does not fit.
   """
 
   study: Study
@@ -86,20 +77,20 @@ class Forecast:
     return [program for program in self.programs.values() if not program.fits]
 
   def flops(self, stage: PlannedStage) -> float:
-    """Model FLOPs of a stage."""
+    """Model FLOPs of all steps of a stage."""
     return stage.steps * model_flops(stage.train_step())
 
   def hours_at_mfu(self, stage: PlannedStage) -> float | None:
-    """Chip-hours of a stage at the stated MFU."""
+    """Chip-hours of a stage at the assumed MFU; None for virtual CPU devices."""
     return chip_hours(self.flops(stage), self.chip, self.prices.mfu) if self.chip else None
 
   def hours_of_roofline(self, stage: PlannedStage) -> float | None:
-    """Chip-hours of a stage at the roofline's best."""
+    """Chip-hours of a stage if every step takes the roofline's overlapped time: a lower bound."""
     time = self.programs[stage.train_step()].time
     return stage.steps * time.overlapped * self.topology.chips / 3600 if time else None
 
   def mfu_of_roofline(self, step: Step) -> float | None:
-    """The MFU that the roofline's best comes to: the most that can be hoped for."""
+    """The MFU of a step at the roofline's overlapped time: an upper bound."""
     time = self.programs[step].time
     if not (time and self.chip):
       return None
@@ -115,15 +106,15 @@ def forecast(
   memory_limit: int | None = None,
   show: Show = lambda line: None,
 ) -> Forecast:
-  """Compiles every program of a study for a topology, and works out what its stages come to.
+  """Compiles every program of a study for a topology and computes the cost of its stages.
+
+  Raises UserError if the mesh does not fit the topology, a batch does not divide or the compiler is
+  missing.
 
   Args:
-    memory_limit: bytes of a chip that a program may take; None for all that the chip has. Virtual
-      CPU devices share the memory of this machine.
+    memory_limit: bytes of a chip that a program may take; None for the chip's memory, or for an equal
+      share of this machine's memory if the devices are virtual CPU devices.
     show: takes a line of progress.
-
-  Raises:
-    UserError: the mesh does not fit the topology, a batch does not divide, or the compiler is missing.
   """
   chip = CHIPS.get(topology.chip)
   limit = memory_limit or (chip.memory_bytes if chip else memory_bytes() // topology.chips)
@@ -145,7 +136,7 @@ def forecast(
   large = [step for step, program in programs.items() if not program.fits]
   attempts = []
   if large:
-    # With the sizes that a -1 stands for.
+    # The mesh has the size that a -1 stands for.
     resolved = dataclasses.replace(runtime, mesh=MeshConfig(**mesh.shape))
     attempts = smallest_change(large[0], resolved, devices, limit, compile_change)
   return Forecast(study, runtime, topology, prices, mesh, chip, programs, stages, attempts)

@@ -1,4 +1,4 @@
-"""Which devices take part in a collective: the notations of HLO's `replica_groups`."""
+"""Parses the groups of devices of a collective, in each notation of HLO's `replica_groups`."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ _PAIRS = re.compile(r'source_target_pairs=\{(\{[\d,{} ]*\})\}')
 
 
 def groups_of(attributes: str, devices: int) -> np.ndarray | None:
-  """int [groups, size]: numbers of the devices that a collective's attributes put together.
+  """int [groups, size]: the device numbers of each group in a collective's attributes.
 
-  Devices are numbered as in the program's device assignment. For a permutation each row is a
-  (source, target). None where the notation is not known.
+  Devices are numbered as in the program's device assignment. A row of a permutation is (source,
+  target). Returns None if the notation is unknown or the groups differ in size.
   """
   if found := _PAIRS.search(attributes):
     return _rows(found[1])
@@ -39,12 +39,12 @@ def _rows(text: str) -> np.ndarray | None:
 
 
 def _of_mesh(found: re.Match, devices: int) -> np.ndarray:
-  """Groups along axes of a mesh, or along a part of one: 'axis':(before)size."""
+  """Groups along axes of a mesh, or along a part of an axis: 'axis':(before)size."""
   axes = {name: int(size) for name, size in _AXIS.findall(found[1])}
   wanted = [
     (name, int(before or 1), int(size or axes[name])) for name, before, size in _REFERENCE.findall(found[4])
   ]
-  parts = []  # (axis, how much of it lies before the part, size)
+  parts = []  # (axis, product of the sizes of the parts of the axis before this one, size)
   for name, size in axes.items():
     cuts = sorted({1, size, *(b for n, b, _ in wanted if n == name), *(b * s for n, b, s in wanted if n == name)})
     parts += [(name, before, after // before) for before, after in zip(cuts, cuts[1:], strict=False)] or [(name, 1, 1)]

@@ -1,7 +1,7 @@
-"""A compiled program's text (HLO) as computations of instructions, and how often each of them runs.
+"""Parses a compiled program's text (HLO) into computations, and counts how often each of them runs.
 
-Of the text only what a cost needs is read: names, types, opcodes, operands and attributes. Its grammar
-is that of XLA's own parser (xla/hlo/parser in the OpenXLA sources).
+It reads what a cost needs: names, types, opcodes, operands and attributes. The grammar is that of
+XLA's parser (xla/hlo/parser in the OpenXLA sources).
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ DTYPE_BYTES = {
   **dict.fromkeys(('s64', 'u64', 'f64', 'c64'), 8),
   'c128': 16,
 }
-# Only TPUs put a space into a layout: 1 is the on-chip vector memory, absent (0) the HBM.
+# Only TPU layouts name a memory space: 1 is the on-chip vector memory; without a number (0) it is the HBM.
 _SHAPE = re.compile(r'\b([a-z]+\d*[a-z0-9]*)\[([\d,]*)\](\{[^{}]*\})?')
 _SPACE = re.compile(r'S\((\d+)\)')
 _HEADER = re.compile(r'^(ENTRY )?%?([\w.\-]+) \(.*\{\s*$')
@@ -30,12 +30,12 @@ _TRIPS = re.compile(r'known_trip_count"?\s*:\s*\{\s*"?n"?\s*:\s*"?(\d+)')
 
 @dataclasses.dataclass(frozen=True)
 class Shape:
-  """An array, or one of a tuple's.
+  """An array, or one array of a tuple.
 
   Attributes:
-    bytes: without padding to tiles.
-    space: of memory; 0 is the device's main memory.
-    sizes: of the axes.
+    bytes: size without padding to tiles.
+    space: number of the memory space; 0 is the device's main memory.
+    sizes: sizes of the axes.
   """
 
   bytes: int
@@ -81,13 +81,12 @@ class Computation:
 
 @dataclasses.dataclass(frozen=True)
 class Program:
-  """All computations of a module.
+  """All computations of a module, by name.
 
   Attributes:
-    computations: by name.
-    entry: name of the one where it begins.
-    partitions: devices that run it together. Over several slices it is the program of one, and what
-      goes between them is sent to a host.
+    entry: name of the computation that runs first.
+    partitions: number of devices that run it together. If the devices are in several slices, it is
+      the program of one slice, and transfers between slices go through a host.
   """
 
   computations: dict[str, Computation]
@@ -95,10 +94,10 @@ class Program:
   partitions: int
 
   def runs(self) -> Iterator[Run]:
-    """Each computation that the control flow reaches, with how often it runs.
+    """Yields each computation that the control flow reaches and how often it runs.
 
-    Loops, branches and calls are followed; what a fusion or a reduction calls is a part of one
-    instruction, and not followed. Of a conditional every branch counts as taken.
+    It follows loops, branches and calls. It does not follow what a fusion or a reduction calls, which
+    is part of one instruction. Every branch of a conditional counts as taken.
     """
     yield from self._runs_of(self.entry, 1.0, True, {})
 
@@ -119,7 +118,7 @@ class Program:
         yield from self._runs_of(instruction.called('to_apply'), times, known, {})
 
   def _trips(self, loop: Instruction, caller: Computation, inputs: dict[int, int]) -> int | None:
-    """How often a loop's body runs; None where the text does not say."""
+    """How often a loop's body runs; None if the text does not say."""
     if found := _TRIPS.search(loop.attributes):
       return int(found[1])
     condition = self.computations[loop.called('condition')]
@@ -133,7 +132,7 @@ class Program:
     return None if end is None or start is None else max(end - start, 0)
 
   def _constants(self, name: str, computation: Computation, inputs: dict[int, int]) -> dict[int, int]:
-    """The elements of a tuple that are whole numbers known beforehand, by their place."""
+    """The elements of a tuple that are constant integers, by their index."""
     made = computation.instructions[name]
     if made.opcode != 'tuple':
       return {}
@@ -159,7 +158,7 @@ class Run:
   """A computation and how often it runs in one call of the program.
 
   Attributes:
-    known: False where it lies in a loop whose count the text does not tell, which counts as one.
+    known: False if it is in a loop of unknown length, which counts as one iteration.
   """
 
   computation: Computation
@@ -175,7 +174,7 @@ def parse(text: str) -> Program:
     if header := _HEADER.match(line):
       name, instructions = header[2], {}
       entry = name if header[1] else entry
-    elif line == '}' and name:  # a kernel's metadata go over several lines, and some begin with one
+    elif line == '}' and name:  # a kernel's metadata has several lines, and some begin with '}'
       computations[name], name = Computation(name, instructions), ''
     elif name and (found := _NAME.match(line)):
       instruction = _instruction(found, line)
@@ -185,11 +184,11 @@ def parse(text: str) -> Program:
 
 
 def shapes_of(text: str) -> tuple[Shape, ...]:
-  """The arrays of a type: 'bf16[8,128]{1,0:T(8,128)(2,1)S(1)}', or a tuple of such."""
+  """The arrays of a type such as 'bf16[8,128]{1,0:T(8,128)(2,1)S(1)}', or of a tuple of types."""
   found = []
   for dtype, sizes, layout in _SHAPE.findall(text):
     axes = tuple(int(size) for size in sizes.split(',') if size)
-    # Types of fewer bits than a byte (s4) and of eight (f8e4m3fn) are told apart by their number.
+    # 4-bit integers (s4, u4) take half a byte; every type that begins with f8 (f8e4m3fn) takes one.
     width = DTYPE_BYTES.get(dtype, 0.5 if re.match(r'[su]4$', dtype) else 1 if dtype.startswith('f8') else 0)
     space = _SPACE.search(layout or '')
     found.append(Shape(int(math.prod(axes) * width), int(space[1]) if space else 0, axes))
@@ -206,7 +205,7 @@ def _instruction(found: re.Match, line: str) -> Instruction:
 
 
 def _split_type(text: str) -> tuple[str, str]:
-  """An instruction's type, and what follows it."""
+  """(an instruction's type, the text after it)."""
   if not text.startswith('('):
     kind, _, rest = text.partition(' ')
     return kind, rest
@@ -215,7 +214,7 @@ def _split_type(text: str) -> tuple[str, str]:
 
 
 def _closing(text: str) -> int:
-  """Where the bracket closes that was opened just before `text`."""
+  """Index of the bracket that closes the one just before `text`."""
   depth = 1
   for place, character in enumerate(text):
     depth += (character == '(') - (character == ')')

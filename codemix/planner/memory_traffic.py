@@ -1,14 +1,14 @@
-"""Bytes that a compiled step moves to and from a chip's main memory.
+"""Bytes that a compiled step reads from and writes to a chip's main memory.
 
-XLA's own count ('bytes accessed') takes each loop's body once, and a decoder is a loop over its
-layers; so the program's text is read instead, and loops count as often as they run.
+XLA's count ('bytes accessed') takes each loop's body once, but a decoder is a loop over its layers.
+So the bytes are counted from the program's text, with every iteration of a loop.
 """
 
 from __future__ import annotations
 
 from codemix.planner.hlo import Computation, Instruction, Program
 
-# They name what lies somewhere already, are made on the way, or hand on to what is counted itself.
+# These move no bytes: they name existing arrays, are generated on the fly, or call computations that count themselves.
 _FREE = frozenset(
   [
     *('parameter', 'constant', 'iota', 'tuple', 'get-tuple-element', 'bitcast', 'after-all', 'domain', 'opt-barrier'),
@@ -21,8 +21,8 @@ _SLICES = ('dynamic-slice', 'slice', 'gather')
 def memory_bytes(program: Program) -> float:
   """Bytes read from and written to main memory by one run of the program on one chip.
 
-  Each instruction reads its operands and writes its result, but for what lies in on-chip memory; and
-  of an array of which only a part is taken, or only a part is set, that part counts.
+  Each instruction reads its operands and writes its result, except what is in on-chip memory. If an
+  instruction reads or sets only a slice of an array, only the slice counts.
   """
   return sum(
     run.times * sum(_moved(program, run.computation, i) for i in run.computation.instructions.values())
@@ -36,9 +36,9 @@ def _moved(program: Program, computation: Computation, instruction: Instruction)
     return 0
   operands = [computation.instructions.get(name) for name in instruction.operands]
   if opcode == 'copy-start':
-    return _in_memory(instruction)  # its type names both ends
+    return _in_memory(instruction)  # its type has the source and the target
   if opcode.endswith('-start') or opcode == 'async-update':
-    return 0  # counted when it is done
+    return 0  # counts at its '-done'
   if opcode.endswith('-done') or opcode in _SLICES:
     return _bytes(instruction) + _in_memory(instruction)
   if opcode == 'dynamic-update-slice':
@@ -51,18 +51,18 @@ def _moved(program: Program, computation: Computation, instruction: Instruction)
 
 
 def _read(body: Computation, number: int, operand: Instruction | None) -> int:
-  """Bytes that a fusion reads of its operand."""
+  """Bytes that a fusion reads from its operand."""
   whole = _in_memory(operand)
   parameter = body.parameter(number)
   users = _users(body, parameter.name) if whole and parameter else []
   if users and all(user.opcode in (*_SLICES, 'dynamic-update-slice') for user in users):
-    # What is set in place is not read; what of it is set counts as written.
+    # An array that is updated in place is not read; the part that is set counts as written.
     return min(whole, sum(_bytes(user) for user in users if user.opcode in _SLICES))
   return whole
 
 
 def _users(body: Computation, name: str) -> list[Instruction]:
-  """What reads an array, looking through the names that a bitcast gives it."""
+  """The instructions that read an array, directly or through bitcasts."""
   users = []
   for instruction in body.instructions.values():
     if name in instruction.operands:
@@ -71,7 +71,7 @@ def _users(body: Computation, name: str) -> list[Instruction]:
 
 
 def _written(body: Computation) -> int:
-  """Bytes that a fusion's results come to, of arrays set in place the parts that are set."""
+  """Bytes of a fusion's results; of an array that is updated in place, only the part that is set."""
   root = _origin(body, body.root)
   results = [body.instructions[name] for name in root.operands] if root.opcode == 'tuple' else [root]
   total = 0
@@ -92,5 +92,5 @@ def _bytes(instruction: Instruction) -> int:
 
 
 def _in_memory(instruction: Instruction | None) -> int:
-  """Bytes of an instruction's result that lie in main memory."""
+  """Bytes of an instruction's result that are in main memory."""
   return sum(shape.bytes for shape in instruction.shapes if not shape.space) if instruction else 0

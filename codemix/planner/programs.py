@@ -1,4 +1,4 @@
-"""The programs that a study runs, compiled ahead of time for devices that are not here."""
+"""Compiles the programs of a study ahead of time, for devices that this machine need not have."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ from codemix.training.train_state import TrainState, abstract_state
 from codemix.training.train_step import make_train_step
 
 TRAIN, EVALUATE = 'train', 'evaluate'
-BOS_ID = 1  # any: it is a constant of the program, by which documents are counted
+BOS_ID = 1  # a constant of the program, by which documents are counted; its value does not matter
 
-# The TPU compiler's two ways to say that a chip's memory is not enough: for all, and for temporaries.
+# The TPU compiler's two messages if a chip's memory is too small: for everything, and for temporaries.
 _ALL_TOO_LARGE = re.compile(r'Used ([\d.]+)([KMGT]?) of [\d.]+[KMGT]? hbm', re.IGNORECASE)
 _TEMPORARIES_TOO_LARGE = re.compile(r'temporaries \(([\d.]+)([KMGT]?)\) exceeds available HBM')
 _UNITS = {'': 1, 'K': 2**10, 'M': 2**20, 'G': 2**30, 'T': 2**40}
@@ -37,12 +37,11 @@ _UNITS = {'': 1, 'K': 2**10, 'M': 2**20, 'G': 2**30, 'T': 2**40}
 
 @dataclasses.dataclass(frozen=True)
 class Step:
-  """What decides a compiled program, the machine's side left out.
+  """Everything that determines a compiled program except the machine and the runtime.
 
   Attributes:
     kind: TRAIN or EVALUATE.
-    model, optimizer: of the recipe.
-    batch: rows; of an evaluation those of one portion (`Runtime.rows_at_once`).
+    batch: rows; in an evaluation, the rows of one microbatch (`Runtime.rows_at_once`).
     length: tokens of a row.
   """
 
@@ -62,12 +61,12 @@ class Memory:
   """Bytes on one chip while a program runs.
 
   Attributes:
-    weights, optimizer: of the state; the optimizer's are 0 in an evaluation.
-    batch: the rows and what else is given to the program.
-    outputs: that do not take the place of an argument.
-    temporaries: the most that is held at once besides.
-    code: of the program itself.
-    required: what the compiler asked for where it gave up; else None.
+    weights, optimizer: the train state; `optimizer` is 0 in an evaluation.
+    batch: all other arguments of the program.
+    outputs: results that do not reuse the memory of an argument.
+    temporaries: the most that is allocated for intermediate results at any time.
+    code: the program itself.
+    required: what the compiler asked for if it gave up, else None.
   """
 
   weights: int
@@ -85,18 +84,16 @@ class Memory:
 
 @dataclasses.dataclass(frozen=True)
 class Compiled:
-  """A program as the compiler made it, or as far as it came.
+  """A compiled step; if the compiler gave up, only what is known without it.
 
   Attributes:
-    step: what was compiled.
     memory: on one chip.
-    seconds: that tracing and compiling took, by the clock.
-    cpu_seconds: of all the machine's cores in that time.
-    flops: of all matmuls on all chips, recomputation included.
+    seconds: wall time of tracing and compiling.
+    cpu_seconds: processor time of this process in those seconds, over all cores.
+    flops: all matmuls on all chips, with recomputation.
     compiler_flops: XLA's count for one chip, in which the body of a loop counts once.
-    memory_traffic: bytes that one chip reads and writes in main memory.
-    collectives: of one step.
-    loops_known: whether the text told how often each loop runs; where not, some counts are too low.
+    memory_traffic: bytes that one chip reads from and writes to main memory.
+    loops_known: False if the text does not say how often some loop runs; then counts are too low.
   """
 
   step: Step
@@ -115,13 +112,13 @@ class Compiled:
 
 
 def model_flops(step: Step) -> float:
-  """Of one step by arithmetic (`ModelConfig.flops_per_token`); an evaluation is a third of it."""
+  """Model FLOPs of one step (`ModelConfig.flops_per_token`); an evaluation has no backward pass, so a third."""
   per_token = step.model.flops_per_token(step.length)['total']
   return step.tokens * per_token / (1 if step.kind == TRAIN else 3)
 
 
 def state_on_chip(step: Step, mesh: Mesh, runtime: Runtime) -> tuple[int, int]:
-  """Bytes of weights and of optimizer state in one chip's memory, by arithmetic."""
+  """(bytes of weights, bytes of optimizer state) in one chip's memory, computed from shapes."""
   state = _abstract_state(step, mesh, runtime)
   return _on_chip(state.params), _on_chip(state.opt_state) if step.kind == TRAIN else 0
 
@@ -130,12 +127,9 @@ def state_on_chip(step: Step, mesh: Mesh, runtime: Runtime) -> tuple[int, int]:
 def compile_step(step: Step, mesh: Mesh, runtime: Runtime) -> Compiled:
   """Traces and compiles a step for the devices of a mesh.
 
-  Args:
-    runtime: how parameters lie on the mesh, and in what portions a batch is taken.
-
-  Raises:
-    UserError: it does not trace (a batch that does not divide, an attention that is not for this
-      platform), or the compiler refuses it for another reason than memory.
+  If the chip's memory is too small for the compiler, the result has `Memory.required`. Raises UserError
+  if the step does not trace (a batch that does not divide, an attention of another platform) or the
+  compiler refuses it for another reason.
   """
   portions = runtime.microbatches if step.kind == TRAIN else 1
   in_portions = dataclasses.replace(runtime, microbatches=portions)
@@ -173,7 +167,7 @@ def compile_step(step: Step, mesh: Mesh, runtime: Runtime) -> Compiled:
 
 
 def places_of(mesh: Mesh) -> list[Place]:
-  """Where the devices of a mesh sit, in the order in which a program numbers them."""
+  """The places of a mesh's devices, in the order in which a program numbers them."""
   return [
     Place(getattr(device, 'slice_index', None) or 0, tuple(getattr(device, 'coords', None) or ()))
     for device in mesh.devices.flat
@@ -207,27 +201,26 @@ def _abstract_batch(step: Step, mesh: Mesh) -> dict[str, jax.ShapeDtypeStruct]:
 
 
 def _on_chip(tree: object) -> int:
-  """Bytes of a tree of sharded arrays in one chip's memory; what rests with its host is not there."""
+  """Bytes of a tree of sharded arrays in one chip's memory, without arrays in host memory."""
   return device_bytes([leaf for leaf in jax.tree.leaves(tree) if leaf.sharding.memory_kind != PINNED])
 
 
 def required_bytes(refusal: str, arguments: int) -> int:
-  """What the compiler would have needed on a chip, from its words.
+  """Bytes that the compiler needs on a chip, read from its error message.
+
+  Raises UserError if the message has another reason.
 
   Args:
-    refusal: its message.
-    arguments: bytes of what the program is given.
-
-  Raises:
-    UserError: it refuses for another reason.
+    refusal: the message.
+    arguments: bytes of the program's arguments on a chip.
   """
   if found := _ALL_TOO_LARGE.search(refusal):
-    beside = 0
+    other = 0
   elif found := _TEMPORARIES_TOO_LARGE.search(refusal):
-    beside = arguments
+    other = arguments
   else:
     raise UserError(f'the compiler refuses the step: {refusal.splitlines()[0]}')
-  return int(float(found[1]) * _UNITS[found[2].upper()]) + beside
+  return int(float(found[1]) * _UNITS[found[2].upper()]) + other
 
 
 def _compiler_flops(compiled: jax.stages.Compiled) -> float | None:

@@ -1,4 +1,4 @@
-"""What the paper says that its runs cost, and the utilisation that this implies for models of its sizes."""
+"""The chip-hours that the paper reports, and the MFU that they imply for models of the same sizes."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from codemix.planner.chips import CHIPS
 from codemix.planner.roofline import implied_mfu
 
 LENGTH = 8192  # tokens of a row in the paper
-SIZE_TOLERANCE = 0.05  # the paper names sizes, and not shapes
+SIZE_TOLERANCE = 0.05  # relative, because the paper gives rounded sizes and no shapes
 
 
 @dataclasses.dataclass(frozen=True)
@@ -17,10 +17,10 @@ class PublishedRun:
   """A run of the paper (arXiv:2408.10914, section 3 and appendix), on TPU v5e.
 
   Attributes:
-    what: in words.
-    parameters: the size that the paper names.
-    tokens: trained on.
-    chip_hours: that it took.
+    what: name of the run.
+    parameters: the size that the paper gives.
+    tokens: how many it was trained on.
+    chip_hours: how many it took.
   """
 
   what: str
@@ -37,10 +37,10 @@ PUBLISHED = (
 
 
 def comparable(model: ModelConfig) -> list[tuple[PublishedRun, float]]:
-  """The paper's runs of a model of this size, each with the MFU that it implies for this model.
+  """The paper's runs of models of this size, each with the MFU that it implies for this model.
 
-  The FLOPs are those of `ModelConfig.flops_per_token` on rows of 8192: head and causal attention
-  counted, recomputation not.
+  The FLOPs are `ModelConfig.flops_per_token` on rows of 8192 tokens: with the output head and causal
+  attention, without recomputation.
   """
   parameters = model.parameter_count()['total']
   per_token = model.flops_per_token(LENGTH)['total']

@@ -1,7 +1,7 @@
-"""How long a step would take if each part of a chip ran at its published peak: a prediction, and a bound.
+"""Predicts the time of a step whose chips run at their published peaks, which is a lower bound.
 
-Williams, Waterman and Patterson, "Roofline: an insightful visual performance model" (2009), with
-the links between chips as further roofs.
+The model is that of Williams, Waterman and Patterson, "Roofline: an insightful visual performance
+model" (2009), with the links between chips as further roofs.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ from codemix.planner.programs import Compiled
 
 @dataclasses.dataclass(frozen=True)
 class StepTime:
-  """Seconds of one step, by what would take them.
+  """Seconds of one step, by resource.
 
   Attributes:
-    compute: the matmuls, recomputation included, at the peak FLOP/s.
+    compute: the matmuls, with recomputation, at the peak FLOP/s.
     memory: the traffic of main memory.
     links: the collectives inside a slice.
-    network: those between slices; None where the chip's share of the network is not published.
+    network: the collectives between slices; None if the chip's share of the network is not published.
   """
 
   compute: float
@@ -33,12 +33,12 @@ class StepTime:
 
   @property
   def overlapped(self) -> float:
-    """If everything overlaps: the longest part."""
+    """The time if everything overlaps: the longest part."""
     return max(self.parts().values())
 
   @property
   def one_by_one(self) -> float:
-    """If nothing overlaps: the sum."""
+    """The time if nothing overlaps: the sum of the parts."""
     return sum(self.parts().values())
 
   @property
@@ -64,8 +64,7 @@ def step_time(compiled: Compiled, chip: Chip, topology: Topology) -> StepTime:
 def links_rate(collective: Collective, chip: Chip, topology: Topology) -> float:
   """Bytes/s at which one chip can send to the others of its group.
 
-  One link along each side of the torus over which the group reaches, and two where that side is a
-  ring.
+  It has one link along each axis of the torus that the group spans, two if the axis is a ring.
   """
   links = sum(2 if topology.wraps(side) else 1 for side in collective.sides)
   return max(links, 1) * chip.link_rate
@@ -79,10 +78,10 @@ def _network_seconds(collectives: Iterable[Collective], chip: Chip) -> float | N
 
 
 def chip_hours(flops: float, chip: Chip, mfu: float) -> float:
-  """Of so many model FLOPs at a stated share of the peak."""
+  """Chip-hours that so many model FLOPs take at an MFU."""
   return flops / (mfu * chip.flops) / 3600
 
 
 def implied_mfu(flops: float, chip: Chip, hours: float) -> float:
-  """The share of the peak at which so many model FLOPs take so many chip-hours."""
+  """The MFU at which so many model FLOPs take so many chip-hours."""
   return flops / (hours * 3600 * chip.flops)

@@ -18,7 +18,7 @@ from codemix.planner.published import LENGTH, comparable
 
 
 def show_forecast(forecast: Forecast, stream: TextIO) -> None:
-  """Prints the programs, the stages, the paper's own costs, and what to change where something does not fit."""
+  """Prints the programs, the stages, the paper's costs and, if a program does not fit, what to change."""
   console = Console(stream, width=180)
   layout = ' x '.join(f'{axis} {size}' for axis, size in forecast.mesh.shape.items())
   console.print(f'[bold]{forecast.study.name}[/bold] on {forecast.topology}: {formatting.count(forecast.topology.chips, "chip")}, {layout}')
@@ -47,7 +47,7 @@ def _show_program(console: Console, forecast: Forecast, program: ProgramForecast
   flops = model_flops(step)
   console.print(
     f'  FLOPs: model {flops:.3g} a step ({flops / step.tokens:.3g} a token), executed {compiled.flops:.3g} ({compiled.flops / flops:.2f}x: '
-    f'recomputation, and attention outside of the causal half)' + _compiler_flops(forecast, program)
+    f'recomputation, and attention outside the causal half)' + _compiler_flops(forecast, program)
   )
   if not compiled.fits_compiler:
     return
@@ -63,15 +63,15 @@ def _show_program(console: Console, forecast: Forecast, program: ProgramForecast
       f'MFU {formatting.percent(forecast.mfu_of_roofline(step))}), {1e3 * time.one_by_one:,.1f} ms if nothing overlaps'
     )
     if time.network is None:
-      console.print("  [yellow]the network's part is not in it: the chip's share of it is not published[/yellow]")
+      console.print("  [yellow]this leaves out the network: the chip's share of it is not published[/yellow]")
   if not compiled.loops_known:
-    console.print('  [yellow]a loop of unknown length counts as one: FLOPs, bytes and what is sent are too low[/yellow]')
+    console.print('  [yellow]a loop of unknown length counts as one iteration: FLOPs and bytes are too low[/yellow]')
 
 
 def _memory(program: ProgramForecast) -> str:
   memory = program.compiled.memory
   if memory.required:
-    return f'[red]the compiler needs {gib(memory.required):.2f} GiB, and there are {gib(program.limit):.4g}[/red]'
+    return f'[red]the compiler needs {gib(memory.required):.2f} GiB; the limit is {gib(program.limit):.4g} GiB[/red]'
   parts = ('weights', 'optimizer', 'batch', 'outputs', 'temporaries', 'code')
   listed = ' + '.join(f'{name} {gib(getattr(memory, name)):.2f}' for name in parts if getattr(memory, name))
   colour, verdict = ('green', 'fits') if program.fits else ('red', 'does not fit')
@@ -85,7 +85,7 @@ def _compiler_flops(forecast: Forecast, program: ProgramForecast) -> str:
   share = count * forecast.topology.chips / program.compiled.flops
   if 0.8 < share < 1.25:
     return f"; the compiler's count: {share:.2f}x of that"
-  return f"; the compiler's count ({share:.2f}x of that) takes each loop's body once and no kernel: not usable"
+  return f"; the compiler's count ({share:.2f}x of that) takes each loop's body once and no kernel: do not use it"
 
 
 def _stages(forecast: Forecast) -> Table:

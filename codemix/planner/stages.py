@@ -1,4 +1,4 @@
-"""The stages of a study and how long they are, by arithmetic: no source need exist."""
+"""The stages of a study and their steps, computed without reading a source."""
 
 from __future__ import annotations
 
@@ -16,14 +16,12 @@ from codemix.training.train_state import state_bytes
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class PlannedStage:
-  """A stage that is trained once, for all recipes that begin alike.
+  """A stage that is trained once for all recipes that begin with the same stages.
 
   Attributes:
     path: names of the stages up to this one.
-    recipes: those that have it.
-    recipe: one of them; all agree on what the stage is.
-    stage: as written.
-    steps: of the stage.
+    recipes: names of the recipes that share it.
+    recipe: one of those recipes.
   """
 
   path: tuple[str, ...]
@@ -40,14 +38,14 @@ class PlannedStage:
     return Step(TRAIN, self.recipe.model, self.recipe.optimizer, self.stage.batch, self.recipe.length)
 
   def checkpoint_bytes(self) -> int:
-    """Of one checkpoint."""
+    """Size of one checkpoint."""
     return state_bytes(self.recipe.model, self.recipe.optimizer)
 
   def checkpoints_written(self, runtime: Runtime) -> int:
     return -(-self.steps // runtime.save_every)
 
   def checkpoints_kept(self, runtime: Runtime) -> int:
-    """While it trains, the one that is being written left out."""
+    """The most that are kept during training, without the one that is being written."""
     written = self.checkpoints_written(runtime)
     return written if runtime.keep is None else min(runtime.keep, written)
 
@@ -55,8 +53,7 @@ class PlannedStage:
 def planned_stages(study: Study) -> list[PlannedStage]:
   """Each distinct stage once, recipe by recipe.
 
-  Raises:
-    UserError: a stage that is shorter than a step, or whose schedule makes no curve.
+  Raises UserError if a stage is shorter than a step or its schedule is not valid for its steps.
   """
   planned: dict[str, PlannedStage] = {}
   for name, recipe in study.recipes.items():
@@ -68,7 +65,7 @@ def planned_stages(study: Study) -> list[PlannedStage]:
         rates = rates_of(stage, steps, rates)
       except UserError as error:
         raise UserError(f"recipe '{name}', stage '{stage.name}': {error}") from None
-      # Near enough to the stage's identity, which knows the sources: here all documents have one length.
+      # This replaces the stage's identity, which needs the sources: here all documents have one length.
       handoff = (stage.handoff.weights, stage.handoff.optimizer, stage.handoff.step) if path else ()
       drawn = stage.mixtures().drawn()
       mixture = stage.mixtures().resolve(dict.fromkeys(drawn, Fraction(1))).describe(stage.tokens)
@@ -81,7 +78,7 @@ def planned_stages(study: Study) -> list[PlannedStage]:
 
 
 def distinct_steps(study: Study, stages: list[PlannedStage], runtime: Runtime) -> list[Step]:
-  """Every program that the stages run: train steps, and where anything is scored, evaluation steps."""
+  """Every program that the stages run: train steps and, if anything is scored, evaluation steps."""
   trained = list(dict.fromkeys(stage.train_step() for stage in stages))
   scored = [
     dataclasses.replace(step, kind=EVALUATE, batch=runtime.rows_at_once(step.batch)) for step in trained

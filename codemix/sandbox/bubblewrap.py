@@ -1,13 +1,12 @@
-"""The command that isolates a program: bubblewrap, with what it may see of this machine.
+"""The bubblewrap command that isolates a program.
 
-Everything is taken away and little is given back: the system's programs and libraries and the
-Python in use, read-only; an empty temporary folder in memory; no network, no other processes, no
-capabilities; and a filter of system calls (`seccomp.py`).
+A program sees the system's programs and libraries and the Python in use, all read-only, and an empty
+temporary folder in memory. It has no network, sees no other processes, has no capabilities, and its
+system calls are filtered (`seccomp.py`).
 
-Ordinary users get a user namespace. The superuser's processes do not: there the kernel would still
-count them as the superuser's, whose number of processes it never limits (`copy_process` in
-kernel/fork.c exempts the root user, by whatever name a namespace calls it). They become a user
-that nobody is instead, a new one for each program.
+For an ordinary user, the program runs in a user namespace. For the superuser it runs as an unused
+user, a new one for each program, because the kernel does not limit the number of the superuser's
+processes, in a user namespace either (`copy_process` in kernel/fork.c exempts the root user).
 """
 
 from __future__ import annotations
@@ -32,22 +31,14 @@ _PERHAPS = "Or say allow_unsandboxed=True, which runs programs with this user's 
 
 
 def require_linux() -> None:
-  """Refuses other systems, which have neither the sandbox nor the limits.
-
-  Raises:
-    UserError: this is not Linux.
-  """
+  """Raises UserError if this is not Linux: other systems have neither the sandbox nor the limits."""
   if sys.platform != 'linux':
     raise UserError(f'programs are run and limited by means that only Linux has, and this is {sys.platform}: use a Linux machine')
 
 
 @functools.cache
 def bubblewrap_path() -> str:
-  """Where `bwrap` lies.
-
-  Raises:
-    UserError: it is not installed.
-  """
+  """The path of `bwrap`; raises UserError if it is not installed."""
   path = shutil.which('bwrap')
   if path is None:
     raise UserError(
@@ -58,7 +49,7 @@ def bubblewrap_path() -> str:
 
 
 def cannot_start(said: str) -> UserError:
-  """The error for a bubblewrap that is there, and cannot make its namespaces."""
+  """The error for a bubblewrap that is installed but cannot make its namespaces."""
   fix = (
     'give the container CAP_SYS_ADMIN and an unmasked /proc, or run outside it'
     if os.geteuid() == 0
@@ -70,14 +61,14 @@ def cannot_start(said: str) -> UserError:
 
 
 def is_superuser() -> bool:
-  """Whether the kernel takes this process for the superuser, not only a container."""
+  """Whether this process is the superuser for the kernel, not only in its container."""
   if os.geteuid():
     return False
   return Path('/proc/self/uid_map').read_text().split() == ['0', '0', str(2**32 - 1)]
 
 
 def unused_user() -> int:
-  """The number of a user that nobody is: drawn from those that no system assigns (2^30 to 2^31)."""
+  """A random user number from the range that no system assigns (2^30 to 2^31)."""
   return 2**30 + secrets.randbelow(2**30 - 2)
 
 
@@ -88,20 +79,19 @@ def isolated(
   seccomp: int,
   status: int,
 ) -> list[str]:
-  """`command` in its sandbox.
+  """The command that runs `command` in its sandbox.
 
   Args:
-    command: what runs there.
-    file_bytes: room in its temporary folder, and again in its shared memory.
-    tools: paths of executables that it must find.
-    seccomp: descriptor from which the filter of system calls can be read.
+    file_bytes: size of its temporary folder, and of its shared memory.
+    tools: paths of executables that it needs.
+    seccomp: descriptor from which bubblewrap reads the filter of system calls.
     status: descriptor to which bubblewrap writes lines of JSON ('child-pid', 'exit-code').
   """
   bounded = ['--size', str(file_bytes)] if _offers('--size') else []
   words = [bubblewrap_path(), '--die-with-parent', '--as-pid-1', '--cap-drop', 'ALL']
   words += ['--unshare-pid', '--unshare-net', '--unshare-ipc', '--unshare-uts', '--unshare-cgroup-try']
   if is_superuser():
-    words += ['--cap-add', 'CAP_SETUID', '--cap-add', 'CAP_SETGID']  # to become another
+    words += ['--cap-add', 'CAP_SETUID', '--cap-add', 'CAP_SETGID']  # to become another user
   else:
     words += ['--unshare-user', '--uid', '65534', '--gid', '65534']
   words += ['--hostname', 'sandbox', '--proc', '/proc', '--dev', '/dev']
@@ -112,12 +102,12 @@ def isolated(
 
 
 def python() -> str:
-  """The interpreter that runs in the sandbox: that of this process, below its virtual environment."""
+  """The interpreter that runs in the sandbox: that of this process, outside its virtual environment."""
   return os.path.realpath(getattr(sys, '_base_executable', '') or sys.executable)
 
 
 def package_paths() -> list[str]:
-  """Where programs find installed Python packages: this process's, as far as the sandbox shows them."""
+  """The folders of this process's Python packages that the sandbox shows."""
   shown = [*_SYSTEM, *_python_roots()]
   return [
     path
@@ -127,7 +117,7 @@ def package_paths() -> list[str]:
 
 
 def environment(tools: Iterable[str]) -> dict[str, str]:
-  """All variables that a program sees."""
+  """All environment variables of a program."""
   folders = list(dict.fromkeys([*(os.path.dirname(tool) for tool in tools), '/usr/local/bin', '/usr/bin', '/bin']))
   modules = [str(Path(tool).parents[1] / 'lib' / 'node_modules') for tool in tools]
   modules += ['/usr/local/lib/node_modules', '/usr/lib/node_modules', '/usr/share/nodejs']
@@ -148,7 +138,7 @@ def environment(tools: Iterable[str]) -> dict[str, str]:
 
 
 def roots(tools: Iterable[str]) -> list[str]:
-  """Folders outside the system's that the sandbox shows: of the Python in use and of `tools`."""
+  """Folders that the sandbox shows besides the system's: those of the Python in use and of `tools`."""
   folders = [*_python_roots(), *map(_installation, tools)]
   return [path for path in dict.fromkeys(folders) if not _is_system(path)]
 
@@ -160,7 +150,7 @@ def _python_roots() -> tuple[str, ...]:
 
 
 def _installation(tool: str) -> str:
-  """The folder that a tool is installed in, or the tool alone where that is somebody's home."""
+  """The folder that a tool is installed in, or the tool alone if that folder contains the user's home."""
   folder = Path(tool).parent
   if folder.name != 'bin' or Path.home().is_relative_to(folder.parent):
     return tool
@@ -187,7 +177,7 @@ def _system() -> tuple[str, ...]:
 def _bound(paths: Iterable[str]) -> list[str]:
   words: list[str] = []
   for path in paths:
-    # The folders above, which bubblewrap would let only its own user enter.
+    # Bubblewrap itself would make the parent folders so that only its own user can enter them.
     for above in reversed(Path(path).parents[:-1]):
       words += ['--dir', str(above)]
     words += ['--ro-bind', path, path]
@@ -196,16 +186,16 @@ def _bound(paths: Iterable[str]) -> list[str]:
 
 @functools.cache
 def _offers(flag: str) -> bool:
-  """Whether this bubblewrap knows a flag; `--size` came with 0.7."""
+  """Whether this bubblewrap has a flag; `--size` is new in 0.7."""
   described = subprocess.run([bubblewrap_path(), '--help'], capture_output=True, text=True, check=False)
   return flag in described.stdout + described.stderr
 
 
 def counts_processes_by_namespace() -> bool:
-  """Whether RLIMIT_NPROC counts the sandbox's processes alone.
+  """Whether RLIMIT_NPROC counts only the sandbox's processes.
 
-  It does for a user that nobody is, and since Linux 5.14 for one of a user namespace (commit
-  21d1c5e386bc); before, it counts everything that the user runs on this machine.
+  It does for an unused user and, since Linux 5.14 (commit 21d1c5e386bc), for a user of a user
+  namespace; before, it counts all processes of the user on this machine.
   """
   release = tuple(int(part) for part in platform.release().split('-')[0].split('.')[:2])
   return is_superuser() or release >= (5, 14)

@@ -1,4 +1,4 @@
-"""Runs programs that nobody has read, such as a model's, and says what became of them."""
+"""Runs untrusted programs, such as those that a model wrote, and returns their outcomes."""
 
 from __future__ import annotations
 
@@ -31,20 +31,20 @@ Result = TypeVar('Result')
 
 STATUSES = ('passed', 'failed', 'timed out', 'out of memory', 'too much output', 'not run')
 
-_STACK_BYTES = 8 << 20  # Linux's default, whatever it is set to here: how deep a recursion goes is part of a verdict
+_STACK_BYTES = 8 << 20  # Linux's default, not this machine's setting, because verdicts depend on the depth of recursion
 _OPEN_FILES = 256
-_MANY_PROCESSES = 4096  # where the kernel counts those of others too; the supervisor counts these
+_MANY_PROCESSES = 4096  # used if the kernel also counts other processes of the user; the supervisor counts the program's
 
 
 @dataclasses.dataclass(frozen=True)
 class Outcome:
-  """What became of a program.
+  """The outcome of a program.
 
   Attributes:
-    status: one of `STATUSES`. 'passed': its tests ran to their end, and it exited with 0.
-    returncode: what it exited with; 128 + n where signal n ended it; None where it was not run.
-    stdout, stderr: what it wrote, up to the limit; bytes that are not UTF-8 replaced.
-    seconds: from start to end, the sandbox's own included.
+    status: one of `STATUSES`; 'passed' if its tests ran to their end and it exited with 0.
+    returncode: its exit status; 128 + n if signal n ended it; None if it was not run.
+    stdout, stderr: what it wrote, up to the limit; bytes that are not UTF-8 are replaced.
+    seconds: wall time, with that of the sandbox.
   """
 
   status: str
@@ -60,15 +60,14 @@ def execute(
   """Runs a program, with its tests, in a sandbox.
 
   Args:
-    program: the solution, then tests that end it with an error where they fail. It must run to its
-      last line: `sys.exit(0)` or `unittest.main()` before that is a failure.
-    language: a key of `LANGUAGES`; another gives the status 'not run'.
-    limits: what it may use; `Limits()` where it is None.
-    unsafe: run it without a sandbox, with the rights of this user: limits still hold for each
-      process, but not for processes that leave their group.
+    program: the solution, then tests that raise an error if they fail. It must run to its last line:
+      `sys.exit(0)` or `unittest.main()` before that is a failure.
+    language: a key of `LANGUAGES`; any other gives the status 'not run'.
+    limits: None for `Limits()`.
+    unsafe: run it without a sandbox, with the rights of this user. Limits then hold for each process,
+      but not for processes that leave their group.
 
-  Raises:
-    UserError: there is no sandbox here, it is not Linux, or the language's tools do not work in it.
+  Raises UserError if this is not Linux, there is no sandbox, or the language's tools do not work in it.
   """
   bubblewrap.require_linux()
   missing = missing_tool(language)
@@ -91,7 +90,7 @@ def execute_all(
 
 def in_threads(function: Callable[[Item], Result], items: Iterable[Item], jobs: int | None = None) -> list[Result]:
   """`function` of each item, in their order, `jobs` at a time (None: one per core that this process has)."""
-  # Where worker processes share the cores, this is where each is told its part of them.
+  # If worker processes share the cores, this variable has the number of cores of each.
   cores = int(os.environ.get('RAYON_NUM_THREADS', '0')) or os.cpu_count()
   with concurrent.futures.ThreadPoolExecutor(jobs or cores) as threads:
     futures = [threads.submit(function, item) for item in items]
@@ -104,14 +103,14 @@ def in_threads(function: Callable[[Item], Result], items: Iterable[Item], jobs: 
 
 @functools.cache
 def _require_working(language: str, unsafe: bool) -> None:
-  """Runs a trivial program once in each process: a broken tool must not fail a whole corpus."""
+  """Runs a trivial program once per process, so that a broken tool does not fail a whole corpus."""
   outcome = _execute(LANGUAGES[language].example, language, Limits(), unsafe)
   if outcome.status != 'passed':
     said = ' '.join((outcome.stderr or outcome.stdout).split())[-300:]
     tools = ', '.join(filter(None, map(tool_path, LANGUAGES[language].tools))) or bubblewrap.python()
     raise UserError(
-      f'a {language} program with nothing in it {outcome.status} in the sandbox ({said or "it said nothing"}): '
-      f'repair {tools}, or take it off the PATH to leave {language} out'
+      f'a trivial {language} program {outcome.status} in the sandbox ({said or "no output"}): '
+      f'fix {tools}, or take it off the PATH to leave {language} out'
     )
 
 
@@ -131,8 +130,8 @@ def _execute(program: str, language: str, limits: Limits, unsafe: bool) -> Outco
   return Outcome(status, code, ended.stdout.decode(errors='replace'), stderr, time.monotonic() - started)
 
 
-def _status(code: int, stderr: str, came_to_its_end: bool, out_of_memory: tuple[str, ...]) -> str:
-  if code == 0 and came_to_its_end:
+def _status(code: int, stderr: str, completed: bool, out_of_memory: tuple[str, ...]) -> str:
+  if code == 0 and completed:
     return 'passed'
   if code == 128 + signal.SIGXCPU:
     return 'timed out'
@@ -185,7 +184,7 @@ def _run(
 
 
 def _kernel_limits(limits: Limits, reserves_memory: bool, user: int | None, unsafe: bool) -> dict[str, int]:
-  """Limits that the kernel holds each process to, by their names in `resource`."""
+  """The limits that the kernel enforces for each process, by their names in `resource`."""
   known = {
     'RLIMIT_CPU': math.ceil(limits.cpu_seconds),
     'RLIMIT_FSIZE': limits.file_bytes,
@@ -198,7 +197,7 @@ def _kernel_limits(limits: Limits, reserves_memory: bool, user: int | None, unsa
     known['RLIMIT_AS'] = limits.memory_bytes
   if unsafe or not bubblewrap.counts_processes_by_namespace():
     return known | {'RLIMIT_NPROC': _MANY_PROCESSES}
-  # The launcher counts where it is the same user as the program.
+  # The launcher counts too if it has the same user as the program.
   return known | {'RLIMIT_NPROC': limits.processes + (user is None)}
 
 
@@ -209,7 +208,7 @@ def _launcher_code() -> bytes:
 
 
 def _in_memory(stack: contextlib.ExitStack, data: bytes) -> int:
-  """A descriptor from which `data` can be read, by one reader; closed with the stack."""
+  """A descriptor from which one reader can read `data`; closed with the stack."""
   fd = os.memfd_create('codemix')
   stack.callback(os.close, fd)
   with open(fd, 'wb', closefd=False) as file:

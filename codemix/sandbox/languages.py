@@ -1,8 +1,8 @@
-"""How programs of each language are run: tools, files, commands.
+"""The tools, files and commands that run programs of each language.
 
-A program counts as having passed when its tests ran to their end, not when it exits with 0: a
-solution that calls `exit(0)` passes no test. So each language has a few lines that run after the
-tests and write a random word, new for each run, to a descriptor of its own.
+A program passes only if its tests ran to their end: a solution that calls `exit(0)` does not pass.
+So each language has a few lines that run after the tests and write a random word, new for each run,
+to a separate descriptor.
 """
 
 from __future__ import annotations
@@ -24,19 +24,20 @@ from codemix.sandbox.limits import Limits
 class Language:
   """A language whose programs can be run.
 
-  In files and commands `{word}` stands for the random word, `{report}` for the descriptor that it
-  is written to, `{heap_bytes}` and `{heap_mib}` for the memory that an interpreter may fill itself,
-  and `{typescript}` for the compiler's library.
+  In files and commands `{word}` is the random word, `{report}` the descriptor that it is written to,
+  `{heap_bytes}` and `{heap_mib}` the size of an interpreter's heap, and `{typescript}` the compiler's
+  library.
 
   Attributes:
     file: name of the program's file.
-    example: a shortest program that passes; it shows that the tools work in the sandbox.
-    out_of_memory: what the program writes to standard error when it had no more memory.
-    tools: executables that must be found; the first word of a command is one of them, or a path.
+    example: a short program that passes, to check that the tools work in the sandbox.
+    out_of_memory: texts on standard error that mean that it ran out of memory.
+    tools: executables that it needs; the first word of a command is one of them, or a path.
     ending: appended to the program.
     other_files: name -> content, beside the program.
-    steps: commands; the last is the program, those before it must succeed. None: in the launcher.
-    reserves_memory: its runtime reserves much more address space than it uses, so that only
+    steps: commands; the last one is the program, and those before it must succeed. If there are none,
+      the launcher runs the program.
+    reserves_memory: whether its runtime reserves much more address space than it uses, so that only
       resident memory can be limited.
   """
 
@@ -69,7 +70,7 @@ LANGUAGES: dict[str, Language] = {
     steps=((*_NODE, 'program.js'),),
     reserves_memory=True,
   ),
-  # Types are removed, not checked: the checker wants the types of every package that is imported.
+  # Types are removed, not checked: the checker needs the types of every imported package.
   'typescript': Language(
     file='program.ts',
     example="import * as assert from 'assert'\nlet x: boolean = true; assert.equal(x, true)",
@@ -171,13 +172,13 @@ LANGUAGES: dict[str, Language] = {
 
 @functools.cache
 def tool_path(tool: str) -> str | None:
-  """Where an executable really lies (not a link to it), or None."""
+  """The path of an executable, with links resolved, or None."""
   found = shutil.which(tool)
   return os.path.realpath(found) if found else None
 
 
 def missing_tool(name: str) -> str | None:
-  """What keeps programs of a language from being run here, such as 'no php'; None: nothing."""
+  """Why programs of a language cannot run here, such as 'no php', or None if they can."""
   if name not in LANGUAGES:
     return f'no toolchain for {name}' if name else 'no language given'
   missing = [tool for tool in LANGUAGES[name].tools if tool_path(tool) is None]
@@ -186,7 +187,7 @@ def missing_tool(name: str) -> str | None:
 
 @dataclasses.dataclass(frozen=True)
 class Run:
-  """A program made ready: its files (name -> bytes) and the commands that run it."""
+  """The files of a program (name -> bytes) and the commands that run it."""
 
   files: dict[str, bytes]
   steps: list[list[str]]
@@ -223,7 +224,7 @@ def _typescript_library() -> str:
 
 @functools.cache
 def tool_versions() -> dict[str, str]:
-  """What each tool that is found says of its version: where verdicts came from."""
+  """The version line of each installed tool, because verdicts depend on it."""
   tools = {'bwrap', *(tool for language in LANGUAGES.values() for tool in language.tools)}
   versions = {'python': platform.python_version()}
   for tool in sorted(tools):

@@ -1,10 +1,10 @@
-"""What runs inside the sandbox first: it starts the program, limited, and outlives it.
+"""The first process in the sandbox: it sets the limits, starts the program and waits for it.
 
-This file is not imported there: its compiled code is handed to a bare Python interpreter
-(`BOOTSTRAP`), so it may use nothing but the standard library, and only cheap parts of it.
+This file is not imported there. A bare Python interpreter gets its compiled code (`BOOTSTRAP`), so
+it may use only the standard library, and only modules that load quickly.
 
 The first process of a process namespace cannot be killed from within, and the kernel ends all
-others with it. So a program can neither outlive its end nor end its overseer.
+others with it. So a program cannot end the launcher, and none of its processes outlives it.
 """
 
 import os
@@ -12,7 +12,7 @@ import resource
 import signal
 import sys
 
-# Reads one marshalled dictionary from standard input: the request, and the code of this file.
+# Reads a marshalled dictionary from standard input: the request and the code of this file.
 BOOTSTRAP = (
   'import marshal\n'
   'with open(0, "rb") as file: request = marshal.load(file)\n'
@@ -20,8 +20,8 @@ BOOTSTRAP = (
   'exec(marshal.loads(request.pop("code")), scope)\n'
   'scope["launch"](request)'
 )
-REPORT = 3  # the descriptor on which a program that came to its end says so
-BEGINS = b'>'  # reported first of all: the sandbox stands
+REPORT = 3  # the descriptor on which a program reports that it ran to its end
+BEGINS = b'>'  # the first report: the sandbox works
 
 
 def launch(request: dict) -> None:
@@ -69,18 +69,18 @@ def _limit(limits: dict, user: int | None) -> None:
     os.setresgid(user, user, user)
     os.setresuid(user, user, user)
     _open_to_itself()
-  # The number of processes comes last: it is counted for the user that was just become.
+  # RLIMIT_NPROC is set last, because it counts the processes of the new user.
   for name in sorted(limits, key=lambda name: name == 'RLIMIT_NPROC'):
     kind = getattr(resource, name)
     soft, most = limits[name], resource.getrlimit(kind)[1]
-    hard = soft + 1 if name == 'RLIMIT_CPU' else soft  # the soft one says SIGXCPU, not SIGKILL
+    hard = soft + 1 if name == 'RLIMIT_CPU' else soft  # the soft limit sends SIGXCPU, not SIGKILL
     if most != resource.RLIM_INFINITY:
       soft, hard = min(soft, most), min(hard, most)
     resource.setrlimit(kind, (soft, hard))
 
 
 def _open_to_itself() -> None:
-  """Gives a process whose user changed its /proc/self back, and so /dev/stdin and the like."""
+  """Lets a process whose user changed open its /proc/self, and so /dev/stdin and the like."""
   try:
     import ctypes
   except ImportError:  # a Python built without libffi
@@ -104,8 +104,8 @@ def _run_commands(steps: list, report: int) -> None:
 
 
 def _run_python(request: dict) -> None:
-  """Runs the program in this interpreter, as its `__main__`; reports only that its last line was passed."""
-  # A program may replace functions of `os` (some solutions are given with such guards).
+  """Runs the program in this interpreter, as its `__main__`; reports only if its last line has run."""
+  # A program may replace functions of `os`, and some solutions do.
   write, leave, identity, process = os.write, os._exit, os.getpid, os.getpid()
   os.set_inheritable(request['report'], False)
   ((name, source),) = request['files'].items()

@@ -1,4 +1,4 @@
-"""How much a program may use before it is stopped."""
+"""The limits of a program."""
 
 from __future__ import annotations
 
@@ -7,25 +7,23 @@ from typing import Annotated
 
 from codemix.checked import From, checked
 
-# A Python interpreter that imports NumPy, g++ with all headers, or a Java machine start within the
-# least that each may be.
+# The minimum of each limit is enough to start Python with NumPy, g++ with all headers, or a Java VM.
 Seconds = Annotated[float, From(0.1), 'seconds']
 
 
 @dataclasses.dataclass(frozen=True)
 @checked
 class Limits:
-  """What one program may use, with everything that it starts (its compiler too).
+  """The limits of one program and everything that it starts, with its compiler.
 
-  The wall clock is given more room than the processor, so that a verdict does not depend on how
-  busy the machine is: an endless loop ends by `cpu_seconds`, and only a program that sleeps, or
-  waits, meets `wall_seconds`.
+  `wall_seconds` is larger than `cpu_seconds`, so that a verdict does not depend on how busy the
+  machine is: an endless loop exceeds `cpu_seconds`; only a program that waits exceeds `wall_seconds`.
 
   Attributes:
     cpu_seconds: processor time of all its processes together.
     wall_seconds: time from start to end.
-    memory_bytes: resident memory of all its processes together; address space of each, where the
-      language does not reserve more than it uses (`Language.reserves_memory`).
+    memory_bytes: resident memory of all its processes together; also the address space
+      of each, unless the language reserves more than it uses (`Language.reserves_memory`).
     processes: processes and threads at a time.
     output_bytes: standard output and standard error together.
     file_bytes: everything in its temporary folder together, and the same again in /dev/shm.

@@ -1,10 +1,10 @@
-"""The system calls that a program may not make: a filter for the kernel.
+"""The kernel filter of the system calls that a program may not make.
 
-Namespaces keep a program away from the host's files, processes and network. What they do not
-bound is the kernel itself: new namespaces (which would allow file systems without a limit of
-size), memory that belongs to no process and is seen by no limit (anonymous files, System V
-shared memory), sockets of kinds that no network namespace covers (AF_VSOCK reaches the host of a
-virtual machine), and interfaces with a history of errors that no solution needs. Everything else is allowed, because which calls an interpreter makes differs from release to release.
+Namespaces keep a program away from the host's files, processes and network, but not from the kernel.
+The filter refuses new namespaces (they allow file systems without a size limit), memory that no limit
+counts (anonymous files, System V shared memory), sockets that no network namespace covers (AF_VSOCK
+reaches the host of a virtual machine), and interfaces with a history of errors that no solution needs.
+It allows everything else, because the calls of an interpreter differ from release to release.
 
 The filter is a program for the kernel's classic BPF machine: `struct sock_filter` of
 linux/filter.h, on `struct seccomp_data` of linux/seccomp.h; see seccomp(2).
@@ -62,7 +62,7 @@ _MACHINES = {'x86_64': (0, _X86_64), 'aarch64': (1, _AARCH64)}
 # CLONE_NEWNS | NEWCGROUP | NEWUTS | NEWIPC | NEWUSER | NEWPID | NEWNET (linux/sched.h)
 _NEW_NAMESPACES = 0x7E020000
 _AF_UNIX = 1
-_X32 = 0x40000000  # calls of the x32 ABI, which would pass by the numbers above
+_X32 = 0x40000000  # calls of the x32 ABI, which have other numbers than those above
 
 _LOAD, _EQUAL, _AT_LEAST, _ANY_BIT, _RETURN = 0x20, 0x15, 0x35, 0x45, 0x06
 _NUMBER, _ARCHITECTURE, _FIRST_ARGUMENT = 0, 4, 16  # offsets in struct seccomp_data
@@ -72,11 +72,10 @@ _ALLOW, _KILL, _ERROR = 0x7FFF0000, 0x80000000, 0x00050000
 def seccomp_filter(machine: str = '') -> bytes:
   """The filter, as `bwrap --seccomp` reads it.
 
-  Args:
-    machine: as `platform.machine()` names it; '' for this one.
+  Raises UserError if the call numbers of the machine are unknown.
 
-  Raises:
-    UserError: there is no table of call numbers for this kind of machine.
+  Args:
+    machine: as in `platform.machine()`; '' for this one.
   """
   machine = machine or platform.machine()
   if machine not in _MACHINES:
@@ -95,7 +94,7 @@ def seccomp_filter(machine: str = '') -> bytes:
     program += [(_AT_LEAST, 0, 1, _X32), _fail(errno.ENOSYS)]
   for numbers in _CALLS.values():
     program += [(_EQUAL, 0, 1, numbers[column]), _fail(errno.EPERM)]
-  # The flags of clone3 lie in memory, where a filter cannot look; without it libraries use clone.
+  # The flags of clone3 are in memory, which a filter cannot read; without clone3 libraries use clone.
   program += [(_EQUAL, 0, 1, _CLONE3[column]), _fail(errno.ENOSYS)]
   program += [
     (_EQUAL, 0, 3, _CLONE[column]),

@@ -1,4 +1,4 @@
-"""Watches a running program from outside: reads its output, and ends it when it uses too much."""
+"""Watches a running program from outside: reads its output and ends it if it exceeds a limit."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from codemix.sandbox.launcher import BEGINS
 from codemix.sandbox.limits import Limits
 from codemix.sandbox.usage import unshared_bytes, usage_of, written
 
-# Most programs end before the first look, so watching costs them nothing.
+# Most programs end before the first look, so that it costs them nothing.
 _FIRST_LOOK_SECONDS = 0.05
 _LOOK_SECONDS = 0.025
 _CHUNK_BYTES = 1 << 16
-_MOST_FILES = 20_000  # each takes kernel memory, however small it is
+_MOST_FILES = 20_000  # even an empty file takes kernel memory
 _LONGEST_REPORT_BYTES = 4096
 _LAUNCHER = 1  # a process beside those of the program
 
@@ -30,10 +30,8 @@ class Pipes:
   """Read ends of what comes out of a sandbox.
 
   Attributes:
-    stdout: standard output.
-    stderr: standard error.
-    report: `BEGINS` from the launcher, then the random word from a program that came to its end.
-    status: bubblewrap's lines of JSON; it is closed when all has ended.
+    report: `BEGINS` from the launcher, then the random word from a program that ran to its end.
+    status: bubblewrap's lines of JSON; closed when all processes have ended.
   """
 
   stdout: int
@@ -47,11 +45,10 @@ class Ended:
   """How a program ended.
 
   Attributes:
-    stopped: why it was stopped, in the words of `Outcome.status`; '' where it ended by itself.
+    stopped: why it was stopped, as in `Outcome.status`; '' if it ended by itself.
     returncode: as `subprocess` gives it, of bubblewrap or the launcher.
-    began: whether the launcher did; else the sandbox could not be made.
-    stdout, stderr: what was written, at most the limits' `output_bytes` and one byte each.
-    report: what the program reported.
+    began: whether the launcher began; if not, the sandbox could not be made.
+    stdout, stderr: what was written, at most `Limits.output_bytes` + 1 bytes each.
   """
 
   stopped: str
@@ -63,15 +60,13 @@ class Ended:
 
 
 def supervise(process: subprocess.Popen, pipes: Pipes, limits: Limits, started: float, is_isolated: bool) -> Ended:
-  """Follows a program to its end, which it brings about itself if a limit is met.
+  """Waits until a program ends, or ends it if it exceeds a limit.
 
-  When it returns, none of the program's processes is left (in a sandbox; without one, none of its
-  process group).
+  On return none of the program's processes is left; without a sandbox, none of its process group.
 
   Args:
     process: bubblewrap, or the launcher alone, first of its process group.
-    pipes: what it writes; not closed here.
-    limits: what it may use.
+    pipes: not closed here.
     started: `time.monotonic()` when it was started.
     is_isolated: whether it is bubblewrap.
   """
@@ -89,7 +84,7 @@ class _Watch:
   """One program being followed.
 
   Attributes:
-    first: number of the process from which all of the program's descend, once it is known.
+    first: number of the process from which all of the program's processes descend, or None until known.
     read: descriptor -> what came from it.
   """
 
@@ -116,7 +111,7 @@ class _Watch:
     return ''
 
   def end(self) -> None:
-    """Ends all processes that are left, and waits until they are gone."""
+    """Ends all remaining processes and waits for them."""
     with contextlib.suppress(ProcessLookupError):
       if not self.is_isolated:
         os.killpg(self.process.pid, signal.SIGKILL)
@@ -132,7 +127,7 @@ class _Watch:
       self.process.wait()
 
   def drain(self) -> None:
-    """Reads what was written last."""
+    """Reads the rest of the output."""
     for fd in self.read:
       while not self._too_much_output() and self._take(fd):
         pass

@@ -1,4 +1,4 @@
-"""What the processes of a sandbox use together, read from /proc."""
+"""Reads from /proc what the processes of a sandbox use together."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from collections.abc import Iterator
 _TICKS = os.sysconf('SC_CLK_TCK')
 _PAGE = os.sysconf('SC_PAGE_SIZE')
 _GONE = (FileNotFoundError, ProcessLookupError)
-# Fields of /proc/PID/stat after the name, which may hold anything: see proc_pid_stat(5).
+# Fields of /proc/PID/stat after the name, which may have any characters: see proc_pid_stat(5).
 _CPU, _THREADS, _RESIDENT = slice(11, 15), 17, 21
 
 
@@ -19,9 +19,8 @@ class Usage:
   """Sums over a process and all its descendants.
 
   Attributes:
-    cpu_seconds: also of those that ended.
-    resident_bytes: a page that several processes share counts for each of them.
-    threads: of all processes.
+    cpu_seconds: with that of processes that ended.
+    resident_bytes: a page that several processes share counts once for each.
   """
 
   cpu_seconds: float
@@ -42,7 +41,7 @@ def usage_of(process: int) -> Usage:
 
 
 def unshared_bytes(process: int) -> int:
-  """Resident memory of a process and its descendants, in which a shared page counts once."""
+  """Resident bytes of a process and its descendants; a shared page counts once."""
   total = 0
   for member in tree(process):
     with contextlib.suppress(*_GONE), open(f'/proc/{member}/smaps_rollup') as file:
@@ -63,7 +62,7 @@ def tree(process: int) -> Iterator[int]:
 
 
 def written(process: int, folder: str) -> tuple[int, int]:
-  """Bytes and files in a file system in memory that a process sees at `folder`; (0, 0) once it ended."""
+  """(bytes, files) of the in-memory file system that a process has at `folder`; (0, 0) if it ended."""
   try:
     system = os.statvfs(f'/proc/{process}/root{folder}')
   except OSError:

@@ -16,6 +16,7 @@ from codemix.contamination.decoding import make_decoder
 from codemix.contamination.index import build_index
 from codemix.contamination.readings import CodeWindows, WordWindows
 from codemix.contamination.settings import Contamination
+from codemix.data.batches.prepared_source import PreparedSource
 from codemix.data.order.permutation import permute, round_keys
 from codemix.workers import Beam, InProcess, Processes
 from tests.contamination import corpus
@@ -185,9 +186,7 @@ def test_the_rows_of_a_stage_are_those_of_its_draws(seed, count):
     for i in range(count)
   ]
 
-  class Sized:
-    name = 'text'
-
+  class Sized(PreparedSource):
     def __len__(self):
       return size
 
@@ -198,7 +197,7 @@ def test_the_rows_of_a_stage_are_those_of_its_draws(seed, count):
     }
 
   sets = {stage.name: drawn(stage) for stage in stages}
-  bits = np.unpackbits(consumed_rows(Sized(), stages), axis=1, bitorder='little')
+  bits = np.unpackbits(consumed_rows(Sized('text', store=None, length=1, bos_id=1), stages), axis=1, bitorder='little')
   for c, (_, counted) in enumerate(columns(stages)):
     assert set(np.flatnonzero(bits[:, c])) == set().union(*(sets[name] for name in counted))
 

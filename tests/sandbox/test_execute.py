@@ -153,7 +153,7 @@ def test_a_broken_tool_is_an_error_and_no_verdict(monkeypatch):
   broken = dataclasses.replace(module.LANGUAGES['python'], example='import a_broken_installation')
   monkeypatch.setitem(module.LANGUAGES, 'python', broken)
   module._require_working.cache_clear()
-  with pytest.raises(UserError, match='a python program with nothing in it failed.*a_broken_installation.*repair'):
+  with pytest.raises(UserError, match='a trivial python program failed.*a_broken_installation.*fix'):
     execute('assert True')
   module._require_working.cache_clear()
 

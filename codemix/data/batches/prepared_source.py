@@ -77,7 +77,7 @@ class PreparedSource(Source):
   def _documents_drawn(self, start: int, stop: int, seed: int) -> int:
     """Documents that begin in draws [start, stop); a whole epoch is summed once."""
     whole = functools.cache(lambda: self.document_starts(np.arange(len(self))))
-    epochs = self._rows_by_epoch(start, stop, seed)
+    epochs = self.rows_of_draws(start, stop, seed)
     return sum(whole() if len(rows) == len(self) else self.document_starts(rows) for rows in epochs)
 
   def _unique_rows(self, start: int, stop: int, seed: int) -> int:
@@ -88,10 +88,10 @@ class PreparedSource(Source):
       return stop - start
     if left == size or stop - start - left >= size:
       return size  # a whole epoch is among them
-    return len(np.unique(np.concatenate(list(self._rows_by_epoch(start, stop, seed)))))
+    return len(np.unique(np.concatenate(list(self.rows_of_draws(start, stop, seed)))))
 
-  def _rows_by_epoch(self, start: int, stop: int, seed: int) -> Iterator[np.ndarray]:
-    """The rows of draws [start, stop), int64, epoch by epoch; those of a whole epoch unpermuted."""
+  def rows_of_draws(self, start: int, stop: int, seed: int) -> Iterator[np.ndarray]:
+    """Yields the rows of draws [start, stop), int64, epoch by epoch; a whole epoch is in order, not permuted."""
     size = len(self)
     while start < stop:
       epoch, first = divmod(start, size)
