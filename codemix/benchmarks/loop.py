@@ -103,8 +103,7 @@ def measure(folder: Path, size: Size) -> Iterator[Figure]:
 def separate_cores(cores: int) -> Iterator[None]:
   """Starts JAX's threads on `cores` cores, unless JAX has started, and continues on the other cores.
 
-  Raises:
-    UserError: there is no other core.
+  Raises UserError: there is no other core.
   """
   if not cores:
     yield

@@ -106,8 +106,7 @@ def _prepare(folder: Path, tokens: int) -> None:
 def launch(folder: Path, cache: Path) -> dict[str, float]:
   """Seconds to the first step and of its parts, and the number of programs compiled.
 
-  Raises:
-    CodemixError: the process ended, or `TIMEOUT_S` passed, without a step.
+  Raises CodemixError: the process ended, or `TIMEOUT_S` passed, without a step.
   """
   notes, output = folder / 'notes.jsonl', folder / 'output'
   notes.unlink(missing_ok=True)

@@ -38,8 +38,7 @@ _PLAIN: Mapping[Any, Kind] = {
 def kind_of(annotation: Any) -> Kind:
   """The kind that an annotation stands for.
 
-  Raises:
-    TypeError: it cannot be checked.
+  Raises TypeError: it cannot be checked.
   """
   if annotation in _PLAIN:
     return _PLAIN[annotation]

@@ -13,8 +13,7 @@ from codemix.errors import UserError, nearest
 def check_used() -> None:
   """Refuses a command-line binding that changed nothing, such as one with a mistyped scope; call it after building.
 
-  Raises:
-    UserError: naming the binding, and the nearest binding with an effect.
+  Raises UserError: naming the binding, and the nearest binding with an effect.
   """
   for key, place in PLACES.items():
     if place.file or _has_effect(key):

@@ -57,12 +57,11 @@ class Reading:
   def file(self, name: str, around: tuple[Path, ...] = ()) -> str:
     """Reads a file and its includes; returns its path.
 
+    Raises UserError: naming file and line.
+
     Args:
       name: as written.
       around: the files that include it, from the outermost.
-
-    Raises:
-      UserError: naming file and line.
     """
     path = self._found(name, around)
     if any(path.samefile(outer) for outer in around):
@@ -136,8 +135,7 @@ class Reading:
 def require_no_quoted_references() -> None:
   """Refuses '%NAME' and '@NAME()' in quotes, which are text, if there is such a macro or configurable.
 
-  Raises:
-    UserError: naming the binding.
+  Raises UserError: naming the binding.
   """
   macros = {scope for scope, selector, _ in PLACES if selector == MACRO}
   names = set(registered_names())
@@ -261,8 +259,7 @@ def _import(statement: config_parser.ImportStatement, context: gin.config.ParseC
 def _text(path: Path) -> str:
   """The text of a file, without a byte order mark.
 
-  Raises:
-    UserError: it cannot be read, or is not UTF-8.
+  Raises UserError: it cannot be read, or is not UTF-8.
   """
   try:
     data = path.read_bytes()

@@ -55,8 +55,7 @@ def writing(path: Path, needed_bytes: int | None = None) -> Iterator[None]:
 def make_folder(folder: Path) -> None:
   """Makes a folder and its parents, unless they exist.
 
-  Raises:
-    UserError: the path cannot be a folder, or this user may not make it.
+  Raises UserError: the path cannot be a folder, or this user may not make it.
   """
   with writing(folder):
     try:
@@ -70,11 +69,10 @@ def make_folder(folder: Path) -> None:
 def require_writable(folder: Path, needed_bytes: int, keep_folders: bool = True) -> None:
   """Makes `folder`, writes a probe into it, and checks the free space.
 
+  Raises UserError: it cannot be written, or has less than `needed_bytes` free.
+
   Args:
     keep_folders: False removes the folders that did not exist before.
-
-  Raises:
-    UserError: it cannot be written, or has less than `needed_bytes` free.
   """
   new = [] if keep_folders else [path for path in (folder, *folder.parents) if not path.exists()]
   try:

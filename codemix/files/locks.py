@@ -24,11 +24,10 @@ def locked(folder: Path, doing: str) -> Iterator[None]:
   If the file system has no locks, it warns and continues: files are still whole, and some users have no
   other disk.
 
+  Raises UserError: another live process holds it.
+
   Args:
     doing: what this process does there, for the messages, such as 'training'.
-
-  Raises:
-    UserError: another live process holds it.
   """
   make_folder(folder)
   with writing(folder):
@@ -49,8 +48,7 @@ def locked(folder: Path, doing: str) -> Iterator[None]:
 def require_unlocked(folder: Path, doing: str) -> None:
   """Raises what `locked` would raise, without taking the lock.
 
-  Raises:
-    UserError: another live process holds it.
+  Raises UserError: another live process holds it.
   """
   with contextlib.suppress(OSError), open(folder / '.lock') as file:
     if _is_held(file, fcntl.LOCK_SH):  # a lock that it takes ends with the file

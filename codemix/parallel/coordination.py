@@ -24,8 +24,7 @@ _rounds = itertools.count()  # all processes come to the same ones in the same o
 def barrier(name: str, timeout_s: float) -> None:
   """Waits until every process of the run is at the barrier `name`; a single process returns at once.
 
-  Raises:
-    CodemixError: not all came within `timeout_s` seconds; the message names the missing ones.
+  Raises CodemixError: not all came within `timeout_s` seconds; the message names the missing ones.
   """
   client = distributed.global_state.client
   if client is None:
@@ -39,12 +38,11 @@ def barrier(name: str, timeout_s: float) -> None:
 def decide(mine: object, judge: Callable[[list[Any]], Result]) -> Result:
   """Sends each process's value to process 0, and its decision on them to all.
 
+  Raises CodemixError: a process did not send its value within `TIMEOUT_S` seconds.
+
   Args:
     mine: JSON.
     judge: the values of all processes, by number -> the decision (JSON); called in process 0 alone.
-
-  Raises:
-    CodemixError: a process did not send its value within `TIMEOUT_S` seconds.
   """
   state = distributed.global_state
   if state.client is None:

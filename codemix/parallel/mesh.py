@@ -28,6 +28,8 @@ class MeshConfig:
 
   The axes are ordered from the outermost, over which the least is sent, to the innermost.
 
+  Raises UserError: a size is neither -1 nor positive, or more than one is -1.
+
   Attributes:
     replica: copies of all that follows, each with its own rows. With several slices or nodes this
       axis crosses the network between them, and carries one reduction of the gradients' shards a
@@ -36,9 +38,6 @@ class MeshConfig:
     fsdp: devices that share one copy of the parameters, each with its own rows.
     sequence: devices that share the positions of the same rows (context parallelism).
     tensor: devices that share the heads, the FFN and the vocabulary, for the same positions.
-
-  Raises:
-    UserError: a size is neither -1 nor positive, or more than one is -1.
   """
 
   replica: Devices = 1
@@ -78,8 +77,8 @@ def make_mesh(config: MeshConfig, devices: Sequence[jax.Device] | None = None) -
   Slices (TPU slices joined by DCN, GPU nodes) are laid along 'replica' as far as its size allows, then
   along 'data', then 'fsdp'.
 
-  Raises:
-    UserError: the product of the sizes is not the number of devices, or an inner axis would cross slices.
+  Raises UserError: the product of the sizes is not the number of devices, or an inner axis would
+  cross slices.
   """
   devices = jax.devices() if devices is None else list(devices)
   slices = len({getattr(device, 'slice_index', 0) for device in devices})

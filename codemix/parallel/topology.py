@@ -63,8 +63,7 @@ class Topology:
 def parse_topology(text: str, slices: int = 1) -> Topology:
   """'v5e:16x16' as a Topology.
 
-  Raises:
-    UserError: the text is not of that form, the chip is unknown, or no slice has that shape.
+  Raises UserError: the text is not of that form, the chip is unknown, or no slice has that shape.
   """
   chip, _, sides = text.strip().lower().partition(':')
   if chip not in (*SHAPES, 'cpu'):
@@ -93,8 +92,7 @@ def parse_topology(text: str, slices: int = 1) -> Topology:
 def topology_devices(topology: Topology) -> list[jax.Device]:
   """The devices, one per chip, slice after slice; programs can be compiled for them, but not run.
 
-  Raises:
-    UserError: libtpu is not installed, or refuses.
+  Raises UserError: libtpu is not installed, or refuses.
   """
   return _cpu_devices(topology) if topology.chip == 'cpu' else _tpu_devices(topology)
 

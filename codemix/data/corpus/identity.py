@@ -28,8 +28,7 @@ _INSTALLED = ('site-packages', 'dist-packages')
 def described(part: object) -> dict:
   """A reader, row parser or filter as plain data: `definition` of its class, and its arguments.
 
-  Raises:
-    UserError: an argument is neither plain data nor a dataclass or function.
+  Raises UserError: an argument is neither plain data nor a dataclass or function.
   """
   return describe(part, definition)
 

@@ -42,8 +42,7 @@ class PassesTests:
   def reason(self, record: Record) -> str | None:
     """None where it passed; else 'failed', 'timed out', 'out of memory', 'too much output', 'not run: no php'.
 
-    Raises:
-      UserError: there is no sandbox here, or a language's tools do not work in it.
+    Raises UserError: there is no sandbox here, or a language's tools do not work in it.
     """
     return self.reasons([record], jobs=1)[0]
 

@@ -58,8 +58,7 @@ def value(row: Mapping, path: str) -> object:
 
   NaN is null: pandas writes it for a value that is missing.
 
-  Raises:
-    FieldError: there is no such field.
+  Raises FieldError: there is no such field.
   """
   found = _get(row, path)
   if found is _MISSING:
@@ -70,8 +69,7 @@ def value(row: Mapping, path: str) -> object:
 def string(row: Mapping, path: str) -> str:
   """The string at a path; bytes are decoded as UTF-8, and null is ''.
 
-  Raises:
-    FieldError: there is no such field, or it is something else.
+  Raises FieldError: there is no such field, or it is something else.
   """
   found = value(row, path)
   if found is None:
@@ -89,13 +87,12 @@ def string(row: Mapping, path: str) -> str:
 def label(row: Mapping, path: str | None, usual: str) -> str:
   """A short field such as a language or an id, as a string (numbers too); '' where it is null.
 
+  Raises FieldError: `path` is not there.
+
   Args:
     row: has the field.
     path: its path, which the row must have; None for `usual` where the row has it; '' for no label.
     usual: the name of the field in codemix's own records.
-
-  Raises:
-    FieldError: `path` is not there.
   """
   if path is None:
     path = usual if isinstance(row.get(usual), str | bytes | int) else ''

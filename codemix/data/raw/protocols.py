@@ -56,8 +56,7 @@ class Reader(Protocol):
   def find(self, patterns: str | Sequence[str], root: str, split: str) -> list[str]:
     """The files of a split, sorted.
 
-    Raises:
-      UserError: there are none.
+    Raises UserError: there are none.
     """
     return expand_files(patterns, root)
 

@@ -33,13 +33,12 @@ DAMAGE = (Damaged,)
 def expand(patterns: str | Sequence[str], root: str = '') -> list[str]:
   """The files and folders that glob patterns match, sorted and each once.
 
+  Raises UserError: a pattern is wrong or matches nothing; a folder cannot be listed; a file system
+  is not installed.
+
   Args:
     patterns: paths or URLs, with `*`, `?`, `[ab]` and `**`.
     root: a folder or URL, put before those that are relative; a name, not a pattern.
-
-  Raises:
-    UserError: a pattern is wrong or matches nothing; a folder cannot be listed; a file system is
-      not installed.
   """
   return sorted({match for matches in _each(patterns, root).values() for match in matches})
 
@@ -49,9 +48,8 @@ def expand_files(patterns: str | Sequence[str], root: str = '') -> list[str]:
 
   A folder beside them is skipped with a warning, where the last part of the pattern is `*`.
 
-  Raises:
-    UserError: as `expand`; also where a pattern matches no file, something that is neither file nor
-      folder, or a folder with the name of a file (`a.jsonl`, as Spark writes).
+  Raises UserError: as `expand`; also where a pattern matches no file, something that is neither
+  file nor folder, or a folder with the name of a file (`a.jsonl`, as Spark writes).
   """
   found: set[str] = set()
   for pattern, matches in _each(patterns, root).items():
@@ -151,8 +149,7 @@ def _matches(pattern: str, root: str) -> list[str]:
 def file_system(url: str) -> tuple[fsspec.AbstractFileSystem, str]:
   """The file system of a path or URL, and its path there.
 
-  Raises:
-    UserError: there is no such file system, or it is not installed.
+  Raises UserError: there is no such file system, or it is not installed.
   """
   if not is_url(url):
     return _LOCAL, absolute(url)
@@ -176,8 +173,7 @@ def is_folder(url: str) -> bool:
 def kind(url: str) -> str:
   """'' for a file, else 'a folder', 'a named pipe', 'a socket' or 'a device'; of what a link leads to.
 
-  Raises:
-    UserError: a local one is not there or cannot be read, so this is unknown.
+  Raises UserError: a local one is not there or cannot be read, so this is unknown.
   """
   system, path = file_system(url)
   if is_local(system):
@@ -193,8 +189,7 @@ def _require_file(url: str) -> None:
 def size(url: str) -> int:
   """Bytes as stored.
 
-  Raises:
-    UserError: the file is missing.
+  Raises UserError: the file is missing.
   """
   return int(_info(url)['size'])
 
@@ -229,14 +224,13 @@ def _digest_of(url: str, stamp: str) -> str:
 def open_raw(url: str, start: int = 0) -> io.BufferedReader:
   """The contents of a file as a binary stream, in bounded memory; `.gz`, `.zst`, `.bz2` and `.xz` are decompressed.
 
+  Raises UserError: the file is missing or may not be read. Reading it raises Damaged where
+  compressed bytes are broken or end too soon, once all before them was given: `read1` loses none of
+  it, while `read`, `readline` and others drop what one call had gathered before the damage.
+
   Args:
     url: the file; several gzip members, zstd frames and so on are one stream.
     start: the byte to begin at, of a file that is not compressed.
-
-  Raises:
-    UserError: the file is missing or may not be read. Reading it raises Damaged where compressed
-      bytes are broken or end too soon, once all before them was given: `read1` loses none of it,
-      while `read`, `readline` and others drop what one call had gathered before the damage.
   """
   form = format_of(url)
   if form is None:
@@ -255,8 +249,7 @@ def open_stored(url: str, start: int = 0) -> io.BufferedReader:
 def open_seekable(url: str):
   """The bytes of a file as they are stored, as a seekable stream, for formats such as parquet.
 
-  Raises:
-    UserError: the file is missing, is not a file, or cannot be read.
+  Raises UserError: the file is missing, is not a file, or cannot be read.
   """
   system, path = file_system(url)
   if is_local(system):

@@ -20,8 +20,7 @@ def suppress_stderr() -> Iterator[None]:
   It writes before its log level can be set. It writes again when it first looks for devices, and it
   takes all memory of a GPU, which JAX needs: so it looks here, and finds none.
 
-  Raises:
-    UserError: SeqIO or TensorFlow is not installed.
+  Raises UserError: SeqIO or TensorFlow is not installed.
   """
   sys.stderr.flush()
   stderr, nowhere = os.dup(2), os.dup(2) if is_verbose() else os.open(os.devnull, os.O_WRONLY)

@@ -24,8 +24,7 @@ def per_device(
   the queries under a causal mask, and every kernel can be used. Key/value heads are repeated where there
   are fewer than devices.
 
-  Raises:
-    UserError: the rows or the query heads cannot be split over the devices.
+  Raises UserError: the rows or the query heads cannot be split over the devices.
   """
   B, L, H, _ = q_BxLxHxK.shape
   G = k_BxLxGxK.shape[2]

@@ -76,8 +76,7 @@ def _given_up(url: str, reason: str, detail: str, number: int, window: _Window) 
 def _elements(window: _Window) -> Iterator[tuple[str | None, object]]:
   """(name, value) of the members of an object, (None, value) of those of a list.
 
-  Raises:
-    ValueError: it is neither, or broken.
+  Raises ValueError: it is neither, or broken.
   """
   opening = window.take()
   if opening not in ('[', '{'):
@@ -141,8 +140,7 @@ class _Window:
   def value(self) -> object:
     """The next JSON value.
 
-    Raises:
-      ValueError: there is none, or it is longer than the limit.
+    Raises ValueError: there is none, or it is longer than the limit.
     """
     self.peek()
     while True:

@@ -148,8 +148,7 @@ class _Unclosed(Exception):
 def _posts(url: str, limit: int) -> Iterator[tuple | BadRecord]:
   """The questions and answers of a file, in its order, as rows of the table.
 
-  Raises:
-    _Unclosed: at its end, where that is not as it should be.
+  Raises _Unclosed: at its end, where that is not as it should be.
   """
   if other := foreign(url):
     yield other
@@ -184,8 +183,7 @@ def _elements(file, limit: int) -> Iterator[tuple[int, bytes | None]]:
 
   XML has no '<' inside of an attribute, so an element ends before the next one.
 
-  Raises:
-    _Unclosed: the list of posts is not closed, or the file is damaged.
+  Raises _Unclosed: the list of posts is not closed, or the file is damaged.
   """
   line, last, closed, anything, damage = 1, 1, False, False, None
   try:
