@@ -11,11 +11,10 @@ from codemix.errors import UserError
 class Sizes:
   """Base of each benchmark's `Size`, a dataclass of numbers of at least 1.
 
+  Raises UserError: a number is below that.
+
   Attributes:
     may_be_zero: the fields in which 0 has a meaning.
-
-  Raises:
-    UserError: a number is below that.
   """
 
   may_be_zero: ClassVar[tuple[str, ...]] = ()

@@ -36,11 +36,11 @@ class Kind:
   def read(self, value: Any, where: str) -> Any:
     """The value in its canonical form.
 
+    Raises UserError: it is of another kind, or out of range.
+
     Args:
       value: as the user wrote it.
       where: its name in messages: 'Stage.batch'.
-
-    Raises UserError: it is of another kind, or out of range.
     """
     if not self.takes(value):
       raise self.refusal(value, where)

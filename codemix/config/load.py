@@ -25,6 +25,9 @@ def gin_directory() -> Path:
 def parse(files: Sequence[str], bindings: Sequence[str], search_paths: Sequence[str] = ()) -> list[str]:
   """Reads gin files and bindings into gin's global configuration, which it clears first.
 
+  Raises UserError: a file is not found, a line does not parse, or a name does not exist; with the
+  nearest name.
+
   Args:
     files: paths, relative to the working folder or a search path; later ones win.
     bindings: such as 'Stage.batch = 8'; they win over the files.
@@ -32,9 +35,6 @@ def parse(files: Sequence[str], bindings: Sequence[str], search_paths: Sequence[
 
   Returns:
     Warnings, a line each: names that a file binds twice, and bindings that nothing refers to.
-
-  Raises UserError: a file is not found, a line does not parse, or a name does not exist; with the
-  nearest name.
   """
   from codemix import configurables  # noqa: F401 (registers what may be bound)
 
@@ -56,10 +56,10 @@ def parse(files: Sequence[str], bindings: Sequence[str], search_paths: Sequence[
 def build(name: str, /, **given: Any) -> Any:
   """Builds the configured object of a registered name, such as 'Study'.
 
+  Raises UserError: an argument is missing or invalid.
+
   Args:
     given: arguments that gin does not bind.
-
-  Raises UserError: an argument is missing or invalid.
   """
   try:
     return gin.config._REGISTRY.get_match(name).wrapper(**given)

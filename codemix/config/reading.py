@@ -57,11 +57,11 @@ class Reading:
   def file(self, name: str, around: tuple[Path, ...] = ()) -> str:
     """Reads a file and its includes; returns its path.
 
+    Raises UserError: naming file and line.
+
     Args:
       name: as written.
       around: the files that include it, from the outermost.
-
-    Raises UserError: naming file and line.
     """
     path = self._found(name, around)
     if any(path.samefile(outer) for outer in around):

@@ -69,10 +69,10 @@ def make_folder(folder: Path) -> None:
 def require_writable(folder: Path, needed_bytes: int, keep_folders: bool = True) -> None:
   """Makes `folder`, writes a probe into it, and checks the free space.
 
+  Raises UserError: it cannot be written, or has less than `needed_bytes` free.
+
   Args:
     keep_folders: False removes the folders that did not exist before.
-
-  Raises UserError: it cannot be written, or has less than `needed_bytes` free.
   """
   new = [] if keep_folders else [path for path in (folder, *folder.parents) if not path.exists()]
   try:

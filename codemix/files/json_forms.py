@@ -14,11 +14,11 @@ from codemix.errors import UserError
 def read_json(path: Path, form: object = dict, fix: str = 'Restore it.') -> Any:
   """Reads a JSON file and checks its form.
 
+  Raises UserError: the file is missing, cannot be read, is not JSON, or has another form.
+
   Args:
     form: as in `require_form`.
     fix: what the user should do about a damaged file.
-
-  Raises UserError: the file is missing, cannot be read, is not JSON, or has another form.
   """
   try:
     value = json.loads(Path(path).read_text(encoding='utf-8'))
@@ -35,13 +35,13 @@ def read_json(path: Path, form: object = dict, fix: str = 'Restore it.') -> Any:
 def require_form(value: object, form: object, path: Path, fix: str = 'Restore it.') -> None:
   """Checks the form of plain data that were read from a file.
 
+  Raises UserError: naming the first place of another form.
+
   Args:
     form: a type, or several joined by |; {key: form} for an object that has these keys and may have
       more; {...: form} for an object whose values all have a form; [form] for a list.
     path: the file, for the error.
     fix: what the user should do.
-
-  Raises UserError: naming the first place of another form.
   """
   if misfit := next(_misfits(value, form, ''), None):
     raise UserError(f'{path} is damaged: {misfit}. {fix}')

@@ -24,10 +24,10 @@ def locked(folder: Path, doing: str) -> Iterator[None]:
   If the file system has no locks, it warns and continues: files are still whole, and some users have no
   other disk.
 
+  Raises UserError: another live process holds it.
+
   Args:
     doing: what this process does there, for the messages, such as 'training'.
-
-  Raises UserError: another live process holds it.
   """
   make_folder(folder)
   with writing(folder):

@@ -31,6 +31,8 @@ class ModelConfig:
 
   Command-R itself has another `logit_scale` (0.0625) and another `rope_theta`.
 
+  Raises UserError: a value is out of range, not among its choices, or contradicts another.
+
   Attributes:
     vocab_size: rows of the embedding table, special tokens included.
     layers: number of blocks.
@@ -60,9 +62,6 @@ class ModelConfig:
     loss_chunk: positions of each row of a device whose logits are in memory at once; None: as many as
       are fastest (`codemix.models.loss.default_chunk`).
     z_loss: weight of log(Z)^2 in the loss (PaLM, arXiv:2204.02311, section 5, uses 1e-4).
-
-  Raises:
-    UserError: a value is out of range, not among its choices, or contradicts another.
   """
 
   vocab_size: Size

@@ -140,14 +140,14 @@ def hidden_states(
 ) -> jax.Array:
   """Activations after the final norm, [B, L, D] in the compute dtype.
 
+  Raises UserError: B or L is not divisible by the devices of `mesh` that it is split over, or
+  attention cannot be computed as configured (`codemix.models.attention.attend`).
+
   Args:
     batch: int32 [B, L]: inputs; segment_ids, 1.. for each document of a row and 0 for padding;
       positions in the document, from 0.
     mesh: the mesh that rows and positions are sharded over, or None (`codemix.parallel.mesh`).
     rules: how the parameters are sharded over it.
-
-  Raises UserError: B or L is not divisible by the devices of `mesh` that it is split over, or
-  attention cannot be computed as configured (`codemix.models.attention.attend`).
   """
   check_rows(*batch['inputs'].shape, mesh)
   segments = batch['segment_ids'] if config.document_mask else None
@@ -170,14 +170,14 @@ def token_losses(
 ) -> tuple[jax.Array, jax.Array]:
   """The loss of a batch, summed: the caller divides it.
 
+  Raises UserError: as in `hidden_states`.
+
   Args:
     batch: that of `hidden_states`, with targets (int32) and weights (float32), each [B, L].
     mesh, rules: as in `hidden_states`.
 
   Returns: the sum over tokens of weight * (nll + z_loss * log(Z)^2), a float32 scalar; and the nll
     of each token in nats, float32 [B, L], through which no gradient flows.
-
-  Raises UserError: as in `hidden_states`.
   """
   return chunked_cross_entropy(
     hidden_states(config, params, batch, mesh=mesh, rules=rules),

@@ -44,6 +44,8 @@ def generate(
   `ROWS` rows, padded to a length that depends on its own, with random numbers that depend on `seed`,
   its tokens, and how often the same prompt came before. So a prompt given n times yields n samples.
 
+  Raises UserError: an option is out of range, or a token id is not in the vocabulary.
+
   Args:
     prompts: token ids without BOS, which is put before each prompt, as in training.
     max_new_tokens: tokens after which a continuation ends without EOS.
@@ -51,8 +53,6 @@ def generate(
     top_k: sample only from this many likeliest tokens; 0: from all.
     top_p: sample only from the fewest tokens that together have this probability; 1: from all.
     mesh: the mesh that the parameters are sharded over, or None.
-
-  Raises UserError: an option is out of range, or a token id is not in the vocabulary.
   """
   _check_options(max_new_tokens, temperature, top_k, top_p, seed)
   for number, prompt in enumerate(prompts):

@@ -60,6 +60,8 @@ def chunked_cross_entropy(
   Matmuls take their inputs in the dtype of `x_BxLxD` and accumulate in float32. Everything else is
   float32, including the gradient of the head.
 
+  Raises UserError: B or L is not divisible by the devices of `mesh` that it is split over.
+
   Args:
     chunk: positions of a row whose logits are in memory at once, for each row of a device: its
       tokens are cut into equal chunks of at most chunk * rows. None: `default_chunk`.
@@ -68,8 +70,6 @@ def chunked_cross_entropy(
 
   Returns: the sum of weights * (nll + z_loss * logsumexp^2), a float32 scalar, differentiable by
     `x_BxLxD` and `head_VxD`; and the nll of each token in nats, float32 [B, L], not differentiable.
-
-  Raises UserError: B or L is not divisible by the devices of `mesh` that it is split over.
   """
   head = _Head(chunk, logit_scale, z_loss, mesh, rules)
   return _loss(head, x_BxLxD, head_VxD, targets_BxL, weights_BxL)

@@ -114,14 +114,14 @@ def on_mesh(
 ) -> tuple:
   """Runs a function on each device's tokens and its part of the vocabulary.
 
+  Raises UserError: rows or positions cannot be split over the devices.
+
   Args:
     of_device: (layout, x, head, targets, weights) -> (loss, nll, dx, dhead); dx and dhead are None
       without gradients.
     arrays: x_BxLxD, head_VxD, targets_BxL, weights_BxL.
 
   Returns: the same for all tokens: the loss summed, dhead sharded as the parameter is.
-
-  Raises UserError: rows or positions cannot be split over the devices.
   """
   if mesh is None or mesh.size == 1:
     return of_device(Layout(), *arrays)

@@ -21,11 +21,11 @@ ABSENT = '(nothing)'
 def require_agreement(facts: Mapping[str, object], advice: str) -> None:
   """Compares facts that must be the same in all processes; a single process returns at once.
 
+  Raises UserError: in all processes, naming what differs between which of them.
+
   Args:
     facts: JSON, by name; nested ones are compared leaf by leaf.
     advice: a sentence that says what to change.
-
-  Raises UserError: in all processes, naming what differs between which of them.
   """
   if different := decide(facts, differences):
     more = f'; and {len(different) - SHOWN} more' if different[SHOWN:] else ''

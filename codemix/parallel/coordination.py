@@ -38,11 +38,11 @@ def barrier(name: str, timeout_s: float) -> None:
 def decide(mine: object, judge: Callable[[list[Any]], Result]) -> Result:
   """Sends each process's value to process 0, and its decision on them to all.
 
+  Raises CodemixError: a process did not send its value within `TIMEOUT_S` seconds.
+
   Args:
     mine: JSON.
     judge: the values of all processes, by number -> the decision (JSON); called in process 0 alone.
-
-  Raises CodemixError: a process did not send its value within `TIMEOUT_S` seconds.
   """
   state = distributed.global_state
   if state.client is None:

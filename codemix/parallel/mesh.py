@@ -28,6 +28,8 @@ class MeshConfig:
 
   The axes are ordered from the outermost, over which the least is sent, to the innermost.
 
+  Raises UserError: a size is neither -1 nor positive, or more than one is -1.
+
   Attributes:
     replica: copies of all that follows, each with its own rows. With several slices or nodes this
       axis crosses the network between them, and carries one reduction of the gradients' shards a
@@ -36,9 +38,6 @@ class MeshConfig:
     fsdp: devices that share one copy of the parameters, each with its own rows.
     sequence: devices that share the positions of the same rows (context parallelism).
     tensor: devices that share the heads, the FFN and the vocabulary, for the same positions.
-
-  Raises:
-    UserError: a size is neither -1 nor positive, or more than one is -1.
   """
 
   replica: Devices = 1

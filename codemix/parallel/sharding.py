@@ -31,6 +31,8 @@ class ShardingRules:
   Rules change what is trained only by the order of sums. Where there are fewer key/value heads than
   devices along 'tensor', `kv_heads=None` keeps them whole.
 
+  Raises UserError: a name is not an axis of the mesh, or is there twice.
+
   Attributes:
     embed: the width of the residual stream.
     vocab: rows of the embedding table and of the head.
@@ -40,9 +42,6 @@ class ShardingRules:
     head_dim: numbers of a head.
     layers: the stacked layers, which a scan goes through.
     norm: a norm's scale, which is small: gathering it would cost more than keeping it.
-
-  Raises:
-    UserError: a name is not an axis of the mesh, or is there twice.
   """
 
   embed: Over = 'fsdp'
@@ -72,14 +71,14 @@ RULES = ShardingRules()
 def parameter_shardings(mesh: Mesh, shapes: Any, axes: Any, rules: ShardingRules = RULES) -> Any:
   """The sharding of each parameter.
 
+  Raises UserError: an axis has no rule, its size is not a multiple of the devices it is split over,
+  or two axes of a parameter would be split over the same devices.
+
   Args:
     shapes: tree of arrays or `jax.ShapeDtypeStruct`s.
     axes: the same tree with a tuple of logical axis names for each array.
 
   Returns: the same tree of `NamedSharding`s.
-
-  Raises UserError: an axis has no rule, its size is not a multiple of the devices it is split over,
-  or two axes of a parameter would be split over the same devices.
   """
 
   def sharding(path, array, names) -> NamedSharding:

@@ -22,12 +22,12 @@ AGAIN_S = 0.5
 def require_shared(folder: Path, setting: str) -> None:
   """Writes a file in each process, and looks for that of process 0; a single process returns at once.
 
+  Raises UserError: in all processes, naming those whose folder is another one; or it cannot be
+  written to.
+
   Args:
     folder: one that exists in all processes.
     setting: the setting that names it, such as 'Runtime.output'.
-
-  Raises UserError: in all processes, naming those whose folder is another one; or it cannot be
-  written to.
   """
   state = distributed.global_state
   if state.client is None:

@@ -86,12 +86,12 @@ class BadShare:
   def check(self, corpus: Corpus, unread: float = UNREAD_RECORDS, listed: str = '') -> None:
     """Ends the reading where too much is broken.
 
+    Raises UserError: more than `Corpus.max_bad_share` is broken or lost; it shows the first.
+
     Args:
       corpus: what is read.
       unread: records that are assumed to follow, none of them broken; 0 after the last one.
       listed: where all broken records are listed; '' for nowhere.
-
-    Raises UserError: more than `Corpus.max_bad_share` is broken or lost; it shows the first.
     """
     if self.broken <= corpus.max_bad_share * (self.total + unread):
       return

@@ -19,6 +19,9 @@ def corpora_by_language(
 ) -> dict[str, Corpus]:
   """The same corpus for each language of one of the paper's tables.
 
+  Raises UserError: '{language}' is not in `source` and every pattern of the files, or there is no
+  such table or language.
+
   Args:
     corpus: the pattern: '{language}' in its files, in its name and in the
       constants of its layout stands for the language, as The Stack spells folders.
@@ -29,9 +32,6 @@ def corpora_by_language(
   Returns:
     A mapping for `Data.sources`, in the table's order; `language_shares` has the
     same names.
-
-  Raises UserError: '{language}' is not in `source` and every pattern of the files, or there is no
-  such table or language.
   """
   for pattern in (source, *_patterns(corpus)):
     if PLACE not in pattern:

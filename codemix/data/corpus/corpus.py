@@ -112,6 +112,10 @@ class Corpus:
 
     Damaged files are reported on stderr; what can be read of them is used.
 
+    Raises UserError: more than `max_bad_share` is broken or lost. Raised as soon as enough is read,
+    and at the end of the split. Of a part of it, the end is judged as if `UNREAD_RECORDS` more
+    whole records followed.
+
     Args:
       split: its name.
       pieces: the pieces to read; None for the whole split. Corpus-wide filters compare the records
@@ -119,10 +123,6 @@ class Corpus:
       read: counts what is read.
       sample_bytes: ends with the record that reaches so many bytes of text; None for no end. A
         sample is not compared by corpus-wide filters.
-
-    Raises UserError: more than `max_bad_share` is broken or lost. Raised as soon as enough is read,
-    and at the end of the split. Of a part of it, the end is judged as if `UNREAD_RECORDS` more
-    whole records followed.
     """
     read = BadShare() if read is None else read
     records = self._passed(split, self.pieces(split) if pieces is None else pieces, read)
@@ -197,13 +197,13 @@ class Corpus:
   def check(self, split: str, share: bool = False) -> None:
     """Finds what would end a reading, from the settings and the first rows.
 
-    Args:
-      split: its name.
-      share: also holds `max_bad_share` against these rows.
-
     Raises UserError: no such split or files; a corpus-wide filter is not the last one; no row has a
     field that the row parser needs (the nearest name is given); the whole split is broken; or more
     of the rows than `max_bad_share`.
+
+    Args:
+      split: its name.
+      share: also holds `max_bad_share` against these rows.
     """
     if early := [filter.name for filter in self.filters[:-1] if is_corpus_wide(filter)]:
       raise UserError(f"corpus '{self.name}': the filter '{early[0]}' looks at the whole corpus; put it last in Corpus.filters.")

@@ -87,12 +87,12 @@ def string(row: Mapping, path: str) -> str:
 def label(row: Mapping, path: str | None, usual: str) -> str:
   """A short field such as a language or an id, as a string (numbers too); '' where it is null.
 
+  Raises FieldError: `path` is not there.
+
   Args:
     row: has the field.
     path: its path, which the row must have; None for `usual` where the row has it; '' for no label.
     usual: the name of the field in codemix's own records.
-
-  Raises FieldError: `path` is not there.
   """
   if path is None:
     path = usual if isinstance(row.get(usual), str | bytes | int) else ''

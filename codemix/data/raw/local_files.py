@@ -71,12 +71,12 @@ def absolute(path: str, root: str = '') -> str:
 def matches(pattern: str, root: str = '') -> list[str]:
   """Absolute paths of the files and folders that a glob pattern leads to, each once.
 
+  Raises UserError: a folder on the way cannot be listed.
+
   Args:
     pattern: parts with `*`, `?` or `[ab]`, or `**` for all folders below. A part without `*` is a
       name where a file or folder has exactly this name.
     root: the folder of a relative pattern; always a name, never a pattern.
-
-  Raises UserError: a folder on the way cannot be listed.
   """
   pattern = os.path.expanduser(pattern)
   found = ['/' if pattern.startswith('/') else absolute(root)]
@@ -156,10 +156,10 @@ def _entries(folder: str) -> list[os.DirEntry]:
 def walk(folder: str, leave_out: Callable[[str], bool]) -> Iterator[tuple[str, str]]:
   """(path below the folder, kind) of everything in it but folders; links are not followed.
 
+  Raises UserError: a folder cannot be listed.
+
   Args:
     leave_out: called with the path of each folder below; where it returns True, that folder is skipped.
-
-  Raises UserError: a folder cannot be listed.
   """
   waiting = ['']
   while waiting:

@@ -33,12 +33,12 @@ DAMAGE = (Damaged,)
 def expand(patterns: str | Sequence[str], root: str = '') -> list[str]:
   """The files and folders that glob patterns match, sorted and each once.
 
+  Raises UserError: a pattern is wrong or matches nothing; a folder cannot be listed; a file system
+  is not installed.
+
   Args:
     patterns: paths or URLs, with `*`, `?`, `[ab]` and `**`.
     root: a folder or URL, put before those that are relative; a name, not a pattern.
-
-  Raises UserError: a pattern is wrong or matches nothing; a folder cannot be listed; a file system
-  is not installed.
   """
   return sorted({match for matches in _each(patterns, root).values() for match in matches})
 
@@ -224,13 +224,13 @@ def _digest_of(url: str, stamp: str) -> str:
 def open_raw(url: str, start: int = 0) -> io.BufferedReader:
   """The contents of a file as a binary stream, in bounded memory; `.gz`, `.zst`, `.bz2` and `.xz` are decompressed.
 
-  Args:
-    url: the file; several gzip members, zstd frames and so on are one stream.
-    start: the byte to begin at, of a file that is not compressed.
-
   Raises UserError: the file is missing or may not be read. Reading it raises Damaged where
   compressed bytes are broken or end too soon, once all before them was given: `read1` loses none of
   it, while `read`, `readline` and others drop what one call had gathered before the damage.
+
+  Args:
+    url: the file; several gzip members, zstd frames and so on are one stream.
+    start: the byte to begin at, of a file that is not compressed.
   """
   form = format_of(url)
   if form is None:

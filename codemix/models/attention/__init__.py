@@ -72,6 +72,9 @@ def attend(
   Head h of the H query heads reads key/value head h // (H / G). Scores are scaled by K^-0.5, and
   the softmax is in float32. Where `segment_ids_BxL` is None the mask is only causal.
 
+  Raises UserError: the implementation is for another platform or not verified with this mask; or
+  the mesh does not divide the rows, or the heads of an implementation that is called per device.
+
   Args:
     implementation: a name in `IMPLEMENTATIONS`, or 'auto': the platform's fastest (`choose`).
     mesh: the mesh over which rows and positions are sharded, and heads by `rules`.
@@ -79,9 +82,6 @@ def attend(
     interpret: runs a kernel of another platform in an interpreter, which is slow: for tests.
 
   Returns: [B, L, H, K] in the dtype of `q_BxLxHxK`.
-
-  Raises UserError: the implementation is for another platform or not verified with this mask; or
-  the mesh does not divide the rows, or the heads of an implementation that is called per device.
   """
   platform = platform_of(mesh)
   auto = choose(platform, q_BxLxHxK.shape[1])

@@ -26,13 +26,12 @@ class Template(RowParser):
   '{instruction}[[\n\nContext: {context}]]\n\n{response}'. A list is written line by line. A row
   in which another field is empty or null has nothing to say and is set aside as such.
 
+  Raises UserError: the template has no field, or its braces are not closed.
+
   Attributes:
     template: text with fields, by dotted path, in braces; {{ and }} are braces themselves.
     language: of all documents.
     source, id: fields, as in `Text`.
-
-  Raises:
-    UserError: the template has no field, or its braces are not closed.
   """
 
   stable_name, version = 'template', 2
