@@ -11,7 +11,6 @@ import jax
 from codemix.data.settings import Data
 from codemix.errors import UserError
 from codemix.files import write_json
-from codemix.models.config import ModelConfig
 from codemix.numerics import pinned
 from codemix.parallel.coordination import barrier
 from codemix.parallel.mesh import make_mesh
@@ -122,7 +121,10 @@ def describe_study(plan: StudyPlan, runtime: Runtime, command: str) -> dict:
         'stages': [stage_folder(runtime.output, p).name for p in plans],
         'arm': arm_digest([p.identity for p in plans]),
         'seed': study.recipes[name].seed,
-        'model': _describe_model(study.recipes[name].model),
+        'model': {
+          **study.recipes[name].model.identity(),
+          'parameters': study.recipes[name].model.parameter_count()['total'],
+        },
       }
       for name, plans in plan.recipes.items()
     },
@@ -130,7 +132,3 @@ def describe_study(plan: StudyPlan, runtime: Runtime, command: str) -> dict:
     'savings': plan.savings(),
     'provenance': provenance.collect(plan, command),
   }
-
-
-def _describe_model(model: ModelConfig) -> dict:
-  return {**model.identity(), 'parameters': model.parameter_count()['total']}

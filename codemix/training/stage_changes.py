@@ -6,7 +6,6 @@ from collections.abc import Iterable, Iterator, Mapping
 from fractions import Fraction
 from pathlib import Path
 
-from codemix.data.mixtures.mixture import Mixture
 from codemix.errors import UserError
 from codemix.files import read_json
 from codemix.training.stage import StagePlan, stage_folder
@@ -16,7 +15,8 @@ SHOWN = 4  # changes in a line
 
 def as_written(plan: StagePlan) -> dict:
   """What stage.json keeps beside the identity to describe later changes; it is not hashed."""
-  return {**plan.stage.written(), 'mixture': _shares(plan.mixture())}
+  mixture = {source: str(share) for source, share in plan.mixture().shares().items() if share}
+  return {**plan.stage.written(), 'mixture': mixture}
 
 
 def namesake(output: str | Path, plan: StagePlan, study: Iterable[StagePlan]) -> str | None:
@@ -129,10 +129,6 @@ def _shown(value: object) -> str:
   if isinstance(value, (int, float)) and not isinstance(value, bool):
     return f'{value:,.0f}' if float(value).is_integer() else f'{value:g}'
   return str(value)
-
-
-def _shares(mixture: Mixture) -> dict[str, str]:
-  return {source: str(share) for source, share in mixture.shares().items() if share}
 
 
 def _percent(written: Mapping, source: str) -> str:

@@ -67,4 +67,3 @@ def sandbox_works() -> bool:
     return execute('').status == 'passed'
   except UserError:
     return False
-

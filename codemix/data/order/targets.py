@@ -60,11 +60,6 @@ class Targets:
       for column in zip(*self._curves, strict=True)
     ]  # [source][segment]: T_s after the segment's last row
 
-  def at(self, t: int) -> list[int]:
-    """T_s(t) of each source, over the denominator."""
-    segment = min(bisect.bisect_right(self._begins, t) - 1, len(self._curves) - 1)
-    return [_value(curve, t - self._begins[segment]) for curve in self._curves[segment]]
-
   def first(self, source: int, value: int) -> int:
     """The first t with T_s(t) >= value (over the denominator); rows + 1 where it is never reached."""
     segment = bisect.bisect_left(self._reached[source], value)

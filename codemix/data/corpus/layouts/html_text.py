@@ -71,7 +71,7 @@ class _Parser(HTMLParser):
     self._widen(tag, nested=bool(self._lists))
     self._preformatted += tag == 'pre'
     if tag in _LISTS:
-      self._lists.append(_start(attrs) if tag == 'ol' else None)
+      self._lists.append(_whole_number(dict(attrs).get('start'), 1) if tag == 'ol' else None)
     elif tag == 'li':
       self._mark = self._next_mark(attrs)
 
@@ -172,10 +172,6 @@ def _raised(text: str, span: _Span) -> str:
   inner = text.strip()
   behind = ' ' if text[-1].isspace() else ''
   return _RAISED[span.tag] + (inner if _BARE.fullmatch(inner) else f'({inner})') + behind
-
-
-def _start(attrs) -> int:
-  return _whole_number(dict(attrs).get('start'), 1)
 
 
 def _whole_number(written: str | None, otherwise: int) -> int:
