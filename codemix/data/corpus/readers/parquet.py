@@ -100,7 +100,8 @@ class Parquet(Reader):
     columns = list(self.columns or schema.names)
     if self._needed is None:
       return columns
-    return [path for path in _paths(schema) if path in self._needed and any(_is_within(path, column) for column in columns)]
+    wanted = tuple(f'{column}.' for column in columns)
+    return [path for path in _paths(schema) if path in self._needed and f'{path}.'.startswith(wanted)]
 
   def _require_columns(self, url: str, names: Sequence[str]) -> None:
     for column in self.columns:
@@ -108,10 +109,6 @@ class Parquet(Reader):
         raise UserError(
           f"Parquet.columns names '{column}', but {url} has {', '.join(names)}.{nearest(column, names)}"
         )
-
-
-def _is_within(path: str, column: str) -> bool:
-  return path == column or path.startswith(f'{column}.')
 
 
 def _paths(fields: Iterable, above: str = '') -> Iterator[str]:
