@@ -243,7 +243,7 @@ def _flag_of(binding: str, value: str) -> str:
   """The flag that binds a value as typed to the shell; a value that is not a Python literal is text."""
   try:
     ast.literal_eval(value or 'None')
-  except (SyntaxError, ValueError):
+  except (SyntaxError, TypeError, ValueError):
     value = value if value[0] in '@%' else repr(value)
   return f'--gin.{binding}={value or "VALUE"}' if value.isalnum() or not value else f'"--gin.{binding}={value}"'
 

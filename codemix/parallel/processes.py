@@ -169,7 +169,7 @@ def _resolve(
     if value is None:
       raise UserError(f'initialize: {name} is not given, and no cluster was found that sets it.')
   host, _, port = address.rpartition(':')
-  if not host or not port.isdigit() or not 0 < int(port) < 2**16:
+  if not host or not port.isdecimal() or not 0 < int(port) < 2**16:
     raise UserError(
       f"initialize: coordinator_address is '{address}': write it as host:port, with a port from 1 to {2**16 - 1}."
     )
