@@ -15,7 +15,7 @@ from codemix.contamination.layouts import (
   layout_for,
   layout_named,
 )
-from codemix.contamination.records import is_tsv, records_of
+from codemix.data.evaluation_sets.records import is_tsv, records_of
 from codemix.data.raw.storage import digest_of, expand_files
 from codemix.data.store.token_store import TokenStore
 from codemix.data.tokenization.tokenizer import Tokenizer

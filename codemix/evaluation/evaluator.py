@@ -60,7 +60,7 @@ def unfinished(
 
 
 def run_evaluators(
-  work: Sequence[tuple[Evaluator, StoredResults | None]], model: Model, stage_folder: Path
+  work: Sequence[tuple[Evaluator, StoredResults | None]], model: Model, stage_folder: Path, before_end: bool = False
 ) -> dict[str, Results]:
   """Runs evaluators one after the other and stores the results of each as soon as it is done.
 
@@ -69,6 +69,7 @@ def run_evaluators(
   Args:
     work: what `unfinished` returned. Every process must have it before this call, in which process
       0 writes.
+    before_end: whether the model is that of a checkpoint before the end of the stage.
 
   Returns:
     The results by the evaluator's name.
@@ -77,5 +78,6 @@ def run_evaluators(
   for evaluator, earlier in work:
     done[evaluator.name] = evaluator.run(model, earlier)
     if not jax.process_index():
-      write_results(stage_folder, evaluator.name, model.step, identity_of(evaluator, model), done[evaluator.name])
+      results, identity = done[evaluator.name], identity_of(evaluator, model)
+      write_results(stage_folder, evaluator.name, model.step, identity, results, before_end)
   return done

@@ -5,14 +5,31 @@ from __future__ import annotations
 import dataclasses
 import functools
 from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
+import numpy as np
 from jax.sharding import Mesh
 
 from codemix.data.tokenization.tokenizer import Tokenizer
 from codemix.models.config import ModelConfig
 from codemix.models.decoder import Params
+from codemix.models.decoding import Completion, Decoding
 from codemix.models.generate import generate
 from codemix.parallel.sharding import ShardingRules
+
+
+class Scores(NamedTuple):
+  """Of n continuations.
+
+  Attributes:
+    nats: negative log-likelihood of the continuation after its context, float64 [n].
+    tokens: of the continuation, int64 [n].
+    greedy: whether each of its tokens is the likeliest one, bool [n].
+  """
+
+  nats: np.ndarray
+  tokens: np.ndarray
+  greedy: np.ndarray
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -53,6 +70,33 @@ class Model:
     done.
     """
     return self.restore()
+
+  def score(self, pairs: Sequence[tuple[str, str]], show: Callable[[int], None] = lambda done: None) -> Scores:
+    """Scores continuations, as `codemix.evaluation.continuations.score_continuations` does.
+
+    Called in all processes, with the same pairs.
+
+    Args:
+      pairs: (context, continuation) texts; neither is changed, so the space between them is part of one.
+      show: called with the number of pairs scored so far.
+    """
+    from codemix.evaluation.continuations import score_continuations, tokenized
+
+    return score_continuations(self, [tokenized(self.tokenizer, *pair) for pair in pairs], show)
+
+  def complete(
+    self, prompts: Sequence[str], keys: Sequence[str], decoding: Decoding, show: Callable[[int], None] = lambda done: None
+  ) -> list[list[Completion]]:
+    """`decoding.samples` completions of each prompt.
+
+    A completion depends on its prompt, its key and `decoding` only. Called in all processes, with the
+    same arguments.
+
+    Args:
+      keys: a name for each prompt, such as its item's id; they seed the random numbers.
+      show: called with the number of completions done so far.
+    """
+    raise NotImplementedError  # (helper `generate`)
 
   def continue_texts(self, prompts: Sequence[str], **options) -> list[str]:
     """The continuation of each prompt, without the prompt.

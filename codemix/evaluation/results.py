@@ -1,8 +1,12 @@
-"""Results of evaluators: scores in `evaluation/NAME.json`, items in `evaluation/NAME.npz`."""
+"""Results of evaluators: scores in `evaluation/NAME.json`, items in `evaluation/NAME.parquet`.
+
+The results of a checkpoint before the stage's end are in `evaluation/steps/STEP/`, STEP being that of the run.
+"""
 
 from __future__ import annotations
 
 import dataclasses
+import importlib.metadata
 import io
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -15,9 +19,11 @@ from codemix.files import read_json, require_form, write_bytes, write_json
 from codemix.identity import file_digest
 
 FOLDER = 'evaluation'  # in a stage's folder
+STEPS = 'steps'  # in FOLDER
 HELD_OUT_PREFIX = 'held_out/'  # of the evaluator's name, before the source
 SAMPLES = 'samples'  # the evaluator that runs last
 
+_PACKAGES = ('codemix', 'jax', 'numpy')
 _AGAIN = 'Delete it to evaluate the stage again.'
 _SAMPLE = {'prompt': str, 'method': str, 'text': str}
 _STORED = {'step': int, 'identity': dict, 'scores': {...: float}, 'samples': [_SAMPLE]}
@@ -31,12 +37,12 @@ class Results:
 
   Attributes:
     scores: numbers by name.
-    items: arrays by name, each with one entry per item.
+    items: columns by name, each with one entry per item: an array, or a sequence of texts or of lists.
     samples: texts of the model: {'prompt', 'method', 'text'} each.
   """
 
   scores: Mapping[str, float] = dataclasses.field(default_factory=dict)
-  items: Mapping[str, np.ndarray] = dataclasses.field(default_factory=dict)
+  items: Mapping[str, np.ndarray | Sequence] = dataclasses.field(default_factory=dict)
   samples: Sequence[Mapping[str, str]] = ()
 
 
@@ -62,7 +68,7 @@ class StoredResults:
   items_digest: str | None
 
   def items(self) -> dict[str, np.ndarray]:
-    """The arrays of `Results.items`; empty if the file is missing.
+    """The columns of `Results.items`; empty if the file is missing. Texts and lists are arrays of objects.
 
     Raises UserError if the file is damaged or belongs to other scores.
     """
@@ -71,8 +77,7 @@ class StoredResults:
     if self.items_digest is not None and file_digest(self.path) != self.items_digest:
       raise self._error('is damaged (its digest has changed)')
     try:
-      with np.load(self.path) as file:
-        arrays = dict(file)
+      arrays = _read_parquet(self.path) if self.path.suffix == '.parquet' else dict(np.load(self.path))
     except Exception as error:  # zipfile, zlib and NumPy each have errors of their own
       raise self._error(f'is damaged ({error})') from None
     if self.items_digest is None:  # nothing else says that the two files belong together
@@ -85,32 +90,70 @@ class StoredResults:
     return UserError(f'{self.path} {what}. Delete {self.record} to evaluate the stage again.')
 
 
-def write_results(stage_folder: Path, name: str, step: int, identity: Mapping[str, Any], results: Results) -> None:
+def results_folder(stage_folder: Path, step: int | None = None) -> Path:
+  """Where the results of a checkpoint are.
+
+  Args:
+    step: of the run; None for the checkpoint at the end of the stage.
+  """
+  folder = stage_folder / FOLDER
+  return folder if step is None else folder / STEPS / f'{step:08d}'
+
+
+def write_results(
+  stage_folder: Path, name: str, step: int, identity: Mapping[str, Any], results: Results, before_end: bool = False
+) -> None:
   """Stores the results of one evaluator, the scores last.
 
   Args:
     name: of the evaluator.
     step: of the run, at which the checkpoint was saved.
     identity: all that decides the results, the digest of the checkpoint included.
+    before_end: whether the checkpoint is one before the end of the stage.
   """
-  path = stage_folder / FOLDER / f'{name}.json'
+  path = results_folder(stage_folder, step if before_end else None) / f'{name}.json'
   record = {'step': step, 'identity': identity, 'scores': results.scores, 'samples': list(results.samples)}
   if results.items:
-    buffer = io.BytesIO()
-    np.savez(buffer, **results.items)
-    write_bytes(path.with_suffix('.npz'), buffer.getvalue())
-    record['items'] = file_digest(path.with_suffix('.npz'))
+    write_bytes(path.with_suffix('.parquet'), _parquet(results.items))
+    record['items'] = file_digest(path.with_suffix('.parquet'))
+  record['versions'] = {package: importlib.metadata.version(package) for package in _PACKAGES}
   write_json(path, record)
 
 
-def read_results(stage_folder: Path) -> dict[str, StoredResults]:
-  """The results in a stage's folder by evaluator name, also those of earlier versions.
+def read_results(stage_folder: Path, step: int | None = None) -> dict[str, StoredResults]:
+  """The results of one checkpoint by evaluator name; those of a stage's end also of earlier versions.
 
   Raises UserError if one of the JSON files is damaged.
+
+  Args:
+    step: of the run; None for the checkpoint at the end of the stage.
   """
-  folder = stage_folder / FOLDER
+  folder = results_folder(stage_folder, step)
   paths = {str(path.relative_to(folder).with_suffix('')): path for path in sorted(folder.rglob('*.json'))}
-  return {**_read_earlier(stage_folder), **{name: _read(path, name) for name, path in paths.items()}}
+  at_steps = f'{STEPS}/'
+  found = {name: _read(path, name) for name, path in paths.items() if step is not None or not name.startswith(at_steps)}
+  return found if step is not None else {**_read_earlier(stage_folder), **found}
+
+
+def evaluated_steps(stage_folder: Path) -> list[int]:
+  """The steps before the stage's end with results, ascending."""
+  return sorted(int(folder.name) for folder in (stage_folder / FOLDER / STEPS).glob('*') if folder.name.isdecimal())
+
+
+def _parquet(items: Mapping[str, np.ndarray | Sequence]) -> bytes:
+  import pyarrow as pa
+  import pyarrow.parquet as pq
+
+  buffer = io.BytesIO()
+  pq.write_table(pa.table({name: pa.array(column) for name, column in items.items()}), buffer)
+  return buffer.getvalue()
+
+
+def _read_parquet(path: Path) -> dict[str, np.ndarray]:
+  import pyarrow.parquet as pq
+
+  table = pq.read_table(path)
+  return {name: table[name].to_numpy() for name in table.column_names}
 
 
 def of_held_out(stored: Mapping[str, StoredResults]) -> dict[str, StoredResults]:
@@ -123,7 +166,8 @@ def _read(path: Path, name: str) -> StoredResults:
   if name.startswith(HELD_OUT_PREFIX):
     require_form(record['scores'], _SPLIT, path, _AGAIN)
   fields = (record[key] for key in ('step', 'identity', 'scores', 'samples'))
-  return StoredResults(*fields, path, path.with_suffix('.npz'), record.get('items'))
+  items = next((found for suffix in ('.parquet', '.npz') if (found := path.with_suffix(suffix)).exists()), path.with_suffix('.parquet'))
+  return StoredResults(*fields, path, items, record.get('items'))
 
 
 def _read_earlier(stage_folder: Path) -> dict[str, StoredResults]:

@@ -13,6 +13,7 @@ from codemix import cli
 from codemix.contamination.clean import clean_items
 from codemix.data.settings import Data
 from codemix.errors import UserError
+from codemix.evaluation.results import read_results
 from tests import tiny_study
 from tests.commands.test_wrong_input import GIN
 from tests.contamination.corpus import TOKENIZER
@@ -93,9 +94,9 @@ def test_clean_items_and_their_scores(place, capfd):
   for folder, result in results.items():
     kept = np.asarray(clean_items(path, 'held_out/text', Path(folder).name), int)
     score = result['clean']['text']
-    with np.load(Path(folder) / 'evaluation' / 'held_out' / 'text.npz') as arrays:
-      nats, size = arrays['nats'][kept].sum(), arrays['bytes'][kept].sum()
-      assert score['left_out'] == len(arrays['nats']) - len(kept) > 0
+    items = read_results(Path(folder))['held_out/text'].items()
+    nats, size = items['nats'][kept].sum(), items['bytes'][kept].sum()
+    assert score['left_out'] == len(items['nats']) - len(kept) > 0
     assert score['documents'] == len(kept)
     assert score['bits_per_byte'] == pytest.approx(nats / np.log(2) / size)
   assert _main(place, 'evaluate', f'--contamination={path}') == 0

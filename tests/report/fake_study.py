@@ -18,7 +18,13 @@ import codemix
 from codemix.data.batches.ledger import COUNTED
 from codemix.data.settings import Data
 from codemix.evaluation.held_out import summary
-from codemix.evaluation.results import HELD_OUT_PREFIX, SAMPLES, Results, write_results
+from codemix.evaluation.results import (
+  HELD_OUT_PREFIX,
+  SAMPLES,
+  Results,
+  read_results,
+  write_results,
+)
 from codemix.files import write_json
 from codemix.studies.planning import StudyPlan, plan_study
 from codemix.studies.runner import describe_study
@@ -137,8 +143,7 @@ def scores_of(study: Path, folder: str, source: str) -> dict[str, float]:
 
 def items_of(study: Path, folder: str, source: str) -> dict[str, np.ndarray]:
   """The scores of each document."""
-  with np.load(study / 'stages' / folder / 'evaluation' / 'held_out' / f'{source}.npz') as arrays:
-    return dict(arrays)
+  return read_results(study / 'stages' / folder)[f'{HELD_OUT_PREFIX}{source}'].items()
 
 
 def edit(path: Path, change: Callable[[Any], object]) -> None:

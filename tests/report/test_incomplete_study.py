@@ -30,7 +30,7 @@ from tests.report.page import Page
 
 STAGE_FILES = (
   'stage.json', 'plan.json', 'rate.csv', 'metrics.jsonl', 'timing.jsonl', 'ledger.json',
-  'evaluation', 'evaluation/samples.json', 'evaluation/held_out', 'evaluation/held_out/code.npz',
+  'evaluation', 'evaluation/samples.json', 'evaluation/held_out', 'evaluation/held_out/code.parquet',
 )  # fmt: skip
 
 
@@ -91,7 +91,7 @@ def test_a_stage_in_training_is_reported_as_far_as_it_got(changed_study):
 
 def test_scores_without_their_documents_have_values_and_no_interval(changed_study):
   folder = named(changed_study, 'more_text')
-  for path in (folder / 'evaluation' / 'held_out').glob('*.npz'):
+  for path in (folder / 'evaluation' / 'held_out').glob('*.parquet'):
     path.unlink()
   content = gather(read_study(changed_study))
   (row,) = (row for row in content.rows if row.stage.folder == folder.name)
@@ -141,9 +141,9 @@ def test_a_damaged_file_is_refused_by_name(changed_study, name):
 
 @pytest.mark.parametrize('damage', [b'', b'PK\x03\x04 nonsense'])
 def test_damaged_document_scores_are_refused(changed_study, damage):
-  path = named(changed_study, 'more_text') / 'evaluation' / 'held_out' / 'code.npz'
+  path = named(changed_study, 'more_text') / 'evaluation' / 'held_out' / 'code.parquet'
   path.write_bytes(damage)
-  with pytest.raises(UserError, match=r'code\.npz is damaged'):
+  with pytest.raises(UserError, match=r'code\.parquet is damaged'):
     write_report(changed_study)
 
 

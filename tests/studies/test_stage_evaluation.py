@@ -7,6 +7,8 @@ import shutil
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 import codemix
@@ -76,9 +78,8 @@ def evaluate(data, output: Path, wanted: str | None = 'cooldown', **changes) -> 
 
 
 def arrays(output: Path, source: str) -> dict[str, np.ndarray]:
-  [path] = output.glob(f'stages/cooldown-*/evaluation/held_out/{source}.npz')
-  with np.load(path) as file:
-    return dict(file)
+  [folder] = output.glob('stages/cooldown-*')
+  return read_results(folder)[f'held_out/{source}'].items()
 
 
 def test_what_is_scored_already_is_not_scored_again(data, output, computed):
@@ -129,12 +130,12 @@ def test_another_prompt_scores_no_document_and_another_source_continues_no_promp
 
 
 def test_scores_whose_items_are_damaged_are_computed_again(data, output, computed):
-  [path] = output.glob('stages/cooldown-*/evaluation/held_out/text.npz')
+  [path] = output.glob('stages/cooldown-*/evaluation/held_out/text.parquet')
   whole = arrays(output, 'text')
-  np.savez(path, **{**whole, 'nats': whole['nats'] + 1})
+  pq.write_table(pa.table({**whole, 'nats': whole['nats'] + 1}), path)
   evaluate(data, output, validation_documents=3)
   assert [name for name, _ in computed] == ['text']
-  path.write_bytes(b'no archive')
+  path.write_bytes(b'no table')
   computed.clear()
   evaluate(data, output)  # all documents again
   assert [name for name, _ in computed] == ['text']
@@ -204,9 +205,8 @@ def test_an_evaluator_that_ends_in_an_error_leaves_those_before_it_done(data, ou
 def test_all_stages_are_scored_on_the_same_documents(data, output):
   evaluate_finished(dataclasses.replace(STUDY, validation_documents=3), data, tiny_study.runtime(output))
   chosen = []
-  for path in output.glob('stages/*/evaluation/held_out/text.npz'):
-    with np.load(path) as file:
-      chosen.append(file['documents'].tolist())
+  for folder in output.glob('stages/*'):
+    chosen.append(read_results(folder)['held_out/text'].items()['documents'].tolist())
   assert len(chosen) == 2 and chosen[0] == chosen[1]
   page = codemix.write_report(output).read_text()  # the report pairs documents
   assert f'3 of {_documents(output)} of text' in page

@@ -81,7 +81,7 @@ def test_harm_to_anything_else_that_counts_is_found_too(place, capfd):
     'ledger.json': (stage / 'ledger.json').read_bytes().replace(b'"rows": 16', b'"rows": 17'),
     'stage.json': (stage / 'stage.json').read_bytes().replace(b'"width": 16', b'"width": 17'),
     'metrics.jsonl': b'\0' + (stage / 'metrics.jsonl').read_bytes()[1:],
-    'evaluation/held_out/text.npz': (stage / 'evaluation/held_out/text.npz').read_bytes()[:-30],
+    'evaluation/held_out/text.parquet': (stage / 'evaluation/held_out/text.parquet').read_bytes()[:-30],
     f'checkpoints/{done["step"]}.digest.json': b'{}',
   }
   for name, content in harm.items():
