@@ -21,7 +21,11 @@ def clean_items(path: Path, set_name: str, stage: str | None = None, below: floa
       counts what any stage consumed.
     below: an item with this share or more is left out; None for the bound in the file.
   """
-  result = read_result(path)
+  return clean_in(read_result(path), path, set_name, stage, below)
+
+
+def clean_in(result: dict, path: Path, set_name: str, stage: str | None = None, below: float | None = None) -> list[str]:
+  """`clean_items` in a file that `read_result` has read."""
   described = find_set(result, set_name, path)
   names = [s['stage'] for s in result['stages']]
   if stage is not None and stage not in names:
@@ -40,7 +44,7 @@ _AGAIN = 'Run `codemix contamination` again.'
 _FORM = {
   'settings': {'clean': float},
   'stages': [{'stage': str}],
-  'sets': [{'set': str, 'ids': list}],
+  'sets': [{'set': str, 'ids': list, 'digest': {...: str}}],
   'items': [{'set': str, 'id': str, 'stages': {...: {'up to its end': {...: float}}}}],
 }
 

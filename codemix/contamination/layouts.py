@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
-import math
-import re
 from collections.abc import Mapping
 from typing import Annotated
 
 from codemix.checked import Name, NotEmpty, checked
+from codemix.data.evaluation_sets.fields import has, places, texts
 from codemix.errors import UserError, nearest
-
-_PLACE = re.compile(r'\{([^{}]+)\}')
 
 
 @dataclasses.dataclass(frozen=True)
@@ -47,8 +44,8 @@ class ItemLayout:
 
   def passages(self, row: Mapping, part: str) -> list[str]:
     """The texts of one part; [] if the row has no such field."""
-    texts = [text for field in self.parts()[part] for text in _texts(row, field)]
-    return [piece for text in texts for piece in (text.split(self.blank) if self.blank else [text])]
+    found = [text for field in self.parts()[part] for text in texts(row, field)]
+    return [piece for text in found for piece in (text.split(self.blank) if self.blank else [text])]
 
   def rows(self, row: Mapping) -> list[Mapping]:
     """The items of a row, each with the fields of the objects around it."""
@@ -60,11 +57,11 @@ class ItemLayout:
   def paths(self) -> list[str]:
     """Every field that is named."""
     fields = [field for part in self.parts().values() for field in part]
-    return [path for field in fields for path in (_PLACE.findall(field) or [field])]
+    return [path for field in fields for path in places(field)]
 
   def has_any(self, row: Mapping) -> bool:
     """Whether an item has one of the fields, even an empty one."""
-    return any(_has(row, path) for path in self.paths())
+    return any(has(row, path) for path in self.paths())
 
 
 @dataclasses.dataclass(frozen=True)
@@ -79,7 +76,7 @@ class KnownLayout(ItemLayout):
   told_by: tuple[Name, ...] = ()
 
   def fits(self, row: Mapping) -> bool:
-    return all(_has(row, path) for path in self.told_by or self.paths())
+    return all(has(row, path) for path in self.told_by or self.paths())
 
 
 _CHOICES = dict(question=('question.stem',), answer=('question.choices.text',), id='id')
@@ -159,31 +156,3 @@ def layout_for(row: Mapping, where: str) -> KnownLayout:
 def is_known(row: Mapping) -> bool:
   """Whether `layout_for` has a layout for a row with these fields."""
   return any(layout.fits(row) for layout in KNOWN.values())
-
-
-def _has(value: object, path: str) -> bool:
-  if isinstance(value, (list, tuple)):
-    return any(_has(entry, path) for entry in value)
-  key, _, rest = path.partition('.')
-  return isinstance(value, Mapping) and key in value and (not rest or _has(value[key], rest))
-
-
-def _texts(row: Mapping, field: str) -> list[str]:
-  if '{' in field:
-    found = {name: _values(row, name) for name in _PLACE.findall(field)}
-    if not all(found.values()):
-      return []
-    return [_PLACE.sub(lambda place: found[place[1]][0], field)]
-  return _values(row, field)
-
-
-def _values(value: object, path: str) -> list[str]:
-  """Each string or number at a dotted path."""
-  if isinstance(value, (list, tuple)):
-    return [text for entry in value for text in _values(entry, path)]
-  if path:
-    key, _, rest = path.partition('.')
-    return _values(value[key], rest) if isinstance(value, Mapping) and key in value else []
-  if value is None or isinstance(value, Mapping) or (isinstance(value, float) and math.isnan(value)):
-    return []
-  return [str(value)]

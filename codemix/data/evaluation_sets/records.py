@@ -24,12 +24,13 @@ _LISTS = ('data', 'Data', 'examples', 'rows')  # SQuAD and QuAC, TriviaQA, BIG-b
 _LONGEST_CELL = 2**31 - 1  # csv's own limit is 131,072 characters
 
 
-def records_of(url: str, head: bool) -> Iterator[tuple[str, Mapping]]:
+def records_of(url: str, head: bool, csv_head: bool = True) -> Iterator[tuple[str, Mapping]]:
   """(place, record) of each record of a file.
 
   Args:
     url: the file; the end of its name decides its format.
-    head: whether the first line of a `.tsv` names its columns.
+    head: whether the first line of a `.tsv` names its columns; otherwise they are '0', '1', ...
+    csv_head: whether the first line of a `.csv` does.
 
   Raises UserError if it is missing, damaged or of an unknown format.
   """
@@ -45,7 +46,8 @@ def records_of(url: str, head: bool) -> Iterator[tuple[str, Mapping]]:
       if plain.endswith(JSON):
         yield from _json(url, text.read())
       else:
-        yield from _table(url, text, plain.endswith('.csv'), head)
+        comma = plain.endswith('.csv')
+        yield from _table(url, text, comma, csv_head if comma else head)
   except (*DAMAGE, csv.Error) as error:
     raise UserError(f'{url} is damaged: {error}.') from None
   except UnicodeError as error:
@@ -127,10 +129,9 @@ def _table(url: str, text: io.TextIOBase, comma: bool, head: bool) -> Iterator[t
   csv.field_size_limit(_LONGEST_CELL)
   if comma or head:
     lines = csv.reader(text, delimiter=',' if comma else '\t', strict=True)  # else an open quote takes all lines behind it
-    names = [name.strip() for name in next(lines, [])]
   else:
     lines = csv.reader(text, delimiter='\t', quoting=csv.QUOTE_NONE)
-    names = None
+  names = [name.strip() for name in next(lines, [])] if head else None
   for number, cells in enumerate(filter(None, lines), 1):
     if names and any(cells[len(names) :]):
       raise UserError(f'{url}:record {number} has {len(cells)} cells for {len(names)} columns; put cells that hold the separator into quotes.')
