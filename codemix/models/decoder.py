@@ -181,7 +181,7 @@ def token_losses(
   """
   return chunked_cross_entropy(
     hidden_states(config, params, batch, mesh=mesh, rules=rules),
-    _head(config, params),
+    output_head(config, params),
     batch['targets'],
     batch['weights'],
     chunk=config.loss_chunk,
@@ -194,7 +194,7 @@ def token_losses(
 
 def logits(config: ModelConfig, params: Params, x: jax.Array) -> jax.Array:
   """Scores of the next token, float32 [..., V], from activations [..., D] of `hidden_states`."""
-  head_VxD = _head(config, params).astype(x.dtype)
+  head_VxD = output_head(config, params).astype(x.dtype)
   scores = jnp.einsum('...d,vd->...v', x, head_VxD, preferred_element_type=jnp.float32)
   return config.logit_scale * scores
 
@@ -205,7 +205,8 @@ def bind(config: ModelConfig, params: Params) -> Decoder:
   return nnx.merge(graph, params)
 
 
-def _head(config: ModelConfig, params: Params) -> jax.Array:
+def output_head(config: ModelConfig, params: Params) -> jax.Array:
+  """The parameter that logits are computed with, [V, D]."""
   return params['embedding'] if config.tied else params['head']
 
 

@@ -5,7 +5,10 @@ from __future__ import annotations
 import dataclasses
 from typing import Annotated
 
-from codemix.checked import Above, From, NotEmpty, Seed, UpTo, checked
+from codemix.checked import Above, From, Seed, UpTo, checked
+from codemix.errors import UserError
+
+LONGEST = 2**16  # tokens; memory for that many is reserved for each completion that is computed at a time
 
 
 @dataclasses.dataclass(frozen=True)
@@ -24,13 +27,17 @@ class Decoding:
     seed: of the random numbers.
   """
 
-  max_new_tokens: Annotated[int, From(1), 'tokens'] = 64
+  max_new_tokens: Annotated[int, From(1), UpTo(LONGEST), 'tokens'] = 64
   temperature: Annotated[float, From(0)] = 0.0
   top_k: Annotated[int, From(0)] = 0
   top_p: Annotated[float, Above(0), UpTo(1)] = 1.0
-  stop: tuple[Annotated[str, NotEmpty()], ...] = ()
+  stop: tuple[str, ...] = ()
   samples: Annotated[int, From(1)] = 1
   seed: Seed = 0
+
+  def __post_init__(self) -> None:
+    if '' in self.stop:  # white space is a stop like any other
+      raise UserError("Decoding.stop has '', which would end each completion before it begins: take it out.")
 
 
 @dataclasses.dataclass(frozen=True)

@@ -1,26 +1,52 @@
-"""Generates continuations of prompts, greedily or by sampling, with a key/value cache."""
+"""Completes prompts, greedily or by sampling, with a key/value cache and continuous batching.
+
+A fixed number of slots each hold one completion. A slot whose completion has ended takes the next prompt while
+the others go on.
+"""
 
 from __future__ import annotations
 
-import collections
-import functools
-import zlib
-from collections.abc import Iterator, Sequence
+import dataclasses
+from collections.abc import Callable, Iterator, Sequence
+from typing import NamedTuple
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh
 
 from codemix.errors import UserError
-from codemix.models import attention, decoder, sampling
+from codemix.models import cached_steps, decoder
+from codemix.models.cached_steps import NOTHING, TILE, Slots
 from codemix.models.config import ModelConfig
+from codemix.models.decoding import Decoding
 from codemix.numerics import pinned
-from codemix.parallel.sharding import constrain
+from codemix.parallel.mesh import platform_of
+from codemix.parallel.sharding import RULES, ShardingRules, batch_shards
 
-ROWS = 8  # prompts of a batch
+SLOTS = {'cpu': 16}  # completions computed at a time; elsewhere:
+ACCELERATOR_SLOTS = 64
+CHUNK = 16  # steps between two looks for stops
 SHORTEST = 16  # tokens; shorter prompts are padded to this
-NOTHING = -1  # in place of tokens after the end
+
+
+class Generated(NamedTuple):
+  """The new tokens of a completion, EOS included, and what ended it: 'eos', 'stop' or 'length'."""
+
+  ids: list[int]
+  ended_by: str
+
+
+# (new tokens, how many of them were searched before) -> the number of tokens after which the completion ends, if any.
+Stop = Callable[[list[int], int], int | None]
+
+
+@dataclasses.dataclass
+class _Running:
+  """A completion that is in a slot."""
+
+  prompt: int
+  sample: int
+  ids: list[int]
 
 
 @pinned()
@@ -28,149 +54,151 @@ def generate(
   config: ModelConfig,
   params: decoder.Params,
   prompts: Sequence[Sequence[int]],
+  keys: Sequence[int],
+  decoding: Decoding,
   *,
-  max_new_tokens: int,
-  bos_id: int,
-  eos_id: int,
-  temperature: float = 0.0,
-  top_k: int = 0,
-  top_p: float = 1.0,
-  seed: int = 0,
+  eos_id: int | None,
+  stop: Stop = lambda ids, searched: None,
+  slots: int | None = None,
   mesh: Mesh | None = None,
-) -> list[list[int]]:
-  """The continuation of each prompt: its new tokens, up to and without EOS.
+  rules: ShardingRules = RULES,
+  show: Callable[[int], None] = lambda done: None,
+) -> list[list[Generated]]:
+  """`decoding.samples` completions of each prompt.
 
-  A continuation does not depend on the other prompts or on their order: each is computed in a batch of
-  `ROWS` rows, padded to a length that depends on its own, with random numbers that depend on `seed`,
-  its tokens, and how often the same prompt came before. So a prompt given n times yields n samples.
+  The random numbers of a token depend on `decoding.seed`, the prompt's key, the number of the sample and the
+  step. A completion depends neither on the other prompts nor on their order. Another number of `slots` or of
+  devices changes only the rounding of sums.
 
-  Raises UserError: an option is out of range, or a token id is not in the vocabulary.
+  Raises UserError: a prompt is empty, or a token id is not in the vocabulary.
 
   Args:
-    prompts: token ids without BOS, which is put before each prompt, as in training.
-    max_new_tokens: tokens after which a continuation ends without EOS.
-    temperature: 0: the likeliest token (of equals, the lowest id); else the logits are divided by it.
-    top_k: sample only from this many likeliest tokens; 0: from all.
-    top_p: sample only from the fewest tokens that together have this probability; 1: from all.
-    mesh: the mesh that the parameters are sharded over, or None.
+    prompts: token ids, BOS included, as in training.
+    keys: of each prompt, 0 to 2^32 - 1.
+    decoding: its `stop` is not read here: `stop` is called instead, after each `CHUNK` tokens.
+    eos_id: ends a completion; None: only its length and `stop` do.
+    slots: completions computed at a time, rounded up to a multiple of the mesh's batch shards; None for
+      16 on CPUs and 64 elsewhere.
+    mesh, rules: the devices, and how the parameters are sharded over them.
+    show: called with the number of completions done so far.
   """
-  _check_options(max_new_tokens, temperature, top_k, top_p, seed)
-  for number, prompt in enumerate(prompts):
-    _check_ids(f'prompt {number}', prompt, config.vocab_size)
-  _check_ids('bos_id, eos_id', [bos_id, eos_id], config.vocab_size)
-  rows = [np.asarray([bos_id, *prompt], np.int32) for prompt in prompts]
-  keys = list(_keys(rows, seed))
-  continuations: list[list[int]] = [[] for _ in rows]
-  for length, members in _batches(rows):
-    # Copies of the first prompt fill the batch; their results are dropped.
-    filled = members + members[:1] * (ROWS - len(members))
-    tokens_BxM = _continue(
-      config,
-      params,
-      np.stack([np.pad(rows[i], (0, length - len(rows[i]))) for i in filled]),
-      np.asarray([len(rows[i]) for i in filled], np.int32),
-      jnp.stack([keys[i] for i in filled]),
-      max_new_tokens,
-      eos_id,
-      (temperature, top_k, top_p),
-      new_length=_power_of_two(max_new_tokens),
-      greedy=temperature == 0,
-      mesh=mesh,
-    )
-    for i, tokens_M in zip(members, np.asarray(tokens_BxM).tolist(), strict=False):
-      ends = (j for j, token in enumerate(tokens_M) if token in (eos_id, NOTHING))
-      continuations[i] = tokens_M[: next(ends, max_new_tokens)]
-  return continuations
-
-
-@functools.partial(jax.jit, static_argnames=('config', 'new_length', 'greedy', 'mesh'))
-def _continue(
-  config, params, prompts_BxP, lengths_B, keys_B, limit, eos_id, options, *, new_length, greedy, mesh
-) -> jax.Array:
-  """New tokens [B, new_length], `NOTHING` after EOS and after `limit` steps; `options` are those of `sample`."""
-  B, P = prompts_BxP.shape
-  model = decoder.bind(config, params)
-  rows_B = jnp.arange(B)
-
-  def choose(x_BxD, step):
-    logits_BxV = decoder.logits(config, params, x_BxD)
-    if greedy:
-      return logits_BxV.argmax(axis=-1)
-    step_keys_B = jax.vmap(jax.random.fold_in, (0, None))(keys_B, step)
-    return sampling.sample(step_keys_B, logits_BxV, *options)
-
-  def read_prompt(q, k, v, cache):
-    del cache  # there is none yet
-    room = [(0, 0), (0, new_length), (0, 0), (0, 0)]
-    context = attention.attend(q, k, v, None, implementation='xla')
-    return context, (jnp.pad(k, room), jnp.pad(v, room))
-
-  def read_token(position_B, q, k, v, cache):
-    # Later places hold padding, or nothing: they are masked, and overwritten in their turn.
-    k_BxTxGxK, v_BxTxGxK = (
-      old.at[rows_B, position_B].set(new[:, 0]) for old, new in zip(cache, (k, v), strict=True)
-    )
-    seen_Bx1xT = jnp.arange(P + new_length) <= position_B[:, None, None]
-    context = attention.masked_attention(q, k_BxTxGxK, v_BxTxGxK, seen_Bx1xT)
-    return context, (k_BxTxGxK, v_BxTxGxK)
-
-  def goes_on(state):
-    step, _, _, ended_B, _ = state
-    return (step < limit) & ~ended_B.all()
-
-  def next_token(state):
-    step, caches, token_B, ended_B, tokens_BxM = state
-    position_B = lengths_B + step - 1
-    read = functools.partial(read_token, position_B)
-    x_Bx1xD, caches = model(token_B[:, None], position_B[:, None], read, caches)
-    token_B = choose(x_Bx1xD[:, 0], step)
-    tokens_BxM = tokens_BxM.at[:, step].set(jnp.where(ended_B, NOTHING, token_B))
-    return step + 1, caches, token_B, ended_B | (token_B == eos_id), tokens_BxM
-
-  positions_BxP = jnp.broadcast_to(jnp.arange(P), (B, P))
-  x_BxPxD, caches = model(prompts_BxP, positions_BxP, read_prompt)
-  token_B = choose(x_BxPxD[rows_B, lengths_B - 1], 0)
-  tokens_BxM = jnp.full((B, new_length), NOTHING).at[:, 0].set(token_B)
-  state = 1, caches, token_B, token_B == eos_id, tokens_BxM
-  tokens_BxM = jax.lax.while_loop(goes_on, next_token, state)[-1]
-  return constrain(tokens_BxM, mesh, None, None)  # replicated on every process
-
-
-def _batches(rows: Sequence[np.ndarray]) -> Iterator[tuple[int, list[int]]]:
-  """For each batch, the padded length and at most `ROWS` row numbers."""
-  by_length = collections.defaultdict(list)
+  rows = [np.asarray(prompt, np.int32) for prompt in prompts]
   for number, row in enumerate(rows):
-    by_length[_power_of_two(max(len(row), SHORTEST))].append(number)
-  for length, numbers in sorted(by_length.items()):
-    for start in range(0, len(numbers), ROWS):
-      yield length, numbers[start : start + ROWS]
+    _check_ids(f'prompt {number}', row, config.vocab_size)
+  if eos_id is not None:
+    _check_ids('eos_id', [eos_id], config.vocab_size)
+  if not rows:
+    return []
+  engine = _Engine(config, params, rows, keys, decoding, eos_id, stop, slots, mesh, rules)
+  results: list[list[Generated | None]] = [[None] * decoding.samples for _ in rows]
+  for done, (prompt, sample, generated) in enumerate(engine.run(), 1):
+    results[prompt][sample] = generated
+    show(done)
+  return results
 
 
-def _keys(rows: Sequence[np.ndarray], seed: int) -> Iterator[jax.Array]:
-  seen: collections.Counter[bytes] = collections.Counter()
-  for row in rows:
-    content = row.tobytes()
-    key = jax.random.fold_in(jax.random.key(seed, impl='threefry2x32'), zlib.crc32(content))
-    yield jax.random.fold_in(key, seen[content])
-    seen[content] += 1
+class _Engine:
+  """The slots, on the host and on the devices, during one call of `generate`."""
+
+  def __init__(self, config, params, rows, keys, decoding, eos_id, stop, slots, mesh, rules):
+    self._config, self._decoding, self._eos_id, self._stop = config, decoding, eos_id, stop
+    self._params = cached_steps.compute_params(config, params)
+    self._rows, self._keys = rows, np.asarray(keys, np.uint32)
+    self._place = {'mesh': mesh, 'rules': rules}
+    self._shards = batch_shards(mesh)
+    slots = slots or SLOTS.get(platform_of(mesh), ACCELERATOR_SLOTS)
+    self._slots: list[_Running | None] = [None] * (-(-slots // self._shards) * self._shards)
+    longest = _bucket(max(map(len, rows)) + decoding.max_new_tokens)
+    self._cache = cached_steps.empty_cache(config, len(self._slots), -(-longest // TILE) * TILE, **self._place)
+    # The longest first: a step costs what its longest completion needs.
+    self._order = sorted(range(len(rows)), key=lambda number: (-len(rows[number]), number))
+    self._ahead: dict[int, tuple] = {}  # prompt -> (what `prefill` returned, its row there)
+
+  def run(self) -> Iterator[tuple[int, int, Generated]]:
+    """(prompt, sample, completion) as they end."""
+    waiting = iter([(prompt, sample) for prompt in self._order for sample in range(self._decoding.samples)])
+    while True:
+      for slot, running in enumerate(self._slots):
+        if running is None and (new := next(waiting, None)):
+          self._admit(slot, *new)
+      if not any(self._slots):
+        return
+      searched = [running and len(running.ids) for running in self._slots]
+      for running, tokens in zip(self._slots, self._chunk(), strict=True):
+        if running:
+          running.ids += [token for token in tokens if token != NOTHING]
+      for slot, running in enumerate(self._slots):
+        if running and (ended := self._ended(running.ids, searched[slot])):
+          self._slots[slot] = None
+          yield running.prompt, running.sample, ended
+
+  def _admit(self, slot: int, prompt: int, sample: int) -> None:
+    self._slots[slot] = _Running(prompt, sample, [])
+    if len(self._rows[prompt]) > 1:  # the last token is the first that `decode` reads
+      if prompt not in self._ahead:
+        self._ahead = self._prefill(prompt)
+      prefilled, row = self._ahead[prompt]
+      self._cache = cached_steps.insert(self._cache, prefilled, np.int32(row), np.int32(slot))
+
+  def _prefill(self, first: int) -> dict[int, tuple]:
+    """The cache of this prompt, and of the next ones of like length: one on each batch shard of the mesh."""
+    length = _bucket(len(self._rows[first]) - 1)
+    at = self._order.index(first)
+    alike = [
+      prompt for prompt in self._order[at : at + self._shards]
+      if len(self._rows[prompt]) > 1 and _bucket(len(self._rows[prompt]) - 1) == length
+    ]
+    tokens_BxL = np.zeros((self._shards, length), np.int32)
+    for row, prompt in enumerate(alike):
+      ids = self._rows[prompt][:-1]
+      tokens_BxL[row, : len(ids)] = ids
+    prefilled = cached_steps.prefill(self._config, self._params, tokens_BxL, **self._place)
+    return {prompt: (prefilled, row) for row, prompt in enumerate(alike)}
+
+  def _chunk(self) -> list[list[int]]:
+    options = self._decoding
+    self._cache, tokens_SxC = cached_steps.decode(
+      self._config,
+      self._params,
+      self._cache,
+      self._state(),
+      np.int32(CHUNK),
+      np.int32(NOTHING if self._eos_id is None else self._eos_id),
+      np.uint32(options.seed),
+      (np.float32(options.temperature), np.int32(options.top_k), np.float32(options.top_p)),
+      chunk=CHUNK,
+      greedy=options.temperature == 0,
+      **self._place,
+    )
+    return np.asarray(jax.device_get(tokens_SxC)).tolist()
+
+  def _state(self) -> Slots:
+    state = Slots(*(np.zeros(len(self._slots), np.int32) for _ in range(4)), *(np.zeros(len(self._slots), np.uint32) for _ in range(2)))
+    for slot, running in enumerate(self._slots):
+      if running:
+        row, new = self._rows[running.prompt], len(running.ids)
+        state.token[slot] = running.ids[-1] if new else row[-1]
+        state.position[slot] = len(row) - 1 + new
+        state.step[slot] = new
+        state.left[slot] = self._decoding.max_new_tokens - new
+        state.key[slot] = self._keys[running.prompt]
+        state.sample[slot] = running.sample
+    return state
+
+  def _ended(self, ids: list[int], searched: int) -> Generated | None:
+    if (stopped := self._stop(ids, searched)) is not None:
+      return Generated(ids[:stopped], 'stop')
+    if ids[-1] == self._eos_id:
+      return Generated(ids, 'eos')
+    if len(ids) >= self._decoding.max_new_tokens:
+      return Generated(ids, 'length')
+    return None
 
 
-def _power_of_two(number: int) -> int:
-  """The next power of two, so that few shapes are compiled."""
-  return 1 << (number - 1).bit_length()
-
-
-def _check_options(max_new_tokens: int, temperature: float, top_k: int, top_p: float, seed: int) -> None:
-  checks = {
-    'max_new_tokens': (max_new_tokens, max_new_tokens >= 1, 'at least 1'),
-    'temperature': (temperature, 0 <= temperature < float('inf'), '0 (greedy) or more'),
-    'top_k': (top_k, top_k >= 0, 'at least 0 (0: all tokens)'),
-    'top_p': (top_p, 0 < top_p <= 1, 'above 0 and at most 1'),
-    'seed': (seed, 0 <= seed < 2**32, 'from 0 to 4294967295'),
-  }
-  for name, (value, allowed, rule) in checks.items():
-    if not allowed:
-      raise UserError(f'{name} is {value}: it must be {rule}.')
+def _bucket(number: int) -> int:
+  """The next power of two, or 1.5 times one, so that few shapes are compiled."""
+  power = 1 << (max(number, SHORTEST) - 1).bit_length()
+  return power * 3 // 4 if number <= power * 3 // 4 and power > SHORTEST else power
 
 
 def _check_ids(what: str, ids: Sequence[int], vocab_size: int) -> None:
@@ -180,3 +208,5 @@ def _check_ids(what: str, ids: Sequence[int], vocab_size: int) -> None:
       f'{what} has token id {wrong[0]}, and the model knows 0 to {vocab_size - 1}: '
       'was the text encoded with the tokenizer that the model was trained with?'
     )
+  if not len(ids):
+    raise UserError(f'{what} has no token: begin it with BOS.')
