@@ -1,0 +1,206 @@
+"""Text without choices: the last word of a passage (LAMBADA), and whole documents (WikiText, text of a user's own)."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar
+
+import jax
+import numpy as np
+
+from codemix.data.evaluation_sets.folder import EvaluationFolder, Wanted
+from codemix.errors import NonFiniteError, UserError
+from codemix.evaluation.model import Model
+from codemix.evaluation.results import Results, StoredResults
+from codemix.evaluation.scoring import score_documents
+from codemix.evaluation.tasks.examples import chosen
+from codemix.evaluation.tasks.item import Item
+from codemix.evaluation.tasks.item_source import ItemSource, Row
+from codemix.evaluation.tasks.multiple_choice import (
+  identity_of_items,
+  refuse_completions,
+  stored_name,
+)
+from codemix.evaluation.tasks.task import Items, Settings
+from codemix.identity import digest
+from codemix.training.progress import scoring_progress
+
+
+@dataclasses.dataclass(frozen=True)
+class LastWord:
+  """A task whose answer is the passage's last word: right if each of its tokens is the likeliest one.
+
+  Attributes:
+    name: of the task.
+    source: its items, with the word as `reference`.
+  """
+
+  name: str
+  source: ItemSource
+  metric: ClassVar[str] = 'accuracy_greedy'
+
+  def read(self, folder: EvaluationFolder) -> Items:
+    return self.source.read(folder, self.name)
+
+  def evaluator(self, settings: Settings) -> WordScores:
+    """Raises UserError as `read` does, or if examples are asked for."""
+    refuse_options(self.name, settings)
+    found = self.read(settings.folder)
+    return WordScores(self, tuple(chosen(found.items, settings.limit)), found.data)
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class WordScores:
+  """The evaluator of `LastWord`."""
+
+  task: LastWord
+  items: Sequence[Item]
+  data: Mapping[str, str]
+  version: ClassVar[int] = 1
+
+  @property
+  def name(self) -> str:
+    return stored_name(self.task.name, 0)
+
+  @property
+  def identity(self) -> dict[str, Any]:
+    return identity_of_items(self.task.name, self.task.metric, self.data, self.items, 0, 0)
+
+  def run(self, model: Model, earlier: StoredResults | None = None) -> Results:
+    """Also scores `perplexity`: exp of the mean nats of a word. Raises NonFiniteError if a score is not finite."""
+    with scoring_progress(model.name, self.task.name, len(self.items), not jax.process_index(), 'words') as show:
+      scores = model.score([(item.prompt, item.reference) for item in self.items], show)
+    require_finite(scores.nats, model, self.task.name)
+    size = np.asarray([len(item.reference.encode()) for item in self.items])
+    correct = scores.greedy.astype(np.float64)
+    return Results(
+      {
+        'score': float(correct.mean()),
+        'accuracy_greedy': float(correct.mean()),
+        'items': len(self.items),
+        'chance': 0.0,
+        'perplexity': _exp(float(scores.nats.mean())),
+        'gold_bits_per_byte': math.fsum(scores.nats) / (math.log(2) * int(size.sum())),
+      },
+      {'id': [item.id for item in self.items], 'correct': correct, 'gold_nats': scores.nats, 'gold_bytes': size},
+    )
+
+
+@dataclasses.dataclass(frozen=True)
+class Passages:
+  """A task of whole documents: bits per byte, and perplexity by word as upstream counts words.
+
+  Attributes:
+    name: of the task.
+    file: plain text (`.txt`, `.tokens`, `.raw`), or rows with a field `text` or `page`.
+    domain: field that names the domain of a row, whose bits per byte are a score of their own; '' for none.
+  """
+
+  name: str
+  file: Wanted
+  domain: str = ''
+  metric: ClassVar[str] = 'bits_per_byte'
+
+  def read(self, folder: EvaluationFolder) -> Items:
+    """A document an item, its text as `reference`. Raises UserError if a file is missing, damaged or of another form."""
+    if folder.find(self.file, self.name)[0].name.removesuffix('.gz').removesuffix('.zst').endswith(('.txt', '.tokens', '.raw')):
+      texts, data = folder.texts(self.file, self.name)
+      documents = [page for _, text in texts for page in pages(text)]
+      return Items([Item(str(number), '', reference=page) for number, page in enumerate(documents)], dict(data))
+    rows = folder.rows(self.file, self.name)
+    items = [Item(str(number), '', reference=text, fields=self._domain(row)) for number, (_, row) in enumerate(rows.rows) if (text := self._text(row))]
+    if not items:
+      raise UserError(f"task '{self.name}': {', '.join(rows.data)} has no text in a field 'text' or 'page'.")
+    return Items(items, dict(rows.data))
+
+  def evaluator(self, settings: Settings) -> PassageScores:
+    """Raises UserError as `read` does, or if examples are asked for."""
+    refuse_options(self.name, settings)
+    found = self.read(settings.folder)
+    return PassageScores(self, tuple(chosen(found.items, settings.limit)), found.data)
+
+  def _text(self, row: Row) -> str:
+    return next((row[field] for field in ('page', 'text') if isinstance(row.get(field), str)), '')
+
+  def _domain(self, row: Row) -> dict[str, str]:
+    return {'domain': str(row[self.domain])} if self.domain and row.get(self.domain) is not None else {}
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class PassageScores:
+  """The evaluator of `Passages`; it has no `score`, since lower is better and there is no most."""
+
+  task: Passages
+  items: Sequence[Item]
+  data: Mapping[str, str]
+  version: ClassVar[int] = 1
+
+  @property
+  def name(self) -> str:
+    return stored_name(self.task.name, 0)
+
+  @property
+  def identity(self) -> dict[str, Any]:
+    domains = {'domains': digest([item.fields.get('domain', '') for item in self.items])} if self.task.domain else {}
+    return identity_of_items(self.task.name, self.task.metric, self.data, self.items, 0, 0) | domains
+
+  def run(self, model: Model, earlier: StoredResults | None = None) -> Results:
+    """Scores `gold_bits_per_byte`, `word_perplexity`, and `bits_per_byte_DOMAIN`. Raises NonFiniteError."""
+    ids = model.tokenizer.encode_batch([item.reference for item in self.items])
+    documents = [(np.asarray(row, np.int32), np.ones(len(row), bool)) for row in ids]
+    with scoring_progress(model.name, self.task.name, len(documents), not jax.process_index()) as show:
+      nats = score_documents(model, documents, show)
+    require_finite(nats, model, self.task.name)
+    size = np.asarray([len(item.reference.encode()) for item in self.items])
+    words = sum(len(re.split(r'\s+', item.reference)) for item in self.items)
+    bits = lambda chosen: math.fsum(nats[chosen]) / (math.log(2) * int(size[chosen].sum()))
+    scores = {'items': len(self.items), 'gold_bits_per_byte': bits(slice(None)), 'word_perplexity': _exp(math.fsum(nats) / words)}
+    domains = np.asarray([item.fields.get('domain', '') for item in self.items])
+    scores |= {f'bits_per_byte_{domain}': bits(domains == domain) for domain in sorted(set(domains.tolist()) - {''})}
+    return Results(scores, {'id': [item.id for item in self.items], 'gold_nats': nats, 'gold_bytes': size})
+
+
+def pages(text: str) -> list[str]:
+  """The articles of WikiText's token files, which begin with ' = Title = '; other text is one document."""
+  starts = [found.start() for found in re.finditer(r'^ = [^=].* = ?$', text, re.MULTILINE)]
+  if not starts:
+    return [text] if text.strip() else []
+  return [text[start:end] for start, end in zip(starts, [*starts[1:], len(text)], strict=True)]
+
+
+def refuse_shots(task: str, settings: Settings) -> None:
+  if settings.shots:
+    raise UserError(f"task '{task}' has no examples to show; leave --shots out for it.")
+
+
+def refuse_options(task: str, settings: Settings) -> None:
+  """Raises UserError for options of other kinds of tasks."""
+  refuse_shots(task, settings)
+  refuse_completions(task, settings)
+
+
+def require_finite(nats: np.ndarray, model: Model, task: str) -> None:
+  if not np.isfinite(nats).all():
+    raise NonFiniteError(f"stage '{model.name}': its model's score of an item of task '{task}' is not finite.")
+
+
+def _exp(nats: float) -> float:
+  """exp, or the largest float where that is more."""
+  return math.exp(min(nats, 700.0))
+
+
+def lambada(row: Row) -> Item:
+  if 'continuation' in row:
+    context, word = row['context'], row['continuation']
+  else:
+    context, _, word = row['text'].rstrip().rpartition(' ')
+  return Item('', context.rstrip(), reference=f' {word.strip()}')
+
+
+TASKS = (
+  LastWord('lambada', ItemSource(Wanted(('lambada/lambada_openai.jsonl', 'lambada/lambada_test.jsonl', 'lambada/test*.parquet'), 'EleutherAI/lambada_openai on the Hugging Face hub'), lambada, published=5153)),
+  Passages('wikitext', Wanted(('wikitext/wiki.test.raw', 'wikitext/wiki.test.tokens', 'wikitext/wikitext-2-raw/wiki.test.raw', 'wikitext/wikitext-103-raw/wiki.test.raw', 'wikitext/wikitext-2/wiki.test.tokens', 'wikitext/wikitext-103/wiki.test.tokens', 'wikitext/test.jsonl', 'wikitext/test*.parquet'), 'Salesforce/wikitext on the Hugging Face hub')),
+)  # fmt: skip
