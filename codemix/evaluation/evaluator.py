@@ -8,8 +8,11 @@ from typing import Any, Protocol
 
 import jax
 
+from codemix.errors import UserError
 from codemix.evaluation.model import Model
 from codemix.evaluation.results import Results, StoredResults, write_results
+from codemix.identity import as_read
+from codemix.parallel.coordination import decide
 
 
 class Evaluator(Protocol):
@@ -39,24 +42,43 @@ class Evaluator(Protocol):
 
 
 def identity_of(evaluator: Evaluator, model: Model) -> dict[str, Any]:
-  """Everything that decides an evaluator's results on a model."""
-  return {'checkpoint': model.checkpoint, 'version': evaluator.version, **evaluator.identity}
+  """Everything that decides an evaluator's results on a model; equal to what is read from its results."""
+  return stored_identity(evaluator, model.checkpoint)
+
+
+def stored_identity(evaluator: Evaluator, checkpoint: str) -> dict[str, Any]:
+  """The same of a checkpoint that is not loaded."""
+  return as_read({'checkpoint': checkpoint, 'version': evaluator.version, **evaluator.identity})
 
 
 def unfinished(
   evaluators: Sequence[Evaluator], stored: Mapping[str, StoredResults], model: Model
 ) -> list[tuple[Evaluator, StoredResults | None]]:
-  """The evaluators without results of this identity, each with reusable ones of another.
+  """The evaluators without results of this identity, each with reusable ones of another; all processes call it.
+
+  What process 0 finds counts, since it stores the results. Raises UserError if the processes would ask different prompts.
 
   Args:
     stored: what `read_results` found in the stage's folder.
   """
   of_model = {name: found for name, found in stored.items() if found.identity.get('checkpoint') == model.checkpoint}
-  return [
-    (evaluator, found)
-    for evaluator in evaluators
-    if (found := of_model.get(evaluator.name)) is None or found.identity != identity_of(evaluator, model)
-  ]
+  mine = {}  # name -> (whether it is done, digest of its prompts)
+  for evaluator in evaluators:
+    identity, found = identity_of(evaluator, model), of_model.get(evaluator.name)
+    mine[evaluator.name] = found is not None and found.identity == identity, identity.get('prompts')
+  # Identities may differ between machines, such as by a toolchain that one lacks, and all must run the same evaluators.
+  decided = decide(mine, _decide)
+  if decided['differing']:
+    raise UserError(f"the processes read different items of '{decided['differing'][0]}': the folder of evaluation sets must be the same for all.")
+  return [(evaluator, of_model.get(evaluator.name)) for evaluator in evaluators if evaluator.name in decided['to_run']]
+
+
+def _decide(of_processes: list[dict]) -> dict[str, list[str]]:
+  first = of_processes[0]
+  return {
+    'to_run': [name for name, (is_done, _) in first.items() if not is_done],
+    'differing': [name for name, (_, prompts) in first.items() if any(of.get(name, [None, ''])[1] != prompts for of in of_processes)],
+  }
 
 
 def run_evaluators(

@@ -14,7 +14,6 @@ from codemix.data.tokenization.tokenizer import Tokenizer
 from codemix.models.config import ModelConfig
 from codemix.models.decoder import Params
 from codemix.models.decoding import Completion, Decoding
-from codemix.models.generate import generate
 from codemix.parallel.sharding import ShardingRules
 
 
@@ -74,7 +73,7 @@ class Model:
   def score(self, pairs: Sequence[tuple[str, str]], show: Callable[[int], None] = lambda done: None) -> Scores:
     """Scores continuations, as `codemix.evaluation.continuations.score_continuations` does.
 
-    Called in all processes, with the same pairs.
+    Called in all processes, with the same pairs. Raises NonFiniteError if a score is not finite.
 
     Args:
       pairs: (context, continuation) texts; neither is changed, so the space between them is part of one.
@@ -82,38 +81,30 @@ class Model:
     """
     from codemix.evaluation.continuations import score_continuations, tokenized
 
-    return score_continuations(self, [tokenized(self.tokenizer, *pair) for pair in pairs], show)
+    return score_continuations(self, tokenized(self.tokenizer, pairs), show)
 
   def complete(
-    self, prompts: Sequence[str], keys: Sequence[str], decoding: Decoding, show: Callable[[int], None] = lambda done: None
+    self,
+    prompts: Sequence[str],
+    keys: Sequence[str] | None,
+    decoding: Decoding,
+    show: Callable[[int], None] = lambda done: None,
   ) -> list[list[Completion]]:
     """`decoding.samples` completions of each prompt.
 
     A completion depends on its prompt, its key and `decoding` only. Called in all processes, with the
-    same arguments.
+    same arguments; all processes get all completions.
+
+    A prompt that leaves less than `decoding.max_new_tokens` in `length` is cut from the left, as
+    lm-evaluation-harness does; BOS and at least one token of it are kept, so only a completion as long as
+    `length` exceeds the context that the model was trained with.
 
     Args:
-      keys: a name for each prompt, such as its item's id; they seed the random numbers.
+      prompts: texts, not changed; '' is completed from BOS alone.
+      keys: a name for each prompt, such as its item's id; they seed the random numbers. None: the
+        prompts' own tokens.
       show: called with the number of completions done so far.
     """
-    raise NotImplementedError  # (helper `generate`)
+    from codemix.evaluation.completions import complete
 
-  def continue_texts(self, prompts: Sequence[str], **options) -> list[str]:
-    """The continuation of each prompt, without the prompt.
-
-    Raises UserError if an option is out of range.
-
-    Args:
-      options: of `codemix.models.generate.generate`: `max_new_tokens`, `temperature`, `top_k`,
-        `top_p`, `seed`.
-    """
-    continued = generate(
-      self.config,
-      self.params,
-      [self.tokenizer.encode(prompt) for prompt in prompts],
-      bos_id=self.tokenizer.bos_id,
-      eos_id=self.tokenizer.eos_id,
-      mesh=self.mesh,
-      **options,
-    )
-    return [self.tokenizer.decode(ids) for ids in continued]
+    return complete(self, prompts, keys, decoding, show)

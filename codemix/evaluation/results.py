@@ -67,17 +67,20 @@ class StoredResults:
   path: Path
   items_digest: str | None
 
-  def items(self) -> dict[str, np.ndarray]:
+  def items(self, columns: Sequence[str] | None = None) -> dict[str, np.ndarray]:
     """The columns of `Results.items`; empty if the file is missing. Texts and lists are arrays of objects.
 
     Raises UserError if the file is damaged or belongs to other scores.
+
+    Args:
+      columns: of a parquet file, those to read if they are there; None for all.
     """
     if not self.path.is_file():
       return {}
     if self.items_digest is not None and file_digest(self.path) != self.items_digest:
       raise self._error('is damaged (its digest has changed)')
     try:
-      arrays = _read_parquet(self.path) if self.path.suffix == '.parquet' else dict(np.load(self.path))
+      arrays = _read_parquet(self.path, columns) if self.path.suffix == '.parquet' else dict(np.load(self.path))
     except Exception as error:  # zipfile, zlib and NumPy each have errors of their own
       raise self._error(f'is damaged ({error})') from None
     if self.items_digest is None:  # nothing else says that the two files belong together
@@ -149,10 +152,12 @@ def _parquet(items: Mapping[str, np.ndarray | Sequence]) -> bytes:
   return buffer.getvalue()
 
 
-def _read_parquet(path: Path) -> dict[str, np.ndarray]:
+def _read_parquet(path: Path, columns: Sequence[str] | None) -> dict[str, np.ndarray]:
   import pyarrow.parquet as pq
 
-  table = pq.read_table(path)
+  with pq.ParquetFile(path) as file:
+    names = file.schema_arrow.names
+    table = file.read([name for name in names if columns is None or name in columns])
   return {name: table[name].to_numpy() for name in table.column_names}
 
 

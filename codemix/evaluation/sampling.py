@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 
 from codemix.evaluation.model import Model
 from codemix.evaluation.results import SAMPLES, Results, StoredResults
+from codemix.models.decoding import Decoding
 
 METHODS = {
   'greedy': {'temperature': 0.0},
@@ -38,7 +39,8 @@ class Sampling:
     """{'prompt', 'method', 'text' (the continuation alone)} for each prompt and method."""
     samples = []
     for method, options in METHODS.items() if self.prompts else ():
-      texts = model.continue_texts(self.prompts, max_new_tokens=self.tokens, seed=self.seed, **options)
-      pairs = zip(self.prompts, texts, strict=True)
-      samples += [{'prompt': prompt, 'method': method, 'text': text} for prompt, text in pairs]
+      decoding = Decoding(max_new_tokens=self.tokens, seed=self.seed, **options)
+      completions = model.complete(self.prompts, None, decoding)
+      for prompt, (completion,) in zip(self.prompts, completions, strict=True):
+        samples.append({'prompt': prompt, 'method': method, 'text': completion.text})
     return Results(samples=samples)

@@ -63,7 +63,7 @@ def score_documents(
 
   waiting: tuple | None = None  # a batch that the devices compute while the next one is put together
   for rows, owners_BxL, inside_BxL in _batches(model, documents, pack(sizes, model.length)):
-    scored = evaluate(model.params, _on_devices(rows, model.mesh)), owners_BxL, inside_BxL
+    scored = evaluate(model.params, on_devices(rows, model.mesh)), owners_BxL, inside_BxL
     if waiting:
       take(*waiting)
     waiting = scored
@@ -83,7 +83,8 @@ def make_evaluate(model: ModelConfig, mesh: Mesh, rules: ShardingRules = RULES):
   return jax.jit(nll, out_shardings=NamedSharding(mesh, PartitionSpec()))
 
 
-def _on_devices(rows: Batch, mesh: Mesh) -> dict[str, jax.Array]:
+def on_devices(rows: Batch, mesh: Mesh) -> dict[str, jax.Array]:
+  """The rows, which every process has, split over the mesh."""
   sharding = batch_sharding(mesh)
   return {
     key: jax.make_array_from_callback(value.shape, sharding, lambda index, value=value: value[index])
@@ -121,11 +122,15 @@ def pack(sizes: np.ndarray, length: int) -> Iterator[list[Window]]:
       for begin in range(0, size, length)
     ]
     # Sorted by their first document, so that documents are finished about in their order.
-    yield from sorted(map(sorted, _best_fit(windows, length)))
+    yield from sorted(map(sorted, best_fit(windows, lambda size: length)))
 
 
-def _best_fit(windows: list[Window], length: int) -> list[list[Window]]:
-  """Puts each window, longest first, into the fullest row that holds it (best-fit decreasing)."""
+def best_fit(windows: list[Window], length: Callable[[int], int]) -> list[list[Window]]:
+  """Puts each window, longest first, into the fullest row that holds it (best-fit decreasing).
+
+  Args:
+    length: tokens of a new row, by the tokens of its first window.
+  """
   rows: list[list[Window]] = []
   rooms: list[int] = []  # tokens of room that some row has, ascending, each once
   with_room: dict[int, list[list[Window]]] = collections.defaultdict(list)
@@ -133,7 +138,7 @@ def _best_fit(windows: list[Window], length: int) -> list[list[Window]]:
     size = window[2]
     at = bisect.bisect_left(rooms, size)
     if at == len(rooms):
-      row, room = [], length
+      row, room = [], length(size)
       rows.append(row)
     else:
       room = rooms[at]

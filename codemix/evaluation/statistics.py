@@ -25,7 +25,11 @@ out, and the paired interval is narrower than the difference of two separate one
 An interval over documents does not contain the variation between training runs with other seeds.
 `over_seeds` adds it.
 
-Shapes: N documents, M models, S seeds.
+The score of a benchmark is a mean over its items, each between 0 and 1, and often right or wrong.
+Student's t fails near 0 and 1: with 0 of 164 right it gives an interval of no width. So the interval
+of a score is Wilson's, and that of a paired difference is of the form of Agresti and Min.
+
+Shapes: N documents or items, M models, S seeds.
 """
 
 from __future__ import annotations
@@ -53,6 +57,7 @@ class Estimate:
     seeds: training runs that the figure is the mean of. With one, the interval covers the choice of
       documents alone; with more, documents and seeds.
     spread: standard deviation over the seeds; NaN with one.
+    error: standard error over the documents or items; NaN if it is unknown.
   """
 
   value: float
@@ -61,6 +66,7 @@ class Estimate:
   documents: float = math.nan
   seeds: int = 1
   spread: float = math.nan
+  error: float = math.nan
 
   @property
   def has_interval(self) -> bool:
@@ -156,8 +162,73 @@ def jackknife(value: float, left_out_N: np.ndarray, bytes_N: np.ndarray, counts:
   freedom = 2 * variance**2 / gap if (gap := fourth - uncertain) > 1e-9 * fourth else math.inf
   sizes_N = np.asarray(bytes_N, np.float64)
   documents = min(sizes_N.sum() ** 2 / (sizes_N**2).sum(), 1 + freedom, 1 + known)
-  half = float(stdtrit(max(documents - 1, 1.0), (1 + LEVEL) / 2) * math.sqrt(variance))
-  return Estimate(float(value), float(value) - half, float(value) + half, float(documents))
+  error = math.sqrt(variance)
+  half = float(stdtrit(max(documents - 1, 1.0), (1 + LEVEL) / 2) * error)
+  return Estimate(float(value), float(value) - half, float(value) + half, float(documents), error=error)
+
+
+def mean_score(scores_N: np.ndarray) -> Estimate:
+  """The mean of items' scores with its interval by Wilson (JASA 22, 1927).
+
+  The interval has a width also if all items are right or all are wrong. It is Wilson's for items that
+  are right or wrong, and wider than needed for items with scores between (F1, pass@k, a mean over seeds).
+
+  Args:
+    scores_N: float [N], 0 to 1; N >= 1.
+  """
+  scores_N = np.asarray(scores_N, np.float64)
+  count, mean, z = scores_N.size, float(scores_N.mean()), _normal_quantile()
+  middle = (mean + z * z / (2 * count)) / (1 + z * z / count)
+  half = z * math.sqrt(mean * (1 - mean) / count + (z / (2 * count)) ** 2) / (1 + z * z / count)
+  # Rounding must not put the mean outside, at 0 and 1.
+  return Estimate(mean, min(mean, middle - half), max(mean, middle + half), float(count), error=_standard_error(scores_N))
+
+
+def mean_difference(differences_N: np.ndarray) -> Estimate:
+  """The mean of paired differences of items' scores with its interval.
+
+  Agresti and Min (Statistics in Medicine 24, 2005) add half an item to each cell of the table of
+  (right, wrong) x (right, wrong): two items, of which one half gains and one half loses. So two
+  models that agree on every item have an interval with a width. Here the same two items are added to
+  differences of any size.
+
+  Args:
+    differences_N: float [N], -1 to 1; N >= 1.
+  """
+  differences_N = np.asarray(differences_N, np.float64)
+  count = differences_N.size + 2
+  mean, middle = float(differences_N.mean()), float(differences_N.sum() / count)
+  square = float((differences_N**2).sum() + 1) / count
+  half = _normal_quantile() * math.sqrt((square - middle**2) / count)
+  low, high = min(mean, middle - half), max(mean, middle + half)
+  return Estimate(mean, low, high, float(differences_N.size), error=_standard_error(differences_N))
+
+
+def weighted_sum(estimates: Sequence[Estimate], weights: Sequence[float]) -> Estimate:
+  """Sum of weight x figure, the figures being of different items; the weights are not negative.
+
+  The parts of each side of the interval add as squares (Zou and Donner, see `over_seeds`). The interval
+  is unknown if that of a figure is; `documents` is the smallest of the figures'.
+  """
+  value = math.fsum(weight * figure.value for weight, figure in zip(weights, estimates, strict=True))
+  side = lambda ends: math.hypot(*(w * (e - f.value) for w, e, f in zip(weights, ends, estimates, strict=True)))
+  return Estimate(
+    value,
+    value - side([figure.low for figure in estimates]),
+    value + side([figure.high for figure in estimates]),
+    min(figure.documents for figure in estimates),
+    error=math.hypot(*(weight * figure.error for weight, figure in zip(weights, estimates, strict=True))),
+  )
+
+
+def _normal_quantile() -> float:
+  from scipy.special import ndtri
+
+  return float(ndtri((1 + LEVEL) / 2))
+
+
+def _standard_error(values_N: np.ndarray) -> float:
+  return float(values_N.std(ddof=1) / math.sqrt(values_N.size)) if values_N.size > 1 else math.nan
 
 
 def over_seeds(figures_S: Sequence[float], mean: Estimate) -> Estimate:

@@ -85,3 +85,27 @@ def test_the_loss_of_an_answer_and_of_its_context_add_up_to_that_of_both(folder)
 def test_a_model_loaded_from_its_folder_alone_writes_the_samples_of_its_stage(folder):
   model = codemix.load_stage(str(folder)).model(one_device_mesh())
   assert Sampling(PROMPTS, TOKENS, seed=0).run(model).samples == read_results(folder)['samples'].samples
+
+
+def test_process_0_decides_what_runs_and_all_ask_the_same(folder, monkeypatch):
+  model = codemix.load_stage(folder).model(one_device_mesh())
+  evaluators = [Choices(name='benchmarks/one'), Choices(name='benchmarks/two')]
+  others = lambda change: lambda mine, judge: judge([{**mine, **change}, mine])
+  monkeypatch.setattr('codemix.evaluation.evaluator.decide', others({'benchmarks/one': (True, None)}))
+  assert [found.name for found, _ in unfinished(evaluators, {}, model)] == ['benchmarks/two']
+  monkeypatch.setattr('codemix.evaluation.evaluator.decide', others({'benchmarks/one': (False, 'other prompts')}))
+  with pytest.raises(codemix.UserError, match="different items of 'benchmarks/one'"):
+    unfinished(evaluators, {}, model)
+
+
+def test_settings_that_json_writes_otherwise_are_done_once(folder):
+  @dataclasses.dataclass(frozen=True)
+  class Tuples(Choices):
+    name: str = 'benchmarks/tuples'
+
+    @property
+    def identity(self) -> dict:
+      return {'stop': ('\n',), 'decoding': {'stop': self.choices}}
+
+  assert evaluate(folder, Tuples()) == ['benchmarks/tuples']
+  assert evaluate(folder, Tuples()) == []

@@ -273,3 +273,55 @@ def test_the_tables_of_the_docs_are_those_that_the_command_prints():
   method = (Path(__file__).parents[2] / 'docs' / 'method.md').read_text()
   for table in tables():
     assert table in method
+
+
+# Scores of benchmarks.
+
+
+@pytest.mark.parametrize(('right', 'items'), [(0, 164), (164, 164), (1, 2), (0, 1), (37, 100), (5, 974)])
+def test_the_interval_of_a_score_is_wilsons_and_has_a_width(right, items):
+  from scipy.stats import binomtest
+
+  found = statistics.mean_score(np.arange(items) < right)
+  expected = binomtest(right, items).proportion_ci(method='wilson')
+  assert (found.low, found.high) == pytest.approx((expected.low, expected.high), abs=1e-12)
+  assert found.low <= found.value == right / items <= found.high and found.low < found.high
+
+
+@pytest.mark.parametrize(('gained', 'lost', 'same'), [(0, 0, 50), (5, 2, 93), (0, 3, 10), (1, 0, 0)])
+def test_the_interval_of_a_difference_is_that_of_agresti_and_min(gained, lost, same):
+  found = statistics.mean_difference(np.repeat([1.0, -1.0, 0.0], [gained, lost, same]))
+  items = gained + lost + same
+  more, less, whole = gained + 0.5, lost + 0.5, items + 2  # half an item in each of the four cells
+  middle = (more - less) / whole
+  half = 1.959964 * math.sqrt(more + less - (more - less) ** 2 / whole) / whole
+  assert found.value == pytest.approx((gained - lost) / items)
+  assert found.high == pytest.approx(max(found.value, middle + half), rel=1e-5)
+  assert found.low == pytest.approx(min(found.value, middle - half), rel=1e-5) and found.low < found.high
+
+
+def test_paired_intervals_of_scores_contain_the_true_difference_as_often_as_they_say():
+  generator, hits, trials, items = np.random.default_rng(0), 0, 2000, 100
+  for _ in range(trials):
+    hard = generator.random(items)
+    ours, theirs = (hard * 0.6 + 0.4 * generator.random((2, items))) < np.array([[0.3], [0.22]])
+    truth = _share_below(0.3) - _share_below(0.22)
+    found = statistics.mean_difference(ours.astype(float) - theirs)
+    hits += found.low <= truth <= found.high
+  assert 0.93 < hits / trials < 0.98
+
+
+def _share_below(bound: float) -> float:
+  """P(0.6 u + 0.4 v < bound) of uniform u and v, for a bound below 0.4."""
+  return bound**2 / (2 * 0.6 * 0.4)
+
+
+def test_an_average_of_scores_has_the_interval_of_independent_parts():
+  generator = np.random.default_rng(1)
+  parts = [statistics.mean_score(generator.random(n) < 0.4) for n in (50, 200, 30)]
+  average = statistics.weighted_sum(parts, [1 / 3] * 3)
+  assert average.value == pytest.approx(np.mean([part.value for part in parts]))
+  assert average.high - average.value == pytest.approx(math.sqrt(sum((part.high - part.value) ** 2 for part in parts)) / 3)
+  assert average.error == pytest.approx(math.sqrt(sum(part.error**2 for part in parts)) / 3)
+  assert statistics.weighted_sum(parts[:1], [1.0]).low == pytest.approx(parts[0].low)
+  assert not statistics.weighted_sum([*parts, statistics.Estimate(0.3)], [0.25] * 4).has_interval
