@@ -13,6 +13,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from codemix.data.tokenization import chunks, text_changes
+from codemix.data.tokenization.declared import Roles, split_roles
 from codemix.data.tokenization.text_bytes import BYTES, byte_alphabet, valid_and_damaged
 from codemix.data.tokenization.tokenizer import SPECIAL_TOKENS, FileTokenizer, Tokenizer
 from codemix.errors import UserError
@@ -90,28 +91,28 @@ def train_bpe(texts: Iterable[str | bytes], vocab_size: int, path: Path) -> Toke
 class BpeTokenizer(FileTokenizer):
   """A byte-level BPE in the `tokenizer.json` format of Hugging Face; `lossy` may change text.
 
+  Its padding, BOS and EOS are SPECIAL_TOKENS, or those that the file declares (`codemix.data.tokenization.declared`).
+
   Raises UserError: the file is damaged, is not a byte-level BPE, changes text (unless `lossy`), or
-  lacks one of SPECIAL_TOKENS.
+  lacks its padding, BOS or EOS.
   """
 
   kind = 'bpe'
 
   def __init__(self, definition: bytes, name: str, lossy: bool = False):
     super().__init__(definition, name, lossy)
-    self._backend = _parse(definition, name)
+    plain, declared = split_roles(definition, name)
+    self._backend = _parse(plain, name)
     vocabulary = self._backend.get_vocab()
-    components = json.loads(definition)
+    components = json.loads(plain)
     if reasons := text_changes.why_not_byte_level(components):
       raise UserError(f'{name} is not a byte-level BPE: {"; ".join(reasons)}. Use another file, or train one with `codemix tokenizer train`.')
     self._set_changes(text_changes.of_tokenizer_json(components), 'Take that out of the file, use another')
     added = self._backend.get_added_tokens_decoder()
     special = {token.content: id for id, token in added.items() if token.special}
-    if missing := [token for token in SPECIAL_TOKENS if token not in special]:
-      raise UserError(
-        f'{name} lacks the special tokens {", ".join(missing)}: rename its own to these (in '
-        f'added_tokens and in vocab; it has {", ".join(special) or "none"}), or train a tokenizer with `codemix tokenizer train`.'
-      )
-    self.pad_id, self.bos_id, self.eos_id = (special[token] for token in SPECIAL_TOKENS)
+    self.pad_id, self.bos_id, self.eos_id = declared or self._by_name(special)
+    if lost := {self.pad_id, self.bos_id, self.eos_id} - set(special.values()):
+      raise UserError(f'{name} is damaged: it declares the special id {min(lost)}, which is not that of a special token in added_tokens. Import it again.')
     self.vocab_size = max(vocabulary.values()) + 1
     alphabet = byte_alphabet()
     self._byte_ids = {byte: vocabulary.get(character) for character, byte in alphabet.items()}
@@ -128,6 +129,16 @@ class BpeTokenizer(FileTokenizer):
     self._check_special_tokens_are_text(special)
     if not self.changes:
       self._check_gives_text_back()
+
+  def _by_name(self, special: dict[str, int]) -> Roles:
+    """The ids of SPECIAL_TOKENS. Raises UserError if one is missing."""
+    if missing := [token for token in SPECIAL_TOKENS if token not in special]:
+      raise UserError(
+        f'{self._name} lacks the special tokens {", ".join(missing)}: rename its own to these (in '
+        f'added_tokens and in vocab; it has {", ".join(special) or "none"}), import it with its model (`codemix import`), '
+        'or train a tokenizer with `codemix tokenizer train`.'
+      )
+    return Roles(*(special[token] for token in SPECIAL_TOKENS))
 
   def encode_batch(self, texts: Sequence[str | bytes]) -> list[list[int]]:
     pieces_of_texts = [valid_and_damaged(text) for text in texts]

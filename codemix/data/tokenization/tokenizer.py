@@ -118,6 +118,11 @@ class FileTokenizer(Tokenizer):
     self._definition, self._name, self._lossy = definition, name, lossy
     self.digest = hashlib.sha256(definition).hexdigest()
 
+  @property
+  def definition(self) -> bytes:
+    """The bytes of the file."""
+    return self._definition
+
   def __reduce__(self):
     # Pickled backends lose their settings, and the file may not exist on another machine.
     return type(self), (self._definition, self._name, self._lossy)
