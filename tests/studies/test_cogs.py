@@ -1,0 +1,48 @@
+"""recipes/cogs.gin fine-tunes a given model on the documents whose answers the benchmark asks for, and scores it on the way."""
+
+from __future__ import annotations
+
+import pytest
+
+from codemix import cli, config
+from codemix.data.evaluation_sets.folder import EvaluationFolder
+from codemix.evaluation.results import evaluated_steps, read_results
+from codemix.evaluation.tasks.registry import TASKS
+from tests.data.corpus.files import read_good
+from tests.in_process import use_one_device
+from tests.studies.starts import write_imported
+
+RECIPE = 'recipes/cogs.gin'
+
+
+@pytest.mark.parametrize(('split', 'task'), [('train', 'cogs'), ('validation', 'cogs_dev')])
+def test_a_document_is_what_the_benchmark_asks_with_its_answer(tmp_path, split, task):
+  lines = 'A box saw Ada .\tbox ( x _ 1 )\tin_distribution\nBox\tLAMBDA a . box ( a )\tprimitive\n'
+  for file in ('train', 'dev', 'gen'):
+    (tmp_path / 'cogs').mkdir(exist_ok=True)
+    (tmp_path / f'cogs/{file}.tsv').write_text(lines)
+  config.parse([RECIPE], [f"COGS_ROOT = '{tmp_path}/cogs'", "START = 'none'"])
+  documents = [record.text for record in read_good(config.build('Data').corpora['cogs'], split)]
+  assert documents == [item.prompt + item.reference for item in TASKS[task].read(EvaluationFolder(tmp_path)).items]
+
+
+@pytest.mark.slow
+def test_a_given_model_is_fine_tuned_and_scored_on_the_way(tmp_path, monkeypatch, shared_data):
+  use_one_device(monkeypatch)
+  monkeypatch.chdir(tmp_path)
+  start = tmp_path / 'public'
+  write_imported(start)
+  bindings = {
+    'START': str(start), 'COGS_ROOT': str(shared_data / 'eval/cogs'), 'COGS_TOKENS': 4 * 8 * 128, 'COGS_EVERY': 2, 'cogs/Recipe.length': 128,
+    'cogs/Corpus.files': {'train': 'dev.tsv', 'validation': 'test.tsv'},  # an eighth of the sentences of train.tsv
+    'Data.tokenizer': 'bytes', 'Data.directory': str(tmp_path / 'data'), 'Runtime.output': str(tmp_path / 'run'),
+    'Evaluation.tasks': ('cogs_dev',), 'Evaluation.directory': str(shared_data / 'eval'), 'Evaluation.limit': 3,
+  }  # fmt: skip
+  words = [f'--gin.{name}={value!r}' for name, value in bindings.items()]
+  few = ['--gin.Evaluation.decoding=@Decoding()', '--gin.Decoding.max_new_tokens=4']
+  assert cli.main(['train', f'--gin_file={RECIPE}', *words, *few]) == 0
+  [stage] = (tmp_path / 'run').glob('stages/cogs-*')
+  assert evaluated_steps(stage) == [2]
+  for step in (2, None):
+    [scores] = [found.scores for name, found in read_results(stage, step).items() if name == 'tasks/cogs_dev']
+    assert scores['items'] == 3 and 0 <= scores['exact_match'] <= 1 and scores['gold_bits_per_byte'] > 0
