@@ -33,9 +33,10 @@ class Checkpoints:
     folder: the stage's `checkpoints` folder.
     needed_bytes: the size of one, for the message when the disk is full.
     keep: how many of the newest to keep; None for all.
+    read_only: for a folder into which another process may be writing: nothing is written or cleaned up.
   """
 
-  def __init__(self, folder: Path, needed_bytes: int = 0, keep: int | None = None):
+  def __init__(self, folder: Path, needed_bytes: int = 0, keep: int | None = None, read_only: bool = False):
     self.folder = Path(folder).absolute()
     self._needed_bytes = needed_bytes
     self._alias = contextlib.ExitStack()
@@ -43,8 +44,10 @@ class Checkpoints:
       self._manager = ocp.CheckpointManager(
         self._alias.enter_context(_safe_for_orbax(self.folder)),
         options=ocp.CheckpointManagerOptions(
-          max_to_keep=keep,
-          cleanup_tmp_directories=True,
+          max_to_keep=None if read_only else keep,
+          # Orbax's own read_only means the same, and warns of it each time.
+          cleanup_tmp_directories=not read_only,
+          create=not read_only,
           temporary_path_class=SealedPath,
         ),
         item_handlers={STATE: state_handler(), POSITION: ocp.JsonCheckpointHandler()},

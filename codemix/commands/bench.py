@@ -14,8 +14,9 @@ from codemix import config
 from codemix.commands.experiment import add_format_argument, add_gin_arguments, parse_gin, show_line
 from codemix.errors import UserError, nearest
 
-# Modules of codemix.benchmarks, each with Size and measure(folder, size); 'step' takes a model too.
-BENCHMARKS = ('attention', 'checkpoint', 'data', 'loop', 'loss', 'matmul', 'start', 'step')
+# Modules of codemix.benchmarks, each with Size and measure(folder, size); some take a model too.
+BENCHMARKS = ('attention', 'checkpoint', 'data', 'generation', 'loop', 'loss', 'matmul', 'scoring', 'start', 'step')
+OF_A_MODEL = ('scoring', 'step')
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -51,9 +52,10 @@ def given_model(arguments: argparse.Namespace) -> dict[str, object]:
   """The model of the gin files and flags, as an argument of `measure`; empty without any."""
   if not (arguments.gin_file or arguments.gin_bindings):
     return {}
-  if arguments.what != 'step':
+  if arguments.what not in OF_A_MODEL:
     flag = '--gin_file' if arguments.gin_file else f'--gin.{arguments.gin_bindings[0].partition("=")[0]}'
-    raise UserError(f"{flag}: 'bench {arguments.what}' measures no model of yours; 'bench step' does.")
+    others = ' and '.join(f"'bench {name}'" for name in OF_A_MODEL)
+    raise UserError(f"{flag}: 'bench {arguments.what}' measures no model of yours; {others} do.")
   parse_gin(arguments)
   model = config.build('ModelConfig')
   config.check_used()

@@ -120,7 +120,8 @@ def _line(found: dict) -> str:
   if found['kind'] == STAGE:
     steps = ', '.join(f'{step:,}' for step in found['checkpoints']) or 'none yet'
     cut_off = f'; passed over as not wholly written: {", ".join(map(str, found["cut_off"]))}' if found['cut_off'] else ''
-    return f'{found["folder"]}: {"finished" if found["finished"] else "not finished"}, checkpoints at step {steps}, {read}{cut_off}'
+    begins = f'begins with {found["start"]}, ' if 'start' in found else ''
+    return f'{found["folder"]}: {begins}{"finished" if found["finished"] else "not finished"}, checkpoints at step {steps}, {read}{cut_off}'
   if not read:
     return f'{found["folder"]}: not finished, {found["shards"]} of its shards are there; `codemix prepare` goes on with it'
   raw = f'; {found["raw_files"]:,} raw files unchanged' if 'raw_files' in found else ''

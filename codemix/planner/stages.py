@@ -9,6 +9,7 @@ from codemix.errors import UserError
 from codemix.planner.programs import EVALUATE, TRAIN, Step
 from codemix.studies.planning import scored_names
 from codemix.studies.recipe import Recipe, Study
+from codemix.studies.starts import open_start, rates_before
 from codemix.training.runtime import Runtime
 from codemix.training.stage import Stage, rates_of
 from codemix.training.train_state import state_bytes
@@ -19,7 +20,7 @@ class PlannedStage:
   """A stage that is trained once for all recipes that begin with the same stages.
 
   Attributes:
-    path: names of the stages up to this one.
+    path: names of the stages up to this one; before them 'from NAME' of the start, if there is one.
     recipes: names of the recipes that share it.
     recipe: one of those recipes.
   """
@@ -53,12 +54,15 @@ class PlannedStage:
 def planned_stages(study: Study) -> list[PlannedStage]:
   """Each distinct stage once, recipe by recipe.
 
-  Raises UserError if a stage is shorter than a step or its schedule is not valid for its steps.
+  Raises UserError if a stage is shorter than a step, its schedule is not valid for its steps, or a
+  start cannot be begun with.
   """
   planned: dict[str, PlannedStage] = {}
   for name, recipe in study.recipes.items():
     of_recipe = (recipe.model.identity(), recipe.optimizer.identity(), recipe.length, recipe.seed)
-    lineage, path, rates = repr(of_recipe), (), None
+    start = open_start(recipe, f"recipe '{name}'")
+    rates, path = rates_before(start), (f'from {start.name}',) if start else ()
+    lineage = repr((of_recipe, start.hash if start else None))
     for stage in recipe.stages:
       steps = stage.steps(recipe.length)
       try:

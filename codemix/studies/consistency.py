@@ -17,13 +17,14 @@ from codemix.parallel.agreement import require_agreement
 from codemix.parallel.shared_folder import require_shared
 from codemix.studies.planning import StudyPlan
 from codemix.studies.provenance import versions
-from codemix.studies.recipe import Study
+from codemix.studies.recipe import Recipe, Study
 from codemix.training.runtime import Runtime
 
 PACKAGES = ('jax', 'jaxlib', 'optax', 'orbax-checkpoint', 'tensorstore', 'numpy')
 
 # Folders may have other names on other machines; the rest concerns one process only.
 _MAY_DIFFER = {
+  Recipe: ('start',),
   Runtime: ('output', 'compilation_cache', 'prefetch', 'peak_tflops', 'tensorboard'),
   Data: ('directory', 'workers'),
 }

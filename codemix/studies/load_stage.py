@@ -10,6 +10,7 @@ from typing import NamedTuple
 from jax.sharding import Mesh
 
 from codemix.checkpoints import Checkpoints
+from codemix.checkpoints.seal import digest_file, sealed_digest
 from codemix.data.tokenization.tokenizer import Tokenizer, load_tokenizer
 from codemix.errors import UserError
 from codemix.evaluation.model import Model
@@ -23,6 +24,7 @@ from codemix.studies.stage_names import SHORT, find_stage
 from codemix.training.optimizer import Optimizer
 from codemix.training.placement import Placement
 from codemix.training.stage_record import read_done, read_stage
+from codemix.training.start import IMPORTED
 from codemix.training.train_state import abstract_state
 
 
@@ -70,12 +72,37 @@ class FinishedStage:
 
     def restore() -> Params:
       target = abstract_state(config, self.optimizer, Placement(mesh, rules))
-      with contextlib.closing(Checkpoints(self.folder / 'checkpoints')) as checkpoints:
+      with contextlib.closing(Checkpoints(self.folder / 'checkpoints', read_only=True)) as checkpoints:
         checkpoints.require(self.step, self.checkpoint)
         return checkpoints.restore_params(self.step, target.params)
 
     length, rows = self.identity['length'], batch or batch_shards(mesh)
     return Model(self.name, self.step, self.checkpoint, config, self.tokenizer, length, rows, mesh, rules, restore)
+
+
+def load_step(folder: str | Path, step: int, tokenizer: Tokenizer | None = None) -> FinishedStage:
+  """Opens a checkpoint of a stage that may still be in training.
+
+  Raises UserError if the folder is not a stage, or has no whole checkpoint of this step.
+
+  Args:
+    step: of the run.
+    tokenizer: as of `load_stage`.
+  """
+  folder = Path(folder)
+  stage = read_stage(folder)
+  require_unchanged(folder, stage)
+  checkpoints = folder / 'checkpoints'
+  if not digest_file(checkpoints, step).exists():
+    raise UserError(f'{folder} has no whole checkpoint of step {step:,}; it has {", ".join(map(str, whole_steps(folder))) or "none"}.')
+  tokenizer = tokenizer or _load_tokenizer(folder, stage)
+  return FinishedStage(folder, stage['name'], stage['identity'], step, sealed_digest(checkpoints, step), '', tokenizer)
+
+
+def whole_steps(folder: Path) -> list[int]:
+  """The steps of a stage's whole checkpoints, ascending."""
+  sealed = [path.name.removesuffix('.digest.json') for path in (folder / 'checkpoints').glob('*.digest.json')]
+  return sorted(int(step) for step in sealed if step.isdecimal() and (folder / 'checkpoints' / step).is_dir())
 
 
 class _Folder(NamedTuple):
@@ -96,6 +123,16 @@ def load_stage(folder: str | Path, tokenizer: Tokenizer | None = None) -> Finish
       hash.
     tokenizer: of the run, if it is loaded already; None loads the copy beside the stages.
   """
+  folder, stage, done = read_finished(folder)
+  tokenizer = tokenizer or _load_tokenizer(folder, stage)
+  return FinishedStage(folder, stage['name'], stage['identity'], done['step'], done['checkpoint'], done['ledger'], tokenizer)
+
+
+def read_finished(folder: str | Path) -> tuple[Path, dict, dict]:
+  """The folder of a finished stage, its stage.json and its done.json.
+
+  Raises UserError, and takes the folder, as `load_stage`; of the tokenizer nothing is read.
+  """
   folder = Path(folder)
   if not (folder / 'stage.json').exists():
     folder = _folder_named(folder)
@@ -103,9 +140,7 @@ def load_stage(folder: str | Path, tokenizer: Tokenizer | None = None) -> Finish
   if not (folder / 'done.json').exists():
     raise UserError(f'{folder} is not finished; run the command that trains it again.')
   require_unchanged(folder, stage)
-  done = read_done(folder)
-  tokenizer = tokenizer or _load_tokenizer(folder, stage)
-  return FinishedStage(folder, stage['name'], stage['identity'], done['step'], done['checkpoint'], done['ledger'], tokenizer)
+  return folder, stage, read_done(folder)
 
 
 def require_unchanged(folder: Path, stage: dict) -> None:
@@ -119,6 +154,8 @@ def _folder_named(path: Path) -> Path:
   if within := _stage_folders(path):
     names = ', '.join(sorted(stage.path.name for stage in within))
     raise UserError(f'{path} is not a stage, it holds {names}. Name one of these folders.')
+  if (path / 'config.json').exists():
+    raise UserError(f'{path} is a model of transformers, not a stage: `codemix import {path} OUT` makes a stage of it.')
   beside = _stage_folders(path.parent)
   if not beside:
     raise UserError(f'{path} is not a stage: it has no stage.json. Stages lie in OUTPUT/stages/, where OUTPUT is Runtime.output.')
@@ -142,14 +179,21 @@ def keep_tokenizer(output: Path, tokenizer: Tokenizer, path: Path) -> None:
 
 def _load_tokenizer(folder: Path, stage: dict) -> Tokenizer:
   expected = stage['identity']['tokenizer']
-  if expected['kind'] == 'bytes':
-    return load_tokenizer('bytes')
-  suffix = {'bpe': '.json', 'sentencepiece': '.model'}[expected['kind']]
   # Where it changes text, that was allowed when the stage was trained.
-  tokenizer = load_tokenizer(_kept(folder.parent.parent, expected['digest'], suffix), lossy=True)
+  tokenizer = load_tokenizer(tokenizer_of(folder, stage['identity']), lossy=True)
   if different := list(differences(expected['digest'], tokenizer.digest, 'tokenizer')):
     raise UserError(f'{folder} was trained with another tokenizer: {different[0]}.')
   return tokenizer
+
+
+def tokenizer_of(folder: Path, identity: dict) -> str | Path:
+  """What `load_tokenizer` loads for a stage: 'bytes', or the file that lies beside it."""
+  expected = identity['tokenizer']
+  if expected['kind'] == 'bytes':
+    return 'bytes'
+  suffix = {'bpe': '.json', 'sentencepiece': '.model'}[expected['kind']]
+  # `codemix import` puts it into the folder itself.
+  return folder / f'tokenizer{suffix}' if IMPORTED in identity else _kept(folder.parent.parent, expected['digest'], suffix)
 
 
 def _kept(output: Path, tokenizer_digest: str, suffix: str) -> Path:

@@ -18,7 +18,9 @@ from codemix.models.config import ModelConfig
 from codemix.studies.recipe import Recipe, Study
 from codemix.studies.seqio_mixtures import expand_study
 from codemix.studies.stage_identity import earlier_hash, stage_identity
+from codemix.studies.starts import check_starts, continue_sources, open_start, rates_before
 from codemix.training.stage import Rates, Stage, StagePlan, cursors_at_start, rates_of
+from codemix.training.start import Start
 
 
 @dataclasses.dataclass(frozen=True)
@@ -84,10 +86,11 @@ def scored_names(study: Study) -> list[str]:
 def plan_study(study: Study, data: Data) -> StudyPlan:
   """Opens what is prepared and plans every stage of every recipe.
 
-  Raises UserError if a source is missing, damaged or too small, a model does not fit the tokenizer,
+  Raises UserError if a start cannot be begun with, a source is missing, damaged or too small, a model does not fit the tokenizer,
   or a schedule has no curve.
   """
   study = expand_study(study, data)
+  check_starts(study, data)
   tokenizer = data.load_tokenizer()
   recipes = study.recipes.values()
   lengths = {recipe.length for recipe in recipes}
@@ -99,7 +102,10 @@ def plan_study(study: Study, data: Data) -> StudyPlan:
     _check_vocabulary(name, recipe.model, tokenizer)
   sources = _open_sources(study, data, tokenizer)
   inputs, planned = _Inputs(sources, tokenizer, data.root / 'orders'), {}
-  plans = {name: _plan_recipe(name, recipe, inputs, planned) for name, recipe in study.recipes.items()}
+  # A stage after a start may also be one of a whole recipe; that plan knows the stages before it.
+  whole_first = sorted(study.recipes, key=lambda name: study.recipes[name].start is not None)
+  planned_recipes = {name: _plan_recipe(name, study.recipes[name], inputs, planned) for name in whole_first}
+  plans = {name: planned_recipes[name] for name in study.recipes}
   return StudyPlan(study, plans, tokenizer, sources, _kinds([*sources, *scored_names(study)], data))
 
 
@@ -133,24 +139,27 @@ class _Inputs(NamedTuple):
 
 def _plan_recipe(name: str, recipe: Recipe, inputs: _Inputs, planned: dict[str, StagePlan]) -> list[StagePlan]:
   plans: list[StagePlan] = []
+  start = open_start(recipe, where := f"recipe '{name}'")
+  if start:
+    start = continue_sources(start, recipe, inputs.sources, where)
   # Kept apart from the plans: recipes that share a stage may continue on different curves.
-  rates: Rates | None = None
+  rates = rates_before(start)
   for stage in recipe.stages:
-    parent = plans[-1] if plans else None
-    plan, rates = _plan_stage(stage, parent, rates, recipe, inputs, f"recipe '{name}', stage '{stage.name}'")
+    before = plans[-1] if plans else start
+    plan, rates = _plan_stage(stage, before, rates, recipe, inputs, f"{where}, stage '{stage.name}'")
     plans.append(planned.setdefault(plan.hash, plan))
   return plans
 
 
 def _plan_stage(
-  stage: Stage, parent: StagePlan | None, before: Rates | None, recipe: Recipe, inputs: _Inputs, where: str
+  stage: Stage, before: StagePlan | Start | None, rates: Rates | None, recipe: Recipe, inputs: _Inputs, where: str
 ) -> tuple[StagePlan, Rates]:
   drawn = {name: inputs.sources[name] for name in stage.mixtures().drawn()}
   for source in drawn.values():
     source.require_row(where)
   steps = stage.steps(recipe.length)
   try:
-    rates = rates_of(stage, steps, before)
+    rates = rates_of(stage, steps, rates)
   except UserError as error:
     raise UserError(f'{where}: {error}') from None
   mixtures = stage.mixtures().resolve(
@@ -162,21 +171,22 @@ def _plan_stage(
     drawn,
     {name: mean[name] for name in drawn},
     segments,
-    cursors_at_start(stage, parent),
+    cursors_at_start(stage, before),
     recipe.seed,
     max_epochs=recipe.max_epochs,
     where=where,
     orders=inputs.orders,
   )
-  keeps_step = parent is not None and stage.handoff.step == 'continue'
-  first_step = parent.last_step if keeps_step else 0
+  keeps_step = before is not None and stage.handoff.step == 'continue'
+  first_step = before.last_step if keeps_step else 0
   digests = {name: source.fingerprint for name, source in drawn.items()}
   plan = StagePlan(
     stage=stage,
-    parent=parent,
+    parent=None if isinstance(before, Start) else before,
+    start=before if isinstance(before, Start) else None,
     identity=stage_identity(
       stage,
-      parent,
+      before,
       recipe,
       steps=steps,
       first_step=first_step,
@@ -187,7 +197,7 @@ def _plan_stage(
     ),
     earlier_hash=earlier_hash(
       stage,
-      parent,
+      before,
       recipe,
       mixture=mixtures.describe(stage.tokens),
       digests=digests,

@@ -11,7 +11,9 @@ from jax.sharding import Mesh
 
 from codemix.data.settings import Data
 from codemix.errors import UserError
+from codemix.evaluation.evaluator import Evaluator
 from codemix.evaluation.held_out import HeldOut, choose
+from codemix.evaluation.tasks.coding import CodingEvaluator
 from codemix.files import require_unlocked, require_writable
 from codemix.studies.planning import StudyPlan, plan_study, scored_names
 from codemix.studies.recipe import Study
@@ -28,10 +30,12 @@ class Ready:
   Attributes:
     plan: every stage decided.
     validation: what is scored of each source of `scored_names`.
+    tasks: the evaluators of the study's benchmarks, with their items.
   """
 
   plan: StudyPlan
   validation: Mapping[str, HeldOut]
+  tasks: Sequence[Evaluator] = ()
 
 
 def preflight(study: Study, data: Data, runtime: Runtime, mesh: Mesh, *, keep_folders: bool = True) -> Ready:
@@ -46,6 +50,7 @@ def preflight(study: Study, data: Data, runtime: Runtime, mesh: Mesh, *, keep_fo
   """
   check_machine(study, runtime, mesh, keep_folders)
   ready = open_study(study, data)
+  check_starts_whole(ready.plan, runtime)
   checkpoint_bytes = max(state_bytes(r.model, r.optimizer) for r in study.recipes.values())
   check_room(ready.plan, runtime, checkpoint_bytes, keep_folders)
   return ready
@@ -62,7 +67,21 @@ def open_study(study: Study, data: Data) -> Ready:
   for name, held_out in chosen.items():
     if not held_out.store.document_bytes[held_out.documents].any():
       raise UserError(f"'{name}' (validation) holds no text, so that no model can be scored on it. Take it out of Study.validation.")
-  return Ready(plan, chosen)
+  tasks = study.evaluation.evaluators() if study.evaluation else []
+  for task in tasks:
+    if isinstance(task, CodingEvaluator):
+      task.check_machine()
+  return Ready(plan, chosen, tasks)
+
+
+def check_starts_whole(plan: StudyPlan, runtime: Runtime) -> None:
+  """Reads the checkpoints of the starts that are still to be restored. Raises UserError if one is damaged."""
+  starts = {p.start.folder: p.start for p in plan.stages() if p.start and not is_done(runtime.output, p)}
+  if starts:
+    from codemix.training.start_state import require_whole  # imports Orbax
+
+    for start in starts.values():
+      require_whole(start)
 
 
 def check_unlocked(plan: StudyPlan, runtime: Runtime) -> None:

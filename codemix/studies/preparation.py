@@ -13,6 +13,7 @@ from codemix.errors import CodemixError, UserError
 from codemix.studies.planning import scored_names, source_names
 from codemix.studies.recipe import Study
 from codemix.studies.seqio_mixtures import expand_study, read_mixtures, unsaved
+from codemix.studies.starts import check_starts
 
 ERROR_PREFIX = 'codemix prepare: '  # of the line with the error that ended it
 
@@ -63,11 +64,12 @@ def missing(study: Study, data: Data) -> list[tuple[str, str]]:
 
 
 def check_sources(study: Study, data: Data) -> None:
-  """Checks that every source that is yet to be prepared exists.
+  """Checks that every source that is yet to be prepared exists, and the starts, with whose tokenizer they are prepared.
 
   Imports SeqIO and TensorFlow if a source is neither prepared nor a corpus of `Data.sources`.
   Raises UserError if one does not exist or has no such split.
   """
+  check_starts(study, data)
   for split in missing(read_mixtures(study, data, save=False), data):
     from codemix.data.prepare.source import check_source  # imports readers of raw files
 

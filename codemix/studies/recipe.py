@@ -6,8 +6,11 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Annotated
 
-from codemix.checked import Above, From, Name, NotEmpty, Seed, Tokens, checked
+from codemix.checked import Above, From, Name, NotEmpty, Path, Seed, Tokens, checked
 from codemix.errors import UserError, nearest
+from codemix.evaluation.judge.judge import Judge
+from codemix.evaluation.tasks.evaluation import Evaluation
+from codemix.evaluation.tasks.instructions import Instructions
 from codemix.models.config import ModelConfig
 from codemix.training.optimizer import Optimizer
 from codemix.training.stage import Stage
@@ -20,22 +23,33 @@ class Recipe:
 
   Attributes:
     stages: in order.
-    model: the decoder.
+    model: the decoder; None for that of the start.
     length: tokens of a row.
     optimizer: with its constants; the rate is the stages'.
     seed: of the initialisation and of the order of the data.
     max_epochs: how often a source may be read over the whole run; a plan that
       reads one more often is refused before the first step.
     description: one line for the report.
+    start: the folder of a finished stage or of an imported model, with whose weights the first stage
+      begins; that stage's hand-off says what else it takes over. None for a random initialisation.
   """
 
   stages: Annotated[tuple[Stage, ...], NotEmpty()]
-  model: ModelConfig
+  model: ModelConfig | None
   length: Tokens
   optimizer: Optimizer = Optimizer()
   seed: Seed = 0
   max_epochs: Annotated[float, Above(0)] = 4.0
   description: str = ''
+  start: Path | None = None
+
+  def __post_init__(self):
+    if self.model is None:
+      if self.start is None:
+        raise UserError('Recipe.model is None, and there is no Recipe.start whose model it could be. Bind Recipe.model = @ModelConfig(), or Recipe.start (START in recipes/from_checkpoint.gin).')
+      from codemix.studies.start_folder import model_of_start  # imports Orbax
+
+      object.__setattr__(self, 'model', model_of_start(self.start))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -51,6 +65,10 @@ class Study:
     validation_documents: how many documents of each of them are scored, at most;
       the same ones for every stage, chosen by a digest of their content. None
       scores all.
+    evaluate: benchmarks that every stage's model is evaluated on: names of tasks and groups, or an `Evaluation`
+      with its settings.
+    judge: compares the answers of each recipe's last stage to the instructions of `evaluate`, such as 'dolly', with those of
+      the baseline's, after all stages; None asks nobody.
     prompts: what each stage's model continues, for the report.
     sample_tokens: length of those continuations.
     note: what the report says at its top.
@@ -61,14 +79,26 @@ class Study:
   baseline: Name | None = None
   validation: tuple[Name, ...] = ()
   validation_documents: Annotated[int, From(1), 'documents'] | None = None
+  evaluate: tuple[Name, ...] | Evaluation = ()
+  judge: Judge | None = None
   prompts: tuple[str, ...] = ()
   sample_tokens: Annotated[int, From(1), 'tokens'] = 48
   note: str = ''
 
   def __post_init__(self):
+    evaluation = self.evaluation  # an unknown name is an error here
+    if self.judge and not any(isinstance(task, Instructions) for task in (evaluation.selected() if evaluation else ())):
+      raise UserError("Study.judge compares answers to instructions, and Study.evaluate has none: add 'dolly' to it, or unbind Study.judge.")
     if self.baseline is None:
       object.__setattr__(self, 'baseline', next(iter(self.recipes)))
     if self.baseline not in self.recipes:
       raise UserError(
         f"Study.baseline is '{self.baseline}', which is not a recipe of the study ({', '.join(self.recipes)}).{nearest(self.baseline, self.recipes)}"
       )
+
+  @property
+  def evaluation(self) -> Evaluation | None:
+    """The benchmarks of every stage; None if there are none."""
+    if isinstance(self.evaluate, Evaluation):
+      return self.evaluate
+    return Evaluation(self.evaluate) if self.evaluate else None

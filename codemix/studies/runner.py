@@ -10,6 +10,7 @@ import jax
 
 from codemix.data.settings import Data
 from codemix.errors import UserError
+from codemix.evaluation.results import SAMPLES
 from codemix.files import write_json
 from codemix.numerics import pinned
 from codemix.parallel.coordination import barrier
@@ -17,8 +18,9 @@ from codemix.parallel.mesh import make_mesh
 from codemix.studies import provenance
 from codemix.studies.consistency import require_same_data, require_same_settings
 from codemix.studies.load_stage import keep_tokenizer
-from codemix.studies.planning import StudyPlan, scored_names
+from codemix.studies.planning import scored_names
 from codemix.studies.preflight import (
+  Ready,
   check_layouts,
   check_machine,
   check_unlocked,
@@ -30,6 +32,7 @@ from codemix.studies.serial import run_units
 from codemix.studies.show import show_plan
 from codemix.studies.stage_evaluation import evaluate_stage
 from codemix.studies.stage_names import find_stages
+from codemix.studies.study_judging import judge_study
 from codemix.studies.study_record import arm_digest, keep_former
 from codemix.studies.units import units
 from codemix.training.loop import BARRIER_TIMEOUT_S, done_for_all
@@ -68,7 +71,7 @@ def run_study(study: Study, data: Data, runtime: Runtime, command: str = '') -> 
   check_unlocked(plan, runtime)
   if not jax.process_index():
     show_plan(plan, validation, runtime.placement(mesh), runtime.output, sys.stderr)
-    record = describe_study(plan, runtime, command)
+    record = describe_study(ready, runtime, command)
     if former := keep_former(runtime.output, record):
       print(former, file=sys.stderr)
     write_json(Path(runtime.output) / 'study.json', record)
@@ -76,6 +79,7 @@ def run_study(study: Study, data: Data, runtime: Runtime, command: str = '') -> 
   planning_s = time.monotonic() - began
   with stopping_at_once():
     run_units(units(plan), ready, mesh, runtime, planning_s)
+    judge_study(ready, mesh, runtime)
   # A process that has its scores must not exit while others still exchange theirs.
   barrier('study', BARRIER_TIMEOUT_S)
   return Path(runtime.output)
@@ -89,7 +93,7 @@ def evaluate_finished(study: Study, data: Data, runtime: Runtime, wanted: str | 
   them is finished.
 
   Returns:
-    By folder: `stage` (its name), `step`, `checkpoint`, and `sources`, the scores by source.
+    By folder: `stage` (its name), `step`, `checkpoint`, `sources` (the scores by source), `tasks` (by benchmark).
   """
   mesh = make_mesh(runtime.mesh)
   check_layouts(study, runtime, mesh)
@@ -99,7 +103,7 @@ def evaluate_finished(study: Study, data: Data, runtime: Runtime, wanted: str | 
   results = {}
   for stage_plan in stages:
     if done_for_all(runtime.output, stage_plan):
-      result = evaluate_stage(plan, stage_plan, mesh, runtime, ready.validation)
+      result = evaluate_stage(ready, stage_plan, mesh, runtime)
       results[str(stage_folder(runtime.output, stage_plan))] = {'stage': stage_plan.name, **result}
   if not results:
     which = ', '.join(dict.fromkeys(p.name for p in stages))
@@ -107,20 +111,23 @@ def evaluate_finished(study: Study, data: Data, runtime: Runtime, wanted: str | 
   return results
 
 
-def describe_study(plan: StudyPlan, runtime: Runtime, command: str) -> dict:
+def describe_study(ready: Ready, runtime: Runtime, command: str) -> dict:
   """What `study.json` holds; the stages' folders are those in `runtime.output`."""
-  study = plan.study
+  plan, study = ready.plan, ready.plan.study
+  evaluators = [*(held_out.name for held_out in ready.validation.values()), *(task.name for task in ready.tasks), SAMPLES]
   return {
     'name': study.name,
     'baseline': study.baseline,
     'note': study.note,
     'validation': scored_names(study),
+    'evaluators': evaluators,
     'recipes': {
       name: {
         'description': study.recipes[name].description,
         'stages': [stage_folder(runtime.output, p).name for p in plans],
         'arm': arm_digest([p.identity for p in plans]),
         'seed': study.recipes[name].seed,
+        **({'start': plans[0].start.describe()} if plans[0].start else {}),
         'model': {
           **study.recipes[name].model.identity(),
           'parameters': study.recipes[name].model.parameter_count()['total'],

@@ -11,6 +11,7 @@ from jax.sharding import Mesh
 from codemix.studies.preflight import Ready
 from codemix.studies.show import show_stage
 from codemix.studies.stage_evaluation import evaluate_stage
+from codemix.studies.step_evaluation import evaluate_steps
 from codemix.studies.units import Unit
 from codemix.training.loop import Trainer, done_for_all, train_stage
 from codemix.training.runtime import Runtime
@@ -32,7 +33,9 @@ def run_units(units: Sequence[Unit], ready: Ready, mesh: Mesh, runtime: Runtime,
       if not done_for_all(runtime.output, unit.stage):
         recipe = plan.recipe_of(unit.stage)
         trainer = Trainer(recipe.model, recipe.optimizer, plan.sources, mesh, runtime, plan.tokenizer.bos_id)
-        train_stage(trainer, unit.stage, time.monotonic() - planning_s)
+        every = unit.stage.stage.evaluate_every
+        evaluate = evaluate_steps(ready, unit.stage, mesh, runtime) if every else None
+        train_stage(trainer, unit.stage, time.monotonic() - planning_s, evaluate)
         planning_s = 0.0
     elif unit.kind == 'evaluate':
-      evaluate_stage(plan, unit.stage, mesh, runtime, ready.validation)
+      evaluate_stage(ready, unit.stage, mesh, runtime)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from fractions import Fraction
 from typing import TextIO
 
@@ -49,6 +50,8 @@ def show_plan(
     console.print(f'    rate {_sparkline(np.concatenate([p.rates for p in plans]))} {_rates(plans)}')
     if recipe.description:
       console.print(f'    [dim]{escape(recipe.description)}[/dim]')
+    for line in _start(plans[0]):
+      console.print(f'    {escape(line)}')
   console.print()
   if any(source.streamed for source in plan.sources.values()):
     console.print(
@@ -81,7 +84,8 @@ def show_stage(plan: StudyPlan, stage_plan: StagePlan, number: int, output: str)
     return
   done = is_done(output, stage_plan)
   users = [name for name, plans in plan.recipes.items() if stage_plan in plans]
-  lineage = ' > '.join(p.stage.name for p in stage_plan.lineage())
+  stages = stage_plan.lineage()
+  lineage = ' > '.join([*([f'from {stages[0].start.name}'] if stages[0].start else []), *(p.stage.name for p in stages)])
   folder = stage_folder(output, stage_plan).name
   named_otherwise = '' if folder == stage_plan.folder_name else f', in {escape(folder)}'
   state = f' [green](done before{named_otherwise})[/green]' if done else ''
@@ -158,6 +162,19 @@ def _stage_tree(plan: StudyPlan, node: StagePlan) -> Tree:
   for child in (p for p in plan.stages() if p.parent is node):
     tree.add(_stage_tree(plan, child))
   return tree
+
+
+def _start(first: StagePlan) -> Iterator[str]:
+  """What a recipe begins with, what its first stage takes over, and what to know about that; nothing without a start."""
+  if not (start := first.start):
+    return
+  taken = ', '.join(f'{field} {choice}' for field, choice in dataclasses.asdict(first.stage.handoff).items())
+  yield f'begins with {start.name} ({start.kind}, {start.hash[:12]}, checkpoint {start.checkpoint[:12]}, step {start.last_step:,}) of {start.folder}: {taken}'
+  for name, cursor in start.cursors.items():
+    if cursor.cursor and name in {draw.source for draw in first.draws}:
+      yield f"  '{name}' goes on after the {cursor.cursor:,} rows that it has read"
+  for remark in start.remarks:
+    yield f'  {remark}'
 
 
 def _changes(node: StagePlan) -> list[str]:

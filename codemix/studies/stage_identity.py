@@ -18,6 +18,7 @@ from codemix.data.tokenization.tokenizer import Tokenizer
 from codemix.identity import digest
 from codemix.studies.recipe import Recipe
 from codemix.training.stage import Rates, Stage, StagePlan, rewound
+from codemix.training.start import Start
 
 # Raised when a change of codemix changes the numbers that a plan results in, or how plans are described here. Results
 # of the old version then stay beside the new ones and are not mistaken for them.
@@ -26,7 +27,7 @@ NUMERICS = 2
 
 def stage_identity(
   stage: Stage,
-  parent: StagePlan | None,
+  before: StagePlan | Start | None,
   recipe: Recipe,
   *,
   steps: int,
@@ -38,22 +39,26 @@ def stage_identity(
 ) -> dict:
   """The plain data whose digest is the hash of the stage.
 
+  A stage that begins with `Recipe.start` has the identity that it has after that stage in one
+  recipe, so its numbers have one hash however they are come by. The start's folder is no part of it.
+
   Args:
+    before: the stage before, or what a first stage begins with.
     first_step: the run's step count when the stage begins.
     segments: how the shares of its sources go along its rows.
     digests: of each source that is drawn, in the order of the mixture.
   """
   return {
-    'parent': parent.hash if parent else None,
+    'parent': before.hash if before else None,
     'steps': steps,
     'first_step': first_step,
     'batch': stage.batch,
     'length': recipe.length,
     'rates': rates.described,
     'rows': describe_rows(list(digests), segments),
-    'rewound': rewound(stage, parent),
-    # A first stage has no hand-off. `rates` holds what becomes of the rate, `first_step` of the step.
-    'handoff': {'weights': stage.handoff.weights, 'optimizer': stage.handoff.optimizer} if parent else None,
+    'rewound': rewound(stage, before),
+    # A first stage without a start has no hand-off. `rates` holds what becomes of the rate, `first_step` of the step.
+    'handoff': {'weights': stage.handoff.weights, 'optimizer': stage.handoff.optimizer} if before else None,
     'model': recipe.model.identity(),
     'optimizer': recipe.optimizer.identity(),
     'seed': recipe.seed,
@@ -65,7 +70,7 @@ def stage_identity(
 
 def earlier_hash(
   stage: Stage,
-  parent: StagePlan | None,
+  parent: StagePlan | Start | None,
   recipe: Recipe,
   *,
   mixture: list,
@@ -74,11 +79,11 @@ def earlier_hash(
 ) -> str | None:
   """The hash of the same stage in the version with `NUMERICS` 1; finds its finished result.
 
-  It was made from the plan as written. None if that version computed other
-  numbers: with a curve that is laid out over several stages.
+  It was made from the plan as written. None if that version had no such stage: it had no
+  `Recipe.start`, and computed other numbers with a curve that is laid out over several stages.
   `mixture` is `MixtureSchedule.describe`.
   """
-  if (parent and not parent.earlier_hash) or not stage.schedule or stage.schedule.horizon is not None:
+  if isinstance(parent, Start) or (parent and not parent.earlier_hash) or not stage.schedule or stage.schedule.horizon is not None:
     return None
   written = {**stage.written(), 'batch': stage.batch, 'mixture': mixture}
   if parent is None:

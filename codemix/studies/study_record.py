@@ -12,7 +12,7 @@ from codemix.errors import UserError
 from codemix.files import make_folder, read_json, writing
 from codemix.identity import digest
 
-REPORT_FILES = ('report.html', 'report.md', 'results.csv')
+REPORT_FILES = ('report.html', 'report.md', 'results.csv', 'scores.csv')
 FORMER = 'former'  # the folder, within a study's, of the reports of studies that ran there before
 
 
@@ -21,9 +21,12 @@ def arm_digest(identities: Sequence[Mapping[str, Any]]) -> str:
 
   Args:
     identities: of the recipe's stages, in order. `parent` is left out: the parent stands before the
-      stage in the list, and its hash depends on the seed.
+      stage in the list, and its hash depends on the seed. That of the first stage is `Recipe.start`,
+      which counts.
   """
-  return digest([{k: v for k, v in identity.items() if k not in ('seed', 'parent')} for identity in identities])
+  described = [{k: v for k, v in identity.items() if k not in ('seed', 'parent')} for identity in identities]
+  start = identities[0].get('parent') if identities else None
+  return digest([{**described[0], 'start': start}, *described[1:]] if start else described)
 
 
 def keep_former(study_dir: Path | str, record: Mapping[str, Any]) -> str | None:

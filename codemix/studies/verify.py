@@ -16,6 +16,7 @@ from codemix.studies.stage_names import SHORT
 from codemix.training.stage import is_done, stage_folder
 from codemix.training.stage_changes import namesake
 from codemix.training.stage_record import read_ledger, read_stage
+from codemix.training.start import IMPORTED
 
 
 def verify_stage(folder: Path) -> dict:
@@ -25,11 +26,13 @@ def verify_stage(folder: Path) -> dict:
 
   Returns:
     'name', 'finished', 'checkpoints' (their steps), 'cut_off' (steps of checkpoints that were not
-    completely written, which a resumed run passes over) and 'bytes_read'.
+    completely written, which a resumed run passes over) and 'bytes_read'; 'start', the folder that
+    `Recipe.start` named, if the stage began with it.
   """
   stage = read_stage(folder)
   require_unchanged(folder, stage)
-  if not folder.resolve().name.endswith(f'-{stage["hash"][:SHORT]}'):
+  # An imported checkpoint has the name that its user gave.
+  if 'imported' not in stage['identity'] and not folder.resolve().name.endswith(f'-{stage["hash"][:SHORT]}'):
     raise UserError(f'{folder}/stage.json was changed: its hash is not that of its folder. Restore it.')
   finished = (folder / 'done.json').exists()
   checkpoints = folder / 'checkpoints'
@@ -48,6 +51,7 @@ def verify_stage(folder: Path) -> dict:
     'checkpoints': sealed,
     'cut_off': [step for step in steps if step not in sealed],
     'bytes_read': sum(path.stat().st_size for path in read),
+    **({'start': stage['start']['folder']} if 'start' in stage else {}),
   }
 
 
@@ -63,6 +67,8 @@ def _check_finished(folder: Path, stage: dict, sealed: list[int]) -> None:
   for parent in folder.parent.glob(f'*-{stage["parent"][:SHORT]}') if stage['parent'] else ():
     if (parent / 'ledger.json').exists() and read_ledger(parent)['hash'] != written['parent_hash']:
       raise UserError(f'{folder}/ledger.json does not continue {parent}/ledger.json: one of them is of another run.')
+  if stage.get('start', {}).get(IMPORTED) and written['parent_hash'] != stage['parent']:
+    raise UserError(f'{folder}/ledger.json does not continue the imported model with which the stage began: one of them is of another run.')
   for results in read_results(folder).values():
     results.items()  # checks the file
 
@@ -108,7 +114,7 @@ def check_ledgers(plan: StudyPlan, output: str) -> list[dict]:
       d.source: {key: counted[d.source][key] if getattr(d, key) is None else getattr(d, key) for key in ledger.COUNTED}
       for d in stage_plan.draws
     }
-    parent = hashes.get(stage_plan.parent.hash) if stage_plan.parent else None
+    parent = hashes.get(stage_plan.parent.hash) if stage_plan.parent else stage_plan.start and stage_plan.start.ledger
     draws = ledger.with_shares_of(stage_plan.draws, written['planned'])
     expected = ledger.entry(written['stage'], draws, realised, parent)
     hashes[stage_plan.hash] = written['hash']

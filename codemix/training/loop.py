@@ -7,7 +7,7 @@ import contextlib
 import copy
 import dataclasses
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import jax
@@ -20,6 +20,7 @@ from codemix.errors import Preempted, UserError
 from codemix.files import locked
 from codemix.identity import differences
 from codemix.models.config import ModelConfig
+from codemix.models.decoder import Params
 from codemix.parallel.coordination import barrier, decide
 from codemix.parallel.sharding import batch_sharding
 from codemix.terminal import warn_once
@@ -33,6 +34,7 @@ from codemix.training.runtime import Runtime
 from codemix.training.stage import TRAINING, Handoff, StagePlan, is_done, stage_folder
 from codemix.training.stage_log import Realised, StageLog
 from codemix.training.stage_record import read_done, write_plan, write_result
+from codemix.training.start_state import restore_start
 from codemix.training.train_state import (
   TrainState,
   abstract_state,
@@ -42,6 +44,8 @@ from codemix.training.train_state import (
   state_bytes,
 )
 from codemix.training.train_step import make_train_step
+
+Evaluate = Callable[[int, Params], None]  # (step of the run, parameters)
 
 IN_FLIGHT = 2  # steps whose metrics may wait on the devices while the host goes on
 BARRIER_TIMEOUT_S = 600
@@ -88,12 +92,13 @@ class Trainer:
     return stage_folder(self.runtime.output, plan)
 
 
-def train_stage(trainer: Trainer, plan: StagePlan, began: float | None = None) -> Path:
+def train_stage(trainer: Trainer, plan: StagePlan, began: float | None = None, evaluate: Evaluate | None = None) -> Path:
   """Trains a stage whose parent is done; returns at once if it is done itself.
 
   After any number of interruptions the same call ends in the same parameters,
   ledger and metrics.
-  Its time counts from `began` (`time.monotonic()`; None for now). Returns the stage's folder.
+  Its time counts from `began` (`time.monotonic()`; None for now). `evaluate` is called with the run's step and the
+  parameters after every `Stage.evaluate_every` steps but the last, and again with those that a process resumes from. Returns the stage's folder.
 
   Raises:
     NonFiniteError: a loss or gradient was not finite; its step is not saved.
@@ -118,7 +123,7 @@ def train_stage(trainer: Trainer, plan: StagePlan, began: float | None = None) -
     with contextlib.closing(checkpoints):
       state, realised = _begin(trainer, plan, checkpoints, account)
       with frozen_gc(), account.spent_on('step'):
-        realised = _run_steps(trainer, plan, folder, checkpoints, state, realised, account)
+        realised = _run_steps(trainer, plan, folder, checkpoints, state, realised, account, evaluate)
       if primary:
         parent = trainer.folder(plan.parent) if plan.parent else None
         write_result(folder, plan, realised, checkpoints.digest(plan.last_step), parent)
@@ -150,7 +155,7 @@ def final_state(trainer: Trainer, plan: StagePlan) -> TrainState:
 def _begin(
   trainer: Trainer, plan: StagePlan, checkpoints: Checkpoints, account: TimeAccount
 ) -> tuple[TrainState, Realised]:
-  """The state and ledger to start from: newest checkpoint, else parent's result, else fresh."""
+  """The state and ledger to start from: newest checkpoint, else what the hand-off gives, else fresh."""
   target = trainer.abstract_state()
   step = checkpoints.newest(trainer.runtime.on_damaged, warn_once)
   if step is not None:
@@ -161,6 +166,8 @@ def _begin(
       )
     return checkpoints.restore_state(step, target), position['realised']
   realised = {draw.source: dict.fromkeys(ledger.COUNTED, 0) for draw in plan.draws}
+  if plan.start:
+    return restore_start(plan.start, plan.stage.handoff, target, lambda: _fresh_state(trainer, plan, account)), realised
   if plan.parent is None:
     return _fresh_state(trainer, plan, account), realised
   parent = final_state(trainer, plan.parent)
@@ -183,6 +190,7 @@ def _run_steps(
   state: TrainState,
   realised: Realised,
   account: TimeAccount,
+  evaluate: Evaluate | None,
 ) -> Realised:
   """Runs the stage's remaining steps; returns what the whole stage drew from each source."""
   rows = plan.rows(trainer.sources)
@@ -207,6 +215,13 @@ def _run_steps(
         account.reached(plan.first_step + written)
         show(written, *shown)
 
+    def evaluate_after(steps: int) -> None:
+      if evaluate and 0 < steps < plan.steps and steps % plan.stage.evaluate_every == 0:
+        write_all_but(0)
+        with account.spent_on('evaluation'):
+          evaluate(plan.first_step + steps, state.params)
+
+    evaluate_after(done)  # a process may have saved this step, and ended before its results were written
     for index, batch in zip(range(done, plan.steps), account.waiting_for('data', batches), strict=True):
       with account.spent_on('compile') if index == done else contextlib.nullcontext():
         state, values = train_step(state, batch, plan.rates[index])
@@ -230,6 +245,7 @@ def _run_steps(
             checkpoints.wait()
         if stop and not last:
           raise Preempted(f"stage '{plan.stage.name}' was asked to stop and saved step {step}. The same command goes on from there.")
+      evaluate_after(index + 1)
     with account.spent_on('save'):
       checkpoints.wait()
   return log.realised

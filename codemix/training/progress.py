@@ -30,23 +30,40 @@ def stage_progress(name: str, steps: int, done: int) -> Iterator[Update]:
     yield lambda done, loss, speed: show(done, f'loss {loss:.3f}' + (f', {speed:,.0f} tokens/s' if speed else ''))
 
 
-@contextlib.contextmanager
-def scoring_progress(stage: str, source: str, documents: int, shown: bool = True) -> Iterator[Callable[[int], None]]:
-  """Shows the progress of scoring held-out documents.
+def scoring_progress(
+  stage: str, source: str, documents: int, shown: bool = True, noun: str = 'documents'
+) -> contextlib.AbstractContextManager[Callable[[int], None]]:
+  """Shows the progress of scoring a model.
 
   Args:
-    stage: whose model scores them.
-    source: whose documents they are.
-    documents: how many.
+    stage: whose model it is.
+    source: what it is scored on.
+    documents: how many documents, or of what `noun` says.
     shown: False shows nothing, as in all processes but one.
 
   Yields:
     A function to call with the number of documents scored so far.
   """
+  return progress_of(f'{stage} scored on {source}', f'{{done:,}} of {{total:,}} {noun}', documents, shown)
+
+
+@contextlib.contextmanager
+def progress_of(name: str, amount: str, total: int, shown: bool = True) -> Iterator[Callable[[int], None]]:
+  """Shows the progress of anything that is counted, with the time that is left.
+
+  Args:
+    name: of what is done.
+    amount: what to show, such as '{done:,} of {total:,} items'.
+    total: how many there are.
+    shown: False shows nothing, as in all processes but one.
+
+  Yields:
+    A function to call with the number done so far.
+  """
   if not shown:
     yield lambda done: None
     return
-  with _progress(f'{stage} scored on {source}', '{done:,} of {total:,} documents', documents, 0) as show:
+  with _progress(name, amount, total, 0) as show:
     yield lambda done: show(done, '')
 
 

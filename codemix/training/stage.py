@@ -21,6 +21,7 @@ from codemix.errors import UserError, nearest
 from codemix.identity import digest
 from codemix.training.curves import Curve, depends_on_a_cosine
 from codemix.training.schedules import Schedule
+from codemix.training.start import Read, Start
 
 KEPT, RESET = 'continue', 'restart'
 
@@ -33,7 +34,7 @@ TakenOver = Literal[KEPT, RESET]
 @dataclasses.dataclass(frozen=True)
 @checked
 class Handoff:
-  """What a stage takes over from the one before it; each is 'continue' or 'restart'.
+  """What a stage takes over from the one before it, or a first stage from `Recipe.start`; each is 'continue' or 'restart'.
 
   The paper does not say what it did at its stage boundaries, and a replication
   found that it matters, so each is a setting of its own.
@@ -66,9 +67,9 @@ class Stage:
       or a `MixtureSchedule` of such along the stage.
     batch: rows of a global batch.
     schedule: the learning rate; None follows the curve of the stage before.
-    handoff: what is taken over; it has no meaning in a first stage.
-    rewind: sources read again from their first row; the others continue where
-      the stage before stopped.
+    handoff: what is taken over; in a first stage from `Recipe.start`, and without one it has no meaning.
+    rewind: sources read again from their first row; the others continue where the stage before stopped.
+    evaluate_every: steps between evaluations during the stage; None: at its end only. It changes nothing that is trained.
   """
 
   name: Name
@@ -78,6 +79,7 @@ class Stage:
   schedule: Schedule | None = None
   handoff: Handoff = Handoff()
   rewind: tuple[Name, ...] = ()
+  evaluate_every: Annotated[int, From(1), 'steps'] | None = None
 
   def __post_init__(self):
     if any(not (c.isalnum() or c in '_.') for c in self.name) or len(self.name.encode()) > 200:
@@ -126,12 +128,12 @@ class Rates(NamedTuple):
   Attributes:
     values: float32 [steps].
     described: what they are, as plain data (`Curve.describe`).
-    rest: the curve that a following stage without a schedule uses.
+    rest: the curve that a following stage without a schedule uses; None if it is not known.
   """
 
   values: np.ndarray
   described: list
-  rest: Curve
+  rest: Curve | None
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -140,7 +142,7 @@ class StagePlan:
 
   Attributes:
     stage: as written.
-    parent: the plan of the stage before, or None.
+    parent: the plan of the stage before in the recipe, or None.
     identity: everything that decides the result; the parent by its hash.
     earlier_hash: its hash in the version with `NUMERICS` 1, or None.
     steps: steps of the stage.
@@ -152,6 +154,7 @@ class StagePlan:
     segments: how the sources' shares go along the stage.
     orders: the folder that keeps the orders of long stages.
     rates: float32 [steps], the learning rate of each step.
+    start: what a first stage begins with, or None.
   """
 
   stage: Stage
@@ -167,6 +170,12 @@ class StagePlan:
   segments: tuple[Segment, ...]
   orders: Path | None
   rates: np.ndarray
+  start: Start | None = None
+
+  @property
+  def before(self) -> StagePlan | Start | None:
+    """What the hand-off is from."""
+    return self.parent or self.start
 
   @property
   def name(self) -> str:
@@ -205,9 +214,15 @@ class StagePlan:
 
   def cursors_after(self) -> dict[str, Cursor]:
     """How far every source was read at the end of the stage."""
-    before = cursors_at_start(self.stage, self.parent)
+    before = cursors_at_start(self.stage, self.before)
     drawn = {d.source: before.get(d.source, Cursor()).after(d.rows) for d in self.draws}
     return {**before, **drawn}
+
+  def read_after(self) -> dict[str, Read]:
+    """The same with what the rows are of, also of sources that only stages before `Recipe.start` read."""
+    before, digests = self.before.read_after() if self.before else {}, self.identity['sources']
+    data = lambda source: digests[source] if source in digests else before[source].data
+    return {**before, **{name: Read(data(name), self.length, self.seed, at) for name, at in self.cursors_after().items()}}
 
   def lineage(self) -> list[StagePlan]:
     """From the first stage to this one."""
@@ -227,9 +242,9 @@ def is_done(output: str | Path, plan: StagePlan) -> bool:
   return (stage_folder(output, plan) / 'done.json').exists()
 
 
-def cursors_at_start(stage: Stage, parent: StagePlan | None) -> dict[str, Cursor]:
+def cursors_at_start(stage: Stage, before: StagePlan | Start | None) -> dict[str, Cursor]:
   """How far each source was read when a stage begins."""
-  cursors = parent.cursors_after() if parent else {}
+  cursors = before.cursors_after() if before else {}
   if unknown := [source for source in stage.rewind if source not in cursors]:
     raise UserError(
       f"stage '{stage.name}' rewinds '{unknown[0]}', which no stage before it has read.{nearest(unknown[0], cursors)}"
@@ -237,9 +252,9 @@ def cursors_at_start(stage: Stage, parent: StagePlan | None) -> dict[str, Cursor
   return cursors | {source: cursors[source].rewound() for source in stage.rewind}
 
 
-def rewound(stage: Stage, parent: StagePlan | None) -> list[str]:
+def rewound(stage: Stage, before: StagePlan | Start | None) -> list[str]:
   """The sources of `rewind` whose cursor is not at their first row already."""
-  cursors = parent.cursors_after() if parent else {}
+  cursors = before.cursors_after() if before else {}
   return sorted({source for source in stage.rewind if cursors[source].cursor})
 
 
@@ -274,6 +289,8 @@ def _curve_of(stage: Stage, steps: int, before: Rates | None) -> Curve:
     raise UserError(
       f"it has no schedule. Set Stage.schedule; only a stage whose Handoff.rate is '{KEPT}' goes on along the last curve."
     )
+  if before.rest is None:
+    raise UserError('it has no schedule, and the curve of its start (Recipe.start) began in a stage before that one, so the rest of it is not known. Set Stage.schedule.')
   # The tokens of the stages may differ from the horizon by a rounding.
   if before.rest.left + tokens_per_step / 2 < stage.budget:
     raise UserError(

@@ -59,19 +59,20 @@ def write_plan(folder: Path, plan: StagePlan, model: ModelConfig) -> None:
       'flops_per_token': model.flops_per_token(plan.length)['total'],
       'mixture': plan.mixture().to_json(),
       'sources': [dataclasses.asdict(draw) for draw in plan.draws],
+      'read': {source: read.as_json() for source, read in plan.read_after().items()},
     },
   )
   lines = [f'{plan.first_step + i + 1},{rate!r}\n' for i, rate in enumerate(plan.rates.tolist())]
   write_text(folder / 'rate.csv', 'step,rate\n' + ''.join(lines))
-  parent = plan.parent.hash if plan.parent else None
   write_json(
     written,
     {
       'name': plan.stage.name,
       'hash': plan.hash,
-      'parent': parent,
+      'parent': plan.identity['parent'],
       'identity': plan.identity,
       'written': as_written(plan),
+      **({'start': plan.start.describe()} if plan.start else {}),
     },
   )
 
@@ -85,10 +86,11 @@ def write_result(
 
   Args:
     checkpoint: digest of the stage's last checkpoint.
-    parent_folder: of the stage before, to whose ledger this one is chained.
+    parent_folder: of the stage before, to whose ledger this one is chained; without one it is
+      chained to that of the start, if there is one.
   """
   ledger.compare(plan.draws, realised, f"stage '{plan.stage.name}'")
-  parent_hash = read_ledger(parent_folder)['hash'] if parent_folder else None
+  parent_hash = read_ledger(parent_folder)['hash'] if parent_folder else plan.start and plan.start.ledger
   entry = ledger.entry(plan.stage.name, plan.draws, realised, parent_hash)
   write_json(folder / 'ledger.json', entry)
   write_json(

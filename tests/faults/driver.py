@@ -9,19 +9,43 @@ sends SIGNAL to the process: SIGKILL, which nothing survives, or SIGTERM.
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import sys
+from pathlib import Path
 
 import jax
 
 import codemix
 from codemix.errors import CodemixError
-from tests import tiny_study
+from codemix.evaluation import evaluator
+from tests import tiny_study, tiny_tasks
 from tests.faults.interrupt import interrupt
 
 
-def study() -> codemix.Study:
-  """Three stages that hand over in different ways, with checkpoints inside the first two."""
-  return tiny_study.study(staged=tiny_study.balanced_to_text(steps=6))
+def study(tasks: str | None = None) -> codemix.Study:
+  """Three stages that hand over in different ways, with checkpoints inside the first two.
+
+  Args:
+    tasks: the folder of a benchmark (`tests.tiny_tasks`) on which every second step is evaluated; None for no benchmark.
+  """
+  recipe = tiny_study.balanced_to_text(steps=6)
+  if tasks is None:
+    return tiny_study.study(staged=recipe)
+  stages = tuple(dataclasses.replace(stage, evaluate_every=2) for stage in recipe.stages)
+  study = tiny_study.study(staged=dataclasses.replace(recipe, stages=stages))
+  return dataclasses.replace(study, evaluate=tiny_tasks.evaluation(Path(tasks)))
+
+
+def log_results(path: str) -> None:
+  """Appends a line to a file for everything that is scored."""
+  write = evaluator.write_results
+
+  def write_and_log(folder, name, step, *rest):
+    write(folder, name, step, *rest)
+    with open(path, 'a') as file:
+      file.write(f'{folder.name} {step} {name}\n')
+
+  evaluator.write_results = write_and_log
 
 
 def main() -> int:
@@ -29,17 +53,21 @@ def main() -> int:
   parser.add_argument('data')
   parser.add_argument('output')
   parser.add_argument('cache', help='folder of compiled programs')
+  parser.add_argument('--tasks', help='the folder of a benchmark')
+  parser.add_argument('--log', help='a file that lists what was scored')
   parser.add_argument('--at')
   parser.add_argument('--call', type=int, default=1)
   parser.add_argument('--send', default='SIGKILL')
   arguments = parser.parse_args()
   jax.config.update('jax_compilation_cache_dir', arguments.cache)
   jax.config.update('jax_persistent_cache_min_compile_time_secs', 0.0)
+  if arguments.log:
+    log_results(arguments.log)
   if arguments.at:
     interrupt(arguments.at, arguments.call, arguments.send)
   data = codemix.Data(directory=arguments.data, tokenizer='bytes')
   try:
-    codemix.run_study(study(), data, tiny_study.runtime(arguments.output))
+    codemix.run_study(study(arguments.tasks), data, tiny_study.runtime(arguments.output))
   except CodemixError as error:
     print(error, file=sys.stderr)
     return error.exit_code

@@ -27,7 +27,7 @@ def test_the_folder_of_a_stage_that_was_done_before_is_said_where_it_has_another
   (tmp_path / 'stages' / folder).mkdir(parents=True)
   (tmp_path / 'stages' / folder / 'done.json').write_text('{}')
   stage_plan = SimpleNamespace(
-    stage=SimpleNamespace(name='a'), hash='0123456789ab', earlier_hash='ba9876543210', folder_name='a-0123456789ab'
+    stage=SimpleNamespace(name='a'), hash='0123456789ab', earlier_hash='ba9876543210', folder_name='a-0123456789ab', start=None
   )
   stage_plan.lineage = lambda: [stage_plan]
   show_stage(SimpleNamespace(recipes={'r': [stage_plan]}, stages=lambda: [stage_plan]), stage_plan, 1, str(tmp_path))

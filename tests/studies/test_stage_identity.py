@@ -307,6 +307,11 @@ def test_the_hashes_of_version_1_are_known(data):
   assert found == {'one': ['a8ef103f02fa', '3297fe4756c8', 'c9043bd4535b'], 'other': ['1fdae67da0d6', '4af631ab51d6']}
 
 
+def test_hashes_are_those_of_the_version_before_recipes_had_starts(data):
+  found = {name: [plan.hash[:12] for plan in plans] for name, plans in of_version_1(data).items()}
+  assert found == {'one': ['8f2cf19bab70', 'c1aa034e80fc', '49622f5c20a1'], 'other': ['5e34461acb98', 'cb83c229066e']}
+
+
 def test_a_finished_stage_of_version_1_is_found(data, tmp_path):
   plan = of_version_1(data)['one'][2]
   folder = tmp_path / 'stages' / 'cooldown-c9043bd4535b'
