@@ -13,6 +13,7 @@ from codemix.report.comparison import Measure, Row
 from codemix.report.palette import Paint
 from codemix.report.provenance import in_words, spaced
 from codemix.report.results import StageResults, StudyResults
+from codemix.report.suite import Suite, clean_scores, gather_suite
 from codemix.report.tree import Node, flat, stage_tree
 from codemix.training import goodput
 from codemix.training.goodput import Times
@@ -40,6 +41,8 @@ class Content:
     measures: by validation source, and by the names in `pooled`.
     pooled: the name of the measure over all validation sources of a kind, by the kind.
     rows: of the recipes. arm_rows: of the arms.
+    suite: the benchmarks.
+    clean: scores on clean items, by stage folder and task (`clean_task_scores`); {} if there is no scan.
     missing: a sentence for each thing that a finished study would have.
     notes: a sentence for each thing to mind in reading the figures.
     caveat: (in a sentence, why) what the report cannot show.
@@ -53,6 +56,8 @@ class Content:
   rows: Sequence[Row]
   arm_rows: Sequence[Row]
   tree: Sequence[Node]
+  suite: Suite
+  clean: Mapping[str, Mapping[str, Mapping[str, float]]]
   missing: Sequence[str]
   notes: Sequence[str]
   caveat: tuple[str, str]
@@ -80,6 +85,11 @@ class Content:
     alone = [source for source in self.study.validation_sources if source not in self.study.kinds]
     named = [*self.pooled.items(), *zip(alone, alone, strict=True)]
     return [(label, measure) for label, measure in named if self.measures[measure].totals]
+
+  @property
+  def has_steps(self) -> bool:
+    """Whether checkpoints before the end of a stage were evaluated."""
+    return any(stage.steps for stage in self.study.stages.values())
 
   @property
   def baseline_arm(self) -> str | None:
@@ -132,6 +142,8 @@ def gather(study: StudyResults) -> Content:
   groups = arms(study)
   rows = comparison.recipe_rows(study, measures)
   arm_rows = comparison.arm_rows(study, measures, groups)
+  suite = gather_suite(study)
+  clean, uncovered = clean_scores(study, suite)
   baselines = {row.name for row in arm_rows if row.is_baseline}
   paints = palette.arm_paints([arm.name for arm in groups], baselines)
   return Content(
@@ -142,6 +154,8 @@ def gather(study: StudyResults) -> Content:
     rows=rows,
     arm_rows=arm_rows,
     tree=stage_tree(study),
+    suite=dataclasses.replace(suite, notes=[*suite.notes, *uncovered]),
+    clean=clean,
     missing=remarks.missing(study),
     notes=remarks.notes(study, measures, rows, arm_rows),
     caveat=remarks.caveat(study, rows),

@@ -71,7 +71,7 @@ def source_losses(
   _cut_opening(axes)
   axes.set_title(svg.short(title, 52))
   axes.set_ylabel('loss, nats per token')
-  _step_axis(axes)
+  step_axis(axes)
   return svg.picture(drawn, name, alt, ('arm', 'run', 'step', 'loss_smoothed'), lines)
 
 
@@ -124,7 +124,7 @@ def training_curves(
   rate.yaxis.set_major_formatter(lambda value, _: f'{value:g}')
   speed.yaxis.set_major_formatter(EngFormatter(sep=''))
   speed.set_xlim(0, max(1, runs[0].steps))
-  _step_axis(speed)
+  step_axis(speed)
   drawn.align_ylabels()
   return svg.picture(drawn, name, alt, ('what', 'run', 'step', 'value'), lines)
 
@@ -169,7 +169,7 @@ def _name_stages(axes: Axes, curves: Curves) -> None:
     )  # fmt: skip
 
 
-def _step_axis(axes: Axes) -> None:
+def step_axis(axes: Axes) -> None:
   axes.set_xlabel('step')
   axes.xaxis.set_major_formatter(lambda value, _: f'{value / 1000:g}k' if value >= 10_000 else f'{value:g}')
   axes.locator_params(axis='x', nbins=6)

@@ -10,7 +10,7 @@ from urllib.parse import quote
 
 from codemix import formatting
 from codemix.evaluation import statistics
-from codemix.report import figures, palette, provenance, tables, tree
+from codemix.report import figures, palette, provenance, suite_tables, tables, tree
 from codemix.report.content import Content
 from codemix.report.svg import Picture
 
@@ -19,6 +19,7 @@ SECTIONS = {
   'recipes': 'What the recipes are',
   'reading': 'How to read this',
   'results': 'After each stage',
+  'benchmarks': 'Benchmarks',
   'training': 'Training',
   'data': 'Data, planned and realised',
   'tree': 'The tree of stages',
@@ -47,13 +48,18 @@ def render(content: Content) -> str:
     downloads=functools.partial(_downloads, _slug(content.study.name)),
     few_documents=statistics.FEW_DOCUMENTS,
     widths=_widths(content),
-    sections=SECTIONS,
+    sections={anchor: title for anchor, title in SECTIONS.items() if anchor != 'benchmarks' or _has_benchmarks(content)},
     facts=_facts(content),
     tables=tables,
+    suite_tables=suite_tables,
     savings=tree.savings(content.study),
     provenance=provenance.facts(content.study),
     command=provenance.command(content.study),
   )
+
+
+def _has_benchmarks(content: Content) -> bool:
+  return bool(content.suite.groups or content.suite.judges or content.has_steps)
 
 
 def _colours() -> str:

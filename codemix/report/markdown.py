@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable, Sequence
 
 from codemix import formatting
-from codemix.report import provenance, tables, tree
+from codemix.report import provenance, suite_tables, tables, tree
 from codemix.report.content import Content
 from codemix.report.tables import Cell, Line, Table
 from codemix.report.tree import Node
@@ -29,6 +29,7 @@ def render(content: Content) -> str:
     '## After each stage',
     _table(tables.bits_by_stage(content)),
     _table(tables.changes_by_stage(content)) if study.baseline else '',
+    *_benchmarks(content),
     '## Data, planned and realised',
     _table(tables.shares(content)),
     _table(tables.ledger(content, content.nodes)),
@@ -45,9 +46,29 @@ def render(content: Content) -> str:
     *(part for model in content.models for part in (
       f'The model of {_plain(", ".join(arm.name for arm in model.arms))}: {_plain(model.label)}.', _pairs(model.properties)
     )),
-    '`report.html` has the curves and the plots; `results.csv` every number.',
+    '`report.html` has the curves and the plots; `results.csv` and `scores.csv` every number.',
   ]  # fmt: skip
   return '\n\n'.join(part for part in parts if part) + '\n'
+
+
+def _benchmarks(content: Content) -> Iterable[str]:
+  suite = content.suite
+  if not suite.groups and not suite.judges:
+    return
+  yield '## Benchmarks'
+  yield from map(_plain, suite.notes)
+  if suite.aggregates:
+    yield _table(suite_tables.aggregates(content))
+    if content.study.baseline:
+      yield _table(suite_tables.aggregate_changes(content))
+  for group in suite.groups:
+    yield f'### {_plain(group.label)}'
+    if group.scored:
+      yield _table(suite_tables.scores(content, group))
+    yield from (_table(table) for _, table in suite_tables.details(content, group))
+  if suite.judges:
+    yield '### Judged pairs'
+    yield _table(suite_tables.judged(content))
 
 
 def _boxes(content: Content) -> list[str]:
@@ -78,7 +99,8 @@ def _branches(nodes: Sequence[Node], depth: int = 0) -> Iterable[str]:
     ends = f' → **{_plain(", ".join(node.ends))}**' if node.ends else ''
     shared = f', shared by {len(node.recipes)} recipes' if len(node.recipes) > 1 else ''
     state = '' if node.stage.state == 'evaluated' else f', {node.stage.state}'
-    yield f'{"  " * depth}- `{node.stage.folder}` {formatting.tokens(node.tokens)} tokens{shared}{state}{ends}'
+    begins = f', begins with {_plain(node.begins_with)}' if node.begins_with else ''
+    yield f'{"  " * depth}- `{node.stage.folder}` {formatting.tokens(node.tokens)} tokens{begins}{shared}{state}{ends}'
     yield from _branches(node.children, depth + 1)
 
 

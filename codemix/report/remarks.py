@@ -49,6 +49,8 @@ def missing(study: StudyResults) -> list[str]:
     users = ', '.join(name for name, recipe in study.recipes.items() if stage.folder in recipe.stages)
     if stage.state == 'in training':
       lines.append(f'{stage.folder} has trained {len(stage.metrics)} of {stage.plan["steps"]} steps ({users}).')
+    elif stage.state == 'trained' and stage.results:
+      lines.append(f'{stage.folder} lacks the results of {_few(stage.lacks)} ({users}).')
     elif stage.state != 'evaluated':
       lines.append(f'{stage.folder} is {states[stage.state]} ({users}).')
     if absent := [source for source in stage.scores if source not in stage.documents]:

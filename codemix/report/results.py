@@ -14,7 +14,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from codemix.errors import UserError, nearest
-from codemix.evaluation.results import SAMPLES, of_held_out, read_results
+from codemix.evaluation.results import (
+  SAMPLES,
+  StoredResults,
+  evaluated_steps,
+  of_held_out,
+  read_results,
+)
 from codemix.files import read_json, require_form
 from codemix.identity import digest
 from codemix.models.config import EXECUTION
@@ -39,7 +45,9 @@ class StageResults:
   timing: pd.DataFrame
   times: Times | None  # wall-clock time of all processes that trained and evaluated the stage
   ledger: Mapping[str, Any] | None
-  evaluated: bool  # by all evaluators
+  lacks: Sequence[str]  # evaluators of the study without results
+  results: Mapping[str, StoredResults]  # at the end of the stage, by evaluator
+  steps: Mapping[int, Mapping[str, StoredResults]]  # at checkpoints before the end, by step of the run
   scores: Mapping[str, Mapping[str, float]]  # sums over the validation documents, by source
   documents: Mapping[str, Mapping[str, np.ndarray]]  # by validation source: 'nats' float [N] and 'bytes' int [N] of each
   samples: Sequence[Mapping[str, str]]
@@ -49,7 +57,7 @@ class StageResults:
     """'not started', 'planned', 'in training', 'trained' or 'evaluated'."""
     if self.plan is None:
       return 'not started'
-    if self.evaluated:
+    if not self.lacks:
       return 'evaluated'
     if len(self.metrics) >= self.plan['steps']:
       return 'trained'
@@ -81,6 +89,7 @@ class RecipeResults:
     arm: what identifies the recipe except for its seed; the same for all seeds.
     seed: None if it is not known.
     model: its configuration and `parameters`; empty if they are not known.
+    start: what `Recipe.start` named (`Start.describe`); empty for a random initialisation.
   """
 
   name: str
@@ -89,6 +98,7 @@ class RecipeResults:
   arm: str
   seed: int | None
   model: Mapping[str, Any]
+  start: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
   @functools.cached_property
   def model_digest(self) -> str:
@@ -143,8 +153,9 @@ def read_study(study_dir: Path | str) -> StudyResults:
   record = read_json(path)
   require_form(record, {key: form for key, form in _STUDY.items() if key in record}, path)
   names = _stage_names(record, path)
+  wanted = record.get('evaluators', [SAMPLES])  # earlier versions name none; samples were the last to be written
   stages = {
-    name: _read_stage(folder / 'stages' / name) for name in dict.fromkeys(n for of in names.values() for n in of)
+    name: _read_stage(folder / 'stages' / name, wanted) for name in dict.fromkeys(n for of in names.values() for n in of)
   }
   recipes = {name: _read_recipe(name, record, [stages[n] for n in folders]) for name, folders in names.items()}
   baseline = record.get('baseline')
@@ -165,7 +176,7 @@ def read_study(study_dir: Path | str) -> StudyResults:
 
 _STUDY = {
   'name': str, 'note': str, 'baseline': str | None, 'savings': {...: int}, 'model': dict, 'provenance': dict,
-  'kinds': {...: str | None},
+  'kinds': {...: str | None}, 'evaluators': [str],
 }  # fmt: skip
 _USE = {'source': str, 'loss_tokens': int}
 _PLAN = {'steps': int, 'sources': [_USE | {'share': float}]}
@@ -198,10 +209,11 @@ def _read_recipe(name: str, record: Mapping[str, Any], stages: Sequence[StageRes
     arm=recipe.get('arm') or (arm_digest(identities) if begun else f"recipe '{name}'"),
     seed=recipe.get('seed', first.get('seed')),
     model=recipe.get('model', model),
+    start=recipe.get('start', {}),
   )
 
 
-def _read_stage(folder: Path) -> StageResults:
+def _read_stage(folder: Path, wanted: Sequence[str]) -> StageResults:
   import pandas as pd
 
   record = _read_if_there(folder / 'stage.json', {'name': str, 'identity': dict}) or {}
@@ -218,7 +230,9 @@ def _read_stage(folder: Path) -> StageResults:
     timing=_read_lines(folder / 'timing.jsonl'),
     times=read_times(folder),
     ledger=_read_if_there(folder / 'ledger.json', _LEDGER),
-    evaluated=SAMPLES in results,
+    lacks=[name for name in wanted if name not in results],
+    results=results,
+    steps={step: read_results(folder, step) for step in evaluated_steps(folder)},
     scores={source: found.scores for source, found in held_out.items()},
     documents={source: items for source, found in held_out.items() if (items := found.items())},
     samples=results[SAMPLES].samples if SAMPLES in results else [],

@@ -62,11 +62,21 @@ def drawing() -> Iterator[None]:
     yield
 
 
-def figure(width: float, height: float) -> Figure:
-  """An empty figure of `width` x `height` CSS pixels (text sizes are in the same unit)."""
+def figure(width: float, height: float, margins: tuple[float, float, float, float] | None = None) -> Figure:
+  """An empty figure of `width` x `height` CSS pixels (text sizes are in the same unit).
+
+  Args:
+    margins: left, right, bottom and top in CSS pixels; None to fit them to what is drawn, which takes as long as the drawing.
+  """
   from matplotlib.figure import Figure
 
-  return Figure(figsize=(width / 72, height / 72), dpi=72, layout='constrained')
+  size = {'figsize': (width / 72, height / 72), 'dpi': 72}
+  if margins is None:
+    return Figure(**size, layout='constrained')
+  left, right, bottom, top = margins
+  drawn = Figure(**size, layout='none')
+  drawn.subplots_adjust(left=left / width, right=1 - right / width, bottom=bottom / height, top=1 - top / height)
+  return drawn
 
 
 @dataclasses.dataclass(frozen=True)

@@ -17,6 +17,7 @@ from codemix.report.tree import Node
 
 CHAINS = {
   'start': 'the chain starts here',
+  'continued': 'the chain continues that of the start',
   'linked': 'chain whole',
   'broken': 'CHAIN BROKEN: it does not follow its parent’s ledger',
   'none': 'no ledger yet',
@@ -98,7 +99,7 @@ def summary(content: Content) -> Table:
 def bits_by_stage(content: Content) -> Table:
   """Bits per byte of every arm after every stage, by source."""
   caption = 'Bits per byte on each validation source, with 95% intervals: over documents, and over seeds where there are several.'
-  return _by_stage(content, caption, content.arms, lambda row, source, of_seed: _bits(row, source))
+  return _by_source(content, caption, content.arms, lambda row, source, of_seed: _bits(row, source))
 
 
 def changes_by_stage(content: Content) -> Table:
@@ -107,13 +108,37 @@ def changes_by_stage(content: Content) -> Table:
     f'Change against {content.baseline_arm} after the same number of tokens, with 95% paired intervals: over '
     'documents, and over seeds where there are several.'
   )
-  others = [arm for arm in content.arms if not content.rows_of(arm)[-1].is_baseline]
-  return _by_stage(content, caption, others, _change)
+  return _by_source(content, caption, compared_arms(content), _change)
 
 
-def _by_stage(content: Content, caption: str, shown: Sequence[Arm], cell: Callable[[Row, str, bool], Cell]) -> Table:
+def compared_arms(content: Content) -> list[Arm]:
+  """The arms that a baseline is compared with."""
+  return [arm for arm in content.arms if not content.rows_of(arm)[-1].is_baseline]
+
+
+def _by_source(content: Content, caption: str, shown: Sequence[Arm], cell: Callable[[Row, str, bool], Cell]) -> Table:
   sources = content.study.validation_sources
   header = [*(Cell(name) for name in ('After stage', 'Tokens', 'Code so far')), *(_source(content, s) for s in sources)]
+
+  def cells(row: Row, of_seed: bool) -> list[Cell]:
+    progress = [Cell(), Cell()] if of_seed else _progress(row)
+    return [*progress, *(cell(row, source, of_seed) for source in sources)]
+
+  return Table(caption, header, by_stage(content, shown, cells))
+
+
+def by_stage(
+  content: Content,
+  shown: Sequence[Arm],
+  cells: Callable[[Row, bool], Sequence[Cell]],
+  below: Callable[[Row], Sequence[Line]] = lambda row: (),
+) -> list[Line]:
+  """A line for every arm after every stage, and for each of its seeds.
+
+  Args:
+    cells: of a row, after its first; the second argument says whether the row is that of one seed of several.
+    below: more lines, after the seeds.
+  """
   lines = []
   for model in content.models:
     lines += _model_line(content, model.label)
@@ -124,10 +149,11 @@ def _by_stage(content: Content, caption: str, shown: Sequence[Arm], cell: Callab
       lines.append(Line([dataclasses.replace(_arm(content, arm), notes=seeds)], 'group'))
       for row in content.rows_of(arm):
         stage = Cell(f'{row.position} {row.stage.name}', [] if row.bits else [row.stage.state])
-        lines.append(Line([stage, *_progress(row), *(cell(row, s, False) for s in sources)], 'final' if row.last else ''))
+        lines.append(Line([stage, *cells(row, False)], 'final' if row.last else ''))
         for label, seed in content.seed_rows(arm, row.position):
-          lines.append(Line([_seed(label, seed), Cell(), Cell(), *(cell(seed, s, True) for s in sources)], 'seed'))
-  return Table(caption, header, lines)
+          lines.append(Line([_seed(label, seed), *cells(seed, True)], 'seed'))
+        lines += below(row)
+  return lines
 
 
 def shares(content: Content) -> Table:
@@ -202,7 +228,7 @@ def _bits(row: Row | None, measure: str) -> Cell:
   if not figure:
     return Cell(formatting.UNKNOWN)
   spread = [f'SD {figure.spread:.2g}'] if figure.seeds > 1 else []
-  return Cell(formatting.bits(figure.value), [*_interval(figure, formatting.bits), *spread])
+  return Cell(formatting.bits(figure.value), [*interval(figure, formatting.bits), *spread])
 
 
 def _change(row: Row | None, measure: str, of_seed: bool) -> Cell:
@@ -213,7 +239,7 @@ def _change(row: Row | None, measure: str, of_seed: bool) -> Cell:
     return Cell(notes=['baseline'])
   if row.is_compared_with_itself:
     return Cell(notes=['same model'])
-  notes = _interval(figure, formatting.signed)
+  notes = interval(figure, formatting.signed)
   if figure.seeds > 1:
     notes.append(f'SD {100 * figure.spread:.2g}%, {figure.seeds} seeds')
   elif figure.has_interval and not of_seed:
@@ -222,7 +248,7 @@ def _change(row: Row | None, measure: str, of_seed: bool) -> Cell:
   return Cell(formatting.signed_percent(figure.value), notes, mark)
 
 
-def _interval(figure: Estimate, form: Callable[[float], str]) -> list[str]:
+def interval(figure: Estimate, form: Callable[[float], str]) -> list[str]:
   few = ' †' if figure.rests_on_few else ''
   return [f'{form(figure.low)} … {form(figure.high)}{few}'] if figure.has_interval else []
 

@@ -23,8 +23,10 @@ class Node:
     goodput: the share of `seconds` spent on the steps that made the model.
     tokens_per_second: the median over the steps.
     flops: of training.
-    chain: 'start' (no parent), 'linked' or 'broken': whether its ledger follows its parent's;
-      'none' before there is a ledger.
+    begins_with: what `Recipe.start` named, in a few words; '' for a random initialisation and in
+      later stages.
+    chain: 'start' (no parent), 'continued' (from `Recipe.start`), 'linked' or 'broken': whether its
+      ledger follows its parent's; 'none' before there is a ledger.
     as_planned: whether all of its sources gave the planned loss tokens; None if that is not known
       yet.
     children: the stages that begin with its model.
@@ -39,6 +41,7 @@ class Node:
   goodput: float
   tokens_per_second: float
   flops: float
+  begins_with: str
   chain: str
   as_planned: bool | None
   children: Sequence[Node]
@@ -92,15 +95,27 @@ def _node(study: StudyResults, folder: str, parents: Mapping[str, str | None]) -
     goodput=times.goodput if times else math.nan,
     tokens_per_second=math.nan if speed is None else float(speed.median()),
     flops=tokens * plan.get('flops_per_token', math.nan),
+    begins_with=_begins_with(study, folder) if parent is None else '',
     chain=_chain(stage, study.stages[parent] if parent else None),
     as_planned=_as_planned(stage),
     children=[_node(study, child, parents) for child, above in parents.items() if above == folder],
   )
 
 
+def _begins_with(study: StudyResults, folder: str) -> str:
+  """The start of the first recipe whose first stage lies in the folder."""
+  start = next(recipe.start for recipe in study.recipes.values() if recipe.stages[0] == folder)
+  if not start:
+    return ''
+  kind = 'the imported model' if start.get('imported') else 'the stage'
+  return f'{kind} {start.get("name", "")} ({start.get("hash", "")[:12]})'
+
+
 def _chain(stage: StageResults, parent: StageResults | None) -> str:
   if stage.ledger is None:
     return 'none'
+  if parent is None and stage.identity.get('parent'):
+    return 'continued' if stage.ledger['parent_hash'] else 'broken'
   before = parent.ledger['hash'] if parent and parent.ledger else None
   if stage.ledger['parent_hash'] != before:
     return 'broken'

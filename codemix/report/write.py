@@ -1,18 +1,18 @@
-"""`codemix report`: a study's folder becomes report.html, report.md and results.csv within it."""
+"""`codemix report`: a study's folder becomes report.html, report.md, results.csv and scores.csv within it."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 from codemix.files import write_text
-from codemix.report import frames, html, markdown
+from codemix.report import frames, html, markdown, score_frame
 from codemix.report.content import gather
 from codemix.report.results import read_study
 from codemix.studies.study_record import REPORT_FILES
 
 
 def write_report(study_dir: Path | str) -> Path:
-  """Writes the three files of the report into `study_dir`; the study may be half done.
+  """Writes the four files of the report into `study_dir`; the study may be half done.
 
   The same folder gives the same bytes. An older report is replaced file by file, each whole; before
   another study runs in the folder, `codemix study` keeps the report (`study_record.keep_former`).
@@ -23,8 +23,9 @@ def write_report(study_dir: Path | str) -> Path:
     The path of report.html, a single file that opens offline.
   """
   content = gather(read_study(study_dir))
-  page, short, table = (Path(study_dir) / name for name in REPORT_FILES)
+  page, short, table, scores = (Path(study_dir) / name for name in REPORT_FILES)
   write_text(table, frames.results_frame(content.study, content.rows).to_csv(index=False, lineterminator='\n'))
+  write_text(scores, score_frame.score_frame(content.study).to_csv(index=False, lineterminator='\n'))
   write_text(short, markdown.render(content))
   write_text(page, html.render(content))
   return page

@@ -27,6 +27,7 @@ from codemix.evaluation.results import (
 )
 from codemix.files import write_json
 from codemix.studies.planning import StudyPlan, plan_study
+from codemix.studies.preflight import Ready
 from codemix.studies.runner import describe_study
 from codemix.training.metrics import JsonLines, step_record
 from codemix.training.stage import StagePlan, stage_folder
@@ -121,7 +122,7 @@ def write_fake_study(
     if evaluated:
       _write_training(plan, stage_plan, place, seed)
       _write_evaluation(stage_plan, place, sources, documents, seed, seed_noise)
-  record = describe_study(plan, codemix.Runtime(output=str(folder)), 'codemix study --gin_file=studies/smoke.gin')
+  record = describe_study(Ready(plan, {}), codemix.Runtime(output=str(folder)), 'codemix study --gin_file=studies/smoke.gin')
   write_json(folder / 'study.json', {**record, 'kinds': {s: kinds[s] for s in SOURCES if s in kinds}})
   return folder
 

@@ -1,0 +1,81 @@
+"""Scores of benchmarks and averages of them, with intervals over items and over seeds.
+
+A change is a difference of scores on the same items (0.02 is two points), since relative changes of
+scores near 0 mean nothing. What it is compared with is decided as for bits per byte (`comparison`).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Iterable, Mapping, Sequence
+
+import numpy as np
+
+from codemix.evaluation import statistics
+from codemix.evaluation.statistics import Estimate
+
+
+@dataclasses.dataclass(frozen=True)
+class TaskScores:
+  """One task's scores that can be compared.
+
+  Attributes:
+    values: by stage folder.
+    correct: the scores of the items, float [N], by stage folder, in one order of the items; no entry
+      for stages without a file of items.
+  """
+
+  values: Mapping[str, float]
+  correct: Mapping[str, np.ndarray]
+
+
+@dataclasses.dataclass(frozen=True)
+class Score:
+  """The sum of weight x score over tasks: one task with weight 1, or a macro-average."""
+
+  parts: Sequence[tuple[TaskScores, float]]
+
+  def value(self, folder: str) -> float:
+    """Of one stage; NaN unless all tasks have been scored."""
+    return math.fsum(weight * task.values.get(folder, math.nan) for task, weight in self.parts)
+
+  def mean(self, folders: Iterable[str]) -> Estimate | None:
+    """The mean over these stages, one per seed of an arm; None if none has been scored on all tasks."""
+    known = [folder for folder in dict.fromkeys(folders) if self._is_scored(folder)]
+    if not known:
+      return None
+    of_items = [_mean_of_items(task, known) for task, _ in self.parts]
+    return self._over_seeds([self.value(folder) for folder in known], of_items)
+
+  def change(self, pairs: Iterable[tuple[str, str]]) -> Estimate | None:
+    """The mean of the changes (stage, stage of the baseline), one per seed of an arm."""
+    known = [pair for pair in dict.fromkeys(pairs) if all(map(self._is_scored, pair))]
+    if not known:
+      return None
+    of_items = [_difference_of_items(task, known) for task, _ in self.parts]
+    return self._over_seeds([self.value(own) - self.value(base) for own, base in known], of_items)
+
+  def _is_scored(self, folder: str) -> bool:
+    return all(folder in task.values for task, _ in self.parts)
+
+  def _over_seeds(self, figures: Sequence[float], of_items: Sequence[Estimate]) -> Estimate:
+    over_items = statistics.weighted_sum(of_items, [weight for _, weight in self.parts])
+    return statistics.over_seeds(figures, over_items)
+
+
+def average(parts: Sequence[Score]) -> Score:
+  """The unweighted mean of scores or averages."""
+  return Score([(task, weight / len(parts)) for score in parts for task, weight in score.parts])
+
+
+def _mean_of_items(task: TaskScores, folders: Sequence[str]) -> Estimate:
+  if all(folder in task.correct for folder in folders):
+    return statistics.mean_score(np.mean([task.correct[folder] for folder in folders], axis=0))
+  return Estimate(float(np.mean([task.values[folder] for folder in folders])))
+
+
+def _difference_of_items(task: TaskScores, pairs: Sequence[tuple[str, str]]) -> Estimate:
+  if all(folder in task.correct for pair in pairs for folder in pair):
+    return statistics.mean_difference(np.mean([task.correct[own] - task.correct[base] for own, base in pairs], axis=0))
+  return Estimate(float(np.mean([task.values[own] - task.values[base] for own, base in pairs])))
