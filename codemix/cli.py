@@ -46,11 +46,19 @@ VERBS = {
     "continue a prompt with a stage's model",
     "codemix generate --stage=runs/stages/cooldown-0123456789ab --prompt='def main('",
   ),
+  'export': (
+    'write a finished stage as a folder that Hugging Face transformers loads',
+    'codemix export runs/stages/cooldown-0123456789ab exported',
+  ),
+  'import': (
+    'read a model of Hugging Face transformers from disk, as a finished stage',
+    'codemix import exported imported',
+  ),
   'study': (
     'train, evaluate and compare the recipes of a study, shared stages once',
     'codemix study --gin_file=studies/quickstart.gin',
   ),
-  'report': ('write report.html, report.md and results.csv of a study', 'codemix report --output=runs/quickstart'),
+  'report': ('write report.html, report.md, results.csv and scores.csv of a study', 'codemix report --output=runs/quickstart'),
   'inspect': (
     'show the plan of a recipe, the rows of a step, the steps that read a passage, or a token store',
     'codemix inspect --gin_file=studies/quickstart.gin --find="import contextlib"',

@@ -24,6 +24,7 @@ from codemix.data.corpus.readers.parquet import Parquet
 from codemix.data.corpus.readers.posts_xml import PostsXml
 from codemix.data.corpus.readers.tfds import Tfds
 from codemix.data.corpus.readers.tfrecords import TFRecords
+from codemix.data.corpus.readers.tsv import Tsv
 from codemix.data.corpus.readers.whole_files import WholeFiles
 from codemix.data.filters import (
   Encoding,
@@ -50,7 +51,11 @@ from codemix.data.mixtures.forms import (
 from codemix.data.mixtures.schedule import MixtureSchedule
 from codemix.data.seqio.mixtures import seqio_mixture
 from codemix.data.settings import Data
+from codemix.evaluation.judge.judge import Judge
+from codemix.evaluation.tasks.evaluation import Evaluation
+from codemix.evaluation.tasks.own import answer_task, choice_task, text_task
 from codemix.models.config import ModelConfig
+from codemix.models.decoding import Decoding
 from codemix.parallel.mesh import MeshConfig
 from codemix.parallel.sharding import ShardingRules
 from codemix.sandbox.limits import Limits
@@ -64,7 +69,7 @@ from codemix.workers import Beam, InProcess, Processes
 
 _DATA = (
   *(Commit, Corpus, JsonArray, JsonLines, Notebook, Parquet, PostsXml, Puzzle, Question, Template, Text),
-  *(TFRecords, Tfds, Verified, WholeFiles, corpora_by_language),
+  *(TFRecords, Tfds, Tsv, Verified, WholeFiles, corpora_by_language),
   *(Encoding, ExactDuplicates, Extensions, GeneratedBy, HexLiterals, Languages, MaxFloats, Sets, Size),
   *(TopLevelDomainLists, PassesTests, Limits),
   *(Beam, Data, InProcess, Processes),
@@ -73,11 +78,12 @@ _MIXTURES = (
   *(MixtureSchedule, additive_tokens, by_documents, competitive, in_ratio, language_shares),
   *(seqio_mixture, swap, uniform),
 )
+_EVALUATION = (Decoding, Evaluation, Judge, answer_task, choice_task, text_task)
 _CONTAMINATION = (Contamination, EvaluationSet, ItemLayout, CodeWindows, WordWindows)
 _TRAINING = (
   *(Constant, LinearTo, WarmupCosine, WarmupStableDecay),
   *(Handoff, Stage, Optimizer, ModelConfig, MeshConfig, ShardingRules, Runtime, Recipe, Study, sweep),
 )
 
-for _configurable in (*_DATA, *_MIXTURES, *_CONTAMINATION, *_TRAINING):
+for _configurable in (*_DATA, *_MIXTURES, *_CONTAMINATION, *_TRAINING, *_EVALUATION):
   gin.external_configurable(_configurable, module='codemix')

@@ -17,6 +17,11 @@ def canonical(value: object) -> str:
   return json.dumps(_normal(value), sort_keys=True, separators=(',', ':'), allow_nan=False)
 
 
+def as_read(value: object) -> object:
+  """`value` as it is read from the JSON that it is written to: tuples become lists, keys become strings."""
+  return json.loads(json.dumps(value))
+
+
 def digest(value: object) -> str:
   """sha256 of the canonical JSON, 64 hex digits."""
   return hashlib.sha256(canonical(value).encode()).hexdigest()

@@ -20,9 +20,12 @@ import codemix
 import codemix.configurables
 import gin
 from codemix import cli
-from codemix.commands import bench, experiment, model
+from codemix.commands import bench, evaluation_flags, experiment, model
 from codemix.data.batches.ledger import SourceUse
+from codemix.data.tokenization.tokenizer import load_tokenizer
 from codemix.errors import CodemixError
+from tests import tiny_study
+from tests.studies.starts import write_without_arrays
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = [*ROOT.glob('*.md'), *sorted((ROOT / 'docs').rglob('*.md'))]
@@ -135,6 +138,9 @@ def files_of_the_docs(tmp_path_factory):
     for block in blocks(page, 'text') + blocks(page, 'python'):
       if name := re.match(r'# (\w+\.(gin|py))\n', block):
         (folder / name[1]).write_text(block)
+  # The stages that Recipe.start names, as far as a plan reads them.
+  for stage in ('balanced', 'continued'):
+    write_without_arrays(folder / 'runs' / 'stages' / f'{stage}-0123456789ab', tiny_study.MODEL, 32, load_tokenizer('bytes'))
   return folder
 
 
@@ -166,6 +172,10 @@ def test_every_command_line_is_one_that_codemix_takes(command, files_of_the_docs
     bench.given_model(arguments)
   elif getattr(arguments, 'model', False):
     model.recipes_of(arguments)
+  elif verb == 'evaluate' and (arguments.folder or arguments.show_prompts or arguments.write_prompts):
+    evaluation_flags.evaluation_of(arguments)
+  elif verb == 'evaluate' and arguments.tasks:
+    assert arguments.tasks == 'list'
   elif '--gin_file' in flags_of(parser):
     experiment.load_experiment(arguments)
 

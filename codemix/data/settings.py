@@ -13,6 +13,7 @@ from typing import Annotated
 from codemix.checked import From, Name, NotEmpty, checked
 from codemix.checked import Path as PathText
 from codemix.data.corpus.corpus import Corpus
+from codemix.data.local_corpora import LocalCorpora, build_local_corpora
 from codemix.data.store import raw_files
 from codemix.data.store.token_store import FORMAT, TokenStore, open_store
 from codemix.data.tokenization.tokenizer import Tokenizer, load_tokenizer
@@ -30,6 +31,16 @@ def default_directory() -> Path:
   if directory := os.environ.get('CODEMIX_DATA_DIR'):
     return Path(directory).expanduser()
   return Path(os.environ.get('XDG_CACHE_HOME') or Path.home() / '.cache') / 'codemix'
+
+
+def corpora_directory() -> Path:
+  """The folder of `local_text` and `local_code`: in `$CODEMIX_DATA_DIR`, else in the user's cache."""
+  return default_directory() / 'corpora'
+
+
+def local_corpora() -> LocalCorpora:
+  """The corpora in `corpora_directory()`; where they are not there, building them takes about 25 seconds."""
+  return build_local_corpora(corpora_directory())
 
 
 @dataclasses.dataclass(frozen=True)

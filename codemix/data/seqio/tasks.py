@@ -8,26 +8,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 
 import seqio
 
 from codemix.data.corpus.corpus import Corpus
 from codemix.data.corpus.layouts.text import Text
-from codemix.data.local_corpora import LocalCorpora, build_local_corpora
 from codemix.data.local_corpora.store import SPLITS
 from codemix.data.seqio.corpus_task import CorpusDataSource, register_corpus, register_source
-from codemix.data.settings import default_directory
-
-
-def corpora_directory() -> Path:
-  """The folder of `local_text` and `local_code`: in `$CODEMIX_DATA_DIR`, else in the user's cache."""
-  return default_directory() / 'corpora'
-
-
-def local_corpora() -> LocalCorpora:
-  """The corpora in `corpora_directory()`; where they are not there, building them takes about 25 seconds."""
-  return build_local_corpora(corpora_directory())
+from codemix.data.settings import local_corpora
 
 
 class LocalCorpusDataSource(CorpusDataSource):

@@ -14,6 +14,7 @@ import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from codemix.data import settings as data_settings
 from codemix.data.corpus.corpus import Corpus
 from codemix.data.local_corpora import Extent, build_local_corpora
 from codemix.data.seqio import tasks
@@ -119,10 +120,10 @@ def test_local_tasks_mix_like_any_others(small_corpora):
 
 def test_the_folder_is_the_users_or_in_the_cache(monkeypatch, tmp_path):
   monkeypatch.setenv('CODEMIX_DATA_DIR', str(tmp_path))
-  assert tasks.corpora_directory() == tmp_path / 'corpora'
+  assert data_settings.corpora_directory() == tmp_path / 'corpora'
   monkeypatch.delenv('CODEMIX_DATA_DIR')
   monkeypatch.setenv('XDG_CACHE_HOME', str(tmp_path / 'cache'))
-  assert tasks.corpora_directory() == tmp_path / 'cache' / 'codemix' / 'corpora'
+  assert data_settings.corpora_directory() == tmp_path / 'cache' / 'codemix' / 'corpora'
 
 
 def test_importing_the_tasks_builds_nothing(tmp_path):
