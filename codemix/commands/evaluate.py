@@ -143,10 +143,9 @@ def _evaluate_folder(arguments: argparse.Namespace) -> None:
 def _evaluate_step(arguments: argparse.Namespace, evaluators: list) -> None:
   from codemix.studies.load_stage import load_step
   from codemix.studies.step_evaluation import evaluate_saved_step
-  from codemix.training.stage_record import read_stage
 
   folder = Path(arguments.folder)
-  scores = evaluate_saved_step(load_step(folder, arguments.step), read_stage(folder)['hash'], evaluators, batch=arguments.batch)
+  scores = evaluate_saved_step(load_step(folder, arguments.step), evaluators, batch=arguments.batch)
   _show_step(arguments, folder, arguments.step, scores)
 
 

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import jax
 
 from codemix.errors import UserError
 from codemix.evaluation.model import Model
-from codemix.evaluation.results import Results, StoredResults, write_results
+from codemix.evaluation.results import Results, StoredResults, read_results, write_results
+from codemix.files import require_writable
 from codemix.identity import as_read
 from codemix.parallel.coordination import decide
+from codemix.training.goodput import TimeAccount
 
 
 class Evaluator(Protocol):
@@ -103,3 +106,38 @@ def run_evaluators(
       results, identity = done[evaluator.name], identity_of(evaluator, model)
       write_results(stage_folder, evaluator.name, model.step, identity, results, before_end)
   return done
+
+
+class Found(NamedTuple):
+  """What `run_missing` returns.
+
+  Attributes:
+    results: of every evaluator by name, of now or of before.
+    ran: whether an evaluator ran now.
+  """
+
+  results: dict[str, Results | StoredResults]
+  ran: bool
+
+
+def run_missing(evaluators: Sequence[Evaluator], model: Model, folder: Path, before_end: bool = False) -> Found:
+  """Runs the evaluators that have no results of this model in the stage's folder; all processes call it.
+
+  The time is in the folder's account of time, as 'evaluation', unless a training loop is already counting
+  (`before_end`).
+
+  Raises NonFiniteError if a score is not finite, and UserError if the folder cannot be written or stored results are
+  damaged.
+
+  Args:
+    before_end: whether the model is that of a checkpoint before the end of the stage.
+  """
+  stored = dict(read_results(folder, model.step if before_end else None))
+  work = unfinished(evaluators, stored, model)
+  if not work:
+    return Found(stored, False)
+  first = not jax.process_index()
+  if first:
+    require_writable(folder, 0)
+  with contextlib.nullcontext() if before_end else TimeAccount(folder if first else None, 'evaluation'):
+    return Found(stored | run_evaluators(work, model, folder, before_end), True)

@@ -4,14 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-import jax
 from jax.sharding import Mesh
 
-from codemix.evaluation.evaluator import Evaluator, run_evaluators, unfinished
-from codemix.evaluation.results import read_results
-from codemix.files import require_writable
+from codemix.evaluation.evaluator import Evaluator, run_missing
 from codemix.studies.load_stage import FinishedStage
-from codemix.training.goodput import TimeAccount
 
 
 def evaluate_folder(
@@ -29,10 +25,5 @@ def evaluate_folder(
     The scores by the evaluator's name.
   """
   model = stage.model(mesh, batch=batch)
-  results = dict(read_results(stage.folder))
-  if work := unfinished(evaluators, results, model):
-    if not jax.process_index():
-      require_writable(stage.folder, 0)
-    with TimeAccount(None if jax.process_index() else stage.folder, 'evaluation'):
-      results |= run_evaluators(work, model, stage.folder)
+  results, _ = run_missing(evaluators, model, stage.folder)
   return {evaluator.name: results[evaluator.name].scores for evaluator in evaluators}

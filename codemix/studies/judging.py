@@ -9,7 +9,7 @@ import jax
 from jax.sharding import Mesh
 
 from codemix.errors import UserError
-from codemix.evaluation.evaluator import run_evaluators, unfinished
+from codemix.evaluation.evaluator import run_missing
 from codemix.evaluation.judge import against
 from codemix.evaluation.judge.judge import Judge
 from codemix.evaluation.results import StoredResults, read_results, write_results
@@ -87,8 +87,7 @@ def _answers(stage: FinishedStage, task: Instructions, settings: Settings, mesh:
   if name:
     evaluator = dataclasses.replace(evaluator, task=dataclasses.replace(task, name=f'{task.name}-{name}'))
   model = stage.model(mesh)
-  if work := unfinished([evaluator], read_results(stage.folder), model):
-    run_evaluators(work, model, stage.folder)
+  run_missing([evaluator], model, stage.folder)
   if jax.process_index():
     return None  # process 0 may still be writing them
   return against.Answers(model.checkpoint, _renamed(read_results(stage.folder)[evaluator.name], task.name))

@@ -5,16 +5,13 @@ from __future__ import annotations
 import jax
 from jax.sharding import Mesh
 
-from codemix.evaluation.evaluator import Evaluator, run_evaluators, unfinished
-from codemix.evaluation.results import read_results
+from codemix.evaluation.evaluator import Evaluator, run_missing
 from codemix.evaluation.sampling import Sampling
 from codemix.evaluation.tasks.task import PREFIX
-from codemix.files import require_writable
 from codemix.studies.load_stage import load_stage
 from codemix.studies.preflight import Ready
 from codemix.studies.show import show_scores
 from codemix.studies.show_tasks import show_tasks
-from codemix.training.goodput import TimeAccount
 from codemix.training.runtime import Runtime
 from codemix.training.stage import StagePlan, stage_folder
 
@@ -40,15 +37,10 @@ def evaluate_stage(ready: Ready, stage_plan: StagePlan, mesh: Mesh, runtime: Run
   folder = stage_folder(runtime.output, stage_plan)
   config, rows = plan.recipe_of(stage_plan).model, runtime.rows_at_once(stage_plan.stage.batch)
   model = load_stage(folder, plan.tokenizer).model(mesh, rules=runtime.rules, config=config, batch=rows)
-  results = read_results(folder)
-  if work := unfinished(evaluators(ready, stage_plan), results, model):
-    if not jax.process_index():
-      require_writable(folder, 0)
-    with TimeAccount(None if jax.process_index() else folder, 'evaluation'):
-      results |= run_evaluators(work, model, folder)
+  results, ran = run_missing(evaluators(ready, stage_plan), model, folder)
   scores = {source: results[held_out.name].scores for source, held_out in ready.validation.items()}
   tasks = {task.name.removeprefix(PREFIX): results[task.name].scores for task in ready.tasks}
-  if work and not jax.process_index():
+  if ran and not jax.process_index():
     show_scores(stage_plan.name, scores)
-    show_tasks(f"  benchmarks after {stage_plan.name}", tasks)
+    show_tasks(f'  benchmarks after {stage_plan.name}', tasks)
   return {'step': model.step, 'checkpoint': model.checkpoint, 'sources': scores, 'tasks': tasks}

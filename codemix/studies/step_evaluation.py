@@ -7,15 +7,15 @@ from collections.abc import Mapping, Sequence
 
 from jax.sharding import Mesh
 
-from codemix.evaluation.evaluator import Evaluator, run_evaluators, unfinished
+from codemix.evaluation.evaluator import Evaluator, run_missing
 from codemix.evaluation.model import Model
-from codemix.evaluation.results import read_results
 from codemix.models.decoder import Params
 from codemix.studies.load_stage import FinishedStage
 from codemix.studies.preflight import Ready
 from codemix.training.loop import Evaluate
 from codemix.training.runtime import Runtime
 from codemix.training.stage import StagePlan, stage_folder
+from codemix.training.stage_record import read_stage
 
 
 def checkpoint_identity(stage_hash: str, step: int) -> str:
@@ -36,25 +36,24 @@ def evaluate_steps(ready: Ready, stage_plan: StagePlan, mesh: Mesh, runtime: Run
     identity = checkpoint_identity(stage_plan.hash, step)
     tokenizer, length = ready.plan.tokenizer, stage_plan.length
     model = Model(stage_plan.name, step, identity, config, tokenizer, length, rows, mesh, runtime.rules, lambda: params)
-    run_evaluators(unfinished(evaluators, read_results(folder, step), model), model, folder, before_end=True)
+    run_missing(evaluators, model, folder, before_end=True)
 
   return evaluate
 
 
 def evaluate_saved_step(
-  stage: FinishedStage, stage_hash: str, evaluators: Sequence[Evaluator], mesh: Mesh | None = None, batch: int | None = None
+  stage: FinishedStage, evaluators: Sequence[Evaluator], mesh: Mesh | None = None, batch: int | None = None
 ) -> dict[str, Mapping[str, float]]:
   """Runs the evaluators that have not been run on a checkpoint before the stage's end.
 
   Args:
     stage: of `codemix.studies.load_stage.load_step`.
-    stage_hash: of the stage's identity.
+    batch: rows computed at a time; None for one in each of the mesh's batch shards.
 
   Returns:
     The scores by the evaluator's name.
   """
-  model = stage.model(mesh, batch=batch)
-  model = dataclasses.replace(model, checkpoint=checkpoint_identity(stage_hash, stage.step))
-  results = dict(read_results(stage.folder, stage.step))
-  results |= run_evaluators(unfinished(evaluators, results, model), model, stage.folder, before_end=True)
+  identity = checkpoint_identity(read_stage(stage.folder)['hash'], stage.step)
+  model = dataclasses.replace(stage.model(mesh, batch=batch), checkpoint=identity)
+  results, _ = run_missing(evaluators, model, stage.folder, before_end=True)
   return {evaluator.name: results[evaluator.name].scores for evaluator in evaluators}

@@ -67,7 +67,7 @@ def _evaluate_new(
   with locked(folder / 'evaluation', WATCHING):
     for step in new:
       try:
-        scores = evaluate_saved_step(load_step(folder, step), identity, evaluators, batch=batch)
+        scores = evaluate_saved_step(load_step(folder, step), evaluators, batch=batch)
       except Exception:  # Orbax and TensorStore have errors of their own for a file that is gone
         if not _is_deleted(folder, step):
           raise

@@ -108,7 +108,7 @@ def test_a_step_that_was_saved_but_not_evaluated_is_evaluated_when_training_resu
     def interrupt(*arguments, **settings):
       raise KeyboardInterrupt
 
-    patch.setattr(step_evaluation, 'run_evaluators', interrupt)
+    patch.setattr(step_evaluation, 'run_missing', interrupt)
     with pytest.raises(KeyboardInterrupt):
       run(data, tasks, tmp_path, evaluate_every=2)
   assert whole_steps(stage_of(tmp_path)) == [2]

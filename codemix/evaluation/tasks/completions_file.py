@@ -8,17 +8,11 @@ from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-import jax
-
 from codemix.data.evaluation_sets.records import records_of
 from codemix.errors import UserError, nearest
-from codemix.evaluation.model import Model
-from codemix.evaluation.tasks.item import Item
 from codemix.files import write_bytes
 from codemix.formatting import count
 from codemix.identity import file_digest
-from codemix.models.decoding import Completion, Decoding
-from codemix.training.progress import scoring_progress
 
 _FIELDS = ('task', 'id', 'completion')
 _UPSTREAM_FIELDS = ('task_id', 'completion')  # of HumanEval's own files
@@ -115,27 +109,3 @@ def _line(place: str, row) -> tuple[str | None, str, str]:
     if not isinstance(row[field], str):
       raise UserError(f"{place}: '{field}' is {type(row[field]).__name__}, not text.")
   return row.get('task'), row[fields[-2]], row['completion']
-
-
-def completions_of(
-  model: Model, task: str, items: Sequence[Item], known: Collection[str], decoding: Decoding, path: str | None
-) -> list[list[Completion]]:
-  """The completions of each item: from a file, if there is one, cut at the first stop text; else by the model.
-
-  Raises UserError as `read_completions` does.
-
-  Args:
-    known: ids of all items of the task.
-    path: of the file; None for the model's.
-  """
-  if path is not None:
-    texts = read_completions(path, task, known, [item.id for item in items])
-    return [[_cut(text, decoding.stop) for text in of_item] for of_item in texts]
-  total = len(items) * decoding.samples
-  with scoring_progress(model.name, task, total, not jax.process_index(), 'completions') as show:
-    return model.complete([item.prompt for item in items], [item.id for item in items], decoding, show)
-
-
-def _cut(text: str, stops: Sequence[str]) -> Completion:
-  places = [at for stop in stops if (at := text.find(stop)) >= 0]
-  return Completion(text[: min(places)] if places else text, 0, 'stop' if places else '')

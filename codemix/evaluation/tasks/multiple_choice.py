@@ -4,22 +4,26 @@ from __future__ import annotations
 
 import collections
 import dataclasses
-import math
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, ClassVar
+import functools
+from collections.abc import Callable, Sequence
 
 import jax
 import numpy as np
 
 from codemix.data.evaluation_sets.folder import EvaluationFolder
-from codemix.errors import NonFiniteError, UserError
+from codemix.errors import UserError
 from codemix.evaluation.model import Model
 from codemix.evaluation.results import Results, StoredResults
-from codemix.evaluation.tasks.examples import chosen, reference, scored_bytes, with_examples
+from codemix.evaluation.tasks.examples import scored_bytes
 from codemix.evaluation.tasks.item import Item
 from codemix.evaluation.tasks.item_source import ItemSource
-from codemix.evaluation.tasks.task import PREFIX, Items, Settings
-from codemix.identity import digest
+from codemix.evaluation.tasks.task import Items, Settings
+from codemix.evaluation.tasks.task_evaluator import (
+  TaskEvaluator,
+  ask,
+  gold_bits_per_byte,
+  refuse_completions,
+)
 from codemix.training.progress import scoring_progress
 
 # What a choice is compared by: its nats, or these divided by its size, or less those without the question.
@@ -55,36 +59,15 @@ class MultipleChoice:
   def evaluator(self, settings: Settings) -> ChoiceScores:
     """Raises UserError as `read` does, or if examples are asked for that no file offers."""
     refuse_completions(self.name, settings)
-    found = self.read(settings.folder)
-    items, data = chosen(found.items, settings.limit), dict(found.data)
-    shots = settings.shots or 0
-    if shots:
-      if self.examples is None:
-        raise UserError(f"task '{self.name}' has no split to draw examples from; leave --shots out for it.")
-      pool = self.examples.read(settings.folder, self.name)
-      items, data = with_examples(items, pool.items, shots, settings.seed, self.name), data | dict(pool.data)
-    return ChoiceScores(self, tuple(items), data, shots, settings.seed, self.source.published)
+    examples = self.examples and functools.partial(self.examples.read, settings.folder, self.name)
+    return ChoiceScores(self, ask(self.name, self.read(settings.folder), settings, examples))
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class ChoiceScores:
+class ChoiceScores(TaskEvaluator):
   """The evaluator of `MultipleChoice`."""
 
   task: MultipleChoice
-  items: Sequence[Item]
-  data: Mapping[str, str]
-  shots: int
-  seed: int
-  published: int | None
-  version: ClassVar[int] = 1
-
-  @property
-  def name(self) -> str:
-    return stored_name(self.task.name, self.shots)
-
-  @property
-  def identity(self) -> dict[str, Any]:
-    return identity_of_items(self.task.name, self.task.metric, self.data, self.items, self.shots, self.seed)
 
   def run(self, model: Model, earlier: StoredResults | None = None) -> Results:
     """Raises NonFiniteError if the score of a choice is not finite."""
@@ -93,8 +76,6 @@ class ChoiceScores:
     asked, shown = [*pairs, *bare], not jax.process_index()
     with scoring_progress(model.name, self.task.name, len(asked), shown, 'choices') as show:
       scores = model.score(asked, show)
-    if not np.isfinite(scores.nats).all():
-      raise NonFiniteError(f"stage '{model.name}': its model's score of a choice of task '{self.task.name}' is not finite.")
     per_item = np.cumsum([len(item.choices) for item in self.items])[:-1]
     nats, tokens = (np.split(values[: len(pairs)], per_item) for values in (scores.nats, scores.tokens))
     sizes = [np.asarray([scored_bytes(*pair) for pair in pairs_of(item)]) for item in self.items]
@@ -132,7 +113,7 @@ def choice_results(
     'items': len(items),
     'chance': float(np.mean([g.mean() for g in gold])),
     'majority': majority(items),
-    'gold_bits_per_byte': math.fsum(gold_nats) / (math.log(2) * int(gold_bytes.sum())),
+    **gold_bits_per_byte(gold_nats, gold_bytes),
   }
   columns = {
     'id': [item.id for item in items], 'correct': correct[metric], 'gold_nats': gold_nats, 'gold_bytes': gold_bytes,
@@ -166,23 +147,3 @@ def majority(items: Sequence[Item]) -> float:
   numbers = collections.Counter(gold for item in items for gold in set(item.gold))
   texts = collections.Counter(text for item in items for text in {item.choices[gold] for gold in item.gold})
   return max([*numbers.values(), *texts.values()]) / len(items)
-
-
-def refuse_completions(task: str, settings: Settings) -> None:
-  """Raises UserError if completions of a file are to be scored, by a task that scores likelihoods."""
-  if settings.completions is not None:
-    raise UserError(f"task '{task}' is scored by likelihoods, so --completions does not fit it; name tasks that generate, such as humaneval.")
-
-
-def stored_name(task: str, shots: int) -> str:
-  """The name of a task's evaluator."""
-  return f'{PREFIX}{task}' + (f'-{shots}shot' if shots else '')
-
-
-def identity_of_items(
-  task: str, metric: str, data: Mapping[str, str], items: Sequence[Item], shots: int, seed: int
-) -> dict[str, Any]:
-  """What every task's identity holds: all texts that a model is shown, and the answers."""
-  shown = [[item.id, item.prompt, *item.prompts, *item.choices, *item.answers, item.unconditional, list(reference(item)), list(item.gold)] for item in items]
-  drawn = {'shots': shots, 'seed': seed} if shots else {}
-  return {'task': task, 'metric': metric, 'data': dict(data), 'prompts': digest(shown), 'items': len(items), **drawn}

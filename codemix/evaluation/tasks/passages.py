@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import math
 import re
-from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 import jax
@@ -16,15 +15,16 @@ from codemix.errors import NonFiniteError, UserError
 from codemix.evaluation.model import Model
 from codemix.evaluation.results import Results, StoredResults
 from codemix.evaluation.scoring import score_documents
-from codemix.evaluation.tasks.examples import chosen
+from codemix.evaluation.statistics import bits_per_byte
 from codemix.evaluation.tasks.item import Item
 from codemix.evaluation.tasks.item_source import ItemSource, Row
-from codemix.evaluation.tasks.multiple_choice import (
-  identity_of_items,
-  refuse_completions,
-  stored_name,
-)
 from codemix.evaluation.tasks.task import Items, Settings
+from codemix.evaluation.tasks.task_evaluator import (
+  TaskEvaluator,
+  ask,
+  gold_bits_per_byte,
+  refuse_completions,
+)
 from codemix.identity import digest
 from codemix.training.progress import scoring_progress
 
@@ -47,33 +47,20 @@ class LastWord:
 
   def evaluator(self, settings: Settings) -> WordScores:
     """Raises UserError as `read` does, or if examples are asked for."""
-    refuse_options(self.name, settings)
-    found = self.read(settings.folder)
-    return WordScores(self, tuple(chosen(found.items, settings.limit)), found.data)
+    refuse_completions(self.name, settings)
+    return WordScores(self, ask(self.name, self.read(settings.folder), settings))
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class WordScores:
+class WordScores(TaskEvaluator):
   """The evaluator of `LastWord`."""
 
   task: LastWord
-  items: Sequence[Item]
-  data: Mapping[str, str]
-  version: ClassVar[int] = 1
-
-  @property
-  def name(self) -> str:
-    return stored_name(self.task.name, 0)
-
-  @property
-  def identity(self) -> dict[str, Any]:
-    return identity_of_items(self.task.name, self.task.metric, self.data, self.items, 0, 0)
 
   def run(self, model: Model, earlier: StoredResults | None = None) -> Results:
     """Also scores `perplexity`: exp of the mean nats of a word. Raises NonFiniteError if a score is not finite."""
     with scoring_progress(model.name, self.task.name, len(self.items), not jax.process_index(), 'words') as show:
       scores = model.score([(item.prompt, item.reference) for item in self.items], show)
-    require_finite(scores.nats, model, self.task.name)
     size = np.asarray([len(item.reference.encode()) for item in self.items])
     correct = scores.greedy.astype(np.float64)
     return Results(
@@ -83,7 +70,7 @@ class WordScores:
         'items': len(self.items),
         'chance': 0.0,
         'perplexity': _exp(float(scores.nats.mean())),
-        'gold_bits_per_byte': math.fsum(scores.nats) / (math.log(2) * int(size.sum())),
+        **gold_bits_per_byte(scores.nats, size),
       },
       {'id': [item.id for item in self.items], 'correct': correct, 'gold_nats': scores.nats, 'gold_bytes': size},
     )
@@ -118,9 +105,8 @@ class Passages:
 
   def evaluator(self, settings: Settings) -> PassageScores:
     """Raises UserError as `read` does, or if examples are asked for."""
-    refuse_options(self.name, settings)
-    found = self.read(settings.folder)
-    return PassageScores(self, tuple(chosen(found.items, settings.limit)), found.data)
+    refuse_completions(self.name, settings)
+    return PassageScores(self, ask(self.name, self.read(settings.folder), settings))
 
   def _text(self, row: Row) -> str:
     return next((row[field] for field in ('page', 'text') if isinstance(row.get(field), str)), '')
@@ -130,22 +116,15 @@ class Passages:
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class PassageScores:
+class PassageScores(TaskEvaluator):
   """The evaluator of `Passages`; it has no `score`, since lower is better and there is no most."""
 
   task: Passages
-  items: Sequence[Item]
-  data: Mapping[str, str]
-  version: ClassVar[int] = 1
-
-  @property
-  def name(self) -> str:
-    return stored_name(self.task.name, 0)
 
   @property
   def identity(self) -> dict[str, Any]:
     domains = {'domains': digest([item.fields.get('domain', '') for item in self.items])} if self.task.domain else {}
-    return identity_of_items(self.task.name, self.task.metric, self.data, self.items, 0, 0) | domains
+    return super().identity | domains
 
   def run(self, model: Model, earlier: StoredResults | None = None) -> Results:
     """Scores `gold_bits_per_byte`, `word_perplexity`, and `bits_per_byte_DOMAIN`. Raises NonFiniteError."""
@@ -153,13 +132,15 @@ class PassageScores:
     documents = [(np.asarray(row, np.int32), np.ones(len(row), bool)) for row in ids]
     with scoring_progress(model.name, self.task.name, len(documents), not jax.process_index()) as show:
       nats = score_documents(model, documents, show)
-    require_finite(nats, model, self.task.name)
+    if not (finite := np.isfinite(nats)).all():
+      document = self.items[int(np.argmin(finite))].id
+      raise NonFiniteError(f"stage '{model.name}': its model's loss on document {document} of task '{self.task.name}' is not finite.")
     size = np.asarray([len(item.reference.encode()) for item in self.items])
     words = sum(len(re.split(r'\s+', item.reference)) for item in self.items)
-    bits = lambda chosen: math.fsum(nats[chosen]) / (math.log(2) * int(size[chosen].sum()))
-    scores = {'items': len(self.items), 'gold_bits_per_byte': bits(slice(None)), 'word_perplexity': _exp(math.fsum(nats) / words)}
+    scores = {'items': len(self.items), **gold_bits_per_byte(nats, size), 'word_perplexity': _exp(math.fsum(nats) / words)}
     domains = np.asarray([item.fields.get('domain', '') for item in self.items])
-    scores |= {f'bits_per_byte_{domain}': bits(domains == domain) for domain in sorted(set(domains.tolist()) - {''})}
+    for domain in sorted(set(domains.tolist()) - {''}):
+      scores[f'bits_per_byte_{domain}'] = bits_per_byte(nats[domains == domain], size[domains == domain])
     return Results(scores, {'id': [item.id for item in self.items], 'gold_nats': nats, 'gold_bytes': size})
 
 
@@ -169,22 +150,6 @@ def pages(text: str) -> list[str]:
   if not starts:
     return [text] if text.strip() else []
   return [text[start:end] for start, end in zip(starts, [*starts[1:], len(text)], strict=True)]
-
-
-def refuse_shots(task: str, settings: Settings) -> None:
-  if settings.shots:
-    raise UserError(f"task '{task}' has no examples to show; leave --shots out for it.")
-
-
-def refuse_options(task: str, settings: Settings) -> None:
-  """Raises UserError for options of other kinds of tasks."""
-  refuse_shots(task, settings)
-  refuse_completions(task, settings)
-
-
-def require_finite(nats: np.ndarray, model: Model, task: str) -> None:
-  if not np.isfinite(nats).all():
-    raise NonFiniteError(f"stage '{model.name}': its model's score of an item of task '{task}' is not finite.")
 
 
 def _exp(nats: float) -> float:

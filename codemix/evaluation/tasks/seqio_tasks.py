@@ -10,9 +10,8 @@ import dataclasses
 import functools
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar
+from typing import Any
 
-import jax
 import numpy as np
 
 from codemix.data.evaluation_sets.folder import EvaluationFolder
@@ -20,20 +19,14 @@ from codemix.data.tokenization.tokenizer import Tokenizer
 from codemix.errors import UserError, nearest
 from codemix.evaluation.model import Model
 from codemix.evaluation.results import Results, StoredResults
-from codemix.evaluation.tasks.examples import chosen, reference
-from codemix.evaluation.tasks.free_answer import AnswerScores, decoding_of
+from codemix.evaluation.tasks.examples import reference
+from codemix.evaluation.tasks.free_answer import AnswerScores
+from codemix.evaluation.tasks.generating import GeneratingEvaluator, columns_of, decoding_of
 from codemix.evaluation.tasks.item import Item
-from codemix.evaluation.tasks.multiple_choice import (
-  ChoiceScores,
-  choice_results,
-  identity_of_items,
-  pairs_of,
-  stored_name,
-)
-from codemix.evaluation.tasks.passages import refuse_shots, require_finite
+from codemix.evaluation.tasks.multiple_choice import ChoiceScores, choice_results, pairs_of
 from codemix.evaluation.tasks.task import Items, Settings, Task
+from codemix.evaluation.tasks.task_evaluator import ask, gold_bits_per_byte
 from codemix.models.decoding import Decoding
-from codemix.training.progress import scoring_progress
 
 
 def register_benchmark(task: Task, settings: Settings, tokenizer: Tokenizer, name: str | None = None) -> Any:
@@ -156,55 +149,34 @@ class SeqioTask:
 
   def evaluator(self, settings: Settings) -> SeqioScores:
     """Raises UserError as `read` does, or if examples are asked for."""
-    refuse_shots(self.name, settings)
-    found = self.read(settings.folder)
-    return SeqioScores(self, tuple(chosen(found.items, settings.limit)), found.data, decoding_of(self.decoding, settings))
+    return SeqioScores(self, ask(self.name, self.read(settings.folder), settings), decoding_of(self.decoding, settings), settings.completions)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class SeqioScores:
-  """The evaluator of `SeqioTask`."""
+class SeqioScores(GeneratingEvaluator):
+  """The evaluator of `SeqioTask`; several samples of an example are not scored, only the first."""
 
   task: SeqioTask
-  items: Sequence[Item]
-  data: Mapping[str, str]
-  decoding: Decoding
-  version: ClassVar[int] = 1
-
-  @property
-  def name(self) -> str:
-    return stored_name(self.task.name, 0)
-
-  @property
-  def identity(self) -> dict[str, Any]:
-    of_items = identity_of_items(self.task.name, self.task.metric, self.data, self.items, 0, 0)
-    return {**of_items, 'decoding': dataclasses.asdict(self.decoding)}
 
   def run(self, model: Model, earlier: StoredResults | None = None) -> Results:
     """Scores of every metric function of the task by name. Raises NonFiniteError."""
     import seqio
 
     task = seqio.TaskRegistry.get(self.task.name)
-    gold = model.score([reference(item) for item in self.items])
-    require_finite(gold.nats, model, self.task.name)
-    with scoring_progress(model.name, self.task.name, len(self.items), not jax.process_index(), 'answers') as show:
-      completions = model.complete([item.prompt for item in self.items], [item.id for item in self.items], self.decoding, show)
+    nats, sizes = self.gold(model)
+    completions = self.complete(model)
     examples = [item.fields['example'] for item in self.items]
     said = [completion[0].text for completion in completions]
     targets = [task.postprocess_fn(_text(e['targets_pretokenized']), example=e, is_target=True) for e in examples]
     answers = [task.postprocess_fn(text, example=e, is_target=False) for text, e in zip(said, examples, strict=True)]
     found = collections.ChainMap(*(metric(targets, answers) for metric in task.predict_metric_fns))
-    size = sum(len(item.reference.encode()) for item in self.items)
     scores = {name: float(value) for name, value in found.items()}
-    scores |= {'items': len(self.items)} | ({'gold_bits_per_byte': math.fsum(gold.nats) / (math.log(2) * size)} if size else {})
+    scores |= {'items': len(self.items), **gold_bits_per_byte(nats, sizes)}
     if self.task.headline:
       if self.task.headline not in scores:
         raise UserError(f"SeqIO's task '{self.task.name}' has no metric '{self.task.headline}'.{nearest(self.task.headline, scores)}")
       scores['score'] = scores[self.task.headline]
-    columns = {
-      'id': [item.id for item in self.items], 'completions': [[text] for text in said], 'gold_nats': gold.nats,
-      'gold_bytes': np.asarray([len(item.reference.encode()) for item in self.items]),
-    }  # fmt: skip
+    columns = {'id': [item.id for item in self.items], 'gold_nats': nats, 'gold_bytes': sizes, **columns_of(completions)}
     return Results(scores, columns)
 
 
