@@ -11,7 +11,7 @@ from codemix.data.tokenization.text_bytes import as_bytes
 from codemix.data.tokenization.tokenizer import Tokenizer
 from codemix.formatting import count
 from codemix.models.decoding import Completion, Decoding
-from codemix.models.generate import Generated, generate
+from codemix.models.generate import Generated, generate, slots_that_fit
 from codemix.terminal import warn_once
 
 
@@ -28,10 +28,12 @@ def complete(model, prompts: Sequence[str], keys: Sequence[str] | None, decoding
     hashed = [zlib.crc32(np.asarray(row, np.int32).tobytes()) for row in rows]
   else:
     hashed = [zlib.crc32(as_bytes(key)) for key in keys]
+  longest = max(model.length, decoding.max_new_tokens + 2)  # not that of these prompts: another set must not change the rounding
   texts = Texts(model.tokenizer, decoding.stop)
   of_prompts = generate(
     model.config, model.params, rows, hashed, decoding,
-    eos_id=model.tokenizer.eos_id, stop=texts.stopped, mesh=model.mesh, rules=model.rules, show=show,
+    eos_id=model.tokenizer.eos_id, stop=texts.stopped, slots=slots_that_fit(model.config, longest, model.mesh),
+    mesh=model.mesh, rules=model.rules, show=show,
   )  # fmt: skip
   return [[texts.completion(generated) for generated in samples] for samples in of_prompts]
 

@@ -25,6 +25,7 @@ from codemix.parallel.sharding import RULES, ShardingRules, batch_shards
 
 SLOTS = {'cpu': 16}  # completions computed at a time; elsewhere:
 ACCELERATOR_SLOTS = 64
+CACHE_BYTES = 2**32  # of keys and values in a batch shard, where as many slots would need more
 CHUNK = 16  # steps between two looks for stops
 SHORTEST = 16  # tokens; shorter prompts are padded to this
 
@@ -78,7 +79,7 @@ def generate(
     decoding: its `stop` is not read here: `stop` is called instead, after each `CHUNK` tokens.
     eos_id: ends a completion; None: only its length and `stop` do.
     slots: completions computed at a time, rounded up to a multiple of the mesh's batch shards; None for
-      16 on CPUs and 64 elsewhere.
+      `slots_that_fit` the longest prompt.
     mesh, rules: the devices, and how the parameters are sharded over them.
     show: called with the number of completions done so far.
   """
@@ -97,6 +98,17 @@ def generate(
   return results
 
 
+def slots_that_fit(config: ModelConfig, length: int, mesh: Mesh | None = None) -> int:
+  """Completions to compute at a time: 16 on CPUs and 64 elsewhere, fewer if their caches exceed CACHE_BYTES.
+
+  Args:
+    length: tokens of the longest prompt and its completion together.
+  """
+  of_token = 2 * config.layers * config.key_value_heads * config.head_dim * jax.numpy.dtype(config.dtype).itemsize
+  fitting = batch_shards(mesh) * max(CACHE_BYTES // (of_token * length), 1)
+  return min(SLOTS.get(platform_of(mesh), ACCELERATOR_SLOTS), fitting)
+
+
 class _Engine:
   """The slots, on the host and on the devices, during one call of `generate`."""
 
@@ -106,9 +118,9 @@ class _Engine:
     self._rows, self._keys = rows, np.asarray(keys, np.uint32)
     self._place = {'mesh': mesh, 'rules': rules}
     self._shards = batch_shards(mesh)
-    slots = slots or SLOTS.get(platform_of(mesh), ACCELERATOR_SLOTS)
-    self._slots: list[_Running | None] = [None] * (-(-slots // self._shards) * self._shards)
     longest = _bucket(max(map(len, rows)) + decoding.max_new_tokens)
+    slots = slots or slots_that_fit(config, longest, mesh)
+    self._slots: list[_Running | None] = [None] * (-(-slots // self._shards) * self._shards)
     self._cache = cached_steps.empty_cache(config, len(self._slots), -(-longest // TILE) * TILE, **self._place)
     # The longest first: a step costs what its longest completion needs.
     self._order = sorted(range(len(rows)), key=lambda number: (-len(rows[number]), number))

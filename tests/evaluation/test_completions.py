@@ -147,7 +147,7 @@ def test_no_prompts_give_nothing():
 def test_prompts_that_lose_their_beginning_are_counted(capsys):
   prompts = ['a' * 60, 'a']
   stub = types.SimpleNamespace(
-    name='short', length=32, tokenizer=load_tokenizer('bytes'), config=None, params=None, mesh=None, rules=None,
+    name='short', length=32, tokenizer=load_tokenizer('bytes'), config=MODEL, params=None, mesh=None, rules=None,
   )  # fmt: skip
   with pytest.MonkeyPatch.context() as patch:
     patch.setattr(completions, 'generate', lambda config, params, rows, *rest, **settings: [[] for _ in rows])

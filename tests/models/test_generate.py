@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 
 from codemix.errors import UserError
 from codemix.models import decoder, reference
-from codemix.models.cached_steps import TILE
+from codemix.models.cached_steps import TILE, empty_cache
 from codemix.models.config import ModelConfig
 from codemix.models.decoding import Decoding
-from codemix.models.generate import CHUNK, generate
+from codemix.models.generate import CACHE_BYTES, CHUNK, generate, slots_that_fit
 from codemix.parallel.mesh import MeshConfig, make_mesh
 from codemix.parallel.sharding import parameter_shardings
 from tests.models.random_inputs import random_params
@@ -78,6 +78,15 @@ def test_greedy_is_the_argmax_of_the_reference_at_each_token(config, prompts):
 @pytest.mark.parametrize('slots', [1, 3, 16])
 def test_the_number_of_slots_changes_nothing(params, prompts, decoding, slots):
   assert completions(CONFIG, params, prompts, decoding, slots=slots) == completions(CONFIG, params, prompts, decoding)
+
+
+@pytest.mark.parametrize('length', [1_024, 8_192, 10**9])
+def test_the_caches_of_all_slots_fit_unless_there_is_but_one(length):
+  large = dataclasses.replace(CONFIG, layers=24, heads=16, kv_heads=16, head_dim=64, dtype='bfloat16')
+  slots = slots_that_fit(large, length)
+  cache = jax.eval_shape(lambda: empty_cache(large, slots, length, None))
+  assert sum(array.size * array.dtype.itemsize for array in jax.tree.leaves(cache)) <= CACHE_BYTES or slots == 1
+  assert slots_that_fit(CONFIG, NEW) == 16 and slots_that_fit(large, 8_192) < slots_that_fit(large, 1_024)
 
 
 @settings(max_examples=15, deadline=None)
