@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from types import ModuleType
 from typing import NoReturn
 
+from codemix import interrupts
 from codemix.errors import CodemixError, UserError, nearest
 from codemix.terminal import (
   drop_output,
@@ -108,6 +109,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def entry() -> NoReturn:
   """The console script: runs one verb and ends the process with its exit code."""
   keep_stdout_for_results(native_to_stderr='--verbose' in sys.argv)
+  interrupts.keep()
   try:
     exit_code = main()
   except Exception as error:

@@ -16,6 +16,7 @@ from jax._src import distributed  # no public way to a barrier with a name and a
 from codemix.errors import CodemixError
 
 TIMEOUT_S = 600
+TICK_S = 0.5
 
 Result = TypeVar('Result')
 _rounds = itertools.count()  # all processes come to the same ones in the same order
@@ -75,6 +76,9 @@ def _interruptible(wait: Callable[[], Result]) -> Result:
 
   # A daemon: the threads of an executor would delay the exit of the process.
   threading.Thread(target=run, daemon=True).start()
+  # In short waits: a signal that comes just before a wait does not end that wait; it is raised after it.
+  while not concurrent.futures.wait([ended], TICK_S).done:
+    pass
   return ended.result()
 
 

@@ -31,6 +31,7 @@ from codemix.data.corpus.readers.parquet import Parquet
 from codemix.data.corpus.readers.posts_xml import PostsXml
 from codemix.data.corpus.readers.tfds import Tfds
 from codemix.data.corpus.readers.tfrecords import TFRecords
+from codemix.data.corpus.readers.tsv import Tsv
 from codemix.data.corpus.readers.whole_files import WholeFiles
 from codemix.data.filters import (
   Encoding,
@@ -131,6 +132,13 @@ def foreign_files() -> dict[str, bytes]:
     *(b'\x04\x22\x4d\x18', b'7z\xbc\xaf\x27\x1c', b'PAR1', b'ARROW1', b'SQLite format 3\0', b'\0' * 257 + b'ustar'),
   )
   return {f'foreign-{index:02}.jsonl': head for index, head in enumerate(heads)}
+
+
+@case
+def tsv(folder: Path) -> Given:
+  broken = b'\xff\tx\none\na\tb\tc\na\0\tb\n' + b'x' * 2000 + b'\ty\n'
+  files = {'a.tsv': b'\xef\xbb\xbfquestion\ttext\r\nwhy\t"so"\n\n\t\n', 'b.tsv': broken, 'c.tsv.gz': gzip.compress(b'where\there', mtime=0)}
+  return of_reader(Tsv(columns=('source', 'text'), max_line_bytes=1000), folder, files)
 
 
 @case
