@@ -52,6 +52,7 @@ from codemix.data.languages import LANGUAGE_OF_FILE
 from codemix.data.raw.protocols import Reader, RowParser
 from codemix.data.raw.record import BadRecord, Record
 from codemix.sandbox.limits import Limits
+from tests.data import tfds_folder
 
 
 class Given(NamedTuple):
@@ -206,18 +207,10 @@ def tfrecords(folder: Path) -> Given:
 @case
 def tfds(folder: Path) -> Given:
   import tensorflow as tf
-  import tensorflow_datasets
+  from tensorflow_datasets import features
 
-  made = folder / 'made' / 'en' / '1.0.0'
-  made.mkdir(parents=True)
-  features = tensorflow_datasets.features.FeaturesDict({'text': tensorflow_datasets.features.Text(), 'id': tf.int64})
-  features.save_config(str(made))
-  split = {'name': 'train', 'shardLengths': ['3'], 'filepathTemplate': '{DATASET}-{SPLIT}.{FILEFORMAT}-{SHARD_X_OF_Y}', 'numBytes': '99'}
-  info = {'name': 'made', 'configName': 'en', 'moduleName': 'made', 'version': '1.0.0', 'fileFormat': 'tfrecord', 'splits': [split]}
-  (made / 'dataset_info.json').write_text(json.dumps(info))
-  with tf.io.TFRecordWriter(str(made / 'made-train.tfrecord-00000-of-00001')) as writer:
-    for number in range(3):
-      writer.write(features.serialize_example(features.encode_example({'text': f'text {number}', 'id': number})))
+  of_text = features.FeaturesDict({'text': features.Text(), 'id': tf.int64})
+  tfds_folder.write(folder, 'made/en', 'train', of_text, [{'text': f'text {number}', 'id': number} for number in range(3)])
   return of_reader(Tfds(str(folder)), folder, {}, 'tfds:made/en:1.0.0')
 
 

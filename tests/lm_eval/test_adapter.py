@@ -10,15 +10,19 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 pytest.importorskip('lm_eval', reason="lm-evaluation-harness is not installed: it is codemix's extra lm_eval")
 
 from lm_eval.api.model import CacheHook
 from lm_eval.api.registry import get_model
+from lm_eval.tasks.wikitext.preprocess_wikitext import wikitext_detokenizer
 from lm_eval.utils import get_rolling_token_windows, make_disjoint_window
 
 from codemix.errors import UserError
 from codemix.evaluation.continuations import score_tokens, tokenized
+from codemix.evaluation.tasks.passages import rejoined
 from codemix.lm_eval import CodemixLM, __main__, adapter
 from codemix.lm_eval.settings import decoding
 from codemix.models.decoding import Completion, Decoding
@@ -207,3 +211,8 @@ def harness(folder: Path, model_args: str) -> subprocess.CompletedProcess:
   words = ['--model', 'codemix', '--model_args', model_args, '--tasks', 'made_up', '--include_path', str(folder), '--output_path', str(folder / 'out')]
   environment = {'HOME': str(folder), 'HF_HUB_OFFLINE': '1', 'JAX_PLATFORMS': 'cpu', 'PYTHONPATH': str(Path(__file__).parents[2])}
   return subprocess.run([sys.executable, '-m', 'codemix.lm_eval', *words], capture_output=True, text=True, env=environment)
+
+
+@given(st.lists(st.sampled_from([*(f' {each} ' for each in ['@-@', '@,@', '@.@', ':', ';', '.', '!', '?', ',', '°', 'N']), *'()[]{}"\'\n =x', "s '", " 's", "/' 5/", '\\'])).map(''.join))
+def test_wikitext_is_rejoined_as_by_the_harness(text):
+  assert rejoined(text) == wikitext_detokenizer({'page': text})

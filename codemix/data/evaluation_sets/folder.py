@@ -1,4 +1,4 @@
-"""The folder of released evaluation sets: finds a set's file, and reads its rows."""
+"""The folder of released evaluation sets: finds a set's file, or what TFDS prepared of it, and reads its rows."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from codemix.data.raw.storage import DAMAGE, digest_of, open_raw
 from codemix.errors import UserError
 
 VARIABLE = 'CODEMIX_EVAL_DIR'
+TFDS_VARIABLE = 'TFDS_DATA_DIR'  # TFDS's own
 
 
 @dataclasses.dataclass(frozen=True)
@@ -45,16 +46,25 @@ class Rows:
   data: Mapping[str, str]
 
 
+def tfds(dataset: str, split: str) -> str:
+  """The files that TFDS writes of a split, as a name of `Wanted`: 'ai2_arc/ARC-Easy' is a dataset with its config."""
+  return f'{dataset}/[0-9]*/{dataset.partition("/")[0]}-{split}.tfrecord-*'
+
+
 @dataclasses.dataclass(frozen=True)
 class EvaluationFolder:
-  """Where evaluation sets lie; None for `$CODEMIX_EVAL_DIR`. Files are also looked for in the working folder."""
+  """Where evaluation sets lie; None for `$CODEMIX_EVAL_DIR`.
+
+  Files are also looked for in the working folder, and those of TFDS in `$TFDS_DATA_DIR`.
+  """
 
   path: Path | None = None
 
   def find(self, wanted: Wanted, task: str) -> list[Path]:
     """The files. Raises UserError that names the file, and where it is published, if it is missing."""
     path = self.path or (Path(os.environ[VARIABLE]) if os.environ.get(VARIABLE) else None)
-    roots = [root for root in (path, Path()) if root is not None]
+    prepared = Path(os.environ[TFDS_VARIABLE]) if os.environ.get(TFDS_VARIABLE) else None
+    roots = [root for root in (path, Path(), prepared) if root is not None]
     for name in wanted.names:
       for ending in ('', '.gz', '.zst'):
         for root in roots:
@@ -105,4 +115,12 @@ def _files(root: Path, pattern: str) -> list[Path]:
   place = Path(pattern)
   if place.is_absolute():
     root, pattern = Path(place.anchor), str(place.relative_to(place.anchor))
-  return [file for file in sorted(root.glob(pattern)) if file.is_file()]
+  found = [file for file in sorted(root.glob(pattern)) if file.is_file()]
+  return _newest(found) if '.tfrecord' in pattern else found
+
+
+def _newest(files: list[Path]) -> list[Path]:
+  """Those of the highest version of a dataset of TFDS: 'piqa/1.0.0/...'."""
+  version = lambda file: [int(part) if part.isdecimal() else 0 for part in file.parent.name.split('.')]
+  newest = max(map(version, files), default=[])
+  return [file for file in files if version(file) == newest]

@@ -1,4 +1,4 @@
-"""Reads the files of evaluation sets as records: JSON, JSON lines, tables and parquet."""
+"""Reads the files of evaluation sets as records: JSON, JSON lines, tables, parquet, and what TFDS prepared."""
 
 from __future__ import annotations
 
@@ -6,9 +6,12 @@ import codecs
 import csv
 import io
 import json
+import re
 from collections.abc import Iterator, Mapping
 
 from codemix.data.corpus.readers.parquet import Parquet
+from codemix.data.corpus.readers.tfds import Tfds
+from codemix.data.raw.protocols import Reader
 from codemix.data.raw.record import BadRecord
 from codemix.data.raw.storage import DAMAGE, open_raw
 from codemix.errors import UserError
@@ -20,6 +23,7 @@ _MARKS = (
   *((mark, 'utf-32') for mark in (codecs.BOM_UTF32_LE, codecs.BOM_UTF32_BE)),
   *((mark, 'utf-16') for mark in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)),
 )
+_TFDS = re.compile(r'\.tfrecord-\d+-of-\d+$')
 _LISTS = ('data', 'Data', 'examples', 'rows')  # SQuAD and QuAC, TriviaQA, BIG-bench, the hub's viewer
 _LONGEST_CELL = 2**31 - 1  # csv's own limit is 131,072 characters
 
@@ -35,8 +39,8 @@ def records_of(url: str, head: bool, csv_head: bool = True) -> Iterator[tuple[st
   Raises UserError if it is missing, damaged or of an unknown format.
   """
   plain = url.removesuffix('.gz').removesuffix('.zst')
-  if url.endswith('.parquet'):
-    yield from _parquet(url)
+  if reader := _reader(url):
+    yield from _read(reader, url)
     return
   if not plain.endswith((*JSON, *TABLES)):
     raise UserError(f'{url}: an evaluation set is a .jsonl, .json, .csv or .tsv file, plain, .gz or .zst, or a .parquet file.')
@@ -64,13 +68,28 @@ def _encoding(file: io.BufferedReader) -> str:
   return next((encoding for mark, encoding in _MARKS if beginning.startswith(mark)), 'utf-8')
 
 
-def _parquet(url: str) -> Iterator[tuple[str, Mapping]]:
-  reader = Parquet()
+def _reader(url: str) -> Reader | None:
+  if url.endswith('.parquet'):
+    return Parquet()
+  return Tfds() if _TFDS.search(url) else None
+
+
+def _read(reader: Reader, url: str) -> Iterator[tuple[str, Mapping]]:
   for piece in reader.pieces([url]):
     for row in reader.rows(piece):
       if isinstance(row, BadRecord):
         raise UserError(f'{row.place} is damaged: {row.reason} ({row.detail}).')
-      yield row
+      place, fields = row
+      yield place, _as_text(fields)
+
+
+def _as_text(value: object) -> object:
+  """TFDS's texts are bytes."""
+  if isinstance(value, Mapping):
+    return {name: _as_text(inner) for name, inner in value.items()}
+  if isinstance(value, list):
+    return [_as_text(inner) for inner in value]
+  return value.decode() if isinstance(value, bytes) else value
 
 
 def _json(url: str, text: str) -> Iterator[tuple[str, Mapping]]:

@@ -25,20 +25,22 @@ def chosen(items: Sequence[Item], limit: int | None) -> list[Item]:
 def with_examples(items: Sequence[Item], pool: Sequence[Item], shots: int, seed: int, task: str) -> list[Item]:
   """The items with `shots` solved examples before each prompt.
 
-  The examples of an item depend on the seed and the item only, and never contain its own question.
+  The examples of an item depend on the seed and the item only, are of its topic, and never contain its own question.
 
   Raises UserError if the pool has too few items.
   """
   if not shots:
     return list(items)
-  asked = collections.Counter(example.prompt for example in pool)
-  if len(pool) - max((asked[item.prompt] for item in items), default=0) < shots:
-    raise UserError(f"task '{task}': {shots} examples are asked for, and the set to draw them from has {len(pool)} items.")
-  return [_with_examples(item, pool, shots, asked[item.prompt], seed) for item in items]
+  by_topic = {topic: [example for example in pool if topic in ('', example.topic)] for topic in {item.topic for item in items}}
+  asked = {topic: collections.Counter(example.prompt for example in found) for topic, found in by_topic.items()}
+  return [_with_examples(item, by_topic[item.topic], shots, asked[item.topic][item.prompt], seed, task) for item in items]
 
 
-def _with_examples(item: Item, pool: Sequence[Item], shots: int, own: int, seed: int) -> Item:
+def _with_examples(item: Item, pool: Sequence[Item], shots: int, own: int, seed: int, task: str) -> Item:
   """`own`: items of the pool with the item's prompt, which are passed over."""
+  if len(pool) - own < shots:
+    of = f' of the topic {item.topic}' if item.topic else ''
+    raise UserError(f"task '{task}': {shots} examples are asked for, and the set to draw them from has {len(pool)} items{of}.")
   drawn = random.Random(f'{seed}/{item.id}').sample(pool, shots + own)
   shown = [example for example in drawn if example.prompt != item.prompt][:shots]
   before = ''.join(solved(example) + BETWEEN for example in shown)

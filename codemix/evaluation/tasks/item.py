@@ -22,6 +22,7 @@ class Item:
     reference: the right continuation of the prompt, whose bits per byte are reported; for choices, '' means
       the first of `gold`.
     unconditional: the prompt without the question, such as 'Answer:', for the PMI score; '' if there is none.
+    topic: if not '', examples before this item are of the same topic, such as a subject of MMLU.
     fields: what the task's own metric needs, such as tests or a category.
   """
 
@@ -33,4 +34,5 @@ class Item:
   answers: tuple[str, ...] = ()
   reference: str = ''
   unconditional: str = ''
+  topic: str = ''
   fields: Mapping[str, Any] = dataclasses.field(default_factory=dict)

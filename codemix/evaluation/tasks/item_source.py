@@ -29,6 +29,7 @@ class ItemSource:
     labels: a file with the gold label of each row, a line each, which `form` gets as the field 'label'.
     published: items that upstream publishes; a warning says if there are not as many.
     expand: rows of a row, such as the questions of a dialogue.
+    topic: the topic of a row, from its place and its fields; '' for none.
   """
 
   file: Wanted
@@ -37,6 +38,7 @@ class ItemSource:
   labels: Wanted | None = None
   published: int | None = None
   expand: Callable[[Row], Iterable[Row]] = lambda row: (row,)
+  topic: Callable[[str, Row], str] = lambda place, row: ''
 
   def read(self, folder: EvaluationFolder, task: str) -> Items:
     """Raises UserError that names the place, if a file is missing, damaged or of another form."""
@@ -68,7 +70,8 @@ class ItemSource:
       raise _of_another_form(task, place, row, error) from None
     items = [] if made is None else [made] if isinstance(made, Item) else list(made)
     name = str(row[self.id]) if self.id and row.get(self.id) is not None else str(number)
-    return [dataclasses.replace(item, id=name if len(items) == 1 else f'{name}.{part}') for part, item in enumerate(items)]
+    topic = self.topic(place, row)
+    return [dataclasses.replace(item, id=name if len(items) == 1 else f'{name}.{part}', topic=topic) for part, item in enumerate(items)]
 
   def _with_labels(self, rows: Sequence[tuple[str, Row]], folder: EvaluationFolder, task: str):
     [(file, text), *_], data = folder.texts(self.labels, task)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from codemix.data.evaluation_sets.folder import Wanted
+from codemix.data.evaluation_sets.folder import Wanted, tfds
 from codemix.evaluation.tasks import answers
 from codemix.evaluation.tasks.free_answer import FreeAnswer
 from codemix.evaluation.tasks.item import Item
@@ -91,23 +91,23 @@ _cogs = lambda name, *files: FreeAnswer(
 TASKS = (
   FreeAnswer(
     'triviaqa',
-    ItemSource(Wanted(('triviaqa/unfiltered-web-dev.json', 'triviaqa/triviaqa-unfiltered/unfiltered-web-dev.json', 'triviaqa/qa/wikipedia-dev.json', 'triviaqa/wikipedia-dev.json', 'triviaqa/validation*.parquet'), f'the TriviaQA site, mandarjoshi/trivia_qa {_HUB}'), triviaqa, 'QuestionId'),
+    ItemSource(Wanted(('triviaqa/unfiltered-web-dev.json', 'triviaqa/triviaqa-unfiltered/unfiltered-web-dev.json', 'triviaqa/qa/wikipedia-dev.json', 'triviaqa/wikipedia-dev.json', 'triviaqa/validation*.parquet', tfds('trivia_qa/unfiltered.nocontext', 'validation')), f'the TriviaQA site, mandarjoshi/trivia_qa {_HUB}'), triviaqa, 'QuestionId'),
     {'exact_match': answers.trivia_match}, _LINE,
-    ItemSource(Wanted(('triviaqa/unfiltered-web-train.json', 'triviaqa/triviaqa-unfiltered/unfiltered-web-train.json', 'triviaqa/qa/wikipedia-train.json'), f'the TriviaQA site, mandarjoshi/trivia_qa {_HUB}'), triviaqa, 'QuestionId'),
+    ItemSource(Wanted(('triviaqa/unfiltered-web-train.json', 'triviaqa/triviaqa-unfiltered/unfiltered-web-train.json', 'triviaqa/qa/wikipedia-train.json', tfds('trivia_qa/unfiltered.nocontext', 'train')), f'the TriviaQA site, mandarjoshi/trivia_qa {_HUB}'), triviaqa, 'QuestionId'),
   ),
   FreeAnswer(
-    'nq_open', ItemSource(Wanted(('nq_open/NQ-open.dev.jsonl', 'nq_open/validation*.parquet'), f'google-research-datasets/natural-questions, google-research-datasets/nq_open {_HUB}'), nq_open, published=3610),
+    'nq_open', ItemSource(Wanted(('nq_open/NQ-open.dev.jsonl', 'nq_open/validation*.parquet', tfds('natural_questions_open', 'validation')), f'google-research-datasets/natural-questions, google-research-datasets/nq_open {_HUB}'), nq_open, published=3610),
     {'exact_match': answers.exact_match}, _LINE,
-    ItemSource(Wanted(('nq_open/NQ-open.train.jsonl',), 'google-research-datasets/natural-questions'), nq_open),
+    ItemSource(Wanted(('nq_open/NQ-open.train.jsonl', tfds('natural_questions_open', 'train')), 'google-research-datasets/natural-questions'), nq_open),
   ),
   FreeAnswer(
     'quac', ItemSource(Wanted(('quac/val_v0.2.json', 'quac/validation*.parquet'), f'the QuAC site, allenai/quac {_HUB}'), quac, 'id', published=7354, expand=quac_questions),
     {'unfiltered_f1': answers.quac_f1}, Decoding(max_new_tokens=48, stop=_QUAC_STOP),
   ),
   FreeAnswer(
-    'gsm8k', ItemSource(Wanted(('gsm8k/test.jsonl', 'gsm8k/test*.parquet', 'gsm8k/main/test*.parquet'), f'openai/grade-school-math, openai/gsm8k {_HUB}'), gsm8k, published=1319),
+    'gsm8k', ItemSource(Wanted(('gsm8k/test.jsonl', 'gsm8k/test*.parquet', 'gsm8k/main/test*.parquet', tfds('gsm8k', 'test')), f'openai/grade-school-math, openai/gsm8k {_HUB}'), gsm8k, published=1319),
     {'last_number': answers.last_number, 'strict_number': answers.strict_number}, Decoding(max_new_tokens=256, stop=('\nQuestion:', '\n\n')),
-    ItemSource(Wanted(('gsm8k/train.jsonl',), f'openai/grade-school-math, openai/gsm8k {_HUB}'), gsm8k),
+    ItemSource(Wanted(('gsm8k/train.jsonl', tfds('gsm8k', 'train')), f'openai/grade-school-math, openai/gsm8k {_HUB}'), gsm8k),
   ),
   _cogs('cogs', 'cogs/gen.tsv'),
   _cogs('cogs_dev', 'cogs/dev.tsv'),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 import re
+from collections.abc import Callable, Mapping
 from typing import Any, ClassVar
 
 import jax
@@ -84,11 +85,13 @@ class Passages:
     name: of the task.
     file: plain text (`.txt`, `.tokens`, `.raw`), or rows with a field `text` or `page`.
     domain: field that names the domain of a row, whose bits per byte are a score of their own; '' for none.
+    written: gives a document as people write it, which the model is scored on; words are counted before.
   """
 
   name: str
   file: Wanted
   domain: str = ''
+  written: Callable[[str], str] = str
   metric: ClassVar[str] = 'bits_per_byte'
 
   def read(self, folder: EvaluationFolder) -> Items:
@@ -96,9 +99,9 @@ class Passages:
     if folder.find(self.file, self.name)[0].name.removesuffix('.gz').removesuffix('.zst').endswith(('.txt', '.tokens', '.raw')):
       texts, data = folder.texts(self.file, self.name)
       documents = [page for _, text in texts for page in pages(text)]
-      return Items([Item(str(number), '', reference=page) for number, page in enumerate(documents)], dict(data))
+      return Items([self._item(number, page, {}) for number, page in enumerate(documents)], dict(data))
     rows = folder.rows(self.file, self.name)
-    items = [Item(str(number), '', reference=text, fields=self._domain(row)) for number, (_, row) in enumerate(rows.rows) if (text := self._text(row))]
+    items = [self._item(number, text, self._domain(row)) for number, (_, row) in enumerate(rows.rows) if (text := self._text(row))]
     if not items:
       raise UserError(f"task '{self.name}': {', '.join(rows.data)} has no text in a field 'text' or 'page'.")
     return Items(items, dict(rows.data))
@@ -107,6 +110,10 @@ class Passages:
     """Raises UserError as `read` does, or if examples are asked for."""
     refuse_completions(self.name, settings)
     return PassageScores(self, ask(self.name, self.read(settings.folder), settings))
+
+  def _item(self, number: int, text: str, fields: Mapping[str, str]) -> Item:
+    words = len(re.split(r'\s+', text))  # with an empty one at either end, as lm-evaluation-harness counts
+    return Item(str(number), '', reference=self.written(text), fields={'words': words, **fields})
 
   def _text(self, row: Row) -> str:
     return next((row[field] for field in ('page', 'text') if isinstance(row.get(field), str)), '')
@@ -136,7 +143,7 @@ class PassageScores(TaskEvaluator):
       document = self.items[int(np.argmin(finite))].id
       raise NonFiniteError(f"stage '{model.name}': its model's loss on document {document} of task '{self.task.name}' is not finite.")
     size = np.asarray([len(item.reference.encode()) for item in self.items])
-    words = sum(len(re.split(r'\s+', item.reference)) for item in self.items)
+    words = sum(item.fields['words'] for item in self.items)
     scores = {'items': len(self.items), **gold_bits_per_byte(nats, size), 'word_perplexity': _exp(math.fsum(nats) / words)}
     domains = np.asarray([item.fields.get('domain', '') for item in self.items])
     for domain in sorted(set(domains.tolist()) - {''}):
@@ -150,6 +157,25 @@ def pages(text: str) -> list[str]:
   if not starts:
     return [text] if text.strip() else []
   return [text[start:end] for start, end in zip(starts, [*starts[1:], len(text)], strict=True)]
+
+
+_PAIRS = ('()', '[]', '{}', '""', "''")
+# WikiText's tokenization, undone in this order: the rules of lm-evaluation-harness, so that word perplexities compare.
+_REJOINED = (
+  *(("s '", "s'"), (r"/' [0-9]/", "/'[0-9]/")),
+  *((f' @{mark}@ ', mark) for mark in '-,.'),
+  *((rf' {re.escape(mark)} ', f'{mark} ') for mark in ':;.!?,'),
+  *((rf'{re.escape(left)}\s*([^{re.escape(right)}]*?)\s*{re.escape(right)}', rf'{left}\1{right}') for left, right in _PAIRS),
+  *((' '.join('=' * signs), '=' * signs) for signs in (4, 3, 2)),
+  *((' ° ', '°'), (' \n', '\n'), ('\n ', '\n'), (' N ', ' 1 '), (" 's", "'s")),
+)
+
+
+def rejoined(text: str) -> str:
+  """A text of WikiText as people write it: no spaces before punctuation and inside brackets, 'well @-@ known' in one word."""
+  for pattern, instead in _REJOINED:
+    text = re.sub(pattern, instead, text)
+  return text
 
 
 def _exp(nats: float) -> float:
@@ -167,5 +193,5 @@ def lambada(row: Row) -> Item:
 
 TASKS = (
   LastWord('lambada', ItemSource(Wanted(('lambada/lambada_openai.jsonl', 'lambada/lambada_test.jsonl', 'lambada/test*.parquet'), 'EleutherAI/lambada_openai on the Hugging Face hub'), lambada, published=5153)),
-  Passages('wikitext', Wanted(('wikitext/wiki.test.raw', 'wikitext/wiki.test.tokens', 'wikitext/wikitext-2-raw/wiki.test.raw', 'wikitext/wikitext-103-raw/wiki.test.raw', 'wikitext/wikitext-2/wiki.test.tokens', 'wikitext/wikitext-103/wiki.test.tokens', 'wikitext/test.jsonl', 'wikitext/test*.parquet'), 'Salesforce/wikitext on the Hugging Face hub')),
+  Passages('wikitext', Wanted(('wikitext/wiki.test.raw', 'wikitext/wiki.test.tokens', 'wikitext/wikitext-2-raw/wiki.test.raw', 'wikitext/wikitext-103-raw/wiki.test.raw', 'wikitext/wikitext-2/wiki.test.tokens', 'wikitext/wikitext-103/wiki.test.tokens', 'wikitext/test.jsonl', 'wikitext/test*.parquet'), 'Salesforce/wikitext on the Hugging Face hub'), written=rejoined),
 )  # fmt: skip

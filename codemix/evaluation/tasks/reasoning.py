@@ -1,6 +1,6 @@
 """Multiple choice: the paper's reasoning tasks, and others of the kind. A function for the form of each set.
 
-Forms take a row of the released file, and of the Hugging Face hub's where that differs.
+Forms take a row of the released file, and of the Hugging Face hub's and of TFDS's where they differ.
 """
 
 from __future__ import annotations
@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from codemix.data.evaluation_sets.folder import Wanted
+from codemix.data.evaluation_sets.folder import Wanted, tfds
 from codemix.evaluation.tasks.item import Item
 from codemix.evaluation.tasks.item_source import ItemSource, Row
 from codemix.evaluation.tasks.multiple_choice import PER_BYTE, RAW, MultipleChoice
@@ -61,7 +61,9 @@ def copa(row: Row) -> Item:
 
 
 def story_cloze(row: Row) -> Item:
-  if 'InputSentence1' in row:
+  if 'context' in row:  # TFDS's
+    story, choices, gold = [row['context']], row['endings'], row['label']
+  elif 'InputSentence1' in row:
     story = [row[f'InputSentence{number}'] for number in range(1, 5)]
     choices, gold = [row[f'RandomFifthSentenceQuiz{number}'] for number in (1, 2)], row['AnswerRightEnding']
   else:
@@ -75,7 +77,7 @@ def hellaswag(row: Row) -> Item:
   if row.get('ctx_a') is not None and row.get('ctx_b') is not None:
     context = f'{row["ctx_a"]} {row["ctx_b"].capitalize()}'
   else:
-    context = row['ctx']
+    context = row['ctx'] if 'ctx' in row else row['context']
   prompt = _without_tags(f'{row["activity_label"]}: {context}')
   return Item('', prompt, tuple(f' {_without_tags(ending)}' for ending in row['endings']), (int(row['label']),))
 
@@ -92,13 +94,14 @@ def winogrande(row: Row) -> Item:
   if not blank:
     raise ValueError("the sentence has no '_'")
   prompts = tuple(before + row[option] for option in ('option1', 'option2'))
-  return Item('', prompts[0], (f' {after.strip()}',) * 2, (int(row['answer']) - 1,), prompts=prompts)
+  gold = int(row['answer']) - 1 if 'answer' in row else int(row['label'])  # TFDS's numbers begin at 0
+  return Item('', prompts[0], (f' {after.strip()}',) * 2, (gold,), prompts=prompts)
 
 
 def lettered(row: Row) -> Item:
   """AI2's form: a stem, choices with labels, and the key of the right one."""
   nested = row['question'] if isinstance(row['question'], dict) else row
-  choices = nested['choices']
+  choices = nested['choices'] if 'choices' in nested else [{'text': nested[f'choice_{label}'], 'label': at} for at, label in enumerate('ABCD')]
   if isinstance(choices, dict):  # the hub's
     texts, labels = list(choices['text']), list(choices['label'])
   else:
@@ -148,12 +151,18 @@ def mmlu(row: Row) -> Item:
   return question(row['0'], [row[column] for column in '1234'], 'ABCD'.index(row['5'].strip()))
 
 
+def subject(place: str, row: Row) -> str:
+  """MMLU's subject of a row: the hub's column, or upstream's file name, 'anatomy_test.csv'."""
+  file = re.search(r'([^/]+)_(?:dev|test|val)\.csv', place)
+  return str(row['subject']) if row.get('subject') else file[1] if file else ''
+
+
 def _ai2(name: str, file: str, published: int, examples: str, metric: str = PER_BYTE) -> MultipleChoice:
   at = 'the AI2 Reasoning Challenge (ARC-V1-Feb2018), allenai/ai2_arc on the Hugging Face hub'
   source = lambda names, count: ItemSource(Wanted(names, at), lettered, 'id', published=count)
   folder = file.partition('-Test')[0]
   return MultipleChoice(
-    name, source((f'arc/{file}', f'arc/{folder}/{file}', f'arc/{folder}/test*.parquet'), published), metric, source((f'arc/{examples}', f'arc/{folder}/{examples}', f'arc/{folder}/validation*.parquet'), None)
+    name, source((f'arc/{file}', f'arc/{folder}/{file}', f'arc/{folder}/test*.parquet', tfds(f'ai2_arc/{folder}', 'test')), published), metric, source((f'arc/{examples}', f'arc/{folder}/{examples}', f'arc/{folder}/validation*.parquet', tfds(f'ai2_arc/{folder}', 'validation')), None)
   )
 
 
@@ -163,33 +172,33 @@ _SUPERGLUE = f'SuperGLUE, aps/super_glue {_HUB}'
 # Raw likelihood where choices have about one length or are one word or the same; per byte where they are phrases of
 # different length, which the raw score would choose by length. So do lm-evaluation-harness and OLMES.
 TASKS = (
-  MultipleChoice('boolq', ItemSource(Wanted(('boolq/dev.jsonl', 'boolq/val.jsonl', 'boolq/validation*.parquet'), f'google-research-datasets/boolean-questions, google/boolq {_HUB}'), boolq, 'idx', published=3270), RAW,
-    ItemSource(Wanted(('boolq/train.jsonl',), 'google-research-datasets/boolean-questions'), boolq)),
-  MultipleChoice('piqa', ItemSource(Wanted(('piqa/valid.jsonl', 'piqa/dev.jsonl', 'piqa/validation*.parquet'), f'ybisk/piqa {_HUB}'), piqa, 'id', Wanted(('piqa/valid-labels.lst', 'piqa/dev-labels.lst'), f'ybisk/piqa {_HUB}'), 1838), PER_BYTE,
-    ItemSource(Wanted(('piqa/train.jsonl',), f'ybisk/piqa {_HUB}'), piqa, 'id', Wanted(('piqa/train-labels.lst',), f'ybisk/piqa {_HUB}'))),
+  MultipleChoice('boolq', ItemSource(Wanted(('boolq/dev.jsonl', 'boolq/val.jsonl', 'boolq/validation*.parquet', tfds('bool_q', 'validation')), f'google-research-datasets/boolean-questions, google/boolq {_HUB}'), boolq, 'idx', published=3270), RAW,
+    ItemSource(Wanted(('boolq/train.jsonl', tfds('bool_q', 'train')), 'google-research-datasets/boolean-questions'), boolq)),
+  MultipleChoice('piqa', ItemSource(Wanted(('piqa/valid.jsonl', 'piqa/dev.jsonl', 'piqa/validation*.parquet', tfds('piqa', 'validation')), f'ybisk/piqa {_HUB}'), piqa, 'id', Wanted(('piqa/valid-labels.lst', 'piqa/dev-labels.lst'), f'ybisk/piqa {_HUB}'), 1838), PER_BYTE,
+    ItemSource(Wanted(('piqa/train.jsonl', tfds('piqa', 'train')), f'ybisk/piqa {_HUB}'), piqa, 'id', Wanted(('piqa/train-labels.lst',), f'ybisk/piqa {_HUB}'))),
   MultipleChoice('sciq', ItemSource(Wanted(('sciq/test.json', 'sciq/test.jsonl', 'sciq/test*.parquet'), f'allenai/sciq {_HUB}'), sciq, published=1000), RAW,
     ItemSource(Wanted(('sciq/train.json', 'sciq/train.jsonl'), f'allenai/sciq {_HUB}'), sciq)),
   MultipleChoice('social_iqa', ItemSource(Wanted(('socialiqa/dev.jsonl', 'social_iqa/dev.jsonl', 'social_iqa/validation*.parquet'), f'allenai/social_i_qa {_HUB}'), social_iqa, '', Wanted(('socialiqa/dev-labels.lst', 'social_iqa/dev-labels.lst'), f'allenai/social_i_qa {_HUB}'), 1954), PER_BYTE,
     ItemSource(Wanted(('socialiqa/train.jsonl',), f'allenai/social_i_qa {_HUB}'), social_iqa, '', Wanted(('socialiqa/train-labels.lst',), f'allenai/social_i_qa {_HUB}'))),
-  MultipleChoice('cb', ItemSource(Wanted(('cb/val.jsonl', 'CB/val.jsonl', 'cb/validation*.parquet'), _SUPERGLUE), commitment_bank, 'idx', published=56), RAW,
-    ItemSource(Wanted(('cb/train.jsonl', 'CB/train.jsonl'), _SUPERGLUE), commitment_bank, 'idx')),
-  MultipleChoice('copa', ItemSource(Wanted(('copa/val.jsonl', 'COPA/val.jsonl', 'copa/validation*.parquet'), _SUPERGLUE), copa, 'idx', published=100), RAW,
-    ItemSource(Wanted(('copa/train.jsonl', 'COPA/train.jsonl'), _SUPERGLUE), copa, 'idx')),
-  MultipleChoice('story_cloze', ItemSource(Wanted(('storycloze/cloze_test_val__winter2018*.csv', 'storycloze/cloze_test_test__spring2016*.csv', 'storycloze/cloze_test_val__spring2016*.csv'), 'the ROCStories site (by request), LSDSem/story_cloze on the Hugging Face hub'), story_cloze, 'InputStoryid'), RAW),
-  MultipleChoice('hellaswag', ItemSource(Wanted(('hellaswag/hellaswag_val.jsonl', 'hellaswag/hellaswag_val_subset1000.jsonl', 'hellaswag/validation*.parquet'), f'rowanz/hellaswag, Rowan/hellaswag {_HUB}'), hellaswag, 'ind', published=10042), PER_BYTE,
-    ItemSource(Wanted(('hellaswag/hellaswag_train.jsonl',), f'rowanz/hellaswag, Rowan/hellaswag {_HUB}'), hellaswag, 'ind')),
-  MultipleChoice('winogrande', ItemSource(Wanted(('winogrande/dev.jsonl', 'winogrande/validation*.parquet'), f'allenai/winogrande {_HUB}'), winogrande, 'qID', published=1267), RAW,
-    ItemSource(Wanted(('winogrande/train_xl.jsonl',), f'allenai/winogrande {_HUB}'), winogrande, 'qID')),
+  MultipleChoice('cb', ItemSource(Wanted(('cb/val.jsonl', 'CB/val.jsonl', 'cb/validation*.parquet', tfds('super_glue/cb', 'validation')), _SUPERGLUE), commitment_bank, 'idx', published=56), RAW,
+    ItemSource(Wanted(('cb/train.jsonl', 'CB/train.jsonl', tfds('super_glue/cb', 'train')), _SUPERGLUE), commitment_bank, 'idx')),
+  MultipleChoice('copa', ItemSource(Wanted(('copa/val.jsonl', 'COPA/val.jsonl', 'copa/validation*.parquet', tfds('super_glue/copa', 'validation')), _SUPERGLUE), copa, 'idx', published=100), RAW,
+    ItemSource(Wanted(('copa/train.jsonl', 'COPA/train.jsonl', tfds('super_glue/copa', 'train')), _SUPERGLUE), copa, 'idx')),
+  MultipleChoice('story_cloze', ItemSource(Wanted(('storycloze/cloze_test_val__winter2018*.csv', 'storycloze/cloze_test_test__spring2016*.csv', 'storycloze/cloze_test_val__spring2016*.csv', tfds('story_cloze/2018', 'validation'), tfds('story_cloze/2016', 'test')), 'the ROCStories site (by request), LSDSem/story_cloze on the Hugging Face hub'), story_cloze, 'InputStoryid'), RAW),
+  MultipleChoice('hellaswag', ItemSource(Wanted(('hellaswag/hellaswag_val.jsonl', 'hellaswag/hellaswag_val_subset1000.jsonl', 'hellaswag/validation*.parquet', tfds('hellaswag', 'validation')), f'rowanz/hellaswag, Rowan/hellaswag {_HUB}'), hellaswag, 'ind', published=10042), PER_BYTE,
+    ItemSource(Wanted(('hellaswag/hellaswag_train.jsonl', tfds('hellaswag', 'train')), f'rowanz/hellaswag, Rowan/hellaswag {_HUB}'), hellaswag, 'ind')),
+  MultipleChoice('winogrande', ItemSource(Wanted(('winogrande/dev.jsonl', 'winogrande/validation*.parquet', tfds('winogrande', 'validation')), f'allenai/winogrande {_HUB}'), winogrande, 'qID', published=1267), RAW,
+    ItemSource(Wanted(('winogrande/train_xl.jsonl', tfds('winogrande', 'train_xl')), f'allenai/winogrande {_HUB}'), winogrande, 'qID')),
   _ai2('arc_easy', 'ARC-Easy-Test.jsonl', 2376, 'ARC-Easy-Dev.jsonl'),
   _ai2('arc_challenge', 'ARC-Challenge-Test.jsonl', 1172, 'ARC-Challenge-Dev.jsonl'),
-  MultipleChoice('openbookqa', ItemSource(Wanted(('openbookqa/test.jsonl', 'openbookqa/test*.parquet'), f'allenai/openbookqa {_HUB}'), openbookqa, 'id', published=500), PER_BYTE,
-    ItemSource(Wanted(('openbookqa/train.jsonl', 'openbookqa/dev.jsonl'), f'allenai/openbookqa {_HUB}'), openbookqa, 'id')),
-  MultipleChoice('qasc', ItemSource(Wanted(('qasc/dev.jsonl', 'qasc/validation*.parquet'), f'allenai/qasc {_HUB}'), lettered, 'id', published=926), PER_BYTE,
-    ItemSource(Wanted(('qasc/train.jsonl',), f'allenai/qasc {_HUB}'), lettered, 'id')),
+  MultipleChoice('openbookqa', ItemSource(Wanted(('openbookqa/test.jsonl', 'openbookqa/test*.parquet', tfds('openbookqa', 'test')), f'allenai/openbookqa {_HUB}'), openbookqa, 'id', published=500), PER_BYTE,
+    ItemSource(Wanted(('openbookqa/train.jsonl', 'openbookqa/dev.jsonl', tfds('openbookqa', 'train')), f'allenai/openbookqa {_HUB}'), openbookqa, 'id')),
+  MultipleChoice('qasc', ItemSource(Wanted(('qasc/dev.jsonl', 'qasc/validation*.parquet', tfds('qasc', 'validation')), f'allenai/qasc {_HUB}'), lettered, 'id', published=926), PER_BYTE,
+    ItemSource(Wanted(('qasc/train.jsonl', tfds('qasc', 'train')), f'allenai/qasc {_HUB}'), lettered, 'id')),
   MultipleChoice('commonsense_qa', ItemSource(Wanted(('commonsenseqa/dev_rand_split.jsonl', 'commonsense_qa/dev_rand_split.jsonl', 'commonsenseqa/validation*.parquet'), f'tau/commonsense_qa {_HUB}'), lettered, 'id', published=1221), PER_BYTE,
     ItemSource(Wanted(('commonsenseqa/train_rand_split.jsonl', 'commonsense_qa/train_rand_split.jsonl'), f'tau/commonsense_qa {_HUB}'), lettered, 'id')),
   MultipleChoice('truthfulqa_mc1', ItemSource(Wanted(('truthfulqa/TruthfulQA.csv', 'truthfulqa/multiple_choice.parquet'), f'sylinrl/TruthfulQA, truthfulqa/truthful_qa {_HUB}'), truthfulqa_single, published=817), RAW),
   MultipleChoice('truthfulqa_mc2', ItemSource(Wanted(('truthfulqa/TruthfulQA.csv', 'truthfulqa/multiple_choice.parquet'), f'sylinrl/TruthfulQA, truthfulqa/truthful_qa {_HUB}'), truthfulqa_multiple, published=817), 'gold_probability'),
-  MultipleChoice('mmlu', ItemSource(Wanted(('mmlu/test/*_test.csv', 'mmlu/data/test/*_test.csv', 'mmlu/test.jsonl', 'mmlu/test*.parquet', 'mmlu/*/test*.parquet'), f'hendrycks/test, cais/mmlu {_HUB}', csv_head=False), mmlu, published=14042), PER_BYTE,
-    ItemSource(Wanted(('mmlu/dev/*_dev.csv', 'mmlu/data/dev/*_dev.csv', 'mmlu/dev.jsonl', 'mmlu/dev*.parquet', 'mmlu/*/dev*.parquet'), f'hendrycks/test, cais/mmlu {_HUB}', csv_head=False), mmlu)),
+  MultipleChoice('mmlu', ItemSource(Wanted(('mmlu/test/*_test.csv', 'mmlu/data/test/*_test.csv', 'mmlu/test.jsonl', 'mmlu/test*.parquet', 'mmlu/*/test*.parquet'), f'hendrycks/test, cais/mmlu {_HUB}', csv_head=False), mmlu, published=14042, topic=subject), PER_BYTE,
+    ItemSource(Wanted(('mmlu/dev/*_dev.csv', 'mmlu/data/dev/*_dev.csv', 'mmlu/dev.jsonl', 'mmlu/dev*.parquet', 'mmlu/*/dev*.parquet'), f'hendrycks/test, cais/mmlu {_HUB}', csv_head=False), mmlu, topic=subject)),
 )  # fmt: skip

@@ -107,7 +107,7 @@ def test_every_task_has_a_fixture_or_a_real_file():
 
 
 def test_a_missing_file_is_named_with_its_publisher(tmp_path):
-  with pytest.raises(UserError, match=r"task 'piqa': .* lacks piqa/valid\.jsonl \(or piqa/dev\.jsonl, piqa/validation\*\.parquet\).*ybisk/piqa"):
+  with pytest.raises(UserError, match=r"task 'piqa': .* lacks piqa/valid\.jsonl \(or piqa/dev\.jsonl, piqa/validation\*\.parquet, piqa/.*tfrecord-\*\).*ybisk/piqa"):
     TASKS['piqa'].evaluator(Settings(EvaluationFolder(tmp_path)))
 
 
@@ -212,6 +212,17 @@ def test_examples_are_solved_and_never_the_question_itself(tmp_path):
     assert all(example != asked and example.startswith('Question') and 'Answer: ' in example for example in shown)
   assert [item.prompt for item in shot(shots=3).items] == [item.prompt for item in few.items]
   assert [item.prompt for item in shot(shots=3, seed=1).items] != [item.prompt for item in few.items]
+
+
+def test_examples_are_of_the_subject_of_the_question(tmp_path):
+  for split, count in (('test', 2), ('dev', 4)):
+    for subject in ('anatomy', 'world_history'):
+      rows = [[f'{subject} {split} {n}?', 'a', 'b', 'c', 'd', 'A'] for n in range(count)]
+      at(f'mmlu/{split}/{subject}_{split}.csv', lambda path, rows=rows: table(path, rows))(tmp_path)
+  items = TASKS['mmlu'].evaluator(Settings(EvaluationFolder(tmp_path), shots=3)).items
+  assert [(item.prompt.count('anatomy dev'), item.prompt.count('world_history dev')) for item in items] == [(3, 0)] * 2 + [(0, 3)] * 2
+  with pytest.raises(UserError, match='5 examples are asked for, and the set to draw them from has 4 items of the topic'):
+    TASKS['mmlu'].evaluator(Settings(EvaluationFolder(tmp_path), shots=5))
 
 
 def test_a_set_without_a_split_for_examples_refuses_them(tmp_path):

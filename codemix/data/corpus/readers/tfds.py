@@ -67,6 +67,8 @@ def _examples(file: str) -> Iterator[Mapping]:
     shards = [str(path) for path in info.filepaths]
     if file in shards:
       shard = shards.index(file)
+      if not info.shard_lengths[shard]:
+        return iter(())
       one = tfds.core.ReadInstruction(split, from_=shard, to=shard + 1, unit='shard')
       config = tfds.ReadConfig(try_autocache=False, interleave_cycle_length=1)
       return iter(tfds.as_numpy(builder.as_dataset(split=one, read_config=config)))
