@@ -15,6 +15,7 @@ from codemix.evaluation.results import Results, StoredResults, read_results, wri
 from codemix.files import require_writable
 from codemix.identity import as_read
 from codemix.parallel.coordination import decide
+from codemix.terminal import warn_once
 from codemix.training.goodput import TimeAccount
 
 
@@ -64,7 +65,7 @@ def unfinished(
   Args:
     stored: what `read_results` found in the stage's folder.
   """
-  of_model = {name: found for name, found in stored.items() if found.identity.get('checkpoint') == model.checkpoint}
+  of_model = {name: found for name, found in stored.items() if found.identity.get('checkpoint') == model.checkpoint and _is_whole(found)}
   mine = {}  # name -> (whether it is done, digest of its prompts)
   for evaluator in evaluators:
     identity, found = identity_of(evaluator, model), of_model.get(evaluator.name)
@@ -74,6 +75,12 @@ def unfinished(
   if decided['differing']:
     raise UserError(f"the processes read different items of '{decided['differing'][0]}': the folder of evaluation sets must be the same for all.")
   return [(evaluator, of_model.get(evaluator.name)) for evaluator in evaluators if evaluator.name in decided['to_run']]
+
+
+def _is_whole(found: StoredResults) -> bool:
+  if not found.is_whole:
+    warn_once(f'{found.path} is missing or damaged: what it holds is evaluated again.')
+  return found.is_whole
 
 
 def _decide(of_processes: list[dict]) -> dict[str, list[str]]:

@@ -67,6 +67,11 @@ class StoredResults:
   path: Path
   items_digest: str | None
 
+  @property
+  def is_whole(self) -> bool:
+    """Whether the items are those that were stored with the scores."""
+    return self.items_digest is None or (self.path.is_file() and file_digest(self.path) == self.items_digest)
+
   def items(self, columns: Sequence[str] | None = None) -> dict[str, np.ndarray]:
     """The columns of `Results.items`; empty if the file is missing. Texts and lists are arrays of objects.
 

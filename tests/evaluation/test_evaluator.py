@@ -73,6 +73,17 @@ def test_results_are_stored_by_name_and_only_what_changed_is_run_again(folder):
   assert {'held_out/text', 'held_out/code', 'samples'} <= read_results(folder).keys()
 
 
+@pytest.mark.parametrize('damage', [Path.unlink, lambda path: path.write_bytes(path.read_bytes()[:-9])])
+def test_items_that_are_missing_or_damaged_are_evaluated_again_and_reported(folder, damage, capsys):
+  evaluator = Choices(name=f'benchmarks/{damage.__name__.strip("<>")}')
+  evaluate(folder, evaluator)
+  path = folder / 'evaluation' / f'{evaluator.name}.parquet'
+  whole = path.read_bytes()
+  damage(path)
+  assert evaluate(folder, evaluator) == [evaluator.name] and path.read_bytes() == whole
+  assert f'{path} is missing or damaged: what it holds is evaluated again' in capsys.readouterr().err
+
+
 def test_the_loss_of_an_answer_and_of_its_context_add_up_to_that_of_both(folder):
   model = codemix.load_stage(folder).model(one_device_mesh())
   ids = np.asarray(model.tokenizer.encode('def x = return'))
