@@ -108,7 +108,11 @@ class RecipeResults:
 
 @dataclasses.dataclass(frozen=True)
 class StudyResults:
-  """A whole study, as far as it has got. Recipes that begin alike name the same stage folders."""
+  """A whole study, as far as it has got. Recipes that begin alike name the same stage folders.
+
+  Attributes:
+    baseline: the recipe that others are compared with; None if there is no other.
+  """
 
   folder: Path
   name: str
@@ -165,7 +169,7 @@ def read_study(study_dir: Path | str) -> StudyResults:
     folder=folder,
     name=record.get('name', folder.name),
     note=record.get('note', ''),
-    baseline=baseline,
+    baseline=baseline if len(recipes) > 1 else None,
     recipes=recipes,
     stages=stages,
     savings=record.get('savings', {}),

@@ -60,6 +60,13 @@ def content_of(folder: Path) -> Content:
   return gather(read_study(folder))
 
 
+def test_a_study_of_one_recipe_has_scores_and_nothing_to_compare(tmp_path):
+  content = content_of(add_benchmarks(write_fake_study(tmp_path / 's', {'only': CODE})))
+  page = markdown.render(content)
+  assert content.study.baseline is None and content.suite.aggregates
+  assert 'benchmark' in page.lower() and 'change of' not in page.lower() and '| Change' not in page
+
+
 def last_stage(folder: Path, recipe: str) -> Path:
   name = json.loads((folder / 'study.json').read_text())['recipes'][recipe]['stages'][-1]
   return folder / 'stages' / name
