@@ -4,4 +4,5 @@ set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 source launch/environment.sh
 codemix_environment dev
-exec .venv/bin/python -m pytest "$@"
+# Two workers, each with whole files: a worker takes up to 6 GB.
+exec .venv/bin/python -m pytest -n 2 --dist loadfile "$@"
