@@ -71,8 +71,8 @@ def quac(row: Row) -> Item:
 
 def gsm8k(row: Row) -> Item:
   _, marked, number = row['answer'].rpartition('####')
-  if not marked:
-    raise ValueError("the answer has no '####'")
+  if not marked or not any(character.isdigit() for character in number):
+    raise ValueError("the answer has no number after '####'")
   return Item('', f'Question: {row["question"].strip()}\nAnswer:', answers=(number.strip(),), reference=f' {row["answer"].strip()}')
 
 

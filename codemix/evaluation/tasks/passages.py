@@ -188,6 +188,8 @@ def lambada(row: Row) -> Item:
     context, word = row['context'], row['continuation']
   else:
     context, _, word = row['text'].rstrip().rpartition(' ')
+  if not context.strip() or not word.strip():
+    raise ValueError('the passage has no last word after others')
   return Item('', context.rstrip(), reference=f' {word.strip()}')
 
 

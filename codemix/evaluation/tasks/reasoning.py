@@ -157,12 +157,15 @@ def subject(place: str, row: Row) -> str:
   return str(row['subject']) if row.get('subject') else file[1] if file else ''
 
 
+_UNZIPPED = 'ARC-V1-Feb2018-*'
+
+
 def _ai2(name: str, file: str, published: int, examples: str, metric: str = PER_BYTE) -> MultipleChoice:
   at = 'the AI2 Reasoning Challenge (ARC-V1-Feb2018), allenai/ai2_arc on the Hugging Face hub'
   source = lambda names, count: ItemSource(Wanted(names, at), lettered, 'id', published=count)
   folder = file.partition('-Test')[0]
   return MultipleChoice(
-    name, source((f'arc/{file}', f'arc/{folder}/{file}', f'arc/{folder}/test*.parquet', tfds(f'ai2_arc/{folder}', 'test')), published), metric, source((f'arc/{examples}', f'arc/{folder}/{examples}', f'arc/{folder}/validation*.parquet', tfds(f'ai2_arc/{folder}', 'validation')), None)
+    name, source((f'arc/{file}', f'arc/{folder}/{file}', f'arc/{_UNZIPPED}/{folder}/{file}', f'arc/{folder}/test*.parquet', tfds(f'ai2_arc/{folder}', 'test')), published), metric, source((f'arc/{examples}', f'arc/{folder}/{examples}', f'arc/{_UNZIPPED}/{folder}/{examples}', f'arc/{folder}/validation*.parquet', tfds(f'ai2_arc/{folder}', 'validation')), None)
   )
 
 
@@ -191,10 +194,10 @@ TASKS = (
     ItemSource(Wanted(('winogrande/train_xl.jsonl', tfds('winogrande', 'train_xl')), f'allenai/winogrande {_HUB}'), winogrande, 'qID')),
   _ai2('arc_easy', 'ARC-Easy-Test.jsonl', 2376, 'ARC-Easy-Dev.jsonl'),
   _ai2('arc_challenge', 'ARC-Challenge-Test.jsonl', 1172, 'ARC-Challenge-Dev.jsonl'),
-  MultipleChoice('openbookqa', ItemSource(Wanted(('openbookqa/test.jsonl', 'openbookqa/test*.parquet', tfds('openbookqa', 'test')), f'allenai/openbookqa {_HUB}'), openbookqa, 'id', published=500), PER_BYTE,
-    ItemSource(Wanted(('openbookqa/train.jsonl', 'openbookqa/dev.jsonl', tfds('openbookqa', 'train')), f'allenai/openbookqa {_HUB}'), openbookqa, 'id')),
-  MultipleChoice('qasc', ItemSource(Wanted(('qasc/dev.jsonl', 'qasc/validation*.parquet', tfds('qasc', 'validation')), f'allenai/qasc {_HUB}'), lettered, 'id', published=926), PER_BYTE,
-    ItemSource(Wanted(('qasc/train.jsonl', tfds('qasc', 'train')), f'allenai/qasc {_HUB}'), lettered, 'id')),
+  MultipleChoice('openbookqa', ItemSource(Wanted(('openbookqa/test.jsonl', 'openbookqa/OpenBookQA-V1-Sep2018/Data/Main/test.jsonl', 'openbookqa/test*.parquet', tfds('openbookqa', 'test')), f'allenai/openbookqa {_HUB}'), openbookqa, 'id', published=500), PER_BYTE,
+    ItemSource(Wanted(('openbookqa/train.jsonl', 'openbookqa/OpenBookQA-V1-Sep2018/Data/Main/train.jsonl', 'openbookqa/dev.jsonl', tfds('openbookqa', 'train')), f'allenai/openbookqa {_HUB}'), openbookqa, 'id')),
+  MultipleChoice('qasc', ItemSource(Wanted(('qasc/dev.jsonl', 'qasc/QASC_Dataset/dev.jsonl', 'qasc/validation*.parquet', tfds('qasc', 'validation')), f'allenai/qasc {_HUB}'), lettered, 'id', published=926), PER_BYTE,
+    ItemSource(Wanted(('qasc/train.jsonl', 'qasc/QASC_Dataset/train.jsonl', tfds('qasc', 'train')), f'allenai/qasc {_HUB}'), lettered, 'id')),
   MultipleChoice('commonsense_qa', ItemSource(Wanted(('commonsenseqa/dev_rand_split.jsonl', 'commonsense_qa/dev_rand_split.jsonl', 'commonsenseqa/validation*.parquet'), f'tau/commonsense_qa {_HUB}'), lettered, 'id', published=1221), PER_BYTE,
     ItemSource(Wanted(('commonsenseqa/train_rand_split.jsonl', 'commonsense_qa/train_rand_split.jsonl'), f'tau/commonsense_qa {_HUB}'), lettered, 'id')),
   MultipleChoice('truthfulqa_mc1', ItemSource(Wanted(('truthfulqa/TruthfulQA.csv', 'truthfulqa/multiple_choice.parquet'), f'sylinrl/TruthfulQA, truthfulqa/truthful_qa {_HUB}'), truthfulqa_single, published=817), RAW),
