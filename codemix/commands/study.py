@@ -14,8 +14,6 @@ from codemix.commands.experiment import (
   start_processes,
 )
 
-PREPARE_TIMEOUT_S = 24 * 3600  # process 0 may tokenize for a day while the others wait
-
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
   add_gin_arguments(parser)
@@ -29,21 +27,21 @@ def run(arguments: argparse.Namespace) -> None:
 
   import jax
 
-  from codemix.parallel.coordination import barrier
   from codemix.parallel.mesh import make_mesh
   from codemix.report.write import write_report
   from codemix.studies.consistency import require_same_settings
   from codemix.studies.preflight import check_machine
-  from codemix.studies.preparation import prepare_in_own_process
+  from codemix.studies.preparation import prepare_in_own_process, require_prepared
   from codemix.studies.runner import run_study
 
   set_up_jax(experiment.runtime)
   # run_study checks again; here it comes before preparing, which can take a day.
   check_machine(experiment.study, experiment.runtime, make_mesh(experiment.runtime.mesh))
   require_same_settings(experiment.study, experiment.data, experiment.runtime)
-  if not jax.process_index():
+  if jax.process_count() > 1:  # chips would wait for a tokenizer
+    require_prepared(experiment.study, experiment.data, experiment.gin_arguments)
+  else:
     prepare_in_own_process(experiment.study, experiment.data, experiment.gin_arguments, experiment.warnings)
-  barrier('prepared', PREPARE_TIMEOUT_S)
   output = run_study(experiment.study, experiment.data, experiment.runtime, experiment.command)
   if jax.process_index():
     return

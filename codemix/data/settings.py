@@ -156,7 +156,8 @@ class Data:
     return self.root / 'stores' / f'{task}-{split}-{tokenizer.digest[:8]}.current'
 
   def is_prepared(self, task: str, split: str, tokenizer: Tokenizer) -> bool:
-    return self.pointer(task, split, tokenizer).exists()
+    pointer = self.pointer(task, split, tokenizer)
+    return pointer.exists() and _pointed_to(pointer).exists()
 
   def store_folder(self, task: str, split: str, tokenizer: Tokenizer) -> Path:
     """The folder of the store that `open_store` opens. Raises UserError: it was never prepared."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
@@ -10,6 +11,7 @@ from collections.abc import Callable, Sequence
 from codemix.data.settings import Data
 from codemix.data.store.token_store import TokenStore
 from codemix.errors import CodemixError, UserError
+from codemix.parallel.coordination import decide
 from codemix.studies.planning import scored_names, source_names
 from codemix.studies.recipe import Study
 from codemix.studies.seqio_mixtures import expand_study, read_mixtures, unsaved
@@ -61,6 +63,29 @@ def missing(study: Study, data: Data) -> list[tuple[str, str]]:
     return splits_read(study, data)
   tokenizer = data.load_tokenizer()
   return [pair for pair in splits_read(study, data) if not data.is_prepared(*pair, tokenizer)]
+
+
+def require_prepared(study: Study, data: Data, gin_arguments: Sequence[str]) -> None:
+  """Checks that no process lacks data; all processes call it.
+
+  Raises UserError in all processes, with what is missing, where, and the command that prepares it.
+
+  Args:
+    gin_arguments: the gin flags of the command line, from which `data` was built.
+  """
+  mine = [f'{source} ({split})' for source, split in missing(study, data)]
+  if lacking := decide(mine, _lacking):
+    command = shlex.join(['codemix', 'prepare', *gin_arguments])
+    raise UserError(f'not prepared: {lacking}. Several processes do not prepare, since their devices would wait. Run `{command}` first, on one machine.')
+
+
+def _lacking(of_processes: Sequence[Sequence[str]]) -> str:
+  """What the first process that lacks data lacks, in words; '' if none does."""
+  number = next((number for number, found in enumerate(of_processes) if found), None)
+  if number is None:
+    return ''
+  where = '' if all(found == of_processes[0] for found in of_processes) else f', in process {number}'
+  return ', '.join(of_processes[number]) + where
 
 
 def check_sources(study: Study, data: Data) -> None:

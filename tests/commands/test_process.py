@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shlex
 import shutil
 import socket
@@ -50,6 +51,17 @@ def command(root: Path, verb: str, *flags: str) -> CompletedProcess:
   return runs.finish(runs.start('codemix', verb, *words(root, *flags)))
 
 
+def in_two_processes(root: Path, *own: tuple[str, ...]) -> list[CompletedProcess]:
+  """`codemix train` in two processes; `own`: further flags of each."""
+  with socket.create_server(('', 0)) as probe:
+    port = probe.getsockname()[1]
+  begun = []
+  for index, flags in enumerate(own or ((), ())):
+    joined = (f'--coordinator_address=localhost:{port}', '--num_processes=2', f'--process_id={index}')
+    begun.append(runs.start('codemix', 'train', *words(root, *joined, *flags)))
+  return [runs.finish(process) for process in begun]
+
+
 def under_shell(root: Path, verb: tuple[str, ...], redirections: str) -> CompletedProcess:
   """One process, with redirections of a shell; "$PIPE" is one whose reader has gone."""
   flags = () if verb[-1].startswith('--') else words(root)
@@ -86,18 +98,36 @@ def test_a_run_that_succeeds_writes_only_its_result_to_stdout(finished):
 
 def test_of_two_processes_one_writes_the_result_and_nothing_else_is_on_stdout(place):
   shutil.rmtree(place / 'out')
-  with socket.create_server(('', 0)) as probe:
-    port = probe.getsockname()[1]
-  each = [
-    ('--num_processes=2', f'--coordinator_address=localhost:{port}', f'--process_id={index}') for index in range(2)
-  ]
-  begun = [runs.start('codemix', 'train', *words(place, *flags)) for flags in each]
-  first, second = map(runs.finish, begun)
+  first, second = in_two_processes(place)
   assert (first.returncode, second.returncode) == (0, 0), first.stderr + second.stderr
   assert first.stdout.splitlines() == [f'report: {place / "out" / "report.html"}']
   assert second.stdout == ''
   assert_quiet(first)
   assert_quiet(second)
+
+
+SOURCES = """
+Data.sources = {'text': @text/Corpus(), 'code': @code/Corpus()}
+Corpus.reader = @JsonLines()
+text/Corpus.files = {'train': 'text.jsonl', 'validation': 'text.jsonl'}
+code/Corpus.files = {'train': 'code.jsonl', 'validation': 'code.jsonl'}
+"""
+
+
+def test_two_processes_do_not_prepare_but_name_the_command_that_does(tmp_path):
+  (tmp_path / 'recipe.gin').write_text(GIN + SOURCES + f"Corpus.root = '{tmp_path}'\n")
+  for name in ('text', 'code'):
+    (tmp_path / f'{name}.jsonl').write_text(''.join(f'{{"text": "{name} {number} of the corpus"}}\n' for number in range(900)))
+  for ended in in_two_processes(tmp_path):
+    assert ended.returncode == 2
+    assert 'not prepared: text (train), code (train), text (validation).' in ended.stderr
+  prepare = shlex.split(re.search('`codemix (.*?)`', ended.stderr)[1])
+  assert runs.finish(runs.start('codemix', *prepare)).returncode == 0
+  assert [ended.returncode for ended in in_two_processes(tmp_path)] == [0, 0]
+  copy = shutil.copytree(tmp_path / 'data', tmp_path / 'copy')
+  shutil.rmtree(next(copy.glob('stores/code-train-*')))
+  for ended in in_two_processes(tmp_path, (), (f"--gin.Data.directory='{copy}'",)):
+    assert ended.returncode == 2 and 'not prepared: code (train), in process 1.' in ended.stderr
 
 
 def test_with_closed_standard_streams_a_run_is_the_same_and_no_file_holds_what_was_meant_for_the_terminal(place):
