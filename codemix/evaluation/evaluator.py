@@ -65,7 +65,11 @@ def unfinished(
   Args:
     stored: what `read_results` found in the stage's folder.
   """
-  of_model = {name: found for name, found in stored.items() if found.identity.get('checkpoint') == model.checkpoint and _is_whole(found)}
+  of_model = {
+    evaluator.name: found
+    for evaluator in evaluators
+    if (found := stored.get(evaluator.name)) and found.identity.get('checkpoint') == model.checkpoint and _is_whole(found)
+  }
   mine = {}  # name -> (whether it is done, digest of its prompts)
   for evaluator in evaluators:
     identity, found = identity_of(evaluator, model), of_model.get(evaluator.name)
@@ -78,9 +82,9 @@ def unfinished(
 
 
 def _is_whole(found: StoredResults) -> bool:
-  if not found.is_whole:
-    warn_once(f'{found.path} is missing or damaged: what it holds is evaluated again.')
-  return found.is_whole
+  if not (whole := found.is_whole):
+    warn_once(f'{found.path} is missing or damaged: what it holds is evaluated again')
+  return whole
 
 
 def _decide(of_processes: list[dict]) -> dict[str, list[str]]:

@@ -213,6 +213,6 @@ def harness(folder: Path, model_args: str) -> subprocess.CompletedProcess:
   return subprocess.run([sys.executable, '-m', 'codemix.lm_eval', *words], capture_output=True, text=True, env=environment)
 
 
-@given(st.lists(st.sampled_from([*(f' {each} ' for each in ['@-@', '@,@', '@.@', ':', ';', '.', '!', '?', ',', '°', 'N']), *'()[]{}"\'\n =x', "s '", " 's", "/' 5/", '\\'])).map(''.join))
+@given(st.lists(st.sampled_from([*(f' {each} ' for each in ['@-@', '@,@', '@.@', ':', ';', '.', '!', '?', ',', '°', 'N']), *'()[]{}"\'\n =x@', ' @x@ ', ' @ @ ', "s '", " 's", "/' 5/", '\\'])).map(''.join))
 def test_wikitext_is_rejoined_as_by_the_harness(text):
   assert rejoined(text) == wikitext_detokenizer({'page': text})

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from codemix.data.raw.storage import DAMAGE, digest_of, open_raw
 from codemix.errors import UserError
 
 VARIABLE = 'CODEMIX_EVAL_DIR'
-TFDS_VARIABLE = 'TFDS_DATA_DIR'  # TFDS's own
+TFDS_VARIABLE, TFDS_DEFAULT = 'TFDS_DATA_DIR', '~/tensorflow_datasets'  # TFDS's own
 
 
 @dataclasses.dataclass(frozen=True)
@@ -55,7 +56,7 @@ def tfds(dataset: str, split: str) -> str:
 class EvaluationFolder:
   """Where evaluation sets lie; None for `$CODEMIX_EVAL_DIR`.
 
-  Files are also looked for in the working folder, and those of TFDS in `$TFDS_DATA_DIR`.
+  Files are also looked for in the working folder, and those of TFDS where TFDS prepares them: in `$TFDS_DATA_DIR`, or ~/tensorflow_datasets.
   """
 
   path: Path | None = None
@@ -63,9 +64,9 @@ class EvaluationFolder:
   def find(self, wanted: Wanted, task: str) -> list[Path]:
     """The files. Raises UserError that names the file, and where it is published, if it is missing."""
     path = self.path or (Path(os.environ[VARIABLE]) if os.environ.get(VARIABLE) else None)
-    prepared = Path(os.environ[TFDS_VARIABLE]) if os.environ.get(TFDS_VARIABLE) else None
-    roots = [root for root in (path, Path(), prepared) if root is not None]
+    given = [root for root in (path, Path()) if root is not None]
     for name in wanted.names:
+      roots = [*given, Path(os.environ.get(TFDS_VARIABLE) or TFDS_DEFAULT).expanduser()] if '.tfrecord' in name else given
       for ending in ('', '.gz', '.zst'):
         for root in roots:
           if found := _files(root, f'{name}{ending}'):
@@ -120,7 +121,12 @@ def _files(root: Path, pattern: str) -> list[Path]:
 
 
 def _newest(files: list[Path]) -> list[Path]:
-  """Those of the highest version of a dataset of TFDS: 'piqa/1.0.0/...'."""
-  version = lambda file: [int(part) if part.isdecimal() else 0 for part in file.parent.name.split('.')]
-  newest = max(map(version, files), default=[])
-  return [file for file in files if version(file) == newest]
+  """Those of the highest version of a dataset of TFDS: 'piqa/1.0.0/...'. Raises UserError if a shard is missing."""
+  versions = {file.parent: tuple(map(int, file.parent.name.split('.'))) for file in files if re.fullmatch(r'\d+\.\d+\.\d+', file.parent.name)}
+  if not versions:
+    return []
+  newest = max(versions, key=versions.__getitem__)
+  shards = [file for file in files if file.parent == newest]
+  if len(shards) != (wanted := int(shards[0].name.rpartition('-of-')[2])):
+    raise UserError(f'{newest} has {len(shards)} of the {wanted} files of {shards[0].name.partition(".")[0]}: copy the others, or prepare it again.')
+  return shards

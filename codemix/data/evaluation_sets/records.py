@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import codecs
+import contextlib
 import csv
 import io
 import json
@@ -80,16 +81,18 @@ def _read(reader: Reader, url: str) -> Iterator[tuple[str, Mapping]]:
       if isinstance(row, BadRecord):
         raise UserError(f'{row.place} is damaged: {row.reason} ({row.detail}).')
       place, fields = row
-      yield place, _as_text(fields)
+      yield place, _as_text(fields) if isinstance(reader, Tfds) else fields
 
 
 def _as_text(value: object) -> object:
-  """TFDS's texts are bytes."""
+  """TFDS's texts are bytes; other bytes, such as those of a picture, stay bytes."""
   if isinstance(value, Mapping):
     return {name: _as_text(inner) for name, inner in value.items()}
   if isinstance(value, list):
     return [_as_text(inner) for inner in value]
-  return value.decode() if isinstance(value, bytes) else value
+  with contextlib.suppress(UnicodeDecodeError):
+    return value.decode() if isinstance(value, bytes) else value
+  return value
 
 
 def _json(url: str, text: str) -> Iterator[tuple[str, Mapping]]:

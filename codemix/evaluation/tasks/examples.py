@@ -18,7 +18,7 @@ def chosen(items: Sequence[Item], limit: int | None) -> list[Item]:
   """The items of the lowest digests, in their order; a higher limit adds items, whatever the order of the file."""
   if limit is None or limit >= len(items):
     return list(items)
-  kept = sorted(range(len(items)), key=lambda at: digest({'id': items[at].id, 'prompt': items[at].prompt}))[:limit]
+  kept = sorted(range(len(items)), key=lambda at: digest(_question(items[at])))[:limit]
   return [items[at] for at in sorted(kept)]
 
 
@@ -31,18 +31,24 @@ def with_examples(items: Sequence[Item], pool: Sequence[Item], shots: int, seed:
   """
   if not shots:
     return list(items)
+  pool = sorted(pool, key=_question)  # whatever the order of the file
   by_topic = {topic: [example for example in pool if topic in ('', example.topic)] for topic in {item.topic for item in items}}
-  asked = {topic: collections.Counter(example.prompt for example in found) for topic, found in by_topic.items()}
-  return [_with_examples(item, by_topic[item.topic], shots, asked[item.topic][item.prompt], seed, task) for item in items]
+  asked = {topic: collections.Counter(map(_question, found)) for topic, found in by_topic.items()}
+  return [_with_examples(item, by_topic[item.topic], shots, asked[item.topic][_question(item)], seed, task) for item in items]
+
+
+def _question(item: Item) -> tuple[str, tuple[str, ...]]:
+  """What an item asks, which is the same wherever it was read."""
+  return item.prompt, item.choices
 
 
 def _with_examples(item: Item, pool: Sequence[Item], shots: int, own: int, seed: int, task: str) -> Item:
-  """`own`: items of the pool with the item's prompt, which are passed over."""
+  """`own`: items of the pool that ask the same, which are passed over."""
   if len(pool) - own < shots:
     of = f' of the topic {item.topic}' if item.topic else ''
-    raise UserError(f"task '{task}': {shots} examples are asked for, and the set to draw them from has {len(pool)} items{of}.")
-  drawn = random.Random(f'{seed}/{item.id}').sample(pool, shots + own)
-  shown = [example for example in drawn if example.prompt != item.prompt][:shots]
+    raise UserError(f"task '{task}': {shots} examples are asked for, and the set to draw them from has {len(pool) - own} other items{of}.")
+  drawn = random.Random(digest([seed, *_question(item)])).sample(pool, shots + own)
+  shown = [example for example in drawn if _question(example) != _question(item)][:shots]
   before = ''.join(solved(example) + BETWEEN for example in shown)
   return dataclasses.replace(item, prompt=before + item.prompt, prompts=tuple(before + prompt for prompt in item.prompts))
 

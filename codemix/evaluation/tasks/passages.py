@@ -83,15 +83,17 @@ class Passages:
 
   Attributes:
     name: of the task.
-    file: plain text (`.txt`, `.tokens`, `.raw`), or rows with a field `text` or `page`.
+    file: plain text (`.txt`, `.tokens`, `.raw`), or rows with a field `text` or `page`, a document each.
     domain: field that names the domain of a row, whose bits per byte are a score of their own; '' for none.
     written: gives a document as people write it, which the model is scored on; words are counted before.
+    of_lines: whether rows with a field `text` are lines of one text, as WikiText's are on the hub.
   """
 
   name: str
   file: Wanted
   domain: str = ''
   written: Callable[[str], str] = str
+  of_lines: bool = False
   metric: ClassVar[str] = 'bits_per_byte'
 
   def read(self, folder: EvaluationFolder) -> Items:
@@ -101,6 +103,9 @@ class Passages:
       documents = [page for _, text in texts for page in pages(text)]
       return Items([self._item(number, page, {}) for number, page in enumerate(documents)], dict(data))
     rows = folder.rows(self.file, self.name)
+    if self.of_lines and all('text' in row for _, row in rows.rows):
+      text = ''.join(row['text'] or ' \n' for _, row in rows.rows)  # the hub's empty lines have lost their end
+      return Items([self._item(number, page, {}) for number, page in enumerate(pages(text))], dict(rows.data))
     items = [self._item(number, text, self._domain(row)) for number, (_, row) in enumerate(rows.rows) if (text := self._text(row))]
     if not items:
       raise UserError(f"task '{self.name}': {', '.join(rows.data)} has no text in a field 'text' or 'page'.")
@@ -160,10 +165,10 @@ def pages(text: str) -> list[str]:
 
 
 _PAIRS = ('()', '[]', '{}', '""', "''")
-# WikiText's tokenization, undone in this order: the rules of lm-evaluation-harness, so that word perplexities compare.
+# WikiText's tokenization, undone in this order: the rules of lm-evaluation-harness, so that word perplexities of whole articles compare.
 _REJOINED = (
   *(("s '", "s'"), (r"/' [0-9]/", "/'[0-9]/")),
-  *((f' @{mark}@ ', mark) for mark in '-,.'),
+  *((f' @{re.escape(mark)}@ ', mark) for mark in '-,.'),
   *((rf' {re.escape(mark)} ', f'{mark} ') for mark in ':;.!?,'),
   *((rf'{re.escape(left)}\s*([^{re.escape(right)}]*?)\s*{re.escape(right)}', rf'{left}\1{right}') for left, right in _PAIRS),
   *((' '.join('=' * signs), '=' * signs) for signs in (4, 3, 2)),
@@ -195,5 +200,5 @@ def lambada(row: Row) -> Item:
 
 TASKS = (
   LastWord('lambada', ItemSource(Wanted(('lambada/lambada_openai.jsonl', 'lambada/lambada_test.jsonl', 'lambada/test*.parquet'), 'EleutherAI/lambada_openai on the Hugging Face hub'), lambada, published=5153)),
-  Passages('wikitext', Wanted(('wikitext/wiki.test.raw', 'wikitext/wiki.test.tokens', 'wikitext/wikitext-2-raw/wiki.test.raw', 'wikitext/wikitext-103-raw/wiki.test.raw', 'wikitext/wikitext-2/wiki.test.tokens', 'wikitext/wikitext-103/wiki.test.tokens', 'wikitext/test.jsonl', 'wikitext/test*.parquet'), 'Salesforce/wikitext on the Hugging Face hub'), written=rejoined),
+  Passages('wikitext', Wanted(('wikitext/wiki.test.raw', 'wikitext/wiki.test.tokens', 'wikitext/wikitext-2-raw/wiki.test.raw', 'wikitext/wikitext-103-raw/wiki.test.raw', 'wikitext/wikitext-2/wiki.test.tokens', 'wikitext/wikitext-103/wiki.test.tokens', 'wikitext/test.jsonl', 'wikitext/test*.parquet'), 'Salesforce/wikitext on the Hugging Face hub'), written=rejoined, of_lines=True),
 )  # fmt: skip

@@ -77,7 +77,7 @@ def hellaswag(row: Row) -> Item:
   if row.get('ctx_a') is not None and row.get('ctx_b') is not None:
     context = f'{row["ctx_a"]} {row["ctx_b"].capitalize()}'
   else:
-    context = row['ctx'] if 'ctx' in row else row['context']
+    context = row['ctx']
   prompt = _without_tags(f'{row["activity_label"]}: {context}')
   return Item('', prompt, tuple(f' {_without_tags(ending)}' for ending in row['endings']), (int(row['label']),))
 
@@ -188,8 +188,8 @@ TASKS = (
   MultipleChoice('copa', ItemSource(Wanted(('copa/val.jsonl', 'COPA/val.jsonl', 'copa/validation*.parquet', tfds('super_glue/copa', 'validation')), _SUPERGLUE), copa, 'idx', published=100), RAW,
     ItemSource(Wanted(('copa/train.jsonl', 'COPA/train.jsonl', tfds('super_glue/copa', 'train')), _SUPERGLUE), copa, 'idx')),
   MultipleChoice('story_cloze', ItemSource(Wanted(('storycloze/cloze_test_val__winter2018*.csv', 'storycloze/cloze_test_test__spring2016*.csv', 'storycloze/cloze_test_val__spring2016*.csv', tfds('story_cloze/2018', 'validation'), tfds('story_cloze/2016', 'test')), 'the ROCStories site (by request), LSDSem/story_cloze on the Hugging Face hub'), story_cloze, 'InputStoryid'), RAW),
-  MultipleChoice('hellaswag', ItemSource(Wanted(('hellaswag/hellaswag_val.jsonl', 'hellaswag/hellaswag_val_subset1000.jsonl', 'hellaswag/validation*.parquet', tfds('hellaswag', 'validation')), f'rowanz/hellaswag, Rowan/hellaswag {_HUB}'), hellaswag, 'ind', published=10042), PER_BYTE,
-    ItemSource(Wanted(('hellaswag/hellaswag_train.jsonl', tfds('hellaswag', 'train')), f'rowanz/hellaswag, Rowan/hellaswag {_HUB}'), hellaswag, 'ind')),
+  MultipleChoice('hellaswag', ItemSource(Wanted(('hellaswag/hellaswag_val.jsonl', 'hellaswag/hellaswag_val_subset1000.jsonl', 'hellaswag/validation*.parquet'), f'rowanz/hellaswag, Rowan/hellaswag {_HUB}'), hellaswag, 'ind', published=10042), PER_BYTE,
+    ItemSource(Wanted(('hellaswag/hellaswag_train.jsonl',), f'rowanz/hellaswag, Rowan/hellaswag {_HUB}'), hellaswag, 'ind')),
   MultipleChoice('winogrande', ItemSource(Wanted(('winogrande/dev.jsonl', 'winogrande/validation*.parquet', tfds('winogrande', 'validation')), f'allenai/winogrande {_HUB}'), winogrande, 'qID', published=1267), RAW,
     ItemSource(Wanted(('winogrande/train_xl.jsonl', tfds('winogrande', 'train_xl')), f'allenai/winogrande {_HUB}'), winogrande, 'qID')),
   _ai2('arc_easy', 'ARC-Easy-Test.jsonl', 2376, 'ARC-Easy-Dev.jsonl'),

@@ -66,7 +66,7 @@ def story(n: int) -> list[str]:
 
 def hellaswag(n: int) -> dict:
   return {
-    'ind': n, 'activity_label': 'Boxes', 'ctx_a': f'A box [title] number {n}.', 'ctx_b': 'the box', 'ctx': f'A box number {n}. The box',
+    'ind': n, 'activity_label': 'Boxes', 'ctx_a': f'A box [title] number {n}.', 'ctx_b': 'the box', 'ctx': f'A box [title] number {n}. the box',
     'endings': [f'is {colour} [step] {n}.' for colour in COLOURS], 'label': n % 4, 'split': 'val', 'split_type': 'indomain', 'source_id': f's{n}',
   }  # fmt: skip
 
@@ -177,7 +177,8 @@ FORMS: list[tuple[str, str, int, Write]] = [
   ('cogs', 'released', 4, text_at('cogs/gen.tsv', ''.join(f'A box {n} .\tbox ( x _ {n} )\t{kind}\n' for n, kind in enumerate(('obj_pp_to_subj_pp', 'subj_to_obj_common', 'pp_recursion', 'active_to_passive'))))),
   ('lambada', 'hub', 10, text_at('lambada/lambada_test.jsonl', lines([{'text': f'A box, number {n}, is grey'} for n in TEN]))),
   ('wikitext', 'raw', 2, text_at('wikitext/wiki.test.raw', WIKITEXT)),
-  ('wikitext', 'hub', 3, text_at('wikitext/test.jsonl', lines([{'text': ''}, {'text': ' = Box = \n'}, {'text': 'grey .'}, {'page': 'red .'}]))),
+  ('wikitext', 'pages', 2, text_at('wikitext/test.jsonl', lines([{'page': ' = Box = \n \n grey . \n'}, {'page': ' = Bag = \n \n red . \n'}]))),
+  ('wikitext', 'hub', 2, text_at('wikitext/test.jsonl', lines([{'text': line if line.strip() else ''} for line in WIKITEXT.splitlines(keepends=True)]))),
   ('dolly', 'hub', 10, text_at('dolly/databricks-dolly-15k.jsonl', lines([{'instruction': f'Say {n}.', 'context': '', 'response': f'{n}', 'category': 'open_qa'} for n in TEN]))),
   ('dolly', 'Aya', 10, text_at('dolly/dolly_english.jsonl', lines([{'inputs': f'Say {n}.', 'targets': f'{n}', 'language': 'eng', 'script': 'Latn', 'source_id': n} for n in TEN]))),
 ]  # fmt: skip

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -28,7 +29,6 @@ DATASETS = {
   'cb': ('super_glue/cb', 'validation', lambda file: {'data_file': file, 'split': 'validation'}),
   'copa': ('super_glue/copa', 'validation', lambda file: {'data_file': file, 'split': 'validation'}),
   'story_cloze': ('story_cloze/2016', 'test', lambda file: {'filepath': file}),
-  'hellaswag': ('hellaswag', 'validation', lambda file: {'filepath': file}),
   'winogrande': ('winogrande', 'validation', lambda file: {'filepath': file}),
   'arc_easy': ('ai2_arc/ARC-Easy', 'test', lambda file: {'filepath': file}),
   'arc_challenge': ('ai2_arc/ARC-Challenge', 'test', lambda file: {'filepath': file}),
@@ -42,7 +42,6 @@ ROWS = 12
 # Fields that TFDS's builders want, and the files beside the project lack.
 MORE: dict[str, Callable[[int], dict]] = {
   'boolq': lambda number: {'title': 't'},
-  'hellaswag': lambda number: {'split_type': 'indomain', 'source_id': 's'},
   'winogrande': lambda number: {'qID': str(number)},
   'openbookqa': lambda number: {'fact1': 'f', 'humanScore': '1.0', 'clarity': '1.0', 'turkIdAnonymized': 't'},
 }
@@ -125,4 +124,30 @@ def test_a_damaged_shard_is_named(tmp_path):
   [shard] = tmp_path.rglob('*.tfrecord-*')
   shard.write_bytes(shard.read_bytes()[:-9])
   with pytest.raises(UserError, match=r'tfrecord-00000-of-00001 is damaged'):
+    TASKS['boolq'].evaluator(Settings(EvaluationFolder(tmp_path)))
+
+
+@pytest.mark.filterwarnings('ignore::DeprecationWarning')
+@pytest.mark.parametrize('file', ['dataset_info.json', 'features.json', 'shard'])
+@pytest.mark.parametrize('damage', [Path.unlink, lambda path: path.write_text('{'), lambda path: path.write_bytes(b'')])
+def test_a_folder_that_is_not_whole_is_named(file, damage, tmp_path):
+  rows = tmp_path / 'a.jsonl'
+  rows.write_text(json.dumps({'question': 'is it', 'passage': 'p', 'answer': True, 'title': 't'}) + '\n')
+  prepared('boolq', rows, tmp_path)
+  [path] = tmp_path.rglob('*.tfrecord-*' if file == 'shard' else file)
+  damage(path)
+  with pytest.raises(UserError):
+    TASKS['boolq'].evaluator(Settings(EvaluationFolder(tmp_path)))
+
+
+@pytest.mark.filterwarnings('ignore::DeprecationWarning')
+def test_a_missing_shard_and_a_backup_are_not_read(tmp_path):
+  rows = tmp_path / 'a.jsonl'
+  rows.write_text(json.dumps({'question': 'is it', 'passage': 'p', 'answer': True, 'title': 't'}) + '\n')
+  prepared('boolq', rows, tmp_path)
+  [shard] = tmp_path.rglob('*.tfrecord-*')
+  shutil.copytree(shard.parent, shard.parent.with_name('1.0.0-old'))
+  assert len(TASKS['boolq'].evaluator(Settings(EvaluationFolder(tmp_path))).items) == 1
+  shard.rename(shard.with_name(shard.name.replace('00001', '00002')))
+  with pytest.raises(UserError, match='has 1 of the 2 files of bool_q-validation'):
     TASKS['boolq'].evaluator(Settings(EvaluationFolder(tmp_path)))

@@ -53,7 +53,7 @@ class Tfds(Reader):
     try:
       for number, row in enumerate(_examples(piece.url), 1):
         yield f'{piece.url}:row {number}', _plain(row)
-    except (tf.errors.DataLossError, tf.errors.InvalidArgumentError, tf.errors.OutOfRangeError) as error:
+    except (tf.errors.DataLossError, tf.errors.InvalidArgumentError, tf.errors.OutOfRangeError, tf.errors.FailedPreconditionError) as error:
       yield BadRecord(piece.url, DAMAGED, f'after row {number}: {error.message[:200]}', lost=None, after=number)
 
 
@@ -62,7 +62,12 @@ def _examples(file: str) -> Iterator[Mapping]:
   with suppress_stderr():
     import tensorflow_datasets as tfds
 
-  builder = tfds.builder_from_directory(file.rpartition('/')[0])
+  folder = file.rpartition('/')[0]
+  try:
+    builder = tfds.builder_from_directory(folder)
+  except Exception as error:  # of TFDS, protobuf and json, by what is missing or damaged
+    reason = str(error).partition('\n')[0]
+    raise UserError(f'{folder} is not a whole dataset of TFDS ({reason}): copy the folder with its dataset_info.json and features.json, or prepare it again.') from None
   for split, info in builder.info.splits.items():
     shards = [str(path) for path in info.filepaths]
     if file in shards:
