@@ -39,6 +39,10 @@ VERBS = {
     'train the stages of one recipe, and evaluate each',
     'codemix train --gin_file=recipes/balanced_to_text.gin',
   ),
+  'launch': (
+    'run a study in several processes of this machine: started, watched, restarted and ended together',
+    'codemix launch local --processes=2 --cpu_devices=1 --gin_file=studies/quickstart.gin',
+  ),
   'evaluate': (
     'score finished stages on held-out text and code',
     'codemix evaluate --gin_file=recipes/balanced_to_text.gin',

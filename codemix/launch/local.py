@@ -1,0 +1,177 @@
+"""Several processes of a run on this machine: started together, their logs apart and merged, ended together."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import os
+import shlex
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import IO
+
+from codemix.errors import PeerEnded, Preempted, UserError
+
+# Exit codes after which the same command resumes; after any other, it would end in the same way.
+RESUMABLE = (Preempted.exit_code, PeerEnded.exit_code)
+# Seconds in which the others end by themselves after one has failed; when one was asked to stop, all save a checkpoint first.
+GRACE_S = 20.0
+SAVING_S = 120.0
+TICK_S = 0.1
+
+
+@dataclasses.dataclass(frozen=True)
+class Member:
+  """One process of a run.
+
+  Attributes:
+    environment: variables that it has beside those of this process.
+    words: its command line.
+  """
+
+  environment: Mapping[str, str]
+  words: Sequence[str]
+
+  def __str__(self) -> str:
+    """As a line of a shell."""
+    variables = [f'{name}={shlex.quote(value)}' for name, value in self.environment.items()]
+    return ' '.join([*variables, shlex.join(self.words)])
+
+
+def members(verb: str, gin_arguments: Sequence[str], devices: Sequence[Mapping[str, str]]) -> list[Member]:
+  """The processes of a run on this machine; process 0 listens at a port that is free now.
+
+  Args:
+    gin_arguments: the gin flags of the run.
+    devices: the variables that give each process its devices: `cpu_devices` or `gpu_devices`.
+  """
+  processes = len(devices)
+  if processes == 1:
+    return [Member(devices[0], ('codemix', verb, *gin_arguments))]
+  with socket.create_server(('localhost', 0)) as probe:
+    port = probe.getsockname()[1]
+  joined = (f'--coordinator_address=localhost:{port}', f'--num_processes={processes}')
+  return [Member(devices[k], ('codemix', verb, *gin_arguments, *joined, f'--process_id={k}')) for k in range(processes)]
+
+
+def cpu_devices(processes: int, each: int) -> list[dict[str, str]]:
+  """Variables for `each` virtual devices of CPUs in each process."""
+  flags = f'{os.environ.get("XLA_FLAGS", "")} --xla_force_host_platform_device_count={each}'.strip()
+  return [{'JAX_PLATFORMS': 'cpu', 'XLA_FLAGS': flags}] * processes
+
+
+def gpu_devices(processes: int, gpus: Sequence[str]) -> list[dict[str, str]]:
+  """Variables that divide the GPUs evenly among the processes. Raises UserError if that is impossible."""
+  if len(gpus) % processes:
+    raise UserError(f'{len(gpus)} GPUs cannot be divided evenly among {processes} processes; choose --processes among the divisors of {len(gpus)}.')
+  each = len(gpus) // processes
+  return [{'CUDA_VISIBLE_DEVICES': ','.join(gpus[k * each : (k + 1) * each])} for k in range(processes)]
+
+
+def visible_gpus() -> list[str]:
+  """The GPUs that CUDA would show to this process, by number or name; [] without a driver."""
+  if (visible := os.environ.get('CUDA_VISIBLE_DEVICES')) is not None:
+    return [name for name in visible.split(',') if name.strip()]
+  try:
+    listed = subprocess.run(['nvidia-smi', '--list-gpus'], capture_output=True, text=True, timeout=60, check=True)
+  except (OSError, subprocess.SubprocessError):
+    return []
+  return [str(number) for number, line in enumerate(listed.stdout.splitlines()) if line.startswith('GPU ')]
+
+
+class LocalRun:
+  """Runs the processes of a run until all have ended.
+
+  Args:
+    logs: the folder of their logs, `process-K.log` each, to which every start appends.
+    show: called with each line of a log and the process's number.
+    show_result: called with each line that a process writes to stdout.
+  """
+
+  def __init__(self, logs: Path, show: Callable[[int, str], None], show_result: Callable[[str], None]):
+    self._logs, self._show, self._show_result = logs, show, show_result
+    self._processes: list[subprocess.Popen] = []
+    self.stopped_by: int | None = None  # the signal that this process was asked to stop by
+
+  def stop(self, number: int) -> None:
+    """Sends a signal to every process, and starts none again: a handler of that signal."""
+    self.stopped_by = number
+    self._send(number)
+
+  def run(self, of: Sequence[Member]) -> int:
+    """Starts the processes and waits for them.
+
+    Returns:
+      0, or the exit code of the first that failed; `PeerEnded.exit_code` if it was ended by a signal.
+    """
+    self._logs.mkdir(parents=True, exist_ok=True)
+    with contextlib.ExitStack() as open_logs:
+      self._processes, readers = [], []
+      try:
+        for number, member in enumerate(of):
+          self._processes.append(open_logs.enter_context(_start(member)))
+          readers += self._readers(number, self._processes[-1])
+        if self.stopped_by:  # before all had started
+          self._send(self.stopped_by)
+        return self._wait()
+      finally:
+        self._send(signal.SIGKILL)
+        for reader in readers:
+          reader.join(GRACE_S)
+
+  def _readers(self, number: int, process: subprocess.Popen) -> Iterator[threading.Thread]:
+    log = open(self._logs / f'process-{number}.log', 'a', encoding='utf-8')  # noqa: SIM115 (closed by the reader of stderr)
+    print(f'--- {time.strftime("%Y-%m-%d %H:%M:%S")} pid {process.pid}', file=log, flush=True)
+
+    def of_stderr(stream: IO[str]) -> None:
+      with log:
+        for line in stream:
+          log.write(line)
+          log.flush()
+          self._show(number, line.rstrip('\n'))
+
+    def of_stdout(stream: IO[str]) -> None:
+      for line in stream:
+        self._show_result(line.rstrip('\n'))
+
+    for read, stream in ((of_stderr, process.stderr), (of_stdout, process.stdout)):
+      thread = threading.Thread(target=read, args=(stream,), daemon=True)
+      thread.start()
+      yield thread
+
+  def _wait(self) -> int:
+    first, deadline = 0, None
+    while None in [process.poll() for process in self._processes]:
+      if not first and (failed := next((k for k, p in enumerate(self._processes) if p.returncode), None)) is not None:
+        first = self._code(failed)
+        self._show(failed, f'ended with exit code {first}; the others end, too')
+        deadline = time.monotonic() + (SAVING_S if first == Preempted.exit_code else GRACE_S)
+      if deadline and time.monotonic() > deadline:
+        return first
+      time.sleep(TICK_S)
+    return first or next((self._code(k) for k, process in enumerate(self._processes) if process.returncode), 0)
+
+  def _code(self, number: int) -> int:
+    code = self._processes[number].returncode
+    if code >= 0:
+      return code
+    self._show(number, f'was ended by {signal.Signals(-code).name}')
+    return PeerEnded.exit_code
+
+  def _send(self, number: int) -> None:
+    for process in self._processes:
+      with contextlib.suppress(ProcessLookupError):
+        process.send_signal(number)
+
+
+def _start(member: Member) -> subprocess.Popen:
+  words, environment = [sys.executable, '-m', *member.words], {**os.environ, **member.environment}
+  piped = {'stdout': subprocess.PIPE, 'stderr': subprocess.PIPE, 'encoding': 'utf-8', 'errors': 'replace'}
+  # A session of its own: Ctrl-C reaches it through `stop`, once.
+  return subprocess.Popen(words, env=environment, start_new_session=True, **piped)
