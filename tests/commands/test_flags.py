@@ -22,7 +22,7 @@ def parser_of(verb: str) -> cli.Parser:
 
 WITH_GIN = [verb for verb in cli.VERBS if '--gin_file' in parser_of(verb)._option_string_actions]
 # What some verbs cannot do without.
-NEEDED = {'plan': ('--topology=v5e:4',), 'tokenizer': ('train',), 'bench': ('step',)}
+NEEDED = {'plan': ('--topology=v5e:4',), 'tokenizer': ('train',), 'bench': ('step',), 'launch': ('local',)}
 
 
 def parsed(verb: str, *words: str) -> argparse.Namespace:

@@ -142,7 +142,8 @@ class Own:
 def own_scores(model: Model, name: str, limit: int | None) -> Own:
   """Through the evaluator that `codemix evaluate` runs, of the first items of the file."""
   evaluator = TASKS[name].evaluator(Settings(EvaluationFolder(EVAL)))
-  evaluator = dataclasses.replace(evaluator, items=tuple(evaluator.items[:limit]))
+  asked = dataclasses.replace(evaluator.asked, items=tuple(evaluator.items[:limit]))
+  evaluator = dataclasses.replace(evaluator, asked=asked)
   results = evaluator.run(model)
   columns = results.items
   if isinstance(evaluator, ChoiceScores):
