@@ -6,25 +6,48 @@ import argparse
 import signal
 from pathlib import Path
 
-from codemix.commands.experiment import add_gin_arguments, load_experiment, show_line
+from codemix.commands.experiment import Experiment, add_gin_arguments, load_experiment, show_line
 from codemix.errors import UserError
+
+# Flags that have a meaning in one place only.
+_FLAGS_OF = {'local': ('processes', 'logs'), 'slurm': ('nodes', 'gpus_per_node', 'time', 'sbatch')}
+_RESTARTS = {'local': 0, 'slurm': 20}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-  parser.add_argument('where', choices=('local',), help='local: several processes on this machine')
+  parser.add_argument('where', choices=tuple(_FLAGS_OF), help='local: several processes on this machine; slurm: a job of a cluster')
   add_gin_arguments(parser)
-  parser.add_argument('--processes', type=int, metavar='N', help='how many processes; by default one for each GPU')
+  parser.add_argument('--processes', type=int, metavar='N', help='local: how many processes; by default one for each GPU')
   parser.add_argument('--cpu_devices', type=int, metavar='N', help='train on CPUs, with N devices in each process')
-  parser.add_argument('--restarts', type=int, default=0, metavar='N', help='start all again after exit code 75 or 76, at most N times')
-  parser.add_argument('--logs', metavar='FOLDER', help='where the logs of the processes go; by default Runtime.output/logs')
-  parser.add_argument('--dry_run', action='store_true', help='print the commands, and run nothing')
+  parser.add_argument('--logs', metavar='FOLDER', help='local: where the logs of the processes go; by default Runtime.output/logs')
+  parser.add_argument('--nodes', type=int, metavar='N', help='slurm: how many nodes, with one process each')
+  parser.add_argument('--gpus_per_node', type=int, metavar='N', help='slurm: GPUs of each node')
+  parser.add_argument('--time', metavar='LIMIT', help="slurm: the time limit of each start, such as 24:00:00")
+  parser.add_argument('--sbatch', action='append', metavar='OPTION', help='slurm: a further option of sbatch, such as --sbatch=--partition=gpu; may be repeated')
+  parser.add_argument('--restarts', type=int, metavar='N', help='start again after exit code 75 or 76, at most N times; by default 0, under SLURM 20')
+  parser.add_argument('--dry_run', action='store_true', help='print what would be run, and run nothing')
 
 
 def run(arguments: argparse.Namespace) -> int:
-  if arguments.restarts < 0:
-    raise UserError('--restarts is a number of times, 0 or more.')
+  _check_flags(arguments)
   experiment = load_experiment(arguments)
+  restarts = _RESTARTS[arguments.where] if arguments.restarts is None else arguments.restarts
+  return _local(experiment, arguments, restarts) if arguments.where == 'local' else _slurm(experiment, arguments, restarts)
 
+
+def _check_flags(arguments: argparse.Namespace) -> None:
+  for where, flags in _FLAGS_OF.items():
+    for name in flags:
+      if where != arguments.where and getattr(arguments, name) is not None:
+        raise UserError(f'--{name} is for `codemix launch {where}`, not for {arguments.where}.')
+  for name in ('processes', 'cpu_devices', 'nodes', 'gpus_per_node'):
+    if (number := getattr(arguments, name)) is not None and number < 1:
+      raise UserError(f'--{name} is {number}; it is a number from 1.')
+  if arguments.restarts is not None and arguments.restarts < 0:
+    raise UserError('--restarts is a number of times, 0 or more.')
+
+
+def _local(experiment: Experiment, arguments: argparse.Namespace, restarts: int) -> int:
   from codemix.launch.local import RESUMABLE, LocalRun, members
   from codemix.studies.preparation import prepare_in_own_process
 
@@ -38,7 +61,7 @@ def run(arguments: argparse.Namespace) -> int:
   local = LocalRun(logs, lambda number, line: show_line(f'[{number}] {line}'), lambda line: print(line, flush=True))
   for number in (signal.SIGTERM, signal.SIGINT):
     signal.signal(number, lambda received, frame: local.stop(received))
-  for starts_left in reversed(range(arguments.restarts + 1)):
+  for starts_left in reversed(range(restarts + 1)):
     code = local.run(members('study', experiment.gin_arguments, devices))
     if code not in RESUMABLE or local.stopped_by or not starts_left:
       break
@@ -50,9 +73,6 @@ def _devices(arguments: argparse.Namespace) -> list[dict[str, str]]:
   """The variables that give each process its devices. Raises UserError for numbers that do not fit this machine."""
   from codemix.launch.local import cpu_devices, gpu_devices, visible_gpus
 
-  for name in ('processes', 'cpu_devices'):
-    if (number := getattr(arguments, name)) is not None and number < 1:
-      raise UserError(f'--{name} is {number}; it is a number from 1.')
   if arguments.cpu_devices:
     if not arguments.processes:
       raise UserError('--cpu_devices needs --processes, how many processes train together.')
@@ -60,3 +80,36 @@ def _devices(arguments: argparse.Namespace) -> list[dict[str, str]]:
   if not (gpus := visible_gpus()):
     raise UserError('this machine has no GPU that CUDA shows: give --processes and --cpu_devices to train on CPUs.')
   return gpu_devices(arguments.processes or len(gpus), gpus)
+
+
+def _slurm(experiment: Experiment, arguments: argparse.Namespace, restarts: int) -> int:
+  from codemix.files import write_text
+  from codemix.launch.slurm import SlurmJob, submit
+  from codemix.studies.preparation import missing
+
+  if not arguments.nodes or not arguments.time or bool(arguments.gpus_per_node) == bool(arguments.cpu_devices):
+    raise UserError('a job of SLURM needs --nodes, --time, and --gpus_per_node or --cpu_devices.')
+  job = SlurmJob(
+    gin_arguments=experiment.gin_arguments,
+    output=Path(experiment.runtime.output).absolute(),
+    nodes=arguments.nodes,
+    time=arguments.time,
+    gpus_per_node=arguments.gpus_per_node or 0,
+    cpu_devices=arguments.cpu_devices or 1,
+    restarts=restarts,
+    options=arguments.sbatch or (),
+  )
+  lacking = missing(experiment.study, experiment.data)
+  texts = {'prepare': job.preparing} if lacking else {}
+  texts |= {'train': job.training}
+  if arguments.dry_run:
+    print('\n'.join(f'# {job.folder / name}.sbatch\n{text}' for name, text in texts.items()), end='')
+    return 0
+  (job.output / 'logs').mkdir(parents=True, exist_ok=True)  # SLURM makes no folders
+  before: tuple[str, ...] = ()
+  for name, text in texts.items():
+    write_text(file := job.folder / f'{name}.sbatch', text)
+    number = submit(file, *before)
+    before = (f'--dependency=afterok:{number}', '--kill-on-invalid-dep=yes')
+    print(f'{name}: job {number}, {file}', flush=True)
+  return 0

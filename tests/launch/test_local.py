@@ -19,8 +19,7 @@ from codemix.launch import local
 from tests import tiny_study
 from tests.commands.test_wrong_input import GIN
 from tests.faults import runs
-
-STEPS = 600
+from tests.launch import small_run
 
 
 @pytest.fixture(scope='module')
@@ -32,10 +31,7 @@ def data(tmp_path_factory) -> Path:
 
 @pytest.fixture
 def flags(data, tmp_path) -> list[str]:
-  """Flags of a run of two stages of `STEPS` steps, saved every 20."""
-  (tmp_path / 'recipe.gin').write_text(GIN)
-  bindings = {'Data.directory': str(data), 'Runtime.output': str(tmp_path / 'out'), 'Runtime.save_every': 20, 'Stage.tokens': STEPS * 256}
-  return [f'--gin_file={tmp_path / "recipe.gin"}', *(f'--gin.{name}={value!r}' for name, value in bindings.items())]
+  return small_run.flags(GIN, data, tmp_path)
 
 
 def launch(*words: str) -> subprocess.Popen:
@@ -44,21 +40,15 @@ def launch(*words: str) -> subprocess.Popen:
 
 def until_saved(output: Path, process: subprocess.Popen, after: int = 0) -> int:
   """Waits for a checkpoint of a step later than `after`; returns the step."""
-  while not (steps := [step for path in output.glob('stages/*/checkpoints/*.digest.json') if (step := int(path.name.split('.')[0])) > after]):
+  while (step := small_run.saved_step(output)) <= after:
     assert process.poll() is None, process.stderr.read()
     time.sleep(0.02)
-  return max(steps)
+  return step
 
 
 def started(output: Path) -> list[int]:
   """The pids of the processes that were started last."""
   return [int(re.findall(r'^---.* pid (\d+)$', log.read_text(), re.M)[-1]) for log in sorted((output / 'logs').iterdir())]
-
-
-def results(output: Path) -> dict[str, bytes]:
-  files = [path for name in ('ledger.json', 'metrics.jsonl') for path in output.glob(f'stages/*/{name}')]
-  assert len(files) == 4
-  return {str(path.relative_to(output)): path.read_bytes() for path in files}
 
 
 def gone(pid: int) -> bool:
@@ -87,10 +77,10 @@ def test_a_killed_process_and_a_request_to_stop_lose_nothing(flags, tmp_path):
   again = runs.finish(launch(*flags))
   assert again.returncode == 0, again.stderr
   assert again.stdout.splitlines() == [f'report: {output / "report.html"}']
-  faulty = results(output)
+  faulty = small_run.results(output)
   shutil.rmtree(output)
   assert runs.finish(launch(*flags)).returncode == 0
-  assert results(output) == faulty
+  assert small_run.results(output) == faulty
   assert '[0] ' in again.stderr and (output / 'logs' / 'process-0.log').read_text().count('--- ') == 1
 
 

@@ -1,0 +1,140 @@
+"""A run as a job of SLURM: one batch file that is the whole job, and starts it again after what a new start helps against."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+import shlex
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from codemix.errors import CodemixError, UserError
+from codemix.launch.local import RESUMABLE
+
+# srun's codes of a step that SIGKILL or SIGTERM ended, such as one on a node that went down.
+KILLED = (137, 143)
+SIGNAL_S = 120  # before the time limit, in which all processes save a checkpoint
+_TIME = re.compile(r'(\d+-)?\d+(:\d\d){0,2}')
+
+
+@dataclasses.dataclass(frozen=True)
+class SlurmJob:
+  """A study on the nodes of a cluster, with one process a node.
+
+  Attributes:
+    gin_arguments: the gin flags of the run.
+    output: the run's folder, on a file system of all nodes; absolute.
+    nodes: how many.
+    time: limit of each start, as SLURM writes it: '24:00:00'.
+    gpus_per_node: 0 to train on CPUs.
+    cpu_devices: on CPUs, the devices of each process.
+    restarts: how often it starts again, at most.
+    options: further options of sbatch, such as '--partition=gpu'.
+  """
+
+  gin_arguments: Sequence[str]
+  output: Path
+  nodes: int
+  time: str
+  gpus_per_node: int = 0
+  cpu_devices: int = 1
+  restarts: int = 20
+  options: Sequence[str] = ()
+
+  def __post_init__(self):
+    if not _TIME.fullmatch(self.time):
+      raise UserError(f"--time is '{self.time}'; write it as SLURM does: '24:00:00' or '2-12:00:00'.")
+    for option in self.options:
+      if not option.startswith('-') or not option.isprintable():
+        raise UserError(f"--sbatch is '{option}'; it is one option of sbatch, such as --sbatch=--partition=gpu.")
+
+  @property
+  def folder(self) -> Path:
+    """Where the batch files go."""
+    return self.output / 'launch'
+
+  @property
+  def training(self) -> str:
+    """The batch file that trains."""
+    devices = [f'--gpus-per-node={self.gpus_per_node}'] if self.gpus_per_node else []
+    head = [
+      f'--nodes={self.nodes} --ntasks-per-node=1',
+      *devices,
+      f'--time={self.time}',
+      f'--signal=TERM@{SIGNAL_S}',
+      '--requeue --open-mode=append',
+    ]
+    again = '|'.join(map(str, (*RESUMABLE, *KILLED)))
+    return '\n'.join(
+      [
+        *self._head(head, 'train'),
+        *self._environment(),
+        '# When SLURM asks the job to stop, the processes save, and then this script decides what comes next.',
+        'trap : TERM',
+        self._srun('study'),
+        'code=$?',
+        f'# {", ".join(map(str, RESUMABLE))}: a checkpoint was saved, a process was lost; {", ".join(map(str, KILLED))}: ended by a signal.',
+        'starts=$((${CODEMIX_STARTS:-0} + ${SLURM_RESTART_COUNT:-0}))',
+        'case $code in',
+        f'  {again})',
+        f'    if [ "$starts" -lt {self.restarts} ]; then',
+        '      # A job that was cancelled, as by PreemptMode=CANCEL, cannot be requeued: one like it follows.',
+        f'      scontrol requeue "$SLURM_JOB_ID" || sbatch --export=ALL,CODEMIX_STARTS=$((starts + 1)) --dependency=afterany:"$SLURM_JOB_ID" {shlex.quote(str(self.folder / "train.sbatch"))}',
+        '    fi',
+        '    ;;',
+        'esac',
+        'exit $code',
+        '',
+      ]
+    )
+
+  @property
+  def preparing(self) -> str:
+    """The batch file that prepares, on one node without its GPUs."""
+    head = ['--nodes=1 --ntasks=1', f'--time={self.time}', '--requeue --open-mode=append']
+    return '\n'.join([*self._head(head, 'prepare'), f'exec {self._words("prepare")}', ''])
+
+  def _head(self, options: Sequence[str], what: str) -> list[str]:
+    log = self.output / 'logs' / f'{what}-%j.log'
+    return [
+      '#!/bin/bash',
+      '# Written by `codemix launch slurm`; `sbatch` of this file starts it again.',
+      f'#SBATCH --job-name=codemix-{what}',
+      f'#SBATCH --output={_quoted(str(log))}',
+      *(f'#SBATCH {option}' for option in options),
+      *(f'#SBATCH {_quoted(option)}' for option in self.options),
+    ]
+
+  def _environment(self) -> list[str]:
+    if self.gpus_per_node:
+      return []
+    flags = f'--xla_force_host_platform_device_count={self.cpu_devices}'
+    return ['export JAX_PLATFORMS=cpu', f'export XLA_FLAGS="${{XLA_FLAGS:-}} {flags}"']
+
+  def _srun(self, verb: str) -> str:
+    log = self.output / 'logs' / 'process-%t.log'
+    return f'srun --kill-on-bad-exit=0 --open-mode=append --output={shlex.quote(str(log))} {self._words(verb)}'
+
+  def _words(self, verb: str) -> str:
+    return shlex.join([sys.executable, '-m', 'codemix', verb, *self.gin_arguments])
+
+
+def _quoted(option: str) -> str:
+  """An option of a line of #SBATCH, in which double quotes keep spaces together."""
+  return '"' + option.replace('\\', '\\\\').replace('"', '\\"') + '"' if re.search(r'[\s"\\#]', option) else option
+
+
+def submit(file: Path, *options: str) -> str:
+  """Submits a batch file; returns the number of its job.
+
+  Raises UserError if there is no sbatch here, and CodemixError with SLURM's words if it refuses the job.
+  """
+  try:
+    ran = subprocess.run(['sbatch', '--parsable', *options, str(file)], capture_output=True, text=True, check=False)
+  except FileNotFoundError:
+    raise UserError('there is no sbatch on this machine: submit from a login node of the cluster, or print the files with --dry_run.') from None
+  if ran.returncode:
+    raise CodemixError(f'SLURM refuses {file}: {ran.stderr.strip()}')
+  return ran.stdout.strip().partition(';')[0]
