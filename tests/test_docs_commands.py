@@ -57,6 +57,7 @@ DRY = {
 }
 # Words of a line that is not run, each with a reason.
 NOT_RUN = {
+  '--gpus_per_node=8': 'a cluster; tests/launch/test_slurm.py submits to a real SLURM',
   '--gin_file=evaluations/real_sets.gin': 'released evaluation sets are not kept in this project',
   '--gin_file=recipes/cogs.gin': 'COGS is not kept in this project; tests/studies/test_cogs.py runs the file',
   '--eval_dir=eval': 'released evaluation sets are not kept in this project; tests/commands/test_evaluate.py runs such lines',

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import signal
 from pathlib import Path
 
 from codemix.commands.experiment import Experiment, add_gin_arguments, load_experiment, show_line
@@ -59,13 +58,12 @@ def _local(experiment: Experiment, arguments: argparse.Namespace, restarts: int)
   prepare_in_own_process(experiment.study, experiment.data, experiment.gin_arguments, experiment.warnings)
   logs = Path(arguments.logs) if arguments.logs else Path(experiment.runtime.output) / 'logs'
   local = LocalRun(logs, lambda number, line: show_line(f'[{number}] {line}'), lambda line: print(line, flush=True))
-  for number in (signal.SIGTERM, signal.SIGINT):
-    signal.signal(number, lambda received, frame: local.stop(received))
-  for starts_left in reversed(range(restarts + 1)):
-    code = local.run(members('study', experiment.gin_arguments, devices))
-    if code not in RESUMABLE or local.stopped_by or not starts_left:
-      break
-    show_line(f'exit code {code}: all processes start again, and resume from the last checkpoint')
+  with local.stopped_by_signals():
+    for starts_left in reversed(range(restarts + 1)):
+      code = local.run(members('study', experiment.gin_arguments, devices))
+      if code not in RESUMABLE or local.stopped_by or not starts_left:
+        break
+      show_line(f'exit code {code}: all processes start again, and resume from the last checkpoint')
   return code
 
 

@@ -97,12 +97,22 @@ class LocalRun:
   def __init__(self, logs: Path, show: Callable[[int, str], None], show_result: Callable[[str], None]):
     self._logs, self._show, self._show_result = logs, show, show_result
     self._processes: list[subprocess.Popen] = []
-    self.stopped_by: int | None = None  # the signal that this process was asked to stop by
+    self.stopped_by: int | None = None  # the signal that asked this process to stop
 
   def stop(self, number: int) -> None:
-    """Sends a signal to every process, and starts none again: a handler of that signal."""
+    """Sends a signal to every process."""
     self.stopped_by = number
     self._send(number)
+
+  @contextlib.contextmanager
+  def stopped_by_signals(self) -> Iterator[None]:
+    """SIGTERM and Ctrl-C to this process stop the run."""
+    before = {number: signal.signal(number, lambda received, frame: self.stop(received)) for number in (signal.SIGTERM, signal.SIGINT)}
+    try:
+      yield
+    finally:
+      for number, handler in before.items():
+        signal.signal(number, handler)
 
   def run(self, of: Sequence[Member]) -> int:
     """Starts the processes and waits for them.

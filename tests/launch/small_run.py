@@ -8,7 +8,7 @@ from pathlib import Path
 def flags(gin: str, data: Path, folder: Path, steps: int = 300) -> list[str]:
   """Flags of a run of two stages of so many steps in `folder`, saved every 20."""
   (folder / 'recipe.gin').write_text(gin)
-  bindings = {'Data.directory': str(data), 'Runtime.output': str(folder / 'out'), 'Runtime.save_every': 20, 'Stage.tokens': steps * 256}
+  bindings = {'Data.directory': str(data), 'Runtime.output': str(folder / 'out'), 'Runtime.save_every': 20, 'Stage.tokens': steps * 256, 'Recipe.max_epochs': 1000.0}
   return [f'--gin_file={folder / "recipe.gin"}', *(f'--gin.{name}={value!r}' for name, value in bindings.items())]
 
 

@@ -8,7 +8,7 @@ import shlex
 import shutil
 import signal
 import subprocess
-import sys
+import threading
 import time
 from pathlib import Path
 
@@ -135,4 +135,16 @@ def test_a_process_that_does_not_end_is_ended_with_the_others(tmp_path, monkeypa
   run = local.LocalRun(tmp_path / 'logs', lambda number, line: shown.append((number, line)), results.append)
   assert run.run([local.Member(environment, ('sleeps',)), local.Member(environment, ('fails',))]) == 3
   assert (1, 'why') in shown and (1, 'ended with exit code 3; the others end, too') in shown and results == ['result']
-  assert all(map(gone, started(tmp_path))), sys.exc_info()
+  assert all(map(gone, started(tmp_path)))
+
+
+def test_signals_reach_the_processes_and_their_handlers_are_put_back(tmp_path):
+  (tmp_path / 'sleeps.py').write_text('import time; time.sleep(600)')
+  run = local.LocalRun(tmp_path / 'logs', lambda number, line: None, lambda line: None)
+  handlers = [signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)]
+  with run.stopped_by_signals():
+    timer = threading.Timer(1, os.kill, (os.getpid(), signal.SIGTERM))
+    timer.start()
+    assert run.run([local.Member({'PYTHONPATH': str(tmp_path)}, ('sleeps',))] * 2) == 76
+  assert run.stopped_by == signal.SIGTERM
+  assert [signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)] == handlers

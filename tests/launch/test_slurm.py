@@ -21,10 +21,20 @@ from tests.launch import cluster, small_run
 ODD = st.text(st.characters(blacklist_categories=('Cs', 'Cc', 'Zl', 'Zp')), min_size=1)
 
 
+def asked_to_stop(slurm: cluster.Cluster, job: str) -> None:
+  """What SLURM does 120 s before the time limit."""
+  slurm('scancel', '--signal=TERM', job)
+
+
+def near_its_limit(slurm: cluster.Cluster, job: str) -> None:
+  slurm('scontrol', 'update', f'JobId={job}', 'TimeLimit=2')  # SLURM looks every 30 s
+
+
 @pytest.mark.skipif(not cluster.is_possible(), reason='SLURM (slurm-wlm, munge) is not installed, or this user may not start its daemons')
-def test_a_job_goes_on_after_everything_that_ends_it_and_computes_what_this_machine_does(tmp_path, monkeypatch):
+@pytest.mark.parametrize(('stop', 'steps'), [(asked_to_stop, 800), pytest.param(near_its_limit, 6000, marks=pytest.mark.slow)])
+def test_a_job_goes_on_after_everything_that_ends_it_and_computes_what_this_machine_does(stop, steps, tmp_path, monkeypatch):
   tiny_study.prepare(tmp_path / 'data', bytes_each=60_000)
-  flags, output = small_run.flags(GIN, tmp_path / 'data', tmp_path, steps=500), tmp_path / 'out'
+  flags, output = small_run.flags(GIN, tmp_path / 'data', tmp_path, steps), tmp_path / 'out'
   alone = runs.finish(runs.start('codemix', 'launch', 'local', '--processes=2', '--cpu_devices=1', *flags))
   assert alone.returncode == 0, alone.stderr
   expected = small_run.results(output)
@@ -35,23 +45,26 @@ def test_a_job_goes_on_after_everything_that_ends_it_and_computes_what_this_mach
     launched = runs.finish(runs.start('codemix', 'launch', 'slurm', '--nodes=2', '--time=60:00', '--cpu_devices=1', *flags))
     assert launched.returncode == 0, launched.stderr
     job = slurm.jobs()[0]
-    trains_on = lambda: (step := small_run.saved_step(output)) and (lambda: slurm.jobs() and small_run.saved_step(output) > step + 20)
-    ends = lambda: slurm.state(job) != 'RUNNING'
 
-    slurm.wait(lambda: small_run.saved_step(output), 'first checkpoint')
-    slurm('scontrol', 'update', f'JobId={job}', 'TimeLimit=2')  # SIGTERM comes 120 s before it
-    slurm.wait(ends, 'end before the time limit')
-    slurm.wait(trains_on(), 'start after the time limit')
+    def starts_again(why: str) -> None:
+      step = small_run.saved_step(output)
+      slurm.wait(lambda: slurm.jobs() and small_run.saved_step(output) > step, f'start {why}')
+
+    def ends(why: str) -> None:
+      slurm.wait(lambda: slurm.state(job) != 'RUNNING', f'end {why}')
+
+    starts_again('at first')
+    stop(slurm, job)
+    ends('before the time limit')
+    starts_again('after the time limit')
     slurm('scontrol', 'update', f'JobId={job}', 'TimeLimit=60')
-
     slurm.stop_node(cluster.NODES[1])
-    slurm.wait(ends, 'end with a lost node')
+    ends('with a lost node')
     slurm.start_node(cluster.NODES[1])
-    slurm.wait(trains_on(), 'start after a lost node')
-
+    starts_again('after a lost node')
     slurm('sbatch', '--partition=high', '--nodes=2', '--output=/dev/null', '--wrap=sleep 2')
-    slurm.wait(ends, 'end by preemption, PreemptMode=CANCEL')
-    slurm.wait(lambda: not slurm.jobs(), 'end of all jobs')
+    ends('by preemption, PreemptMode=CANCEL')
+    slurm.wait(lambda: not slurm.jobs(), 'end of all jobs', 400)
     assert slurm.state(job) == 'COMPLETED'
   assert small_run.results(output) == expected
   log = (output / 'logs' / f'train-{job}.log').read_text()

@@ -106,8 +106,10 @@ def test_values_and_gradients_are_those_of_the_reference(name, mask, length, hea
   dout = jnp.where(segments[..., None, None] > 0, dout, 0)  # nothing is learnt from padding
   arrays = q, k, v, dout, segments if mask == 'documents' else None
   results = differentiate(*arrays, implementation=name)
-  expected = differentiate_reference(*arrays)
-  assert_equal(results, expected, {'float32': 1e-5, 'bfloat16': 2e-2}[dtype])
+  # In float32: XLA may round the reference's own sums to bfloat16 (jax 0.12 does, by 0.09 where ours are right to 0.01).
+  in_float32 = [array.astype(jnp.float32) for array in arrays[:4]]
+  expected = [array.astype(dtype) for array in differentiate_reference(*in_float32, arrays[4])]
+  assert_equal(results, expected, {'float32': 1e-5, 'bfloat16': 1e-2}[dtype])
 
 
 @pytest.mark.parametrize('name', TESTED)
