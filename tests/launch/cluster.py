@@ -13,6 +13,8 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import pytest
+
 NODES = ('codemix-n0', 'codemix-n1')
 HOSTS = Path('/etc/hosts')  # processes find each other by the names of their nodes
 DAEMONS = ('munged', 'slurmctld', 'slurmd', 'sbatch', 'srun')
@@ -20,7 +22,7 @@ DAEMONS = ('munged', 'slurmctld', 'slurmd', 'sbatch', 'srun')
 
 def is_possible() -> bool:
   """Whether SLURM is installed and this process may start its daemons."""
-  return os.geteuid() == 0 and all(shutil.which(name) for name in DAEMONS)
+  return os.geteuid() == 0 and os.access(HOSTS, os.W_OK) and all(shutil.which(name) for name in DAEMONS)
 
 
 def _ports(count: int) -> list[int]:
@@ -159,7 +161,10 @@ def running() -> Iterator[Cluster]:
     found = Cluster(Path(root))
     HOSTS.write_text(f'{hosts.rstrip()}\n127.0.0.1 {" ".join(NODES)}\n')
     try:
-      found.start()
+      try:
+        found.start()
+      except AssertionError as error:  # such as in a container without what munge wants
+        pytest.skip(f'SLURM is installed, but does not start here: {error}')
       yield found
     finally:
       found.close()
