@@ -90,6 +90,7 @@ def _slurm(experiment: Experiment, arguments: argparse.Namespace, restarts: int)
   job = SlurmJob(
     gin_arguments=experiment.gin_arguments,
     output=Path(experiment.runtime.output).absolute(),
+    working_folder=Path.cwd(),
     nodes=arguments.nodes,
     time=arguments.time,
     gpus_per_node=arguments.gpus_per_node or 0,

@@ -26,6 +26,7 @@ class SlurmJob:
   Attributes:
     gin_arguments: the gin flags of the run.
     output: the run's folder, on a file system of all nodes; absolute.
+    working_folder: the working folder, from which gin files and data are named; absolute.
     nodes: how many.
     time: limit of each start, as SLURM writes it: '24:00:00'.
     gpus_per_node: 0 to train on CPUs.
@@ -36,6 +37,7 @@ class SlurmJob:
 
   gin_arguments: Sequence[str]
   output: Path
+  working_folder: Path
   nodes: int
   time: str
   gpus_per_node: int = 0
@@ -97,12 +99,12 @@ class SlurmJob:
     return '\n'.join([*self._head(head, 'prepare'), f'exec {self._words("prepare")}', ''])
 
   def _head(self, options: Sequence[str], what: str) -> list[str]:
-    log = self.output / 'logs' / f'{what}-%j.log'
     return [
       '#!/bin/bash',
       '# Written by `codemix launch slurm`; `sbatch` of this file starts it again.',
       f'#SBATCH --job-name=codemix-{what}',
-      f'#SBATCH --output={_quoted(str(log))}',
+      f'#SBATCH --output={_quoted(self._log(f"{what}-%j"))}',
+      f'#SBATCH --chdir={_quoted(str(self.working_folder))}',
       *(f'#SBATCH {option}' for option in options),
       *(f'#SBATCH {_quoted(option)}' for option in self.options),
     ]
@@ -114,8 +116,10 @@ class SlurmJob:
     return ['export JAX_PLATFORMS=cpu', f'export XLA_FLAGS="${{XLA_FLAGS:-}} {flags}"']
 
   def _srun(self, verb: str) -> str:
-    log = self.output / 'logs' / 'process-%t.log'
-    return f'srun --kill-on-bad-exit=0 --open-mode=append --output={shlex.quote(str(log))} {self._words(verb)}'
+    return f'srun --kill-on-bad-exit=0 --open-mode=append --output={shlex.quote(self._log("process-%t"))} {self._words(verb)}'
+
+  def _log(self, name: str) -> str:
+    return f'{str(self.output / "logs").replace("%", "%%")}/{name}.log'  # SLURM replaces %j and %t
 
   def _words(self, verb: str) -> str:
     return shlex.join([sys.executable, '-m', 'codemix', verb, *self.gin_arguments])

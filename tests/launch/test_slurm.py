@@ -72,7 +72,7 @@ def test_a_job_goes_on_after_everything_that_ends_it_and_computes_what_this_mach
 
 
 def job(**changes) -> SlurmJob:
-  return SlurmJob(**({'gin_arguments': ('--gin_file=a.gin',), 'output': Path('/runs/a'), 'nodes': 4, 'time': '24:00:00', 'gpus_per_node': 8} | changes))
+  return SlurmJob(**({'gin_arguments': ('--gin_file=a.gin',), 'output': Path('/runs/a'), 'working_folder': Path('/work'), 'nodes': 4, 'time': '24:00:00', 'gpus_per_node': 8} | changes))
 
 
 @given(folder=ODD.filter(lambda text: '/' not in text and text.strip('.')), binding=ODD)
@@ -92,9 +92,14 @@ def test_shellcheck_finds_nothing_in_the_batch_files(changes):
     assert checked.returncode == 0, checked.stdout
 
 
+def test_a_percent_sign_of_a_folder_is_none_of_slurms():
+  text = job(output=Path('/runs/50%j')).training
+  assert '#SBATCH --output=/runs/50%%j/logs/train-%j.log' in text and '--output=/runs/50%%j/logs/process-%t.log' in text
+
+
 def test_the_file_for_gpus_names_nodes_gpus_limit_and_options():
   lines = job(options=('--partition=gpu', '--comment=a b'), restarts=3).training.splitlines()
-  for line in ('--nodes=4 --ntasks-per-node=1', '--gpus-per-node=8', '--time=24:00:00', '--signal=TERM@120', '--requeue --open-mode=append', '--partition=gpu', '"--comment=a b"'):
+  for line in ('--output=/runs/a/logs/train-%j.log', '--chdir=/work', '--nodes=4 --ntasks-per-node=1', '--gpus-per-node=8', '--time=24:00:00', '--signal=TERM@120', '--requeue --open-mode=append', '--partition=gpu', '"--comment=a b"'):
     assert f'#SBATCH {line}' in lines
   assert not any('JAX_PLATFORMS' in line for line in lines) and any('-lt 3' in line for line in lines)
 
