@@ -83,7 +83,7 @@ def _devices(arguments: argparse.Namespace) -> list[dict[str, str]]:
 def _slurm(experiment: Experiment, arguments: argparse.Namespace, restarts: int) -> int:
   from codemix.files import write_text
   from codemix.launch.slurm import SlurmJob, submit
-  from codemix.studies.preparation import missing
+  from codemix.studies.preparation import check_sources, missing
 
   if not arguments.nodes or not arguments.time or bool(arguments.gpus_per_node) == bool(arguments.cpu_devices):
     raise UserError('a job of SLURM needs --nodes, --time, and --gpus_per_node or --cpu_devices.')
@@ -98,9 +98,9 @@ def _slurm(experiment: Experiment, arguments: argparse.Namespace, restarts: int)
     restarts=restarts,
     options=arguments.sbatch or (),
   )
-  lacking = missing(experiment.study, experiment.data)
-  texts = {'prepare': job.preparing} if lacking else {}
-  texts |= {'train': job.training}
+  check_sources(experiment.study, experiment.data)  # now, and not after hours in the queue
+  texts = {'prepare': job.preparing} if missing(experiment.study, experiment.data) else {}
+  texts['train'] = job.training
   if arguments.dry_run:
     print('\n'.join(f'# {job.folder / name}.sbatch\n{text}' for name, text in texts.items()), end='')
     return 0

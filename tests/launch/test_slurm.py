@@ -134,8 +134,12 @@ def test_without_sbatch_the_message_says_where_to_go(tmp_path, monkeypatch):
 
 def test_what_is_not_prepared_becomes_a_job_before(tmp_path):
   sources = "Data.sources = {'text': @text/Corpus(), 'code': @text/Corpus()}\nCorpus.reader = @JsonLines()\ntext/Corpus.files = {'train': 'a.jsonl', 'validation': 'a.jsonl'}\n"
-  flags = small_run.flags(GIN + sources, tmp_path / 'data', tmp_path)
-  ended = runs.finish(runs.start('codemix', 'launch', 'slurm', '--dry_run', '--nodes=2', '--time=1:00:00', '--gpus_per_node=8', *flags))
+  flags = small_run.flags(GIN + sources + f"Corpus.root = '{tmp_path}'\n", tmp_path / 'data', tmp_path)
+  words = ('codemix', 'launch', 'slurm', '--dry_run', '--nodes=2', '--time=1:00:00', '--gpus_per_node=8', *flags)
+  absent = runs.finish(runs.start(*words))
+  assert absent.returncode == 2 and 'a.jsonl' in absent.stderr  # at once, and not when the job starts
+  (tmp_path / 'a.jsonl').write_text('{"text": "a document"}\n')
+  ended = runs.finish(runs.start(*words))
   assert ended.returncode == 0, ended.stderr
   before, after = ended.stdout.split(f'# {tmp_path / "out" / "launch" / "train.sbatch"}\n')
   assert ' -m codemix prepare ' in before and '--gpus-per-node' not in before and ' -m codemix study ' in after

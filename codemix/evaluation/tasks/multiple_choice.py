@@ -50,7 +50,7 @@ class MultipleChoice:
     """Raises UserError if a file is missing, damaged or of another form, or an item has no gold choice."""
     found = self.source.read(folder, self.name)
     for item in found.items:
-      if not item.gold or not all(0 <= gold < len(item.choices) for gold in item.gold) :
+      if not item.gold or not all(0 <= gold < len(item.choices) for gold in item.gold):
         raise UserError(
           f"task '{self.name}': item {item.id} has the choices {list(item.choices)} and the gold choice {list(item.gold)}; is this a split whose answers are published?"
         )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import shutil
+import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -82,6 +83,14 @@ def prepared(task: str, file: Path, folder: Path, version: str = '1.0.0') -> Non
   tfds_folder.write(folder, dataset, split, builder.info.features, list(examples()), version)
 
 
+def one_question(folder: Path, question: str = 'is it', version: str = '1.0.0') -> None:
+  """BoolQ with one question, as TFDS prepares it."""
+  with tempfile.TemporaryDirectory() as place:
+    file = Path(place, 'dev.jsonl')
+    file.write_text(json.dumps({'question': question, 'passage': 'p', 'answer': True, 'title': 't'}) + '\n')
+    prepared('boolq', file, folder, version)
+
+
 def asked(task: str, folder: Path) -> list[Item]:
   return [dataclasses.replace(item, id='') for item in TASKS[task].evaluator(Settings(EvaluationFolder(folder))).items]
 
@@ -99,9 +108,7 @@ def test_what_tfds_prepared_asks_what_the_released_file_asks(task, tmp_path):
 @pytest.mark.filterwarnings('ignore::DeprecationWarning')
 def test_the_newest_version_is_read_from_the_folder_that_tfds_names(tmp_path, monkeypatch):
   for version, number in (('1.9.0', 9), ('1.10.0', 10)):
-    file = tmp_path / f'{number}.jsonl'
-    file.write_text(json.dumps({'question': f'is it {number}', 'passage': 'p', 'answer': True, 'title': 't'}) + '\n')
-    prepared('boolq', file, tmp_path / 'prepared', version)
+    one_question(tmp_path / 'prepared', f'is it {number}', version)
   monkeypatch.setenv('TFDS_DATA_DIR', str(tmp_path / 'prepared'))
   evaluator = TASKS['boolq'].evaluator(Settings(EvaluationFolder(tmp_path)))
   assert [item.prompt for item in evaluator.items] == ['p\nQuestion: is it 10?\nAnswer:']
@@ -118,9 +125,7 @@ def test_an_empty_split_has_no_items(tmp_path):
 
 @pytest.mark.filterwarnings('ignore::DeprecationWarning')
 def test_a_damaged_shard_is_named(tmp_path):
-  file = tmp_path / 'a.jsonl'
-  file.write_text(json.dumps({'question': 'is it', 'passage': 'p' * 500, 'answer': True, 'title': 't'}) + '\n')
-  prepared('boolq', file, tmp_path)
+  one_question(tmp_path)
   [shard] = tmp_path.rglob('*.tfrecord-*')
   shard.write_bytes(shard.read_bytes()[:-9])
   with pytest.raises(UserError, match=r'tfrecord-00000-of-00001 is damaged'):
@@ -131,9 +136,7 @@ def test_a_damaged_shard_is_named(tmp_path):
 @pytest.mark.parametrize('file', ['dataset_info.json', 'features.json', 'shard'])
 @pytest.mark.parametrize('damage', [Path.unlink, lambda path: path.write_text('{'), lambda path: path.write_bytes(b'')])
 def test_a_folder_that_is_not_whole_is_named(file, damage, tmp_path):
-  rows = tmp_path / 'a.jsonl'
-  rows.write_text(json.dumps({'question': 'is it', 'passage': 'p', 'answer': True, 'title': 't'}) + '\n')
-  prepared('boolq', rows, tmp_path)
+  one_question(tmp_path)
   [path] = tmp_path.rglob('*.tfrecord-*' if file == 'shard' else file)
   damage(path)
   with pytest.raises(UserError):
@@ -142,9 +145,7 @@ def test_a_folder_that_is_not_whole_is_named(file, damage, tmp_path):
 
 @pytest.mark.filterwarnings('ignore::DeprecationWarning')
 def test_a_missing_shard_and_a_backup_are_not_read(tmp_path):
-  rows = tmp_path / 'a.jsonl'
-  rows.write_text(json.dumps({'question': 'is it', 'passage': 'p', 'answer': True, 'title': 't'}) + '\n')
-  prepared('boolq', rows, tmp_path)
+  one_question(tmp_path)
   [shard] = tmp_path.rglob('*.tfrecord-*')
   shutil.copytree(shard.parent, shard.parent.with_name('1.0.0-old'))
   assert len(TASKS['boolq'].evaluator(Settings(EvaluationFolder(tmp_path))).items) == 1
