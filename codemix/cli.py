@@ -108,6 +108,19 @@ def main(argv: Sequence[str] | None = None) -> int:
     print(f'{speaker}: stopped; the same command resumes from the last checkpoint.', file=sys.stderr)
     _report_to_peers(130, 'Ctrl-C')
     return 130
+  except Exception as error:
+    if (found := _outage(error)) is None:
+      raise
+    print(f'{speaker}: {found}', file=sys.stderr)
+    _report_to_peers(found.exit_code, str(found))
+    return found.exit_code
+
+
+def _outage(error: Exception) -> CodemixError | None:
+  """The error for people that an error of a bucket's client stands for."""
+  from codemix.storage.outages import outage
+
+  return outage(error)
 
 
 def entry() -> NoReturn:

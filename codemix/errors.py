@@ -39,6 +39,12 @@ class PeerEnded(CodemixError):
   exit_code = 76  # next to Preempted's: relaunching helps too, but no checkpoint was saved
 
 
+class StorageUnavailable(CodemixError):
+  """A bucket does not answer after many tries; the same command resumes when it does."""
+
+  exit_code = 74  # EX_IOERR of sysexits.h; relaunching helps
+
+
 def nearest(name: str, candidates: Iterable[str], ending: str = '', cutoff: float = 0.5) -> str:
   """` Did you mean 'x'?` for the candidate closest to `name`, else an empty string.
 

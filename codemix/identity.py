@@ -36,9 +36,9 @@ def _normal(value: object) -> object:
   return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
-def file_digest(path: Path) -> str:
-  """sha256 of a file's bytes, 64 hex digits."""
-  with open(path, 'rb') as file:
+def file_digest(path: Path | str) -> str:
+  """sha256 of a file's bytes, 64 hex digits; `path` may be in a bucket."""
+  with open(path, 'rb') if isinstance(path, str) else path.open('rb') as file:
     return hashlib.file_digest(file, 'sha256').hexdigest()
 
 

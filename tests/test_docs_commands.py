@@ -25,7 +25,7 @@ import codemix
 from codemix import cli
 from codemix.commands.experiment import load_experiment
 from codemix.data.tokenization.tokenizer import load_tokenizer
-from codemix.files import write_text
+from codemix.storage import write_text
 from codemix.studies.planning import plan_study
 from codemix.studies.preparation import splits_read
 from tests import tiny_study

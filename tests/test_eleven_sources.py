@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from codemix.files import read_json
+from codemix.storage import read_json
 
 ROOT = Path(__file__).resolve().parents[1]
 GIN = ROOT / 'tests' / 'gin' / 'eleven_sources.gin'

@@ -30,7 +30,6 @@ from codemix.data.tokenization.bpe import train_bpe
 from codemix.data.tokenization.tokenizer import Tokenizer
 from codemix.evaluation.continuations import tokenized
 from codemix.evaluation.model import Model
-from codemix.files import write_json
 from codemix.huggingface.classes import class_of
 from codemix.huggingface.export import Export, write_model
 from codemix.huggingface.model_config import CONFIG, write_config
@@ -38,6 +37,7 @@ from codemix.huggingface.tokenizer_export import tokenizer_files
 from codemix.models import decoder
 from codemix.models.config import ModelConfig
 from codemix.parallel.sharding import RULES
+from codemix.storage import write_json
 
 # gin/models/tiny.gin
 MODEL = ModelConfig(vocab_size=8192, layers=3, width=96, ffn_width=256, heads=3, head_dim=32, dtype='float32')

@@ -13,13 +13,14 @@ from typing import Any
 import jax
 import numpy as np
 import orbax.checkpoint as ocp
+from etils import epath
 from jax.experimental import multihost_utils
 
-from codemix.checkpoints.orbax_state import SealedPath, state_handler
+from codemix.checkpoints.orbax_state import SealedPath, SealedPrefix, state_handler
 from codemix.checkpoints.seal import STATE, damage, digest_file, drop_stray_seals, sealed_digest
 from codemix.errors import UserError
-from codemix.files import make_folder, remove, writing
 from codemix.identity import differences
+from codemix.storage import as_path, is_remote, make_folder, remove, writing
 
 Tree = Any
 
@@ -37,7 +38,7 @@ class Checkpoints:
   """
 
   def __init__(self, folder: Path, needed_bytes: int = 0, keep: int | None = None, read_only: bool = False):
-    self.folder = Path(folder).absolute()
+    self.folder = as_path(folder).absolute()
     self._needed_bytes = needed_bytes
     self._alias = contextlib.ExitStack()
     with self._writing():
@@ -48,7 +49,7 @@ class Checkpoints:
           # Orbax's own read_only means the same, and warns of it each time.
           cleanup_tmp_directories=not read_only,
           create=not read_only,
-          temporary_path_class=SealedPath,
+          temporary_path_class=SealedPrefix if is_remote(self.folder) else SealedPath,
         ),
         item_handlers={STATE: state_handler(), POSITION: ocp.JsonCheckpointHandler()},
       )
@@ -191,11 +192,14 @@ class Checkpoints:
 
 
 @contextlib.contextmanager
-def _safe_for_orbax(folder: Path) -> Iterator[Path]:
+def _safe_for_orbax(folder: Path) -> Iterator[Path | epath.Path]:
   """Yields the folder, or a link to it if Orbax would read its name as a pattern or URL.
 
   For a folder `run[12]` Orbax would collect the parts of a checkpoint in `run1`, or none.
   """
+  if is_remote(folder):
+    yield epath.Path(str(folder))
+    return
   if not (glob.has_magic(str(folder)) or any(odd in str(folder) for odd in ('\\', ':/')) or not _is_text(folder)):
     yield folder
     return

@@ -10,7 +10,7 @@ import numpy as np
 import orbax.checkpoint as ocp
 
 from codemix.checkpoints.seal import STATE, seal
-from codemix.files import write_json
+from codemix.storage import as_path, write_json
 
 
 class ArraysAsNumpy(ocp.type_handlers.ArrayHandler):
@@ -42,17 +42,25 @@ def state_handler() -> ocp.PyTreeCheckpointHandler:
   )
 
 
-class SealedPath(ocp.path.atomicity.AtomicRenameTemporaryPath):
+class _Sealing:
   """Seals a checkpoint after Orbax has committed it and before Orbax deletes an older one."""
 
   async def finalize(self) -> None:
     # Orbax commits the items of a checkpoint in the same way.
     if self.get_final().name == STATE:
-      await asyncio.to_thread(_describe_state, Path(self.get()))
+      await asyncio.to_thread(_describe_state, as_path(str(self.get())))
     await super().finalize()
-    committed = Path(self.get_final())
+    committed = as_path(str(self.get_final()))
     if committed.name.isdigit():
       await asyncio.to_thread(seal, committed)
+
+
+class SealedPath(_Sealing, ocp.path.atomicity.AtomicRenameTemporaryPath):
+  """Of a disk: Orbax renames a folder when it is whole."""
+
+
+class SealedPrefix(_Sealing, ocp.path.atomicity.CommitFileTemporaryPath):
+  """Of a bucket, which cannot rename a folder: Orbax writes a file into it when it is whole."""
 
 
 def _describe_state(folder: Path) -> None:

@@ -5,24 +5,24 @@ from __future__ import annotations
 import collections
 import json
 import math
-from collections.abc import Iterator
 from pathlib import Path
 
 import tensorstore as ts
 
 from codemix.errors import UserError
-from codemix.files import read_json, remove, write_json
-from codemix.identity import digest, file_digest
+from codemix.identity import digest
+from codemix.storage import as_path, read_json, remove, write_json
+from codemix.storage.checksums import checksums
 
 STATE = 'state'  # the folder of a checkpoint's arrays
 _ZARRAY = '/.zarray'  # end of the key of an array's description
-_SEAL = {...: list}  # size and sha256 of each file
+_SEAL = {...: list}  # size and checksum of each file
 
 
 def seal(checkpoint: Path) -> None:
   """Writes the digest file of a committed checkpoint, and removes those of deleted ones."""
   require_every_chunk(checkpoint / STATE)
-  write_json(digest_file(checkpoint.parent, int(checkpoint.name)), dict(_file_digests(checkpoint)))
+  write_json(digest_file(checkpoint.parent, int(checkpoint.name)), checksums(checkpoint))
   drop_stray_seals(checkpoint.parent)
 
 
@@ -69,7 +69,7 @@ def damage(folder: Path, step: int) -> str | None:
     expected = read_json(path, _SEAL)
   except UserError:
     return f'its digest file {path.name} cannot be read'
-  found = dict(_file_digests(folder / str(step)))
+  found = checksums(folder / str(step), like=expected)
   different = sorted(name for name in expected.keys() | found.keys() if expected.get(name) != found.get(name))
   if not different:
     return None
@@ -84,11 +84,5 @@ def sealed_digest(folder: Path, step: int) -> str:
 
 
 def digest_file(folder: Path, step: int) -> Path:
-  """The path of a checkpoint's digest file: {name of a file: [size, sha256]}."""
-  return Path(folder) / f'{step}.digest.json'
-
-
-def _file_digests(folder: Path) -> Iterator[tuple[str, list]]:
-  for path in sorted(folder.rglob('*')):
-    if path.is_file():
-      yield str(path.relative_to(folder)), [path.stat().st_size, file_digest(path)]
+  """The path of a checkpoint's digest file: {name of a file: [size, checksum]}, as `storage.checksums` gives them."""
+  return as_path(folder) / f'{step}.digest.json'

@@ -6,7 +6,6 @@ import argparse
 import dataclasses
 import json
 import time
-from pathlib import Path
 
 from codemix.commands.experiment import (
   Experiment,
@@ -16,6 +15,7 @@ from codemix.commands.experiment import (
   show_line,
 )
 from codemix.errors import UserError
+from codemix.storage import as_path
 
 PROGRESS_S = 10
 
@@ -37,7 +37,7 @@ def run(arguments: argparse.Namespace) -> None:
   from codemix.contamination import items
   from codemix.contamination.check import check
   from codemix.contamination.report import table
-  from codemix.files import write_json
+  from codemix.storage import write_json
   from codemix.studies.planning import plan_study, scored_names
 
   if experiment.data.streaming:
@@ -49,7 +49,7 @@ def run(arguments: argparse.Namespace) -> None:
   for task in () if arguments.no_held_out else scored_names(plan.study):
     store = experiment.data.open_store(task, 'validation', plan.tokenizer)
     sets.append(items.held_out(task, store, plan.tokenizer))
-  path = Path(arguments.output or Path(experiment.runtime.output) / 'contamination.json')
+  path = as_path(arguments.output or as_path(experiment.runtime.output) / 'contamination.json')
   result = check(
     sets,
     plan.sources,

@@ -20,6 +20,7 @@ from codemix.commands.experiment import (
 from codemix.commands.judging import add_judge_arguments, judge_of, run_judge
 from codemix.errors import UserError
 from codemix.formatting import count
+from codemix.storage import as_path
 
 WATCH_EVERY_S = 10.0
 
@@ -144,7 +145,7 @@ def _evaluate_step(arguments: argparse.Namespace, evaluators: list) -> None:
   from codemix.studies.load_stage import load_step
   from codemix.studies.step_evaluation import evaluate_saved_step
 
-  folder = Path(arguments.folder)
+  folder = as_path(arguments.folder)
   scores = evaluate_saved_step(load_step(folder, arguments.step), evaluators, batch=arguments.batch)
   _show_step(arguments, folder, arguments.step, scores)
 
@@ -153,7 +154,7 @@ def _is_end(arguments: argparse.Namespace) -> bool:
   """Whether --step is that of the finished stage, whose results have a place of their own."""
   from codemix.training.stage_record import read_done
 
-  folder = Path(arguments.folder)
+  folder = as_path(arguments.folder)
   return (folder / 'done.json').exists() and read_done(folder)['step'] == arguments.step
 
 
@@ -161,7 +162,7 @@ def _watch(arguments: argparse.Namespace, evaluators: list) -> None:
   from codemix.studies.watch import watch
 
   show = lambda folder, step, scores: _show_step(arguments, folder, step, scores)
-  watch(Path(arguments.folder), evaluators, show, arguments.watch_every or WATCH_EVERY_S, arguments.watch_timeout, arguments.batch)
+  watch(as_path(arguments.folder), evaluators, show, arguments.watch_every or WATCH_EVERY_S, arguments.watch_timeout, arguments.batch)
 
 
 def _show_step(arguments: argparse.Namespace, folder: Path, step: int, scores: Mapping[str, Mapping[str, float]]) -> None:
@@ -186,7 +187,7 @@ def _evaluate_study(arguments: argparse.Namespace) -> None:
   if arguments.contamination:
     from codemix.contamination.clean import read_result
 
-    read_result(Path(arguments.contamination))  # before anything is scored for hours
+    read_result(as_path(arguments.contamination))  # before anything is scored for hours
 
   from codemix.studies.preparation import prepare_in_own_process
   from codemix.studies.runner import evaluate_finished
@@ -199,8 +200,8 @@ def _evaluate_study(arguments: argparse.Namespace) -> None:
     from codemix.contamination.clean_scores import clean_scores
 
     for folder, result in results.items():
-      result['clean'] = clean_scores(Path(folder), result['sources'], Path(arguments.contamination))
-    clean_of_tasks, reasons = _clean_tasks(results, Path(arguments.contamination))
+      result['clean'] = clean_scores(as_path(folder), result['sources'], as_path(arguments.contamination))
+    clean_of_tasks, reasons = _clean_tasks(results, as_path(arguments.contamination))
     for folder, found in clean_of_tasks.items():
       results[folder]['clean_tasks'] = found
     for reason in reasons:
@@ -227,12 +228,12 @@ def _clean_tasks(results: Mapping[str, dict], contamination: Path) -> tuple[dict
   from codemix.evaluation.results import read_results
   from codemix.evaluation.tasks.task import PREFIX
 
-  stored = {folder: read_results(Path(folder)) for folder in results}
+  stored = {folder: read_results(as_path(folder)) for folder in results}
   wanted = {
-    Path(folder).name: {name: found[f'{PREFIX}{name}'] for name in results[folder]['tasks']} for folder, found in stored.items()
+    as_path(folder).name: {name: found[f'{PREFIX}{name}'] for name in results[folder]['tasks']} for folder, found in stored.items()
   }
   clean, reasons = clean_task_scores(wanted, contamination)
-  return {folder: clean.get(Path(folder).name, {}) for folder in results}, reasons
+  return {folder: clean.get(as_path(folder).name, {}) for folder in results}, reasons
 
 
 def _scores(score: Mapping[str, float]) -> str:

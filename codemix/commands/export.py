@@ -9,6 +9,7 @@ from pathlib import Path
 
 from codemix.commands.experiment import add_format_argument
 from codemix.errors import UserError
+from codemix.storage import as_path
 
 _UNITS = {'': 1, 'B': 1, 'KB': 10**3, 'MB': 10**6, 'GB': 10**9}
 
@@ -37,7 +38,7 @@ def run(arguments: argparse.Namespace) -> None:
     without_tokenizer=arguments.without_tokenizer,
     verify_with=Path(arguments.verify_with) if arguments.verify_with else None,
   )
-  kind, verified = export_stage(Path(arguments.stage), out, how)
+  kind, verified = export_stage(as_path(arguments.stage), out, how)
   if arguments.format == 'json':
     print(json.dumps({'folder': str(out), 'class': kind.architecture, 'verified': verified._asdict()}, indent=1))
     return

@@ -81,8 +81,8 @@ def _devices(arguments: argparse.Namespace) -> list[dict[str, str]]:
 
 
 def _slurm(experiment: Experiment, arguments: argparse.Namespace, restarts: int) -> int:
-  from codemix.files import write_text
   from codemix.launch.slurm import SlurmJob, submit
+  from codemix.storage import write_text
   from codemix.studies.preparation import check_sources, missing
 
   if not arguments.nodes or not arguments.time or bool(arguments.gpus_per_node) == bool(arguments.cpu_devices):

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import argparse
 import json
-from pathlib import Path
 
 from codemix.commands.experiment import add_format_argument
+from codemix.storage import as_path
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -17,5 +17,5 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> None:
   from codemix.report.write import write_report
 
-  report = write_report(Path(arguments.output))
+  report = write_report(as_path(arguments.output))
   print(json.dumps({'report': str(report)}) if arguments.format == 'json' else f'report: {report}')

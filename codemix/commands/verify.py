@@ -18,6 +18,7 @@ from codemix.commands.experiment import (
 from codemix.commands.written import CORPORA, STAGE, STORE, find_written
 from codemix.data.tokenization.tokenizer import Tokenizer
 from codemix.errors import UserError
+from codemix.storage import as_path
 
 if TYPE_CHECKING:
   from codemix.data.raw.protocols import Reader
@@ -143,5 +144,5 @@ def _of_study(arguments: argparse.Namespace) -> list[Found]:
     Found(STORE, data.store_folder(source, split, tokenizer), tokenizer, corpora[source].reader if source in corpora else None)
     for source, split in splits_read(experiment.study, data)
   ]
-  stages = sorted(path.parent for path in Path(experiment.runtime.output).glob('stages/*/stage.json'))
+  stages = sorted(path.parent for path in as_path(experiment.runtime.output).glob('stages/*/stage.json'))
   return stores + [Found(STAGE, folder) for folder in stages]

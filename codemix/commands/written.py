@@ -9,7 +9,7 @@ from pathlib import Path
 from codemix.data.raw.local_files import folders
 from codemix.data.store.shard_writer import DRAFTS
 from codemix.errors import UserError, nearest
-from codemix.files import read_json
+from codemix.storage import as_path, is_remote, read_json
 
 STORE, STAGE, CORPORA = 'token store', 'stage', 'local corpora'
 
@@ -20,17 +20,24 @@ def find_written(named: Sequence[str], kinds: Sequence[str] = (STORE, STAGE, COR
   An unfinished token store, without `manifest.json`, counts too. Raises UserError if a folder has
   nothing of these kinds, with what it has or the nearest.
   """
-  return list(dict.fromkeys(found for folder in map(Path, named) for found in _in(folder, kinds)))
+  return list(dict.fromkeys(found for folder in map(as_path, named) for found in _in(folder, kinds)))
 
 
 def _in(folder: Path, kinds: Sequence[str]) -> list[tuple[str, Path]]:
-  below = sorted(map(Path, folders(str(folder)))) if folder.is_dir() else []
+  below = _below(folder) if folder.is_dir() else []
   found = [(kind, path) for path in below if (kind := _kind(path)) and path.name != DRAFTS]
   if of_these := [one for one in found if one[0] in kinds]:
     return of_these
   if found:
     raise UserError(f'{folder} holds no {" and no ".join(kinds)}, but the {found[0][0]} {found[0][1]}.')
   raise UserError(f'{folder} {_why_nothing(folder, kinds)}')
+
+
+def _below(folder: Path) -> list[Path]:
+  """The folder and those below it; of a bucket only those that hold one of the files that `_kind` looks for."""
+  if is_remote(folder):
+    return sorted({path.parent for name in ('stage.json', 'manifest.json', 'shard-*.json') for path in folder.rglob(name)})
+  return sorted(map(Path, folders(str(folder))))
 
 
 def _kind(folder: Path) -> str | None:

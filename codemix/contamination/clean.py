@@ -7,7 +7,7 @@ from pathlib import Path
 
 from codemix.contamination.result import ALL, FORMAT
 from codemix.errors import UserError, nearest
-from codemix.files import read_json, require_form
+from codemix.storage import read_json, require_form
 
 
 def clean_items(path: Path, set_name: str, stage: str | None = None, below: float | None = None) -> list[str]:

@@ -23,7 +23,7 @@ from codemix.contamination.pieces import AHEAD_TOKENS, BEHIND_TOKENS, PIECE_TOKE
 from codemix.contamination.readings import READINGS
 from codemix.data.batches.prepared_source import PreparedSource
 from codemix.data.store.token_store import TokenStore
-from codemix.files import read_json, write_bytes
+from codemix.storage import as_path, read_json, write_bytes
 from codemix.workers import Progress, Workers
 
 BLOCK_TOKENS = 2**16  # tokens searched at a time: arrays of a few MB, which fit in the processor's caches
@@ -189,14 +189,14 @@ def _write_equipment(folder: Path, indexes: Sequence[Index], decoder: Decoder) -
   buffer = io.BytesIO()
   np.savez(buffer, **arrays)
   # The name has the hash of the content, because workers cache the file by name.
-  path = Path(folder).absolute() / f'windows-{hashlib.sha256(buffer.getvalue()).hexdigest()[:12]}.npz'
+  path = as_path(folder).absolute() / f'windows-{hashlib.sha256(buffer.getvalue()).hexdigest()[:12]}.npz'
   write_bytes(path, buffer.getvalue())
   return str(path)
 
 
 @functools.lru_cache(maxsize=1)
 def _read_equipment(path: str) -> tuple[list[Index], Decoder]:
-  with np.load(path) as file:
+  with as_path(path).open('rb') as opened, np.load(opened) as file:
     arrays = {name: file[name] for name in file.files}
   indexes = [
     Index(
@@ -214,4 +214,4 @@ def _read_equipment(path: str) -> tuple[list[Index], Decoder]:
 @functools.lru_cache(maxsize=16)
 def _open(folder: str, digest: str) -> TokenStore:
   """Opens the store without the checks, which were made before the scan; `digest` is part of the cache key."""
-  return TokenStore(Path(folder), read_json(Path(folder) / 'manifest.json'))
+  return TokenStore(as_path(folder), read_json(as_path(folder) / 'manifest.json'))

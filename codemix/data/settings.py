@@ -15,10 +15,10 @@ from codemix.checked import Path as PathText
 from codemix.data.corpus.corpus import Corpus
 from codemix.data.local_corpora import LocalCorpora, build_local_corpora
 from codemix.data.store import raw_files
-from codemix.data.store.token_store import FORMAT, TokenStore, open_store
+from codemix.data.store.token_store import CACHE_BYTES, FORMAT, TokenStore, open_store
 from codemix.data.tokenization.tokenizer import Tokenizer, load_tokenizer
 from codemix.errors import UserError, nearest
-from codemix.files import read_json, write_text
+from codemix.storage import absolute, as_path, child, is_remote, read_json, write_text
 from codemix.workers import InProcess, Processes, Workers
 
 LOCAL_KINDS = {'local_text': 'text', 'local_code': 'code'}  # of the tasks that ship, `codemix.data.seqio.tasks`
@@ -29,7 +29,7 @@ _TYPO = 0.8  # names at least this similar are probably typing errors of each ot
 def default_directory() -> Path:
   """`$CODEMIX_DATA_DIR`, else the user's cache folder."""
   if directory := os.environ.get('CODEMIX_DATA_DIR'):
-    return Path(directory).expanduser()
+    return absolute(directory)
   return Path(os.environ.get('XDG_CACHE_HOME') or Path.home() / '.cache') / 'codemix'
 
 
@@ -49,7 +49,7 @@ class Data:
   """What is prepared, and where.
 
   Attributes:
-    directory: holds corpora, tokenizers and token stores; None for
+    directory: holds corpora, tokenizers and token stores, on a disk or in a bucket (gs://, s3://); None for
       `$CODEMIX_DATA_DIR`, else the user's cache folder.
     tokenizer: 'bytes', or a path to a `tokenizer.json` or a SentencePiece
       `.model`; a relative path is looked for in `directory`.
@@ -69,6 +69,8 @@ class Data:
       `codemix.data.batches.streamed_source` says what is given up.
     workers: how many processes prepare `sources`, or where they do it: such as
       `Beam(options=(...))`. The tokens are the same.
+    cache_bytes: of the local disk (of `$TMPDIR`), in each process, for what is read of stores in a bucket. A store's
+      tables of documents, 16 bytes a document, must fit; a file of tokens that fits is read from the bucket once.
   """
 
   directory: PathText | None = None
@@ -83,14 +85,15 @@ class Data:
   shards: Annotated[int, From(1), 'files'] = 8
   streaming: bool = False
   workers: Annotated[int, From(1), 'processes'] | Workers = 1
+  cache_bytes: Annotated[int, From(0), 'bytes'] = CACHE_BYTES
 
   @property
   def root(self) -> Path:
-    return Path(self.directory) if self.directory else default_directory()
+    return as_path(self.directory) if self.directory else default_directory()
 
   @property
   def tokenizer_path(self) -> Path:
-    return self.root / self.tokenizer
+    return child(self.root, self.tokenizer)
 
   @property
   def corpora(self) -> dict[str, Corpus]:
@@ -139,7 +142,7 @@ class Data:
     if name := nearest(self.tokenizer, ['bytes'], cutoff=_TYPO):
       return name
     here = Path(self.tokenizer)
-    relative = not here.is_absolute()
+    relative = not here.is_absolute() and not is_remote(path)
     if relative and here.is_file():
       return f" Did you mean '{here.absolute()}'? A relative path is looked for in {self.root}, not in the working folder."
     beside = [file.name for file in _entries(path.parent) if file.suffix in _TOKENIZER_FILES and file.is_file()]
@@ -177,7 +180,7 @@ class Data:
     """
     folder = self.store_folder(task, split, tokenizer)
     expected = {'task': task, 'split': split, 'tokenizer': tokenizer_identity(tokenizer)}
-    store = open_store(folder, expected, tokenizer)
+    store = open_store(folder, expected, tokenizer, self.cache_bytes)
     made_of = store.manifest['identity'].get('corpus')
     if made_of and task in self.corpora and (changed := self.corpora[task].changed_since(made_of)):
       raise UserError(

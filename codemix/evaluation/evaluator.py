@@ -12,9 +12,9 @@ import jax
 from codemix.errors import UserError
 from codemix.evaluation.model import Model
 from codemix.evaluation.results import Results, StoredResults, read_results, write_results
-from codemix.files import require_writable
 from codemix.identity import as_read
 from codemix.parallel.coordination import decide
+from codemix.storage import require_writable
 from codemix.terminal import warn_once
 from codemix.training.goodput import TimeAccount
 

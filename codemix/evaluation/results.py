@@ -15,8 +15,8 @@ from typing import Any
 import numpy as np
 
 from codemix.errors import UserError
-from codemix.files import read_json, require_form, write_bytes, write_json
 from codemix.identity import file_digest
+from codemix.storage import read_json, require_form, write_bytes, write_json
 
 FOLDER = 'evaluation'  # in a stage's folder
 STEPS = 'steps'  # in FOLDER
@@ -85,7 +85,7 @@ class StoredResults:
     if self.items_digest is not None and file_digest(self.path) != self.items_digest:
       raise self._error('is damaged (its digest has changed)')
     try:
-      arrays = _read_parquet(self.path, columns) if self.path.suffix == '.parquet' else dict(np.load(self.path))
+      arrays = _read_parquet(self.path, columns) if self.path.suffix == '.parquet' else _read_npz(self.path)
     except Exception as error:  # zipfile, zlib and NumPy each have errors of their own
       raise self._error(f'is damaged ({error})') from None
     if self.items_digest is None:  # nothing else says that the two files belong together
@@ -157,10 +157,15 @@ def _parquet(items: Mapping[str, np.ndarray | Sequence]) -> bytes:
   return buffer.getvalue()
 
 
+def _read_npz(path: Path) -> dict[str, np.ndarray]:
+  with path.open('rb') as opened, np.load(opened) as file:
+    return dict(file)
+
+
 def _read_parquet(path: Path, columns: Sequence[str] | None) -> dict[str, np.ndarray]:
   import pyarrow.parquet as pq
 
-  with pq.ParquetFile(path) as file:
+  with path.open('rb') as opened, pq.ParquetFile(opened) as file:
     names = file.schema_arrow.names
     table = file.read([name for name in names if columns is None or name in columns])
   return {name: table[name].to_numpy() for name in table.column_names}

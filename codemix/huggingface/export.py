@@ -11,7 +11,6 @@ import jax
 import numpy as np
 
 from codemix.errors import UserError
-from codemix.files import write_json, write_text
 from codemix.huggingface.classes import ModelClass, class_of
 from codemix.huggingface.folder import require_place, whole_folder
 from codemix.huggingface.model_config import CONFIG, write_config
@@ -21,6 +20,7 @@ from codemix.huggingface.verify import Verified, verify
 from codemix.huggingface.weights import DTYPES, write_weights
 from codemix.models.config import ModelConfig
 from codemix.parallel.mesh import MeshConfig, make_mesh
+from codemix.storage import write_json, write_text
 from codemix.studies.load_stage import FinishedStage, load_stage
 
 SHARD_BYTES = 5 * 10**9  # as transformers 4 does by default

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from codemix.errors import UserError
-from codemix.files import make_folder, remove, writing
+from codemix.storage import make_folder, remove, writing
 
 
 @contextlib.contextmanager

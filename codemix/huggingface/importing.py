@@ -13,7 +13,6 @@ from codemix.checkpoints import Checkpoints
 from codemix.data.batches import ledger
 from codemix.data.settings import tokenizer_identity
 from codemix.errors import UserError
-from codemix.files import write_json
 from codemix.huggingface.folder import require_place, whole_folder
 from codemix.huggingface.model_config import CONFIG, Described, read_config
 from codemix.huggingface.sentencepiece_import import MODEL
@@ -22,6 +21,7 @@ from codemix.huggingface.tokenizer_export import TOKENIZER, TOKENIZER_CONFIG
 from codemix.huggingface.tokenizer_import import Imported, import_tokenizer
 from codemix.huggingface.weights import INDEX, Weights, open_weights
 from codemix.identity import digest, file_digest
+from codemix.storage import write_json
 from codemix.training.optimizer import Optimizer
 
 # Buffers that older versions of transformers stored, and compute again at loading.

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from codemix.errors import UserError, nearest
-from codemix.files import read_json
 from codemix.huggingface.classes import CLASSES, ModelClass, class_named
 from codemix.models.config import ModelConfig
+from codemix.storage import read_json
 
 CONFIG = 'config.json'
 LARGEST = 2**24  # of any size in a config.json; a larger one is a mistake, and would be worked through for hours

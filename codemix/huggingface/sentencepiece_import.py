@@ -7,7 +7,7 @@ from pathlib import Path
 
 from codemix.data.tokenization.tokenizer import Tokenizer, load_tokenizer
 from codemix.errors import UserError
-from codemix.files import write_bytes
+from codemix.storage import write_bytes
 
 MODEL = 'tokenizer.model'
 

@@ -9,9 +9,9 @@ from typing import Any, NamedTuple
 from codemix.data.tokenization.declared import Roles, with_roles
 from codemix.data.tokenization.tokenizer import Tokenizer, load_tokenizer
 from codemix.errors import UserError
-from codemix.files import read_json, require_form, write_bytes
 from codemix.huggingface.sentencepiece_import import MODEL, import_sentencepiece
 from codemix.huggingface.tokenizer_export import TOKENIZER, TOKENIZER_CONFIG, byte_components
+from codemix.storage import read_json, require_form, write_bytes
 
 _FIX = 'Download it again.'
 _SOURCES = (TOKENIZER_CONFIG, 'special_tokens_map.json')

@@ -16,7 +16,6 @@ import numpy as np
 
 from codemix.data.tokenization.tokenizer import Tokenizer
 from codemix.errors import UserError
-from codemix.files import read_json
 from codemix.huggingface import peer, reference
 from codemix.huggingface.model_config import CONFIG
 from codemix.huggingface.tensors import Params
@@ -24,6 +23,7 @@ from codemix.huggingface.tokenizer_export import TOKENIZER
 from codemix.huggingface.weights import open_weights
 from codemix.models import reference as decoder
 from codemix.models.config import ModelConfig
+from codemix.storage import read_json
 
 LENGTH = 256  # tokens of the row whose logits are compared, at most
 

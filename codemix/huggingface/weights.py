@@ -12,7 +12,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
 from codemix.errors import UserError, nearest
-from codemix.files import read_json, write_json, writing
+from codemix.storage import read_json, write_json, writing
 
 ONE_FILE = 'model.safetensors'
 INDEX = 'model.safetensors.index.json'

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 from lm_eval.models.utils import normalize_gen_kwargs
@@ -15,6 +14,7 @@ from codemix.models.cpu.heap import retain_heap
 from codemix.models.decoding import Decoding
 from codemix.parallel.mesh import MeshConfig, make_mesh
 from codemix.parallel.sharding import batch_shards
+from codemix.storage import as_path
 from codemix.studies.load_stage import load_stage
 
 MODEL_ARGS = ('checkpoint', 'batch', 'dtype')
@@ -54,7 +54,7 @@ def open_model(checkpoint: Any, batch: Any, dtype: Any, batch_size: Any, unknown
     raise UserError('--model_args: write checkpoint=FOLDER, the folder of a finished stage (OUTPUT/stages/NAME).')
   if dtype not in (None, *DTYPES):
     raise UserError(f'--model_args: dtype={dtype} is not one of {", ".join(DTYPES)}.{nearest(str(dtype), DTYPES)}')
-  stage = load_stage(Path(str(checkpoint)))
+  stage = load_stage(as_path(str(checkpoint)))
   config = dataclasses.replace(stage.config, dtype=dtype) if dtype else stage.config
   mesh = make_mesh(MeshConfig())
   asked = _rows('--model_args: batch=', batch)

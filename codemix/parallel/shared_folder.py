@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import secrets
 import time
 from collections.abc import Sequence
@@ -12,8 +11,8 @@ from pathlib import Path
 from jax._src import distributed  # as in codemix.parallel.coordination
 
 from codemix.errors import UserError
-from codemix.files import writing
 from codemix.parallel.coordination import decide
+from codemix.storage import remove, write_bytes
 
 SEEN_S = 30  # in which a file of another machine appears; NFS may answer from its cache for so long
 AGAIN_S = 0.5
@@ -35,13 +34,12 @@ def require_shared(folder: Path, setting: str) -> None:
   run = decide(secrets.token_hex(8), lambda tokens: tokens[0])
   mine = folder / f'.shared-{run}.{state.process_id}'
   try:
-    with writing(folder):
-      mine.touch()
+    write_bytes(mine, b'')
     decide(None, lambda _: None)  # all have written
     different = decide([str(folder.absolute()), _appears(folder, f'.shared-{run}.0')], _difference)
   finally:
     with contextlib.suppress(OSError):
-      mine.unlink(missing_ok=True)
+      remove(mine)
   if different:
     raise UserError(
       f'{setting} is not one folder for all processes: {different}. Set it to a folder of a file system that all of them share.'
@@ -51,7 +49,7 @@ def require_shared(folder: Path, setting: str) -> None:
 def _appears(folder: Path, name: str) -> bool:
   """Whether a file is in the folder within `SEEN_S`."""
   deadline = time.monotonic() + SEEN_S
-  while name not in os.listdir(folder):
+  while not any(path.name == name for path in folder.iterdir()):
     if time.monotonic() > deadline:
       return False
     time.sleep(AGAIN_S)

@@ -21,9 +21,10 @@ from codemix.evaluation.results import (
   of_held_out,
   read_results,
 )
-from codemix.files import read_json, require_form
 from codemix.identity import digest
 from codemix.models.config import EXECUTION
+from codemix.storage import as_path, read_json, require_form
+from codemix.storage.lines import read_lines
 from codemix.studies.study_record import arm_digest
 from codemix.training.goodput import Times, read_times
 
@@ -150,7 +151,7 @@ def read_study(study_dir: Path | str) -> StudyResults:
   Raises UserError if the folder is not that of a study, a file in it is damaged, the baseline is
   not one of the recipes, or the documents of an evaluation do not add up to its scores.
   """
-  folder = Path(study_dir)
+  folder = as_path(study_dir)
   path = folder / 'study.json'
   if not path.is_file():
     raise UserError(f'{folder} is not the folder of a study: it has no study.json. Give the Runtime.output of `codemix study`.')
@@ -255,9 +256,7 @@ def _read_lines(path: Path) -> pd.DataFrame:
   """The records of a JSON-lines file; a last line without its newline is still being written."""
   import pandas as pd
 
-  if not path.is_file():
-    return pd.DataFrame()
-  lines = path.read_text(encoding='utf-8').split('\n')[:-1]
+  lines = (read_lines(path) or b'').decode().split('\n')[:-1]
   try:
     return pd.DataFrame([json.loads(line) for line in lines])
   except ValueError as error:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from codemix.files import write_text
 from codemix.report import frames, html, markdown, score_frame
 from codemix.report.content import gather
 from codemix.report.results import read_study
+from codemix.storage import as_path, write_text
 from codemix.studies.study_record import REPORT_FILES
 
 
@@ -23,7 +23,7 @@ def write_report(study_dir: Path | str) -> Path:
     The path of report.html, a single file that opens offline.
   """
   content = gather(read_study(study_dir))
-  page, short, table, scores = (Path(study_dir) / name for name in REPORT_FILES)
+  page, short, table, scores = (as_path(study_dir) / name for name in REPORT_FILES)
   write_text(table, frames.results_frame(content.study, content.rows).to_csv(index=False, lineterminator='\n'))
   write_text(scores, score_frame.score_frame(content.study).to_csv(index=False, lineterminator='\n'))
   write_text(short, markdown.render(content))

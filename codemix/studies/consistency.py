@@ -15,6 +15,7 @@ from codemix.data.store.token_store import TokenStore
 from codemix.numerics import settings_in_force
 from codemix.parallel.agreement import require_agreement
 from codemix.parallel.shared_folder import require_shared
+from codemix.storage import as_path
 from codemix.studies.planning import StudyPlan
 from codemix.studies.provenance import versions
 from codemix.studies.recipe import Recipe, Study
@@ -26,7 +27,7 @@ PACKAGES = ('jax', 'jaxlib', 'optax', 'orbax-checkpoint', 'tensorstore', 'numpy'
 _MAY_DIFFER = {
   Recipe: ('start',),
   Runtime: ('output', 'compilation_cache', 'prefetch', 'peak_tflops', 'tensorboard'),
-  Data: ('directory', 'workers'),
+  Data: ('directory', 'workers', 'cache_bytes'),
 }
 
 
@@ -50,7 +51,7 @@ def require_same_settings(study: Study, data: Data, runtime: Runtime) -> None:
     },
     'Start all with the same flags, gin files, environment and versions.',
   )
-  require_shared(Path(runtime.output), 'Runtime.output')
+  require_shared(as_path(runtime.output), 'Runtime.output')
 
 
 def require_same_data(plan: StudyPlan, validation: Mapping[str, TokenStore]) -> None:

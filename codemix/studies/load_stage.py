@@ -14,12 +14,12 @@ from codemix.checkpoints.seal import digest_file, sealed_digest
 from codemix.data.tokenization.tokenizer import Tokenizer, load_tokenizer
 from codemix.errors import UserError
 from codemix.evaluation.model import Model
-from codemix.files import write_bytes
 from codemix.identity import differences, digest
 from codemix.models.config import ModelConfig
 from codemix.models.decoder import Params
 from codemix.parallel.mesh import MeshConfig, make_mesh
 from codemix.parallel.sharding import RULES, ShardingRules, batch_shards
+from codemix.storage import as_path, write_bytes
 from codemix.studies.stage_names import SHORT, find_stage
 from codemix.training.optimizer import Optimizer
 from codemix.training.placement import Placement
@@ -89,7 +89,7 @@ def load_step(folder: str | Path, step: int, tokenizer: Tokenizer | None = None)
     step: of the run.
     tokenizer: as of `load_stage`.
   """
-  folder = Path(folder)
+  folder = as_path(folder)
   stage = read_stage(folder)
   require_unchanged(folder, stage)
   checkpoints = folder / 'checkpoints'
@@ -133,7 +133,7 @@ def read_finished(folder: str | Path) -> tuple[Path, dict, dict]:
 
   Raises UserError, and takes the folder, as `load_stage`; of the tokenizer nothing is read.
   """
-  folder = Path(folder)
+  folder = as_path(folder)
   if not (folder / 'stage.json').exists():
     folder = _folder_named(folder)
   stage = read_stage(folder)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 
 import jax
 from jax.sharding import Mesh
@@ -14,7 +13,7 @@ from codemix.errors import UserError
 from codemix.evaluation.evaluator import Evaluator
 from codemix.evaluation.held_out import HeldOut, choose
 from codemix.evaluation.tasks.coding import CodingEvaluator
-from codemix.files import require_unlocked, require_writable
+from codemix.storage import as_path, is_remote, require_unlocked, require_writable
 from codemix.studies.planning import StudyPlan, plan_study, scored_names
 from codemix.studies.recipe import Study
 from codemix.training.preflight import check_layout
@@ -106,7 +105,7 @@ def check_machine(study: Study, runtime: Runtime, mesh: Mesh, keep_folders: bool
     keep_folders: as of `preflight`.
   """
   check_layouts(study, runtime, mesh)
-  require_writable(Path(runtime.output), 0, keep_folders)
+  require_writable(as_path(runtime.output), 0, keep_folders)
 
 
 def check_layouts(study: Study, runtime: Runtime, mesh: Mesh) -> None:
@@ -127,11 +126,13 @@ def check_room(plan: StudyPlan, runtime: Runtime, checkpoint_bytes: int, keep_fo
   Args:
     keep_folders: as of `preflight`.
   """
+  if is_remote(runtime.output):
+    return require_writable(as_path(runtime.output), 0)
   missing = [p for p in plan.stages() if not is_done(runtime.output, p)]
   # An interrupted run has written some of them.
   written = [c for p in missing for c in stage_folder(runtime.output, p).glob('checkpoints/[0-9]*/')]
   more = max(_checkpoints_at_once(missing, runtime) - len(written), 0)
-  require_writable(Path(runtime.output), checkpoint_bytes * more, keep_folders)
+  require_writable(as_path(runtime.output), checkpoint_bytes * more, keep_folders)
 
 
 def _checkpoints_at_once(missing: Sequence[StagePlan], runtime: Runtime) -> int:

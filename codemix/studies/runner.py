@@ -11,10 +11,10 @@ import jax
 from codemix.data.settings import Data
 from codemix.errors import UserError
 from codemix.evaluation.results import SAMPLES
-from codemix.files import write_json
 from codemix.numerics import pinned
 from codemix.parallel.coordination import barrier
 from codemix.parallel.mesh import make_mesh
+from codemix.storage import as_path, write_json
 from codemix.studies import provenance
 from codemix.studies.consistency import require_same_data, require_same_settings
 from codemix.studies.load_stage import keep_tokenizer
@@ -74,15 +74,15 @@ def run_study(study: Study, data: Data, runtime: Runtime, command: str = '') -> 
     record = describe_study(ready, runtime, command)
     if former := keep_former(runtime.output, record):
       print(former, file=sys.stderr)
-    write_json(Path(runtime.output) / 'study.json', record)
-    keep_tokenizer(Path(runtime.output), plan.tokenizer, data.tokenizer_path)
+    write_json(as_path(runtime.output) / 'study.json', record)
+    keep_tokenizer(as_path(runtime.output), plan.tokenizer, data.tokenizer_path)
   planning_s = time.monotonic() - began
   with stopping_at_once():
     run_units(units(plan), ready, mesh, runtime, planning_s)
     judge_study(ready, mesh, runtime)
   # A process that has its scores must not exit while others still exchange theirs.
   barrier('study', BARRIER_TIMEOUT_S)
-  return Path(runtime.output)
+  return as_path(runtime.output)
 
 
 @pinned()

@@ -13,9 +13,9 @@ from typing import get_args
 from codemix.checkpoints import sealed_digest
 from codemix.data.batches.source import Cursor
 from codemix.errors import UserError
-from codemix.files import read_json
 from codemix.identity import digest
 from codemix.models.config import ModelConfig
+from codemix.storage import read_json
 from codemix.studies.load_stage import read_finished
 from codemix.training.curves import Curve
 from codemix.training.schedules import Schedule

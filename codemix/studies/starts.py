@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 
 import numpy as np
 
@@ -12,6 +11,7 @@ from codemix.data.batches.source import Cursor, Source
 from codemix.data.settings import Data
 from codemix.errors import UserError
 from codemix.models.config import ModelConfig
+from codemix.storage import absolute
 from codemix.studies.recipe import Recipe, Study
 from codemix.training.curves import CURRENT
 from codemix.training.stage import KEPT, RESET, Rates
@@ -60,7 +60,7 @@ def require_tokenizer(start: Start, data: Data) -> None:
 
   expected = start.identity['tokenizer']
   file = tokenizer_of(start.folder, start.identity)
-  fix = f"Bind Data.tokenizer = '{file if file == 'bytes' else Path(file).absolute()}'."
+  fix = f"Bind Data.tokenizer = '{file if file == 'bytes' else absolute(file)}'."
   if data.tokenizer != 'bytes' and not data.tokenizer_path.exists():
     raise UserError(f'the tokenizer {data.tokenizer_path} does not exist, and Recipe.start, {start.folder}, was trained with its own. {fix}')
   tokenizer = data.load_tokenizer()

@@ -11,6 +11,7 @@ from jax.sharding import Mesh
 from codemix.errors import UserError
 from codemix.evaluation.tasks.instructions import Instructions
 from codemix.parallel.coordination import barrier
+from codemix.storage import as_path
 from codemix.studies.judging import judge_stages
 from codemix.studies.load_stage import load_stage
 from codemix.studies.preflight import Ready
@@ -48,7 +49,7 @@ def judge_study(ready: Ready, mesh: Mesh, runtime: Runtime) -> None:
 
 def _compared(ready: Ready, runtime: Runtime) -> tuple[Path, list[Path]]:
   """The last stage's folder of the baseline, and those of the other recipes that end in another stage."""
-  last = {name: Path(stage_folder(runtime.output, stages[-1])) for name, stages in ready.plan.recipes.items()}
+  last = {name: as_path(stage_folder(runtime.output, stages[-1])) for name, stages in ready.plan.recipes.items()}
   baseline = last[ready.plan.study.baseline]
   return baseline, [folder for folder in dict.fromkeys(last.values()) if folder != baseline]
 

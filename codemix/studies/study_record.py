@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from codemix.errors import UserError
-from codemix.files import make_folder, read_json, writing
 from codemix.identity import digest
+from codemix.storage import as_path, make_folder, move, read_json, writing
 
 REPORT_FILES = ('report.html', 'report.md', 'results.csv', 'scores.csv')
 FORMER = 'former'  # the folder, within a study's, of the reports of studies that ran there before
@@ -37,7 +36,7 @@ def keep_former(study_dir: Path | str, record: Mapping[str, Any]) -> str | None:
   `record` is what `study.json` will hold. Returns a message for the user; None if there is no
   report of another study.
   """
-  folder = Path(study_dir)
+  folder = as_path(study_dir)
   if not (folder / 'report.html').is_file() or not (folder / 'study.json').is_file():
     return None
   try:
@@ -54,7 +53,7 @@ def keep_former(study_dir: Path | str, record: Mapping[str, Any]) -> str | None:
   for file in (*REPORT_FILES, 'study.json'):
     if (folder / file).is_file():
       with writing(kept):
-        os.replace(folder / file, kept / file)
+        move(folder / file, kept / file)
   return f"{folder} has the report of another study, '{name}' ({len(stages)} recipes): it is kept in {kept}"
 
 

@@ -10,6 +10,7 @@ from codemix.data.batches import ledger
 from codemix.errors import UserError
 from codemix.evaluation.results import read_results
 from codemix.identity import digest
+from codemix.storage.lines import read_lines
 from codemix.studies.load_stage import load_stage, require_unchanged
 from codemix.studies.planning import StudyPlan
 from codemix.studies.stage_names import SHORT
@@ -75,7 +76,7 @@ def _check_finished(folder: Path, stage: dict, sealed: list[int]) -> None:
 
 def _check_lines(path: Path) -> None:
   """Checks that each line is a record, except the last one if it is still being written."""
-  lines = path.read_bytes().split(b'\n')[:-1] if path.exists() else []
+  lines = (read_lines(path) or b'').split(b'\n')[:-1]
   for number, line in enumerate(lines, 1):
     try:
       whole = isinstance(json.loads(line), dict)

@@ -11,7 +11,7 @@ import jax
 from codemix.errors import UserError
 from codemix.evaluation.evaluator import Evaluator, stored_identity
 from codemix.evaluation.results import read_results
-from codemix.files import locked, read_json
+from codemix.storage import locked, read_json
 from codemix.studies.folder_evaluation import evaluate_folder
 from codemix.studies.load_stage import load_stage, load_step, whole_steps
 from codemix.studies.step_evaluation import checkpoint_identity, evaluate_saved_step

@@ -20,8 +20,9 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TypeVar
 
-from codemix.errors import UserError
-from codemix.files import make_folder, writing
+from codemix.errors import CodemixError, UserError
+from codemix.storage import as_path, is_remote, make_folder, writing
+from codemix.storage.lines import Lines, open_lines, read_lines
 
 Item = TypeVar('Item')
 
@@ -51,7 +52,8 @@ class TimeAccount:
     self._seconds: dict[str, float] = collections.defaultdict(float)
     self._steps: dict[str, int] = {}
     self._counting, self._writing = threading.Lock(), threading.Lock()
-    self._path = None if folder is None else Path(folder) / FILE
+    self._path = None if folder is None else as_path(folder) / FILE
+    self._parts: Lines | None = None  # in a bucket
     self._ends_whole = False  # whether the file is known to end with a whole line
     self._ended = threading.Event()
     self._thread = threading.Thread(target=self._write_now_and_then, name='time account', daemon=True)
@@ -68,10 +70,17 @@ class TimeAccount:
     self._thread.join()
     if error is None:
       self.write()
+      self._flush()
     # A refused run changes no file; a run that ends because the disk is full cannot write.
     elif not isinstance(error, UserError):
-      with contextlib.suppress(UserError, OSError):  # the error that is being raised says more
+      with contextlib.suppress(CodemixError, OSError):  # the error that is being raised says more
         self.write()
+        self._flush()
+
+  def _flush(self) -> None:
+    if self._parts:
+      with self._writing:
+        self._parts.flush()
 
   @contextlib.contextmanager
   def spent_on(self, part: str) -> Iterator[None]:
@@ -110,7 +119,7 @@ class TimeAccount:
       steps, seconds = self._take()
       line = {**steps, 'seconds': {part: round(spent, 6) for part, spent in seconds.items()}}
       try:
-        self._append(json.dumps(line) + '\n')
+        self._append(json.dumps(line))
       except BaseException:  # also an interrupt: the last line of the stage includes this time
         self._put_back(steps, seconds)
         raise
@@ -131,13 +140,17 @@ class TimeAccount:
         self._seconds[part] += spent
 
   def _append(self, line: str) -> None:
+    if is_remote(self._path):
+      self._parts = self._parts or open_lines(self._path)
+      self._parts.append([line])
+      return
     make_folder(self._path.parent)
     if not self._ends_whole:  # a killed process or a full disk may have left half a line
       _drop_half_a_line(self._path)
     self._ends_whole = False
     # Opened for each line: an open file keeps what it could not write, and fails again when it is closed.
     with open(self._path, 'a', encoding='utf-8') as file:
-      file.write(line)
+      file.write(f'{line}\n')
     self._ends_whole = True
 
   def _turn_to(self, part: str) -> str:
@@ -155,7 +168,7 @@ class TimeAccount:
 
   def _write_now_and_then(self) -> None:
     while not self._ended.wait(EVERY_S):
-      with contextlib.suppress(UserError, OSError):  # the next line of the process includes it
+      with contextlib.suppress(CodemixError, OSError):  # the next line of the process includes it
         self.write()
 
 
@@ -194,10 +207,8 @@ class Times:
 
 def read_times(folder: Path) -> Times | None:
   """The sum of a stage's `time.jsonl`; None if there is no file."""
-  path = Path(folder) / FILE
-  if not path.exists():
-    return None
-  return add_up(_lines(path))
+  content = read_lines(as_path(folder) / FILE)
+  return None if content is None else add_up(_lines(content))
 
 
 def add_up(lines: Iterable[dict]) -> Times:
@@ -245,9 +256,9 @@ class _Span:
     return _Span(self.begin, max(self.begin, step), kept)
 
 
-def _lines(path: Path) -> Iterator[dict]:
+def _lines(content: bytes) -> Iterator[dict]:
   """Skips a line that a kill or a full disk has cut off."""
-  for text in path.read_text(errors='replace').splitlines():
+  for text in content.decode(errors='replace').splitlines():
     with contextlib.suppress(json.JSONDecodeError):
       line = json.loads(text)
       if isinstance(line, dict) and 'seconds' in line:

@@ -17,12 +17,12 @@ from codemix.checkpoints import Checkpoints
 from codemix.data.batches import ledger, loader
 from codemix.data.batches.source import Source
 from codemix.errors import Preempted, UserError
-from codemix.files import locked
 from codemix.identity import differences
 from codemix.models.config import ModelConfig
 from codemix.models.decoder import Params
 from codemix.parallel.coordination import barrier, decide
 from codemix.parallel.sharding import batch_sharding
+from codemix.storage import locked
 from codemix.terminal import warn_once
 from codemix.training.garbage import frozen_gc
 from codemix.training.goodput import TimeAccount, read_times

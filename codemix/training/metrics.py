@@ -10,11 +10,12 @@ from __future__ import annotations
 import collections
 import contextlib
 import functools
+import itertools
 import json
 import math
-import os
 import re
 import socket
+import tempfile
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -23,7 +24,9 @@ import numpy as np
 
 from codemix.data.batches.ledger import COUNTED
 from codemix.errors import UserError
-from codemix.files import make_folder, sync, writing
+from codemix.storage import is_remote, make_folder, writing
+from codemix.storage.lines import PART_BYTES, open_lines
+from codemix.storage.whole import put
 
 Record = dict[str, float | int]
 RowsOf = dict[str, np.ndarray]  # source -> a mask of its rows in a batch
@@ -36,37 +39,18 @@ class JsonLines:
 
   def __init__(self, path: Path, after_step: int):
     """Opens the file, dropping half-written lines and lines after `after_step`."""
-    self._path = path
-    with writing(path):
-      _cut_back(path, after_step)
-      self._file = open(path, 'a', encoding='utf-8')  # noqa: SIM115 (held open for the stage)
+    self._lines = open_lines(path, lambda line, place: _step_of(line, place) <= after_step)
 
   def append(self, *records: Record) -> None:
-    """Flushes lines so that a reader of the file sees them."""
-    with writing(self._path):
-      self._file.writelines(json.dumps(record) + '\n' for record in records)
-      self._file.flush()
+    """Adds lines; a reader of a disk sees them at once."""
+    self._lines.append(json.dumps(record) for record in records)
 
   def flush(self) -> None:
-    """Syncs every line to disk, before the checkpoint that counts on them."""
-    with writing(self._path):
-      sync(self._file)
+    """Makes every line durable, before the checkpoint that counts on them."""
+    self._lines.flush()
 
   def close(self) -> None:
-    with writing(self._path), self._file:  # closed also where it cannot be flushed
-      self.flush()
-
-
-def _cut_back(path: Path, after_step: int) -> None:
-  if not path.exists():
-    return
-  keep = 0
-  with open(path, 'rb') as file:
-    for number, line in enumerate(file, 1):
-      if not line.endswith(b'\n') or _step_of(line, f'{path}:{number}') > after_step:
-        break
-      keep += len(line)
-  os.truncate(path, keep)
+    self._lines.close()
 
 
 def _step_of(line: bytes, place: str) -> int:
@@ -140,11 +124,14 @@ class TensorBoard:
 
     self._event, self._summary = event_pb2.Event, summary_pb2.Summary
     self._folder, self._flushed = folder, time.monotonic()
+    self._name, self._files = f'events.out.tfevents.{int(time.time())}.{socket.gethostname()}', itertools.count()
+    # An object of a bucket cannot be appended to: its files are written here and put there.
+    self._temporary = tempfile.TemporaryDirectory(prefix='codemix-tensorboard-') if is_remote(folder) else None
+    self._make_writer = RecordWriter
     start = event_pb2.SessionLog(status=event_pb2.SessionLog.START)
     make_folder(folder)
     with writing(folder):
-      self._writer = RecordWriter(str(folder / f'events.out.tfevents.{int(time.time())}.{socket.gethostname()}'))
-      self._write(0, file_version='brain.Event:2')
+      self._begin_file()
       self._write(after_step + 1, session_log=start)
 
   def append(self, record: Record) -> None:
@@ -156,15 +143,29 @@ class TensorBoard:
     with writing(self._folder):
       self._write(int(record['step']), summary=self._summary(value=values))
       if time.monotonic() - self._flushed > BOARD_FLUSH_S:
-        self._flushed = time.monotonic()
-        self._writer.flush()
+        self._flush()
 
   def _write(self, step: int, **what: object) -> None:
     self._writer.write(self._event(wall_time=time.time(), step=step, **what).SerializeToString())
 
+  def _begin_file(self) -> None:
+    place = Path(self._temporary.name) if self._temporary else self._folder
+    self._path = place / f'{self._name}.{next(self._files)}'
+    self._writer = self._make_writer(str(self._path))
+    self._write(0, file_version='brain.Event:2')
+
+  def _flush(self) -> None:
+    self._flushed = time.monotonic()
+    self._writer.flush()
+    if self._temporary:
+      put(self._path, self._folder / self._path.name)
+      if self._path.stat().st_size > PART_BYTES:  # a small file is put again with each flush
+        self._writer.close()
+        self._begin_file()
+
   def close(self) -> None:
-    with writing(self._folder), contextlib.closing(self._writer):  # closed also where it cannot be flushed
-      self._writer.flush()
+    with writing(self._folder), self._temporary or contextlib.nullcontext(), contextlib.closing(self._writer):  # closed also where it cannot be flushed
+      self._flush()
 
 
 @functools.cache

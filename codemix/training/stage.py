@@ -19,6 +19,7 @@ from codemix.data.mixtures.schedule import MixtureSchedule, schedule_of
 from codemix.data.order.targets import Segment
 from codemix.errors import UserError, nearest
 from codemix.identity import digest
+from codemix.storage import as_path
 from codemix.training.curves import Curve, depends_on_a_cosine
 from codemix.training.schedules import Schedule
 from codemix.training.start import Read, Start
@@ -231,7 +232,7 @@ class StagePlan:
 
 def stage_folder(output: str | Path, plan: StagePlan) -> Path:
   """The folder of a stage's result, found by its hash, so that a renamed stage finds its result."""
-  stages = Path(output) / 'stages'
+  stages = as_path(output) / 'stages'
   found = sorted(stages.glob(f'*-{plan.hash[:12]}'))
   if not found and plan.earlier_hash:
     found = [done.parent for done in sorted(stages.glob(f'*-{plan.earlier_hash[:12]}/done.json'))]

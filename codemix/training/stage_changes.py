@@ -7,7 +7,7 @@ from fractions import Fraction
 from pathlib import Path
 
 from codemix.errors import UserError
-from codemix.files import read_json
+from codemix.storage import as_path, read_json
 from codemix.training.stage import StagePlan, stage_folder
 
 SHOWN = 4  # changes in a line
@@ -27,7 +27,7 @@ def namesake(output: str | Path, plan: StagePlan, study: Iterable[StagePlan]) ->
   """
   expected = {stage_folder(output, stage_plan).name for stage_plan in study}
   compared = []
-  for done in sorted(Path(output).glob(f'stages/{plan.stage.name}-*/done.json')):
+  for done in sorted(as_path(output).glob(f'stages/{plan.stage.name}-*/done.json')):
     if done.parent.name not in expected:
       try:
         compared.append((changes(plan, read_json(done.parent / 'stage.json')), done.parent.name))

@@ -7,9 +7,9 @@ from pathlib import Path
 
 from codemix.data.batches import ledger
 from codemix.errors import UserError
-from codemix.files import read_json, write_json, write_text
 from codemix.identity import differences
 from codemix.models.config import ModelConfig
+from codemix.storage import read_json, write_json, write_text
 from codemix.training.stage import StagePlan
 from codemix.training.stage_changes import as_written
 from codemix.training.stage_log import Realised

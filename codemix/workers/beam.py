@@ -7,6 +7,7 @@ import dataclasses
 import logging
 import os
 import pickle
+import secrets
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -15,7 +16,7 @@ from typing import Any
 
 from codemix.checked import Name, checked
 from codemix.errors import CodemixError, UserError
-from codemix.files import write_bytes
+from codemix.storage import as_path, is_remote, remove, write_bytes
 from codemix.terminal import is_verbose
 from codemix.workers.repeating import repeating
 from codemix.workers.step import Progress, Step, no_progress, pickled
@@ -29,8 +30,8 @@ class Beam:
   """A Beam pipeline on any runner, which its options name.
 
   The workers read and write the same paths as this process: on a cluster,
-  `Data.directory` lies on a file system that is mounted at the same place on
-  every machine, and codemix is installed in the workers' container.
+  `Data.directory` is in a bucket, or lies on a file system that is mounted at the same place on
+  every machine; and codemix is installed in the workers' container.
 
   Attributes:
     options: the pipeline's options as on a command line, such as `'--runner=DirectRunner'`,
@@ -43,11 +44,10 @@ class Beam:
     self, function: Step, items: Sequence, progress: Progress = no_progress, folder: Path | None = None
   ) -> list:
     step, _ = pickled(function, items)
-    with tempfile.TemporaryDirectory(prefix='beam-', dir=folder, ignore_cleanup_errors=True) as name:
-      outcomes = Path(name)
+    with _outcomes_folder(folder) as outcomes:
       count = lambda: progress(len(list(outcomes.glob('*.pickle'))))
       with repeating(count, POLL_S), _silent_children():
-        self._run(step, items, name)
+        self._run(step, items, str(outcomes))
       count()
       return [_read_result(outcomes, index, item) for index, item in enumerate(items)]
 
@@ -83,7 +83,8 @@ def _beam_step(numbered: tuple[int, Any], step: bytes, outcomes: str) -> None:
   A CodemixError is an outcome: the runner would retry it. Other errors are left to the runner.
   """
   index, item = numbered
-  failed = Path(outcomes) / 'failed'
+  folder = as_path(outcomes)
+  failed = folder / 'failed'
   if failed.exists():
     return
   try:
@@ -91,7 +92,7 @@ def _beam_step(numbered: tuple[int, Any], step: bytes, outcomes: str) -> None:
   except CodemixError as error:
     write_bytes(failed, pickle.dumps(error))
   else:
-    write_bytes(Path(outcomes) / f'{index}.pickle', pickle.dumps(value))
+    write_bytes(folder / f'{index}.pickle', pickle.dumps(value))
 
 
 def _read_result(outcomes: Path, index: int, item: Any) -> Any:
@@ -101,6 +102,20 @@ def _read_result(outcomes: Path, index: int, item: Any) -> Any:
   if not path.exists():
     raise CodemixError(f'the Beam pipeline ended without {item}. Its workers may not see {outcomes.parent}: mount it there at the same path.')
   return pickle.loads(path.read_bytes())
+
+
+@contextlib.contextmanager
+def _outcomes_folder(folder: Path | None) -> Iterator[Path]:
+  """A folder for the outcomes of items, which is removed after the block."""
+  if folder is None or not is_remote(folder):
+    with tempfile.TemporaryDirectory(prefix='beam-', dir=folder, ignore_cleanup_errors=True) as name:
+      yield Path(name)
+    return
+  outcomes = folder / f'beam-{secrets.token_hex(8)}'
+  try:
+    yield outcomes
+  finally:
+    remove(outcomes)
 
 
 @contextlib.contextmanager

@@ -15,7 +15,7 @@ from subprocess import CompletedProcess
 import pytest
 
 from codemix import cli
-from codemix.files import locked
+from codemix.storage import locked
 from tests import tiny_study
 from tests.commands.test_wrong_input import GIN
 from tests.faults import runs

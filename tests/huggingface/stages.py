@@ -13,7 +13,7 @@ import codemix
 from codemix.checkpoints import Checkpoints
 from codemix.data.settings import tokenizer_identity
 from codemix.data.tokenization.tokenizer import Tokenizer, load_tokenizer
-from codemix.files import write_json
+from codemix.storage import write_json
 from codemix.huggingface.tensors import Params
 from codemix.identity import digest
 from codemix.models import decoder

@@ -25,7 +25,7 @@ from codemix.evaluation.results import (
   read_results,
   write_results,
 )
-from codemix.files import write_json
+from codemix.storage import write_json
 from codemix.studies.planning import StudyPlan, plan_study
 from codemix.studies.preflight import Ready
 from codemix.studies.runner import describe_study

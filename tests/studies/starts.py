@@ -12,7 +12,7 @@ from codemix.checkpoints import Checkpoints
 from codemix.data.batches import ledger
 from codemix.data.settings import tokenizer_identity
 from codemix.data.tokenization.tokenizer import Tokenizer, load_tokenizer
-from codemix.files import write_json
+from codemix.storage import write_json
 from codemix.identity import digest
 from codemix.models.decoder import init_params
 from codemix.training.optimizer import Optimizer

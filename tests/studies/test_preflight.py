@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from codemix import cli
-from codemix.files import locked
+from codemix.storage import locked
 from tests import tiny_study
 from tests.commands.test_wrong_input import GIN
 

@@ -11,7 +11,7 @@ import pytest
 import codemix
 from codemix.evaluation import held_out
 from codemix.evaluation.results import of_held_out, read_results
-from codemix.files import read_json
+from codemix.storage import read_json
 from codemix.studies.runner import evaluate_finished
 from codemix.studies.study_record import arm_digest
 from codemix.training import loop

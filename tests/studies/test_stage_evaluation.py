@@ -16,7 +16,7 @@ from codemix.errors import UserError
 from codemix.evaluation import held_out
 from codemix.evaluation.results import of_held_out, read_results
 from codemix.evaluation.sampling import Sampling
-from codemix.files import write_json
+from codemix.storage import write_json
 from codemix.studies.runner import evaluate_finished
 from tests import tiny_study
 from tests.in_process import use_one_device

@@ -16,7 +16,7 @@ import codemix
 from codemix.errors import UserError
 from codemix.evaluation import evaluator
 from codemix.evaluation.results import evaluated_steps, read_results
-from codemix.files import locked
+from codemix.storage import locked
 from codemix.studies import step_evaluation, watch
 from codemix.studies.load_stage import load_stage, load_step, whole_steps
 from tests import tiny_study, tiny_tasks

@@ -10,7 +10,7 @@ import pytest
 import codemix
 from codemix.data.mixtures.forms import by_documents
 from codemix.data.mixtures.schedule import MixtureSchedule
-from codemix.files import read_json
+from codemix.storage import read_json
 from codemix.studies.planning import plan_study, scored_names
 from tests import tiny_study
 from tests.in_process import record_batches, use_one_device

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import codemix
 from codemix.checkpoints import Checkpoints
-from codemix.files import read_json
+from codemix.storage import read_json
 from tests import tiny_study
 
 

@@ -11,7 +11,7 @@ import pytest
 
 import codemix
 from codemix.data.settings import Data
-from codemix.files import read_json
+from codemix.storage import read_json
 from tests import tiny_study
 from tests.in_process import record_batches, use_one_device
 

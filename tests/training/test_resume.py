@@ -13,7 +13,7 @@ import pytest
 import codemix
 from codemix.checkpoints import Checkpoints
 from codemix.errors import NonFiniteError, UserError
-from codemix.files import read_json, write_json
+from codemix.storage import read_json, write_json
 from codemix.training import loop
 from codemix.training.placement import Placement
 from codemix.training.train_state import abstract_state

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 import codemix
-from codemix.files import read_json
+from codemix.storage import read_json
 from codemix.parallel.mesh import make_mesh
 from codemix.training import loop
 from codemix.training.optimizer import Optimizer

@@ -17,7 +17,7 @@ from codemix.data.prepare.source import prepare
 from codemix.data.settings import Data
 from codemix.data.tokenization.tokenizer import load_tokenizer
 from codemix.errors import UserError
-from codemix.files import read_json
+from codemix.storage import read_json
 from codemix.studies.preparation import missing
 from codemix.studies.trace import trace_step
 from codemix.training import loop

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from codemix.errors import CodemixError, UserError
-from codemix.files import write_text
+from codemix.storage import write_text
 from codemix.workers import Beam, InProcess, Processes, beam
 
 ROOT = Path(__file__).resolve().parents[2]

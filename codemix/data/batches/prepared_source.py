@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import ClassVar
 
 import numpy as np
@@ -35,14 +35,23 @@ class PreparedSource(Source):
     """Whole rows of one epoch."""
     return self.tokens // self.length
 
+  def will_read(self, rows: Sequence[int]) -> None:
+    """Starts to fetch rows that are read next, if the store is in a bucket."""
+    for index in rows:
+      self.store.will_read(*self._span(index))
+
+  def _span(self, index: int) -> tuple[int, int]:
+    """The tokens of a row and, if there is one, the token before it."""
+    return max(index * self.length - 1, 0), (index + 1) * self.length
+
   def row(self, index: int) -> Batch:
     """One row of an epoch, as `pack_row` returns it."""
     start = index * self.length
     ends = self.store.ends_within(start, start + self.length) - start
+    read = self.store.read(*self._span(index))
+    previous, targets = np.split(read, [len(read) - self.length])
     if start == 0 or (len(ends) and ends[0] == 0):
-      previous, targets = None, self.store.read(start, start + self.length)
-    else:
-      previous, targets = np.split(self.store.read(start - 1, start + self.length), [1])
+      previous = None
     return pack_row(targets, ends[ends > 0], previous, self.bos_id)
 
   def counts(self, before: Cursor, after: Cursor, seed: int) -> dict[str, int | float]:

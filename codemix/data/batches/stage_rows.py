@@ -70,6 +70,8 @@ class StageRows:
     """
     first = int(positions[0])
     which, _, row = (located[positions - first] for located in self.locate(first, int(positions[-1]) + 1))
+    for s, source in enumerate(self.sources):
+      source.will_read(row[which == s].tolist())
     read = [self.sources[s].row(r) for s, r in zip(which.tolist(), row.tolist(), strict=True)]
     return {**stack_rows(read), 'source': which.astype(np.int32)}
 

@@ -26,8 +26,8 @@ import numpy as np
 from codemix.data.batches.rows import Batch, pack_row
 from codemix.data.batches.source import Cursor, Source
 from codemix.errors import UserError
-from codemix.files import read_json, write_json
 from codemix.identity import digest
+from codemix.storage import read_json, write_json
 
 
 class EpochSize:

@@ -17,8 +17,8 @@ from pathlib import Path
 from codemix.data.local_corpora.split import text_bytes
 from codemix.data.raw.record import Record
 from codemix.errors import UserError
-from codemix.files import read_json, require_form, write_bytes, write_json, writing
 from codemix.identity import digest, file_digest
+from codemix.storage import read_json, require_form, write_bytes, write_json, writing
 
 SPLITS = ('train', 'validation')
 _FIELDS = ('text', 'source', 'language', 'id')

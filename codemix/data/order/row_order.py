@@ -18,8 +18,8 @@ import numpy as np
 
 from codemix.data.order.targets import Segment, Targets, constant, whole_counts
 from codemix.errors import UserError
-from codemix.files import write_bytes
 from codemix.identity import digest
+from codemix.storage import write_bytes
 
 RULE = 1  # raise it when `lay_out` returns another order: kept files are named by it
 KEPT_ROWS = 2**18  # shorter orders are laid out in a fraction of a second and have no file

@@ -23,8 +23,10 @@ from pathlib import Path
 import numpy as np
 
 from codemix.data.store import record_counts, token_store
+from codemix.data.store.document_table import table_blocks
 from codemix.data.store.record_counts import RecordCounts
 from codemix.data.store.shard_writer import NewFile, documents_file, tokens_file, writing_shard
+from codemix.storage import remove
 
 BLOCK = 2**18  # documents sorted at a time: 6 MiB of digests
 RANGE = 2**20  # documents whose digests are compared at a time, as many texts differ
@@ -114,9 +116,10 @@ class FindRepeats:
     """A shard's entries of a range, in the order of the documents within each block."""
     path = self.drafts / _digests_file(name)
     documents, parts = path.stat().st_size // _ENTRY.itemsize, [np.zeros(0, _ENTRY)]
-    for begin in range(0, documents, BLOCK):  # one block is mapped at a time: mapped pages count as memory
-      block = np.memmap(path, _ENTRY, 'r', begin * _ENTRY.itemsize, min(BLOCK, documents - begin))
-      parts.append(digests.of(block).copy())
+    with path.open('rb') as file:
+      for begin in range(0, documents, BLOCK):
+        block = np.frombuffer(file.read(min(BLOCK, documents - begin) * _ENTRY.itemsize), _ENTRY)
+        parts.append(digests.of(block).copy())
     return np.concatenate(parts)
 
   def _repeats(self, entries: np.ndarray, shards: np.ndarray) -> list[np.ndarray]:
@@ -151,16 +154,18 @@ class CopyWithoutRepeats:
       self._copy(name)
     # The draft's record stays: the shard need not be tokenized again.
     for file in (tokens_file(name), documents_file(name)):
-      (self.drafts / file).unlink(missing_ok=True)
+      remove(self.drafts / file)
 
   def repeats(self, name: str) -> np.ndarray:
     """The documents of a shard to drop, int64, sorted."""
     number = self.names.index(name)
     parts = []
     for digests in self.ranges:
-      path = self.drafts / _repeats_file(digests)
-      begin, end = np.fromfile(path, '<i8', 2, offset=8 * number).tolist()
-      parts.append(np.fromfile(path, '<i8', end - begin, offset=8 * (len(self.names) + 1 + begin)))
+      with (self.drafts / _repeats_file(digests)).open('rb') as file:
+        file.seek(8 * number)
+        begin, end = np.frombuffer(file.read(16), '<i8').tolist()
+        file.seek(8 * (len(self.names) + 1 + begin))
+        parts.append(np.frombuffer(file.read(8 * (end - begin)), '<i8'))
     return np.sort(np.concatenate(parts))
 
   def _copy(self, name: str) -> None:
@@ -169,9 +174,9 @@ class CopyWithoutRepeats:
     counts, first = RecordCounts([self.filter]), None
     with (
       writing_shard(self.folder, name, np.dtype(self.dtype)) as writer,
-      open(self.drafts / tokens_file(name), 'rb') as tokens,
+      (self.drafts / tokens_file(name)).open('rb') as tokens,
     ):
-      for begin, rows in _tables(self.drafts / documents_file(name), draft['documents']):
+      for begin, rows in _tables(self.drafts / documents_file(name)):
         keep = np.ones(len(rows), bool)
         keep[repeats[slice(*np.searchsorted(repeats, [begin, begin + len(rows)]))] - begin] = False
         for ids in _kept(tokens, rows, keep, np.dtype(self.dtype)):
@@ -203,18 +208,14 @@ def _count(counts: RecordCounts, rows: np.ndarray, keep: np.ndarray, names: dict
     counts.keep(names['languages'][language], names['sources'][source], record_counts.amount(documents, size, tokens))
 
 
-def _tables(path: Path, documents: int) -> Iterator[tuple[int, np.ndarray]]:
+def _tables(path: Path) -> Iterator[tuple[int, np.ndarray]]:
   """(first document, rows whose first column is the document's length) a block at a time."""
-  with open(path, 'rb') as file:
-    np.lib.format.read_magic(file)
-    shape, _, _ = np.lib.format.read_array_header_1_0(file)
-    end = 0
-    for begin in range(0, documents, COPY_DOCUMENTS):
-      rows = np.fromfile(file, '<i8', min(COPY_DOCUMENTS, documents - begin) * shape[1]).reshape(-1, shape[1])
-      ends = rows[:, 0].copy()
-      rows[:, 0] = np.diff(ends, prepend=end)
-      end = ends[-1]
-      yield begin, rows
+  begin = end = 0
+  for block in table_blocks(path, COPY_DOCUMENTS):
+    rows, ends = block.copy(), block[:, 0]
+    rows[:, 0] = np.diff(ends, prepend=end)
+    yield begin, rows
+    begin, end = begin + len(rows), ends[-1]
 
 
 def _kept(tokens, rows: np.ndarray, keep: np.ndarray, dtype: np.dtype) -> Iterator[np.ndarray]:
@@ -226,7 +227,7 @@ def _kept(tokens, rows: np.ndarray, keep: np.ndarray, dtype: np.dtype) -> Iterat
       tokens.seek(left * dtype.itemsize, 1)
       continue
     while left:
-      ids = np.fromfile(tokens, dtype, min(left, COPY_TOKENS))
+      ids = np.frombuffer(tokens.read(min(left, COPY_TOKENS) * dtype.itemsize), dtype)
       left -= len(ids)
       yield ids
 

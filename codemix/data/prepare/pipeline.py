@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -25,7 +24,7 @@ from codemix.data.store.shard_writer import DRAFTS, parts_in, shard_file
 from codemix.data.store.token_store import TokenStore
 from codemix.data.tokenization.tokenizer import Tokenizer
 from codemix.errors import UserError
-from codemix.files import locked
+from codemix.storage import locked, make_folder, remove
 
 FOLDER_PIECE_BYTES = 2**22  # assumed size of a piece of a folder
 LONG_TO_DIGEST_BYTES = 2**33  # some seconds
@@ -81,7 +80,7 @@ def _write(folder: Path, identity: dict, corpus: Corpus, split: str, data: Data,
   dtype = token_store.token_dtype(tokenizer.vocab_size)
   deduplicated = bool(corpus.filters) and is_corpus_wide(corpus.filters[-1])
   written = folder / DRAFTS if deduplicated else folder
-  written.mkdir(exist_ok=True)
+  make_folder(written)
   workers = data.make_workers()
   there = sum(shard_file(written, name).exists() for name in names)
   title = f'{identity["task"]} {split}'
@@ -102,7 +101,7 @@ def _write(folder: Path, identity: dict, corpus: Corpus, split: str, data: Data,
     workers.map(copy, names, folder=folder)
   store = token_store.write_manifest(folder, identity, names, dtype, tokenizer)
   if not store.documents:
-    (folder / 'manifest.json').unlink()
+    remove(folder / 'manifest.json')
     raise UserError(_nothing_kept(corpus, split, store.manifest['accounts']))
   _tidy(folder)
 
@@ -127,9 +126,9 @@ def _nothing_kept(corpus: Corpus, split: str, counts: dict) -> str:
 def _tidy(folder: Path) -> None:
   """Removes what a killed `prepare` left: files that were not whole, and the drafts of a store that is."""
   if (folder / 'manifest.json').exists():
-    shutil.rmtree(folder / DRAFTS, ignore_errors=True)
+    remove(folder / DRAFTS)
   for place in (folder, folder / DRAFTS):
     for path in (*parts_in(place), *place.glob(progress_file(place, '*').name)):
-      path.unlink(missing_ok=True)
+      remove(path)
     for path in place.glob('beam-*'):
-      shutil.rmtree(path, ignore_errors=True)
+      remove(path)

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from codemix.data.store.shard_writer import shard_file
-from codemix.files import read_json, writing
+from codemix.storage import is_remote, read_json, remove, write_text, writing
 from codemix.workers.repeating import repeating
 
 Say = Callable[[str], None]
@@ -35,11 +35,12 @@ class ShardReporter:
   def update(self, documents: int, bytes: int) -> None:
     if time.monotonic() - self._last >= REPORT_EVERY_S:
       self._last = time.monotonic()
-      with writing(self._path):
-        self._path.write_text(f'{documents} {bytes} {self.pieces}')
+      line = f'{documents} {bytes} {self.pieces}'
+      with writing(self._path):  # on a disk a reader may see half of it, which is read again
+        write_text(self._path, line) if is_remote(self._path) else self._path.write_text(line)
 
   def close(self) -> None:
-    self._path.unlink(missing_ok=True)
+    remove(self._path)
 
 
 class PrepareProgress:

@@ -17,7 +17,7 @@ from codemix.data.store.verify import has_seal
 from codemix.data.tokenization.bpe import train_bpe
 from codemix.data.tokenization.tokenizer import Tokenizer
 from codemix.errors import UserError
-from codemix.files import locked
+from codemix.storage import locked
 
 
 def check_source(name: str, split: str, data: Data) -> None:

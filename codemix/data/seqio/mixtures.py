@@ -18,8 +18,8 @@ from codemix.data.mixtures.mixture import Mixture
 from codemix.data.settings import Data
 from codemix.data.store import raw_files
 from codemix.errors import UserError
-from codemix.files import locked, read_json, write_json
 from codemix.identity import file_digest
+from codemix.storage import locked, read_json, remove, write_json
 
 RATES = 'rates.json'
 
@@ -74,8 +74,8 @@ def save_rates(name: str, rates: Mapping, modules: Sequence[str], data: Data) ->
   """Saves the `mixture_rates` of a mixture, and the digests of the modules that register it."""
   folder = _folder(name, data)
   with locked(folder, f'reading the SeqIO mixture {name}'):
-    (folder / RATES).unlink(missing_ok=True)  # so that old rates never stand beside new digests
-    raw_files.remember(folder, {path: file_digest(Path(path)) for path in modules})
+    remove(folder / RATES)  # so that old rates never stand beside new digests
+    raw_files.remember(folder, {path: file_digest(path) for path in modules})
     write_json(folder / RATES, rates)
 
 

@@ -23,8 +23,8 @@ from codemix.data.store.shard_writer import parts_in
 from codemix.data.store.token_store import TokenStore
 from codemix.data.tokenization.tokenizer import Tokenizer
 from codemix.errors import UserError
-from codemix.files import locked
 from codemix.identity import file_digest
+from codemix.storage import locked, remove
 
 
 def sample(name: str, size: int) -> Iterator[bytes]:
@@ -71,7 +71,7 @@ def prepare_task(
     if again:
       token_store.clear(folder)
     for part in parts_in(folder):
-      part.unlink(missing_ok=True)  # left by a process that was killed
+      remove(part)  # left by a process that was killed
     if not (folder / 'manifest.json').exists():
       _write_store(folder, task, identity, data, tokenizer, progress)
     elif unknown := unknown_parts(task, described):
@@ -104,7 +104,7 @@ def _write_store(
     merged(counts['read'] for counts in accounts if 'read' in counts).check(task.source.corpus, unread=0)
   store = token_store.write_manifest(folder, identity, names, token_store.token_dtype(tokenizer.vocab_size), tokenizer)
   if not store.documents:
-    (folder / 'manifest.json').unlink()
+    remove(folder / 'manifest.json')
     raise UserError(
       f"the SeqIO task '{task.name}' gave no document with text in its split '{split}' ({store.manifest['accounts']['empty']:,} are empty)."
     )

@@ -8,10 +8,11 @@ from pathlib import Path
 
 import numpy as np
 
+from codemix.data.store.document_table import table_blocks
 from codemix.data.store.shard_writer import documents_file, tokens_file
 from codemix.identity import digest
 
-READ_BYTES, READ_ROWS = 2**22, 2**20  # at a time
+READ_BYTES = 2**22  # at a time
 
 
 def stream_digest(folder: Path, names: Sequence[str], dtype: np.dtype) -> str:
@@ -21,14 +22,13 @@ def stream_digest(folder: Path, names: Sequence[str], dtype: np.dtype) -> str:
   """
   tokens, documents = hashlib.sha256(), hashlib.sha256()
   for name in names:
-    with open(folder / tokens_file(name), 'rb') as file:
+    with (folder / tokens_file(name)).open('rb') as file:
       while block := file.read(READ_BYTES):
         tokens.update(block)
-    table = np.load(folder / documents_file(name), mmap_mode='r')
-    for begin in range(0, len(table), READ_ROWS):
-      rows = table[max(begin - 1, 0) : begin + READ_ROWS]
-      lengths = np.diff(rows[:, 0], prepend=0)[bool(begin) :]
-      documents.update(np.column_stack([lengths, rows[bool(begin) :, 1]]).astype('<i8').tobytes())
+    end = 0
+    for rows in table_blocks(folder / documents_file(name)):
+      documents.update(np.column_stack([np.diff(rows[:, 0], prepend=end), rows[:, 1]]).astype('<i8').tobytes())
+      end = rows[-1, 0]
   return digest({'dtype': dtype.str, 'tokens': tokens.hexdigest(), 'documents': documents.hexdigest()})
 
 

@@ -7,8 +7,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from codemix.errors import UserError
-from codemix.files import read_json
 from codemix.identity import digest
+from codemix.storage import read_json
 
 _COMPARED = ('format', 'task', 'split', 'tokenizer', 'shards')
 

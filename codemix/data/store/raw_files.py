@@ -10,8 +10,8 @@ from pathlib import Path
 
 from codemix.data.raw.local_files import printable
 from codemix.errors import UserError
-from codemix.files import read_json, write_json
 from codemix.identity import file_digest
+from codemix.storage import read_json, write_json
 
 FILE = 'sources.json'
 DIGEST_BYTES = 2**30  # of files whose time changed, re-read at open: about a second
@@ -47,7 +47,7 @@ def check(folder: Path, name: str) -> None:
       continue
     if now.st_size == then['size'] and now.st_size <= left:
       left -= now.st_size
-      if file_digest(Path(url)) == then['sha256']:
+      if file_digest(url) == then['sha256']:
         continue  # copied or touched
     raise _edited(name, url, then, now)
 

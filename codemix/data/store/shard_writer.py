@@ -5,28 +5,36 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
+import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 
-from codemix.files import make_folder, sync, write_json, writing
+from codemix.storage import as_path, is_remote, make_folder, sync, write_json, writing
+from codemix.storage.whole import put
 
 COPY_BYTES = 2**22
 DRAFTS = 'drafts'  # folder of shards that still hold duplicates
 
 
 class NewFile:
-  """A file that is written piece by piece, and is whole or absent; `size` bytes are written."""
+  """A file that is written piece by piece, and is whole or absent; `size` bytes are written.
+
+  Until it is finished, a file of a bucket is on the local disk.
+  """
 
   def __init__(self, path: Path):
-    self.path = Path(path)
+    self.path = as_path(path)
     self.size = 0
     self._hash = hashlib.sha256()
     make_folder(self.path.parent)
     with writing(self.path):
-      part = self.path.with_name(f'.{self.path.name}.{os.getpid()}.part')
-      self._file = open(part, 'wb', buffering=2**20)  # noqa: SIM115 (closed by finish or discard)
+      if is_remote(self.path):
+        self._file = tempfile.NamedTemporaryFile(prefix='codemix-', buffering=2**20, delete=False)  # noqa: SIM115 (closed by finish or discard)
+      else:
+        part = self.path.with_name(f'.{self.path.name}.{os.getpid()}.part')
+        self._file = open(part, 'wb', buffering=2**20)  # noqa: SIM115 (closed by finish or discard)
 
   def write(self, data) -> None:
     with writing(self.path):
@@ -47,7 +55,11 @@ class NewFile:
     with writing(self.path):
       sync(self._file)
       self._file.close()
-      os.replace(self._file.name, self.path)
+      if is_remote(self.path):
+        put(Path(self._file.name), self.path)
+        os.unlink(self._file.name)
+      else:
+        os.replace(self._file.name, self.path)
     return self._hash.hexdigest()
 
   def discard(self) -> None:
@@ -72,7 +84,7 @@ class ShardWriter:
   def __init__(self, folder: Path, name: str, dtype: np.dtype, columns: int = 2):
     """`columns`: int64 values of a document in the table: its end, its bytes, the caller's own."""
     self.tokens = self.documents = self.bytes = 0
-    self._folder, self._name, self._columns, self._dtype = Path(folder), name, columns, dtype
+    self._folder, self._name, self._columns, self._dtype = as_path(folder), name, columns, dtype
     self._stream = NewFile(self._folder / tokens_file(name))
     # The header of a .npy file holds the number of rows, so they go to a file of their own first.
     self._rows = NewFile(self._folder / f'{documents_file(name)}-rows')

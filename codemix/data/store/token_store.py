@@ -12,7 +12,8 @@ A store is a folder:
 
 Every document ends with EOS. A shard is whole or absent, so an interrupted `prepare` goes on with
 those that are missing. A row costs one read of the file cache and a binary search in the mapped
-table of its shard, and resident memory does not grow with the source.
+table of its shard, and resident memory does not grow with the source. In a bucket, a row costs range requests, or reads of
+the local cache (`codemix.storage.ranges`).
 """
 
 from __future__ import annotations
@@ -20,11 +21,8 @@ from __future__ import annotations
 import bisect
 import dataclasses
 import functools
-import io
 import itertools
-import os
 import resource
-import shutil
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
@@ -32,25 +30,30 @@ import numpy as np
 
 from codemix.data.store import record_counts, verify
 from codemix.data.store.digests import seal, stream_digest
+from codemix.data.store.document_table import DocumentTable
 from codemix.data.store.shard_writer import documents_file, shard_file, tokens_file, writing_shard
 from codemix.data.tokenization.tokenizer import Tokenizer
 from codemix.errors import UserError
-from codemix.files import read_json, require_form, write_json
 from codemix.identity import differences
+from codemix.storage import as_path, is_remote, read_json, remove, require_form, write_json
+from codemix.storage.locks import LOCK_FILES
+from codemix.storage.ranges import Ranges, open_ranges
 
 FORMAT = 2
 GOLDEN_SHARDS = 8  # their first documents are compared at open
 GOLDEN_TOKENS = 32  # of each
 GOLDEN_CHARACTERS = 200  # of each that are encoded again at open
+CACHE_BYTES = 16 * 2**30  # of the local disk, for what is read of stores in a bucket
 WRITE_DOCUMENTS = 1024  # handed to a shard's writer at a time
 
 
 @dataclasses.dataclass(frozen=True)
 class TokenStore:
-  """An open store: its folder and its parsed manifest."""
+  """An open store: its folder and its parsed manifest; `cache_bytes`: of the cache of this process, for stores in a bucket."""
 
   folder: Path
   manifest: dict
+  cache_bytes: int = CACHE_BYTES
 
   @property
   def tokens(self) -> int:
@@ -79,21 +82,20 @@ class TokenStore:
   def document_ends_by_shard(self) -> Iterator[np.ndarray]:
     """Yields `document_ends` a shard at a time, for stores of any size."""
     for table, offset in zip(self._tables, self.shard_starts, strict=False):
-      yield table[:, 0] + offset
+      yield table.rows()[:, 0] + offset
 
   @property
   def document_bytes(self) -> np.ndarray:
     """int64 [documents]: each document's length before tokenization (bytes)."""
-    return np.concatenate([np.zeros(0, np.int64), *(table[:, 1] for table in self._tables)])
+    return np.concatenate([np.zeros(0, np.int64), *(table.rows()[:, 1] for table in self._tables)])
 
   def ends_within(self, start: int, stop: int) -> np.ndarray:
     """int64, ascending: the document ends e with start <= e < stop."""
     found = [np.zeros(0, np.int64)]
     shard = max(bisect.bisect_left(self.shard_starts, start) - 1, 0)
     while shard < len(self._tables) and (offset := self.shard_starts[shard]) < stop:
-      ends = self._tables[shard][:, 0]
-      begin, end = (bisect.bisect_left(ends, edge - offset) for edge in (start, stop))
-      found.append(ends[begin:end] + offset)
+      table = self._tables[shard]
+      found.append(table.rows(table.search(start - offset), table.search(stop - offset))[:, 0] + offset)
       shard += 1
     return np.concatenate(found)
 
@@ -101,25 +103,38 @@ class TokenStore:
     """The number of the document that holds a token of the stream."""
     shard = bisect.bisect_right(self.shard_starts, token) - 1
     before = sum(s['documents'] for s in self.manifest['shards'][:shard])
-    return before + bisect.bisect_right(self._tables[shard][:, 0], token - self.shard_starts[shard])
+    return before + self._tables[shard].search(token - self.shard_starts[shard], 'right')
 
   def read(self, start: int, stop: int) -> np.ndarray:
     """Tokens [start, stop) of the stream, int32 [stop - start]."""
-    parts = [np.zeros(0, np.int32)]
+    parts = [np.zeros(0, np.int32), *(self._read_shard(*piece) for piece in self._pieces(start, stop))]
+    return np.concatenate(parts, dtype=np.int32, casting='unsafe')
+
+  def will_read(self, start: int, stop: int) -> None:
+    """Starts to fetch what `read` and `ends_within` of these tokens need, if the store is in a bucket."""
+    if is_remote(self.folder):
+      for shard, begin, end in self._pieces(start, stop):
+        self._files[shard].will_read(*self._bytes(begin, end))
+        self._tables[shard].will_search(begin)
+
+  def _pieces(self, start: int, stop: int) -> Iterator[tuple[int, int, int]]:
+    """(shard, first token in it, end) of each shard that holds some of the tokens [start, stop)."""
     shard = bisect.bisect_right(self.shard_starts, start) - 1
     while start < stop:
       begin, end = self.shard_starts[shard : shard + 2]
-      parts.append(self._read_shard(shard, start - begin, min(stop, end) - begin))
+      yield shard, start - begin, min(stop, end) - begin
       start, shard = min(stop, end), shard + 1
-    return np.concatenate(parts, dtype=np.int32, casting='unsafe')
+
+  def _bytes(self, start: int, stop: int) -> tuple[int, int]:
+    """Offset and size in a shard's file of tokens."""
+    width = np.dtype(self.manifest['dtype']).itemsize
+    return start * width, (stop - start) * width
 
   def _read_shard(self, shard: int, start: int, stop: int) -> np.ndarray:
-    dtype = np.dtype(self.manifest['dtype'])
-    # Read, not mapped: mapped pages count as this process's memory, up to the whole file.
-    read = os.pread(self._files[shard].fileno(), (stop - start) * dtype.itemsize, start * dtype.itemsize)
-    if len(read) < (stop - start) * dtype.itemsize:
-      raise verify.damaged(Path(self._files[shard].name), 'it has become shorter')
-    return np.frombuffer(read, dtype)
+    file, (offset, size) = self._files[shard], self._bytes(start, stop)
+    if len(read := file.read(offset, size)) < size:
+      raise verify.damaged(file.path, 'it has become shorter')
+    return np.frombuffer(read, self.manifest['dtype'])
 
   @functools.cached_property
   def shard_starts(self) -> list[int]:
@@ -127,19 +142,19 @@ class TokenStore:
     return list(itertools.accumulate((shard['tokens'] for shard in self.manifest['shards']), initial=0))
 
   @functools.cached_property
-  def _files(self) -> list[io.FileIO]:
+  def _files(self) -> list[Ranges]:
     """The file of tokens of each shard; closed with the store."""
     _allow_open_files()
-    return [open(self.folder / tokens_file(shard['name']), 'rb', buffering=0) for shard in self.manifest['shards']]
+    # The tables first: a bucket's must be in the cache.
+    _ = [table.rows(0, 1) for table in self._tables]
+    size = lambda shard: self._bytes(0, shard['tokens'])[1]
+    return [open_ranges(self.folder / tokens_file(shard['name']), size(shard), self.cache_bytes) for shard in self.manifest['shards']]
 
   @functools.cached_property
-  def _tables(self) -> list[np.ndarray]:
-    """int64 [documents, 2] of each shard, mapped: a search touches a page or two of it."""
+  def _tables(self) -> list[DocumentTable]:
     _allow_open_files()
-    # An empty array cannot be mapped.
-    mode = lambda shard: 'r' if shard['documents'] else None
-    path = lambda shard: self.folder / documents_file(shard['name'])
-    return [np.asarray(np.load(path(shard), mode(shard))) for shard in self.manifest['shards']]
+    of = lambda shard: (self.folder / documents_file(shard['name']), shard['documents'], shard['tokens'], self.cache_bytes)
+    return [DocumentTable(*of(shard)) for shard in self.manifest['shards']]
 
 
 def _allow_open_files() -> None:
@@ -217,12 +232,10 @@ def write_manifest(
 
 def clear(folder: Path) -> None:
   """Deletes what a store holds, the manifest first, so that it never looks complete; its lock stays."""
-  (folder / 'manifest.json').unlink(missing_ok=True)
-  for path in folder.iterdir():
-    if path.is_dir():
-      shutil.rmtree(path)
-    elif path.name != '.lock':
-      path.unlink(missing_ok=True)
+  remove(folder / 'manifest.json')
+  for path in list(folder.iterdir()):
+    if path.name not in LOCK_FILES:
+      remove(path)
 
 
 _SHARD = {'name': str, **dict.fromkeys(verify.COUNTS, int), 'sha256': {...: str}}
@@ -238,20 +251,23 @@ _MANIFEST = {
 _IN_MANIFEST = ('name', *verify.COUNTS, 'sha256', 'quarantine')
 
 
-def open_store(folder: Path, expected: dict | None = None, tokenizer: Tokenizer | None = None) -> TokenStore:
+def open_store(
+  folder: Path, expected: dict | None = None, tokenizer: Tokenizer | None = None, cache_bytes: int = CACHE_BYTES
+) -> TokenStore:
   """Opens a store and checks it before anything is trained from it.
 
   Sizes and the first tokens of some shards are always compared; a store of up
-  to 1 GiB is re-read whole and compared with its digests.
+  to 1 GiB on a disk is re-read whole and compared with its digests.
 
   Args:
     expected: parts of the identity that it must have, such as the tokenizer's.
     tokenizer: encodes the beginnings of the first documents again, since the
       library behind it may have changed while its file did not.
+    cache_bytes: of the local disk, for what is read of all stores in buckets.
 
   Raises UserError: the store is incomplete, damaged, or was prepared from other inputs.
   """
-  folder = Path(folder)
+  folder = as_path(folder)
   manifest = read_json(folder / 'manifest.json', fix=verify.anew(folder))
   if manifest.get('format') != FORMAT:
     raise UserError(
@@ -261,6 +277,6 @@ def open_store(folder: Path, expected: dict | None = None, tokenizer: Tokenizer 
   found = {key: manifest['identity'].get(key) for key in expected or {}}
   if different := list(differences(expected or {}, found)):
     raise UserError(f'{folder} was prepared from other inputs: {"; ".join(different)}. Prepare it again.')
-  store = TokenStore(folder, manifest)
+  store = TokenStore(folder, manifest, cache_bytes)
   verify.check_opened(store, tokenizer)
   return store

@@ -10,17 +10,19 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from codemix.data.store.digests import files_digest, seal, stream_digest
+from codemix.data.store.document_table import table_blocks
 from codemix.data.store.shard_writer import documents_file, tokens_file
 from codemix.data.tokenization.tokenizer import Tokenizer
 from codemix.errors import UserError
 from codemix.identity import differences, digest, file_digest
+from codemix.storage import is_remote
+from codemix.storage.checksums import sizes
 
 if TYPE_CHECKING:
   from codemix.data.store.token_store import TokenStore
 
 COUNTS = ('tokens', 'documents', 'bytes')
 FULL_CHECK_BYTES = 2**30  # a store up to this size is re-read whole at open: about a second
-ROWS = 2**20  # of a table of documents, checked together
 
 
 def check_opened(store: TokenStore, tokenizer: Tokenizer | None = None) -> None:
@@ -32,14 +34,16 @@ def check_opened(store: TokenStore, tokenizer: Tokenizer | None = None) -> None:
   if different := list(differences(expected, {key: store.manifest[key] for key in expected})):
     why = f'it does not agree with itself: {"; ".join(different)}'
     raise damaged(store.folder / 'manifest.json', why)
-  sizes = _file_sizes(store)
-  for name, size in sizes.items():
+  expected_sizes = _file_sizes(store)
+  found = sizes(store.folder, expected_sizes)
+  for name, size in expected_sizes.items():
     path = store.folder / name
-    if not path.exists():
+    if name not in found:
       raise damaged(path, 'it is missing')
-    if name.endswith('.bin') and path.stat().st_size != size:
-      raise damaged(path, f'it has {path.stat().st_size} bytes, and the manifest says {size}')
-  if sum(sizes.values()) <= FULL_CHECK_BYTES:
+    if name.endswith('.bin') and found[name] != size:
+      raise damaged(path, f'it has {found[name]} bytes, and the manifest says {size}')
+  # Every process of a pod opens the store: together they would read it from a bucket many times.
+  if sum(expected_sizes.values()) <= FULL_CHECK_BYTES and not is_remote(store.folder):
     verify_store(store)
   _check_golden(store, tokenizer)
 
@@ -74,16 +78,16 @@ def verify_whole(store: TokenStore) -> int:
   named = re.search('-([0-9a-f]{12})$', store.folder.resolve().name)
   if named and digest(manifest['identity'])[:12] != named[1]:
     raise damaged(store.folder / 'manifest.json', 'its identity is not the one that the folder is named by')
-  sizes: list[int] = []
-  verify_store(store, sizes.append)
+  read: list[int] = []
+  verify_store(store, read.append)
   names = [shard['name'] for shard in manifest['shards']]
   if has_seal(store) and stream_digest(store.folder, names, np.dtype(manifest['dtype'])) != store.digest:
     raise damaged(store.folder / 'manifest.json', 'its digest is not that of its tokens')
   for shard in manifest['shards']:
     path = store.folder / documents_file(shard['name'])
-    if not _adds_up(np.load(path, mmap_mode='r'), shard):
+    if not _adds_up(path, shard):
       raise damaged(path, 'its documents do not add up to its tokens')
-  return sum(sizes)
+  return sum(read)
 
 
 def has_seal(store: TokenStore) -> bool:
@@ -125,12 +129,11 @@ def _check_golden(store: TokenStore, tokenizer: Tokenizer | None) -> None:
       )
 
 
-def _adds_up(table: np.ndarray, shard: dict) -> bool:
+def _adds_up(path: Path, shard: dict) -> bool:
   """Whether a table has the shard's documents, one behind the other up to its last token."""
-  end = 0
-  for begin in range(0, len(table), ROWS):
-    ends = table[begin : begin + ROWS, 0]
-    if (np.diff(ends, prepend=end) < 1).any():
+  end = documents = 0
+  for rows in table_blocks(path):
+    if (np.diff(rows[:, 0], prepend=end) < 1).any():
       return False
-    end = int(ends[-1])
-  return (len(table), end) == (shard['documents'], shard['tokens'])
+    end, documents = int(rows[-1, 0]), documents + len(rows)
+  return (documents, end) == (shard['documents'], shard['tokens'])

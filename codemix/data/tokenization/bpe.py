@@ -17,7 +17,7 @@ from codemix.data.tokenization.declared import Roles, split_roles
 from codemix.data.tokenization.text_bytes import BYTES, byte_alphabet, valid_and_damaged
 from codemix.data.tokenization.tokenizer import SPECIAL_TOKENS, FileTokenizer, Tokenizer
 from codemix.errors import UserError
-from codemix.files import write_bytes
+from codemix.storage import as_path, write_bytes
 
 # How text is cut before merges are learnt; no token crosses a cut. It follows the patterns of
 # GPT-2 (Radford et al., 2019) and Llama 3 (Grattafiori et al., 2024); combining marks count as
@@ -52,7 +52,7 @@ def train_bpe(texts: Iterable[str | bytes], vocab_size: int, path: Path) -> Toke
   from tokenizers import Regex, decoders, models, pre_tokenizers, trainers
   from tokenizers import Tokenizer as Backend
 
-  path = Path(path)
+  path = as_path(path)
   if path.suffix != '.json':
     raise UserError(f"a BPE tokenizer is a .json file: rename '{path}' to '{path.stem}.json'.")
   smallest = BYTES + len(SPECIAL_TOKENS)

@@ -17,6 +17,7 @@ import numpy as np
 from codemix.data.raw import local_files
 from codemix.data.tokenization.text_bytes import BYTES, as_bytes
 from codemix.errors import UserError, nearest
+from codemix.storage import as_path, is_remote
 
 SPECIAL_TOKENS = ('<pad>', '<bos>', '<eos>')  # ids 0, 1 and 2 of what is trained here
 
@@ -75,7 +76,7 @@ def load_tokenizer(spec: str | Path, lossy: bool = False) -> Tokenizer:
 
   if str(spec) == 'bytes':
     return ByteTokenizer()
-  path = Path(spec)
+  path = as_path(spec)
   kind = {'.json': BpeTokenizer, '.model': SentencePieceTokenizer}.get(path.suffix)
   if kind is None:
     raise UserError(
@@ -83,7 +84,7 @@ def load_tokenizer(spec: str | Path, lossy: bool = False) -> Tokenizer:
       f'SentencePiece .model.{nearest(path.name, ["bytes"])}'
     )
   try:
-    if path.exists() and (no_file := local_files.kind(str(path))):  # opening a named pipe would block
+    if not is_remote(path) and path.exists() and (no_file := local_files.kind(str(path))):  # opening a named pipe would block
       raise UserError(f'{path} is {no_file}: give the path of a tokenizer file.')
     return kind(path.read_bytes(), str(path), lossy)
   except FileNotFoundError:

@@ -12,8 +12,8 @@ from pathlib import Path
 from codemix.errors import UserError
 from codemix.evaluation.judge.endpoint import BudgetSpent, Unanswered
 from codemix.evaluation.judge.prompt import question, verdict
-from codemix.files import write_text
 from codemix.identity import digest
+from codemix.storage.lines import Lines, open_lines, read_lines
 
 UNPARSED, UNASKED = 'unparsed', 'not asked'
 
@@ -56,16 +56,13 @@ class Cache:
   def __init__(self, path: Path):
     self._path, self._lock = path, threading.Lock()
     self._answers: dict[str, str] = {}
-    if path.exists():
-      *lines, rest = path.read_text(encoding='utf-8').split('\n')
-      for number, line in enumerate(lines, 1):
-        try:
-          record = json.loads(line)
-          self._answers[record['key']] = str(record['answer'])
-        except (ValueError, KeyError, TypeError):
-          raise UserError(f'{path}:{number} is damaged; delete that line to ask the judge again.') from None
-      if rest:
-        write_text(path, '\n'.join([*lines, '']))
+    for number, line in enumerate((read_lines(path) or b'').decode(errors='replace').split('\n')[:-1], 1):
+      try:
+        record = json.loads(line)
+        self._answers[record['key']] = str(record['answer'])
+      except (ValueError, KeyError, TypeError):
+        raise UserError(f'{path}:{number} is damaged; delete that line to ask the judge again.') from None
+    self._lines: Lines | None = None  # opened with the first new answer
 
   def get(self, key: str) -> str | None:
     return self._answers.get(key)
@@ -73,9 +70,14 @@ class Cache:
   def put(self, key: str, answer: str) -> None:
     with self._lock:
       self._answers[key] = answer
-      self._path.parent.mkdir(parents=True, exist_ok=True)
-      with self._path.open('a', encoding='utf-8') as file:
-        file.write(json.dumps({'key': key, 'answer': answer}) + '\n')
+      self._lines = self._lines or open_lines(self._path)
+      self._lines.append([json.dumps({'key': key, 'answer': answer})])
+
+  def flush(self) -> None:
+    """Makes all answers durable."""
+    with self._lock:
+      if self._lines:
+        self._lines.flush()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -158,4 +160,5 @@ def judge_pairs(
     except BaseException:
       threads.shutdown(cancel_futures=True)
       raise
+  cache.flush()
   return Judged(verdicts, **counts, failures=failures)

@@ -10,9 +10,9 @@ from typing import Any
 
 from codemix.data.evaluation_sets.records import records_of
 from codemix.errors import UserError, nearest
-from codemix.files import write_bytes
 from codemix.formatting import count
 from codemix.identity import file_digest
+from codemix.storage import write_bytes
 
 _FIELDS = ('task', 'id', 'completion')
 _UPSTREAM_FIELDS = ('task_id', 'completion')  # of HumanEval's own files

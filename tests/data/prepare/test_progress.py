@@ -8,7 +8,7 @@ from codemix.data.prepare import progress, tokenize_shard
 from codemix.data.prepare.progress import PrepareProgress, progress_file
 from codemix.data.store.record_counts import RecordCounts, amount
 from codemix.data.store.shard_writer import shard_file
-from codemix.files import write_json
+from codemix.storage import write_json
 from tests.data.raw_corpora import corpus, data, texts, write_lines
 
 

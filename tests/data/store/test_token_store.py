@@ -8,7 +8,7 @@ from codemix.data.store.digests import seal
 from codemix.data.store.token_store import open_store
 from codemix.data.store.verify import verify_store, verify_whole
 from codemix.errors import UserError
-from codemix.files import write_json
+from codemix.storage import write_json
 from codemix.identity import digest
 from tests.data.stores import make_store
 
@@ -122,7 +122,7 @@ def test_the_digest_tells_tokens_boundaries_and_bytes_apart(tmp_path, monkeypatc
   found = [divided(tmp_path / str(n), [(np.array(ids), size) for ids, size in one], [1]).digest for n, one in enumerate(documents)]
   assert len(set(found)) == len(documents)
   monkeypatch.setattr(digests, 'READ_BYTES', 3)
-  monkeypatch.setattr(digests, 'READ_ROWS', 1)
+  monkeypatch.setattr(document_table, 'BLOCK_ROWS', 1)
   assert divided(tmp_path / 'blocks', [(np.array(ids), size) for ids, size in documents[0]], []).digest == found[0]
 
 

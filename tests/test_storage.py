@@ -11,35 +11,35 @@ import sys
 
 import pytest
 
-from codemix import files
+from codemix import storage
 from codemix.errors import UserError
 
 
 def test_a_write_that_fails_leaves_the_old_file_and_nothing_else(tmp_path, monkeypatch):
   path = tmp_path / 'result.json'
-  files.write_json(path, {'step': 1})
+  storage.write_json(path, {'step': 1})
 
   def full(descriptor):
     raise OSError(errno.ENOSPC, 'No space left on device')
 
   monkeypatch.setattr(os, 'fsync', full)
   with pytest.raises(UserError, match=f'cannot write {path}: the disk is full.*MiB are free.*nothing saved before is lost'):
-    files.write_json(path, {'step': 2})
-  assert files.read_json(path) == {'step': 1}
+    storage.write_json(path, {'step': 2})
+  assert storage.read_json(path) == {'step': 1}
   assert list(tmp_path.iterdir()) == [path]
 
 
 def test_a_process_killed_while_it_writes_leaves_the_old_file(tmp_path):
   path = tmp_path / 'result.json'
-  files.write_json(path, {'step': 1})
+  storage.write_json(path, {'step': 1})
   code = (
-    'import os, signal, sys; from codemix import files\n'
+    'import os, signal, sys; from codemix import storage\n'
     'os.replace = lambda *_: os.kill(os.getpid(), signal.SIGKILL)\n'
-    'files.write_json(sys.argv[1], {"step": 2})'
+    'storage.write_json(sys.argv[1], {"step": 2})'
   )
   killed = subprocess.run([sys.executable, '-c', code, str(path)], check=False)
   assert killed.returncode == -signal.SIGKILL
-  assert files.read_json(path) == {'step': 1}
+  assert storage.read_json(path) == {'step': 1}
 
 
 @pytest.mark.parametrize(
@@ -52,7 +52,7 @@ def test_a_process_killed_while_it_writes_leaves_the_old_file(tmp_path):
   ],
 )
 def test_what_a_user_can_fix_is_said_in_one_line_with_the_path(number, says, tmp_path):
-  with pytest.raises(UserError) as said, files.writing(tmp_path / 'deep' / 'file', 3 << 20):
+  with pytest.raises(UserError) as said, storage.writing(tmp_path / 'deep' / 'file', 3 << 20):
     raise OSError(number, 'x')
   assert f'cannot write {tmp_path / "deep" / "file"}: {says}' in str(said.value)
   assert '\n' not in str(said.value)
@@ -73,17 +73,17 @@ def test_a_path_at_which_no_folder_can_be_is_named(place, says, tmp_path):
   (tmp_path / 'file').write_text('')
   (tmp_path / 'circle').symlink_to('circle')
   with pytest.raises(UserError, match=f'cannot write .*: .*({says})'):
-    files.require_writable(tmp_path / place, 1)
+    storage.require_writable(tmp_path / place, 1)
 
 
 def test_what_a_user_cannot_fix_stays_the_error_that_it_was(tmp_path):
-  with pytest.raises(OSError, match='Input/output'), files.writing(tmp_path):
+  with pytest.raises(OSError, match='Input/output'), storage.writing(tmp_path):
     raise OSError(errno.EIO, 'Input/output error')
 
 
 def test_numbers_that_json_does_not_know_are_never_written(tmp_path):
   with pytest.raises(ValueError, match='JSON'):
-    files.write_json(tmp_path / 'x.json', {'loss': float('nan')})
+    storage.write_json(tmp_path / 'x.json', {'loss': float('nan')})
   assert list(tmp_path.iterdir()) == []
 
 
@@ -92,43 +92,43 @@ def test_a_damaged_file_is_named(content, tmp_path):
   path = tmp_path / 'x.json'
   path.write_bytes(content)
   with pytest.raises(UserError, match=f'{path} is damaged'):
-    files.read_json(path)
+    storage.read_json(path)
 
 
 def test_a_missing_file_is_named(tmp_path):
   with pytest.raises(UserError, match=f'{tmp_path}/x.json does not exist'):
-    files.read_json(tmp_path / 'x.json')
+    storage.read_json(tmp_path / 'x.json')
 
 
 def test_room_is_asked_for_before_it_is_needed(tmp_path):
-  files.require_writable(tmp_path / 'new', 1)
+  storage.require_writable(tmp_path / 'new', 1)
   assert list((tmp_path / 'new').iterdir()) == []  # the probe is gone
   with pytest.raises(UserError, match='MiB free, and about 1,152,921,504,607 MiB are needed'):
-    files.require_writable(tmp_path, 1_208_925_819_614_629_174)
+    storage.require_writable(tmp_path, 1_208_925_819_614_629_174)
 
 
 def test_a_folder_below_a_file_cannot_be_written(tmp_path):
   (tmp_path / 'file').write_text('x')
   with pytest.raises((UserError, NotADirectoryError, FileExistsError)):
-    files.require_writable(tmp_path / 'file' / 'below', 1)
+    storage.require_writable(tmp_path / 'file' / 'below', 1)
 
 
 def test_a_lock_goes_with_its_process_however_it_ends(tmp_path):
   code = (
-    'import sys, time; from pathlib import Path; from codemix import files\n'
-    'with files.locked(Path(sys.argv[1]), "training"):\n'
+    'import sys, time; from pathlib import Path; from codemix import storage\n'
+    'with storage.locked(Path(sys.argv[1]), "training"):\n'
     '  print("held", flush=True); time.sleep(60)'
   )
   holder = subprocess.Popen([sys.executable, '-c', code, str(tmp_path)], stdout=subprocess.PIPE, text=True)
   try:
     assert holder.stdout.readline() == 'held\n'
-    with pytest.raises(UserError, match=f'another process is training in {tmp_path}'), files.locked(tmp_path, 'training'):
+    with pytest.raises(UserError, match=f'another process is training in {tmp_path}'), storage.locked(tmp_path, 'training'):
       pass
   finally:
     holder.kill()
     holder.wait()
     holder.stdout.close()
-  with files.locked(tmp_path, 'training'):
+  with storage.locked(tmp_path, 'training'):
     pass
 
 
@@ -154,23 +154,23 @@ FITS = {'a': 1, 'b': [{'c': None}, {'c': 'x', 'more': 1}], 'd': {'x': 1, 'y': 0.
 )
 def test_a_file_of_another_form_is_damaged_and_says_where(value, says, tmp_path):
   path = tmp_path / 'x.json'
-  files.write_json(path, FITS)
-  assert files.read_json(path, FORM) == FITS
-  files.write_json(path, value)
+  storage.write_json(path, FITS)
+  assert storage.read_json(path, FORM) == FITS
+  storage.write_json(path, value)
   with pytest.raises(UserError, match=f'^{path} is damaged: {says}. Restore it.$'):
-    files.read_json(path, FORM)
+    storage.read_json(path, FORM)
 
 
 @pytest.mark.parametrize('content', ['[' * 100_000, '9' * 5000, '{"a": 1} x', '\0\0\0'])
 def test_no_content_of_a_file_is_a_traceback(content, tmp_path):
   (tmp_path / 'x.json').write_text(content)
   with pytest.raises(UserError, match='x.json is damaged'):
-    files.read_json(tmp_path / 'x.json')
+    storage.read_json(tmp_path / 'x.json')
 
 
 def test_a_folder_in_the_place_of_a_file_is_named(tmp_path):
   with pytest.raises(UserError, match=f'{tmp_path} cannot be read: Is a directory'):
-    files.read_json(tmp_path)
+    storage.read_json(tmp_path)
 
 
 @pytest.mark.parametrize('number', [errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS])
@@ -179,8 +179,8 @@ def test_a_file_system_without_locks_is_used_with_a_warning(number, tmp_path, mo
     raise OSError(number, os.strerror(number))
 
   monkeypatch.setattr(fcntl, 'flock', refuse)
-  with files.locked(tmp_path, 'training'):
-    files.write_json(tmp_path / 'x.json', {})
+  with storage.locked(tmp_path, 'training'):
+    storage.write_json(tmp_path / 'x.json', {})
   said = capfd.readouterr().err
   assert said.count('\n') == 1 and said.startswith(f'warning: the file system of {tmp_path} has no locks')
 
@@ -190,7 +190,7 @@ def test_another_error_of_a_lock_stays_what_it_was(tmp_path, monkeypatch):
     raise OSError(errno.EIO, 'Input/output error')
 
   monkeypatch.setattr(fcntl, 'flock', refuse)
-  with pytest.raises(OSError, match='Input/output'), files.locked(tmp_path, 'training'):
+  with pytest.raises(OSError, match='Input/output'), storage.locked(tmp_path, 'training'):
     pass
 
 
@@ -200,5 +200,5 @@ def test_a_file_system_that_cannot_sync_is_written_all_the_same(number, tmp_path
     raise OSError(number, os.strerror(number))
 
   monkeypatch.setattr(os, 'fsync', refuse)
-  files.write_json(tmp_path / 'x.json', {'a': 1})
-  assert files.read_json(tmp_path / 'x.json') == {'a': 1}
+  storage.write_json(tmp_path / 'x.json', {'a': 1})
+  assert storage.read_json(tmp_path / 'x.json') == {'a': 1}

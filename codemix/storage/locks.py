@@ -1,4 +1,4 @@
-"""One process per folder: locks that end with the process."""
+"""One process per folder: locks that end with the process, leases in a bucket."""
 
 from __future__ import annotations
 
@@ -10,8 +10,11 @@ from pathlib import Path
 from typing import IO
 
 from codemix.errors import UserError
-from codemix.files.folders import make_folder, writing
+from codemix.storage.folders import make_folder, writing
+from codemix.storage.paths import as_path, is_remote
 from codemix.terminal import warn_once
+
+LOCK_FILES = ('.lock', '.lease')
 
 # `flock` fails with these on file systems without locks: NFS without its lock daemon, some of Lustre, FUSE and 9p.
 _NO_LOCKS = (errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOTSUP, errno.ENOSYS, errno.EINVAL)
@@ -29,6 +32,13 @@ def locked(folder: Path, doing: str) -> Iterator[None]:
   Args:
     doing: what this process does there, for the messages, such as 'training'.
   """
+  folder = as_path(folder)
+  if is_remote(folder):
+    from codemix.storage.lease import leased
+
+    with leased(folder, doing):
+      yield
+    return
   make_folder(folder)
   with writing(folder):
     file = open(folder / '.lock', 'w')  # noqa: SIM115 (held open for as long as the lock)
@@ -50,6 +60,11 @@ def require_unlocked(folder: Path, doing: str) -> None:
 
   Raises UserError: another live process holds it.
   """
+  folder = as_path(folder)
+  if is_remote(folder):
+    from codemix.storage.lease import require_unleased
+
+    return require_unleased(folder, doing)
   with contextlib.suppress(OSError), open(folder / '.lock') as file:
     if _is_held(file, fcntl.LOCK_SH):  # a lock that it takes ends with the file
       raise _is_locked(folder, doing)

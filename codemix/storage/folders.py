@@ -1,15 +1,18 @@
-"""Folders that can be written, and errors of writing that say what to do."""
+"""Folders that can be written, and errors of storage that say what to do."""
 
 from __future__ import annotations
 
 import contextlib
 import errno
+import secrets
 import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 from codemix.errors import UserError
+from codemix.storage.outages import naming_outages
+from codemix.storage.paths import as_path, is_remote
 
 _FIXES = {
   errno.ENOSPC: 'the disk is full',
@@ -33,12 +36,15 @@ _NO_FOLDER = {
 def writing(path: Path, needed_bytes: int | None = None) -> Iterator[None]:
   """Turns a full disk or a missing permission in this context into a UserError that names `path`.
 
+  Raises StorageUnavailable: the bucket of `path` did not answer.
+
   Args:
     path: what is being written.
     needed_bytes: its size, if known.
   """
   try:
-    yield
+    with naming_outages(path) if is_remote(path) else contextlib.nullcontext():
+      yield
   except OSError as error:
     if error.errno not in _FIXES:
       raise
@@ -53,10 +59,13 @@ def writing(path: Path, needed_bytes: int | None = None) -> Iterator[None]:
 
 
 def make_folder(folder: Path) -> None:
-  """Makes a folder and its parents, unless they exist.
+  """Makes a folder and its parents, unless they exist; in a bucket, names have no folders, and nothing is made.
 
   Raises UserError: the path cannot be a folder, or this user may not make it.
   """
+  folder = as_path(folder)
+  if is_remote(folder):
+    return
   with writing(folder):
     try:
       folder.mkdir(parents=True, exist_ok=True)
@@ -67,13 +76,20 @@ def make_folder(folder: Path) -> None:
 
 
 def require_writable(folder: Path, needed_bytes: int, keep_folders: bool = True) -> None:
-  """Makes `folder`, writes a probe into it, and checks the free space.
+  """Makes `folder`, writes a probe into it, and checks the free space, which a bucket always has.
 
   Raises UserError: it cannot be written, or has less than `needed_bytes` free.
 
   Args:
     keep_folders: False removes the folders that did not exist before.
   """
+  folder = as_path(folder)
+  if is_remote(folder):
+    with writing(folder):
+      path = (folder / f'.probe-{secrets.token_hex(8)}')
+      path.fs.pipe_file(path.path, b'codemix')
+      path.fs.rm_file(path.path)
+    return
   new = [] if keep_folders else [path for path in (folder, *folder.parents) if not path.exists()]
   try:
     make_folder(folder)

@@ -9,6 +9,7 @@ from types import UnionType
 from typing import Any, get_args
 
 from codemix.errors import UserError
+from codemix.storage.paths import as_path
 
 
 def read_json(path: Path, form: object = dict, fix: str = 'Restore it.') -> Any:
@@ -21,7 +22,7 @@ def read_json(path: Path, form: object = dict, fix: str = 'Restore it.') -> Any:
     fix: what the user should do about a damaged file.
   """
   try:
-    value = json.loads(Path(path).read_text(encoding='utf-8'))
+    value = json.loads(as_path(path).read_text(encoding='utf-8'))
   except FileNotFoundError:
     raise UserError(f'{path} does not exist.') from None
   except (IsADirectoryError, NotADirectoryError, PermissionError) as error:

@@ -1,0 +1,62 @@
+"""Checksums of the files below a folder.
+
+On a disk, and for S3, sha256 of the bytes. GCS keeps the CRC32C of each object, computed while it was written: a listing
+returns them all, and no byte is read again. A checksum names its kind, so a folder that is copied from one to the other can still be checked.
+"""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+from codemix.identity import file_digest
+from codemix.storage.paths import is_remote
+
+_CRC = 'crc32c:'
+
+
+def checksums(folder: Path, like: Mapping[str, list] | None = None) -> dict[str, list]:
+  """[size, checksum] of every file below a folder, by relative name with /, sorted.
+
+  Args:
+    like: an earlier result, whose kinds of checksum are computed again.
+  """
+  like = like or {}
+  kind = lambda name: str(like[name][1]) if len(like.get(name, ())) == 2 else ''
+  if is_remote(folder):
+    found = _listed(folder)
+    return {name: [size, _remote(folder / name, crc, kind(name))] for name, (size, crc) in sorted(found.items())}
+  files = {str(path.relative_to(folder)): path for path in sorted(folder.rglob('*')) if path.is_file()}
+  return {name: [path.stat().st_size, _crc32c(path) if kind(name).startswith(_CRC) else file_digest(path)] for name, path in files.items()}
+
+
+def sizes(folder: Path, names: Iterable[str]) -> dict[str, int]:
+  """Bytes of those files of a folder that exist; of a bucket by one listing, whatever their number."""
+  if is_remote(folder):
+    found = _listed(folder)
+    return {name: found[name][0] for name in names if name in found}
+  return {name: path.stat().st_size for name in names if (path := folder / name).exists()}
+
+
+def _listed(folder: Path) -> dict[str, tuple[int, str | None]]:
+  """Size and CRC32C (None: the store has none) of each object below a folder."""
+  start = folder.path.rstrip('/') + '/'
+  found = folder.fs.find(folder.path, detail=True)
+  return {name.removeprefix(start): (int(about['size']), about.get('crc32c')) for name, about in found.items() if name.startswith(start)}
+
+
+def _remote(path: Path, crc: str | None, like: str) -> str:
+  if crc and (not like or like.startswith(_CRC)):
+    return _CRC + crc
+  return file_digest(path)
+
+
+def _crc32c(path: Path) -> str:
+  import google_crc32c  # it comes with gcsfs
+
+  with open(path, 'rb') as file:
+    checksum = google_crc32c.Checksum()
+    while block := file.read(2**22):
+      checksum.update(block)
+  return _CRC + base64.b64encode(checksum.digest()).decode()
