@@ -33,6 +33,15 @@ def shared_data() -> pathlib.Path:
 
 
 @pytest.fixture(scope='session')
+def bucket(tmp_path_factory):
+  """The URL of a bucket of a GCS server on this machine, which all processes of the tests use."""
+  from tests import gcs
+
+  with gcs.server(tmp_path_factory.mktemp('gcs') / 'log') as proxy, gcs.used(proxy.port):
+    yield f'gs://{gcs.BUCKET}'
+
+
+@pytest.fixture(scope='session')
 def sandbox() -> None:
   """Skips where programs cannot be isolated."""
   from codemix.data.filters.passes_tests import sandbox_works

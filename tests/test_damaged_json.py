@@ -13,9 +13,9 @@ from codemix.checkpoints import damage
 from codemix.data.store.token_store import open_store
 from codemix.errors import UserError
 from codemix.evaluation.results import Results, read_results, write_results
-from codemix.storage import write_json
 from codemix.identity import digest
 from codemix.report.results import read_study
+from codemix.storage import write_json
 from codemix.studies.load_stage import load_stage
 from codemix.training.stage_record import read_done, read_ledger, read_stage
 from tests.data.stores import make_store

@@ -5,8 +5,10 @@ A study of three stages on random prepared data, as `codemix study` runs it. `fo
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import os
+import signal
 import threading
 import time
 from collections.abc import Iterator
@@ -18,6 +20,7 @@ from codemix.benchmarks.figure import Figure, Sizes
 from codemix.benchmarks.measuring import status_bytes
 from codemix.benchmarks.random_store import prepare_random
 from codemix.data.settings import Data
+from codemix.errors import Preempted
 from codemix.models.config import ModelConfig
 from codemix.studies.recipe import Recipe, Study
 from codemix.studies.runner import run_study
@@ -28,6 +31,7 @@ from codemix.training.stage import Stage
 
 SOURCES = {'text': 0.75, 'code': 0.25}
 STAGES = ('pretrain', 'continued', 'cooldown')
+MOST_STEPS = 10**6
 WARM_UP = 0.25  # of the time: caches of libraries fill
 
 
@@ -40,7 +44,7 @@ class Size(Sizes):
     rows, length: of a batch; tokens of a row.
     layers, width: of the decoder.
     interval: steps between two saves, and between two evaluations.
-    pilot: steps that are timed first.
+    begin: steps of each of the first two stages.
     every_s: seconds between two samples.
   """
 
@@ -50,7 +54,7 @@ class Size(Sizes):
   layers: int = 4
   width: int = 96
   interval: int = 500
-  pilot: int = 400
+  begin: int = 1000
   every_s: int = 10
 
 
@@ -70,23 +74,16 @@ def measure(folder: Path, size: Size) -> Iterator[Figure]:
   for name in SOURCES:
     for split in ('train', 'validation'):
       prepare_random(data, name, split, 2**20 if split == 'train' else 2**13)
-  _run(data, folder / 'pilot', size, size.pilot)
-  began = time.monotonic()
-  _run(data, folder / 'pilot2', size, size.pilot)  # compiled, but for what each run compiles again
-  steps = int(60 * size.minutes / (time.monotonic() - began) * size.pilot)
   samples: list[Sample] = []
-  ended = threading.Event()
-  sampler = threading.Thread(target=_sample, args=(samples, ended, size.every_s), daemon=True)
+  # It stops as a preempted run does: how many steps fill the time is not known before.
+  sampler = threading.Thread(target=_sample, args=(samples, size), daemon=True)
   sampler.start()
-  try:
-    output = _run(data, folder / 'run', size, steps)
-  finally:
-    ended.set()
-    sampler.join()
+  output = folder / 'run'
+  with contextlib.suppress(Preempted):
+    _run(data, output, size)
   yield from figures(samples)
   times = total(found for stage in sorted((output / 'stages').iterdir()) if (found := read_times(stage)))
   yield Figure('trained', times.total / 60, 'minutes')
-  yield Figure('steps', steps, '')
   yield Figure('goodput', 100 * times.goodput, '%', goal=95)
 
 
@@ -103,22 +100,25 @@ def figures(samples: list[Sample]) -> Iterator[Figure]:
   yield Figure('threads an hour', slope([sample.threads for sample in kept]), '', goal=1, more_is_better=False)
 
 
-def _sample(samples: list[Sample], ended: threading.Event, every_s: float) -> None:
+def _sample(samples: list[Sample], size: Size) -> None:
   began = time.monotonic()
-  while not ended.wait(every_s):
+  while (seconds := time.monotonic() - began) < 60 * size.minutes:
     memory, handles = status_bytes('VmRSS'), len(os.listdir('/proc/self/fd'))
-    samples.append(Sample(time.monotonic() - began, memory, handles, len(os.listdir('/proc/self/task'))))
+    samples.append(Sample(seconds, memory, handles, len(os.listdir('/proc/self/task'))))
+    time.sleep(size.every_s)
+  signal.raise_signal(signal.SIGTERM)
 
 
-def _run(data: Data, output: Path, size: Size, steps: int) -> Path:
-  """Trains three stages of `steps` steps together; returns the output folder."""
+def _run(data: Data, output: Path, size: Size) -> None:
+  """Trains three stages, of which the last is longer than the time."""
   model = ModelConfig(
     vocab_size=259, layers=size.layers, width=size.width, ffn_width=8 * size.width // 3, heads=max(size.width // 32, 1), head_dim=32, dtype='float32'
   )
-  tokens = -(-steps // len(STAGES)) * size.rows * size.length
+  steps = (size.begin, size.begin, MOST_STEPS)
   stages = tuple(
-    Stage(name, tokens, SOURCES, size.rows, Constant(1e-3), evaluate_every=size.interval) for name in STAGES
+    Stage(name, count * size.rows * size.length, SOURCES, size.rows, Constant(1e-3), evaluate_every=size.interval)
+    for name, count in zip(STAGES, steps, strict=True)
   )
   recipe = Recipe(stages=stages, model=model, length=size.length, max_epochs=1e9)
   runtime = Runtime(output=str(output), save_every=size.interval)
-  return run_study(Study(name='soak', recipes={'soak': recipe}, baseline='soak'), data, runtime)
+  run_study(Study(name='soak', recipes={'soak': recipe}, baseline='soak'), data, runtime)

@@ -98,10 +98,15 @@ class _Parts:
     self.flush()
 
   def append(self, lines: Iterable[str]) -> None:
+    before = self._part, self._whole
     self._part += ''.join(f'{line}\n' for line in lines).encode()
     self._whole = False
-    if len(self._part) >= PART_BYTES or time.monotonic() - self._put > PUT_EVERY_S:
-      self.flush()
+    try:
+      if len(self._part) >= PART_BYTES or time.monotonic() - self._put > PUT_EVERY_S:
+        self.flush()
+    except BaseException:
+      self._part, self._whole = before  # as on a disk, whose caller appends the lines again
+      raise
 
   def flush(self) -> None:
     if self._whole:

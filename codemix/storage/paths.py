@@ -17,7 +17,7 @@ from typing import Any
 
 from codemix.errors import UserError, nearest
 
-SCHEMES = {'gs': 'gcsfs', 's3': 's3fs'}  # and the package that reads each
+SCHEMES = {'gs': ('gcsfs', 'gcs'), 's3': ('s3fs', 's3')}  # the package that reads each, and the extra of codemix that installs it
 # Of etils, through which Orbax lists a bucket: with fsspec, also where TensorFlow is installed.
 os.environ.setdefault('EPATH_USE_TF', 'false')
 # Of gcsfs: else it asks for each bucket's type, with other credentials, and warns in each process.
@@ -64,12 +64,13 @@ def child(folder: Path, name: str) -> Path:
 
 
 def _in_bucket(url: str, scheme: str) -> Path:
+  package, extra = SCHEMES[scheme]
   try:
-    importlib.import_module(package := SCHEMES[scheme])
+    importlib.import_module(package)
     import fsspec.config
     from upath import UPath
   except ImportError:
-    raise UserError(f"'{url}' needs the package {package}: pip install 'codemix[{scheme}]'.") from None
+    raise UserError(f"'{url}' needs the package {package}: pip install 'codemix[{extra}]'.") from None
   # No listing is kept, here or by Orbax: other processes write, too.
   for protocol in ('gcs', 's3'):
     fsspec.config.conf.setdefault(protocol, {}).setdefault('use_listings_cache', False)
@@ -81,6 +82,9 @@ def _store(root: str) -> Any:
   import tensorstore as ts
 
   spec: dict[str, Any] = {'driver': {'gs': 'gcs'}.get(scheme := root.partition('://')[0], scheme), 'bucket': root.partition('://')[2]}
+  # Minutes, not the quarter of an hour that is TensorStore's default: then the run ends with a code that starts it again.
+  if scheme == 'gs':
+    spec['context'] = {'gcs_request_retries': {'max_retries': 10, 'max_delay': '32s'}}
   if scheme == 's3' and (endpoint := os.environ.get('AWS_ENDPOINT_URL')):
     spec |= {'endpoint': endpoint, 'aws_region': os.environ.get('AWS_REGION', 'us-east-1')}
   return ts.KvStore.open(spec).result()

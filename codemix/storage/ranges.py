@@ -66,7 +66,7 @@ def open_ranges(path: Path, size: int, cache_bytes: int) -> Ranges:
   """
   if not is_remote(path):
     return _LocalFile(path)
-  return _Cached(path, size) if CACHE.promise(size, cache_bytes) else _Uncached(path)
+  return (_Cached if CACHE.promise(size, cache_bytes) else _Uncached)(path, size)
 
 
 class _LocalFile:
@@ -89,24 +89,36 @@ class _Uncached:
 
   kept = False
 
-  def __init__(self, path: Path):
-    self.path = path
+  def __init__(self, path: Path, size: int):
+    self.path, self._size = path, size
     self._store, self._key = key_value_store(path)
     self._coming: dict[tuple[int, int], Any] = {}
 
   def will_read(self, start: int, size: int) -> None:
-    self._coming[start, size] = self._request(start, size)
+    if size := self._within(start, size):
+      self._coming[start, size] = self._request(start, size)
 
   def read(self, start: int, size: int) -> bytes:
+    if not (size := self._within(start, size)):
+      return b''
     return self._result(self._coming.pop((start, size), None) or self._request(start, size))
+
+  def _within(self, start: int, size: int) -> int:
+    """The bytes of a range that are in the file."""
+    return max(min(size, self._size - start), 0)
 
   def _request(self, start: int, size: int) -> Any:
     CACHE.count(size)
     return self._store.read(self._key, byte_range=slice(start, start + size))
 
   def _result(self, request: Any) -> bytes:
-    with naming_outages(self.path):
-      found = request.result()
+    try:
+      with naming_outages(self.path):
+        found = request.result()
+    except ValueError as error:
+      if 'OUT_OF_RANGE' not in str(error):
+        raise
+      raise UserError(f'{self.path} has become shorter while it is read. Restore it.') from error
     if found.state != 'value':
       raise UserError(f'{self.path} is gone while it is read. Restore it.')
     return found.value
@@ -118,8 +130,7 @@ class _Cached(_Uncached):
   kept = True
 
   def __init__(self, path: Path, size: int):
-    super().__init__(path)
-    self._size = size
+    super().__init__(path, size)
     self._there = bytearray(-(-size // BLOCK_BYTES))  # 1: the block is in the file
     self._file = tempfile.TemporaryFile(prefix='codemix-cache-')  # noqa: SIM115 (ends with this object)
     self._lock = threading.Lock()
@@ -130,7 +141,7 @@ class _Cached(_Uncached):
         self._fetch(block)
 
   def read(self, start: int, size: int) -> bytes:
-    size = max(min(size, self._size - start), 0)
+    size = self._within(start, size)
     with self._lock:
       requests = {block: request for block in self._blocks(start, size) if (request := self._fetch(block)) is not None}
     for block, request in requests.items():
@@ -138,7 +149,7 @@ class _Cached(_Uncached):
     return os.pread(self._file.fileno(), size, start)
 
   def _blocks(self, start: int, size: int) -> range:
-    return range(start // BLOCK_BYTES, -(-min(start + size, self._size) // BLOCK_BYTES))
+    return range(start // BLOCK_BYTES, -(-(start + self._within(start, size)) // BLOCK_BYTES))
 
   def _fetch(self, block: int) -> Any:
     """The request of a block, None if it is kept; the caller holds the lock."""

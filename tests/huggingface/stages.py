@@ -13,10 +13,10 @@ import codemix
 from codemix.checkpoints import Checkpoints
 from codemix.data.settings import tokenizer_identity
 from codemix.data.tokenization.tokenizer import Tokenizer, load_tokenizer
-from codemix.storage import write_json
 from codemix.huggingface.tensors import Params
 from codemix.identity import digest
 from codemix.models import decoder
+from codemix.storage import write_json
 from codemix.studies.load_stage import keep_tokenizer
 from codemix.training.optimizer import Optimizer
 from tests import tiny_study

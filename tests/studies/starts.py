@@ -12,9 +12,9 @@ from codemix.checkpoints import Checkpoints
 from codemix.data.batches import ledger
 from codemix.data.settings import tokenizer_identity
 from codemix.data.tokenization.tokenizer import Tokenizer, load_tokenizer
-from codemix.storage import write_json
 from codemix.identity import digest
 from codemix.models.decoder import init_params
+from codemix.storage import write_json
 from codemix.training.optimizer import Optimizer
 from tests import tiny_study
 

@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 
 import codemix
-from codemix.storage import read_json
 from codemix.parallel.mesh import make_mesh
+from codemix.storage import read_json
 from codemix.training import loop
 from codemix.training.optimizer import Optimizer
 from codemix.training.placement import Placement

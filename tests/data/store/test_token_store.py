@@ -3,13 +3,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from codemix.data.store import digests, token_store, verify
+from codemix.data.store import digests, document_table, token_store, verify
 from codemix.data.store.digests import seal
 from codemix.data.store.token_store import open_store
 from codemix.data.store.verify import verify_store, verify_whole
 from codemix.errors import UserError
-from codemix.storage import write_json
 from codemix.identity import digest
+from codemix.storage import write_json
 from tests.data.stores import make_store
 
 lengths = st.lists(st.integers(1, 40), min_size=1, max_size=20)

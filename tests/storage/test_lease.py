@@ -1,0 +1,124 @@
+"""A folder of a bucket has one owner: the lease ends with its process, and an owner that lost it ends."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+
+import pytest
+
+from codemix.errors import UserError
+from codemix.storage import lease, locked, require_unlocked
+
+HOLDER = """
+import sys, time
+from codemix.storage import as_path, lease, locked
+lease.BEAT_S, lease.EXPIRY_S = float(sys.argv[2]), 2.0
+with locked(as_path(sys.argv[1]), 'training'):
+  print('held', flush=True)
+  time.sleep(60)
+"""
+
+
+@pytest.fixture
+def holder(bucket_folder):
+  """Another process that holds the lease."""
+  with subprocess.Popen([sys.executable, '-c', HOLDER, str(bucket_folder), '0.2'], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+    assert process.stdout.readline() == 'held\n', process.stderr.read()
+    yield process
+    process.kill()
+
+
+def owner_of(folder) -> dict:
+  return json.loads((folder / lease.FILE).read_bytes())
+
+
+def test_a_second_process_is_refused_with_the_name_of_the_first(bucket_folder, holder):
+  for hold in (lambda: locked(bucket_folder, 'training').__enter__(), lambda: require_unlocked(bucket_folder, 'training')):
+    with pytest.raises(UserError, match=rf'another process is training in {bucket_folder} \(process {holder.pid} on .*\)\. Wait for it'):
+      hold()
+  assert holder.poll() is None
+
+
+def test_the_lease_of_a_killed_process_of_this_machine_is_taken_at_once(bucket_folder, holder, monkeypatch):
+  monkeypatch.setattr(lease, 'EXPIRY_S', 1e6)
+  holder.kill()
+  holder.wait()
+  with locked(bucket_folder, 'training'):
+    assert owner_of(bucket_folder)['pid'] == os.getpid()
+  assert not (bucket_folder / lease.FILE).exists()
+
+
+def test_the_lease_of_another_machine_is_taken_when_its_heartbeat_has_ended(bucket_folder, monkeypatch):
+  monkeypatch.setattr(lease, 'EXPIRY_S', 1.0)
+  monkeypatch.setattr(lease, 'POLL_S', 0.1)
+  elsewhere = {'host': 'node-7', 'boot': 'x', 'pid': 4711, 'started': '1', 'token': 'theirs', 'doing': 'training', 'beat': 1}
+  (bucket_folder / lease.FILE).write_bytes(json.dumps(elsewhere).encode())
+  began = time.monotonic()
+  with locked(bucket_folder, 'training'):
+    assert time.monotonic() - began >= 1.0 and owner_of(bucket_folder)['token'] != 'theirs'
+
+
+def test_the_lease_of_another_machine_that_beats_is_respected(bucket_folder, monkeypatch):
+  monkeypatch.setattr(lease, 'EXPIRY_S', 5.0)
+  monkeypatch.setattr(lease, 'POLL_S', 0.1)
+  ended = threading.Event()
+
+  def beat():
+    count = 0
+    while not ended.wait(0.2):
+      count += 1
+      (bucket_folder / lease.FILE).write_bytes(json.dumps({'host': 'node-7', 'boot': 'x', 'pid': 4711, 'token': 'theirs', 'beat': count}).encode())
+
+  thread = threading.Thread(target=beat)
+  thread.start()
+  try:
+    while not (bucket_folder / lease.FILE).exists():
+      time.sleep(0.05)
+    with pytest.raises(UserError, match='process 4711 on node-7'), locked(bucket_folder, 'training'):
+      pass
+  finally:
+    ended.set()
+    thread.join()
+
+
+def test_one_of_many_that_come_at_once_gets_the_lease(bucket_folder, monkeypatch):
+  monkeypatch.setattr(lease, '_is_here', lambda owner: False)
+  monkeypatch.setattr(lease, 'EXPIRY_S', 0.5)
+  monkeypatch.setattr(lease, 'POLL_S', 0.05)
+  monkeypatch.setattr(lease, 'BEAT_S', 0.1)
+  (bucket_folder / lease.FILE).write_bytes(json.dumps({'host': 'node-7', 'boot': 'x', 'pid': 1, 'token': 'dead', 'beat': 1}).encode())
+  outcomes, together = [], threading.Barrier(6)
+
+  def take():
+    together.wait()
+    try:
+      with locked(bucket_folder, 'training'):
+        outcomes.append('held')
+        time.sleep(3)
+    except UserError:
+      outcomes.append('refused')
+
+  threads = [threading.Thread(target=take) for _ in range(6)]
+  for thread in threads:
+    thread.start()
+  for thread in threads:
+    thread.join()
+  assert sorted(outcomes) == ['held', *['refused'] * 5]
+
+
+def test_an_owner_that_was_stopped_too_long_ends_when_it_finds_another_one(bucket_folder, holder, monkeypatch):
+  monkeypatch.setattr(lease, '_is_here', lambda owner: False)
+  monkeypatch.setattr(lease, 'EXPIRY_S', 1.0)
+  monkeypatch.setattr(lease, 'POLL_S', 0.1)
+  holder.send_signal(signal.SIGSTOP)
+  with locked(bucket_folder, 'training'):
+    holder.send_signal(signal.SIGCONT)
+    assert holder.wait(20) == UserError.exit_code
+    assert f'process {os.getpid()} on ' in holder.stderr.read()
+    assert owner_of(bucket_folder)['pid'] == os.getpid()

@@ -1,0 +1,66 @@
+"""A bucket that fails for a while costs time; one that does not answer at all ends the run with a code that says so."""
+
+from __future__ import annotations
+
+import pytest
+
+from codemix import storage
+from codemix.errors import StorageUnavailable
+from codemix.storage import paths
+from codemix.storage.lines import open_lines, read_lines
+from codemix.storage.outages import outage
+from codemix.storage.ranges import open_ranges
+from tests import faulty_proxy, gcs
+
+
+@pytest.fixture
+def proxy(tmp_path):
+  """A proxy before a server of its own; the clients of this process are new."""
+  import gcsfs
+
+  def forget_clients() -> None:
+    paths._store.cache_clear()
+    gcsfs.GCSFileSystem.clear_instance_cache()
+
+  with gcs.server(tmp_path / 'log') as proxy, gcs.used(proxy.port):
+    forget_clients()
+    yield proxy
+  forget_clients()
+
+
+@pytest.mark.parametrize('mode', [*faulty_proxy.STATUSES, faulty_proxy.RESET])
+def test_a_server_that_fails_for_a_while_loses_nothing(proxy, mode):
+  folder = storage.as_path(f'gs://{gcs.BUCKET}/x')
+  storage.write_json(folder / 'a.json', {'step': 1})
+  file = open_ranges(folder / 'a.json', (folder / 'a.json').stat().st_size, 0)
+  lines = open_lines(folder / 'm.jsonl')
+  lines.append(['1'])
+  with proxy.failing(mode, 1.5):
+    assert storage.read_json(folder / 'a.json') == {'step': 1}
+  with proxy.failing(mode, 1.5):
+    storage.write_json(folder / 'a.json', {'step': 2})
+  with proxy.failing(mode, 1.5):
+    lines.flush()
+  with proxy.failing(mode, 1.5):
+    assert b'"step": 1' in file.read(0, 100) or b'"step": 2' in file.read(0, 100)
+  with proxy.failing(mode, 1.5), storage.locked(folder, 'training'):
+    pass
+  assert proxy.failed and storage.read_json(folder / 'a.json') == {'step': 2} and read_lines(folder / 'm.jsonl') == b'1\n'
+
+
+def test_a_bucket_that_does_not_answer_is_named_with_what_to_do(proxy, monkeypatch):
+  import gcsfs.retry
+
+  monkeypatch.setattr(gcsfs.retry.asyncio, 'sleep', lambda seconds, sleep=gcsfs.retry.asyncio.sleep: sleep(min(seconds, 0.01)))
+  path = storage.as_path(f'gs://{gcs.BUCKET}/x/a.json')
+  proxy.fail(faulty_proxy.RESET)
+  with pytest.raises(StorageUnavailable, match=f'{path} does not answer .*The same command resumes when it does'):
+    storage.write_json(path, {})
+  with pytest.raises(Exception) as caught:
+    path.read_bytes()
+  assert isinstance(outage(caught.value), StorageUnavailable)
+
+
+@pytest.mark.parametrize('error', [ValueError('a wrong value'), OSError('no such thing'), ConnectionResetError('Connection reset by peer'), KeyError('503')])
+def test_other_errors_are_no_outages(error):
+  assert outage(error) is None
