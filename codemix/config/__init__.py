@@ -2,11 +2,11 @@
 
 from codemix.config.effect import check_used, shadowed
 from codemix.config.load import (
-    bindings_of,
-    build,
-    files_read,
-    gin_directory,
-    is_bound,
-    parse,
-    scopes_of,
+  bindings_of,
+  build,
+  files_read,
+  gin_directory,
+  is_bound,
+  parse,
+  scopes_of,
 )

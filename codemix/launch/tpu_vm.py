@@ -93,9 +93,9 @@ class TpuVm:
     """Starts the processes, once for each token."""
     return self.ssh(shlex.join(['bash', 'worker.sh', 'start', self.script, token]))
 
-  def follow(self, byte: int) -> list[str]:
-    """Shows the log of the first machine from a byte on, from 1, until its process ends."""
-    return self.ssh(f'bash worker.sh follow {byte}', everywhere=False)
+  def follow(self, shown: int) -> list[str]:
+    """Shows the log of the first machine, without the bytes that were shown, until its process ends."""
+    return self.ssh(f'bash worker.sh follow {shown}', everywhere=False)
 
   def end(self, how: str = 'end') -> list[str]:
     """Waits for the end of all processes, and shows their logs and exit codes; with 'stop' it asks them to end."""
@@ -104,7 +104,7 @@ class TpuVm:
   def whole(self, requirement: str, python: str, files: Sequence[Path]) -> list[list[str]]:
     """The commands of a run that nothing disturbs, in order."""
     prepared = [self.create(), self.state(), self.make_folder(), self.copy(files), self.install(requirement, python)]
-    return [*prepared, self.start('TOKEN'), self.follow(1), self.end(), self.delete()]
+    return [*prepared, self.start('TOKEN'), self.follow(0), self.end(), self.delete()]
 
   def sent(self, constraints: str) -> dict[str, str]:
     """The text of the files that are sent, beside a wheel and the secrets."""

@@ -146,7 +146,7 @@ class TpuVmRun:
   def _train(self) -> int:
     """Starts the processes, shows the log of the first one, and returns the exit code of all."""
     self._gcloud(self._vms.start(secrets.token_hex(8)))
-    shown, lost = 1, 0
+    shown, lost = 0, 0
     while not self.stopped:
       before = shown
       for line in self._lines(self._vms.follow(shown)):

@@ -93,26 +93,14 @@ def initialize(
 def started_by_cluster() -> bool:
   """Whether a cluster's launcher (SLURM, Cloud TPU, GKE with TPUs) started several processes, this among them.
 
-  Raises CodemixError if this is a TPU VM that does not say which of them it is.
+  Raises CodemixError if this machine is of a cluster that does not say which of them it is.
   """
-  return any(
-    cluster.is_env_present() and (cluster.get_process_count() or 1) > 1
-    for cluster in (clusters.SlurmCluster, clusters.GkeTpuCluster, _CloudTpu)
-  )
-
-
-class _CloudTpu:
-  """TPU VMs, whose metadata server names the others. It is asked only where JAX finds TPU chips."""
-
-  @staticmethod
-  def is_env_present() -> bool:
-    with _named_failure():
-      return clusters.GceTpuCluster.is_env_present()
-
-  @staticmethod
-  def get_process_count() -> int:
-    with _named_failure():
-      return clusters.GceTpuCluster.get_process_count()
+  with _named_failure():
+    return any(
+      cluster.is_env_present() and (cluster.get_process_count() or 1) > 1
+      # The last one asks a metadata server, but only where JAX finds TPU chips.
+      for cluster in (clusters.SlurmCluster, clusters.GkeTpuCluster, clusters.GceTpuCluster)
+    )
 
 
 @contextlib.contextmanager
@@ -120,8 +108,6 @@ def _named_failure() -> Iterator[None]:
   """An answer that a cluster owes becomes a CodemixError: a process that does not know of the others would train alone."""
   try:
     yield
-  except CodemixError:
-    raise
   except Exception as error:  # of the HTTP library that JAX uses, or of an answer that it does not expect
     reason = (str(error) or type(error).__name__).splitlines()[0]
     raise CodemixError(f'the cluster does not say which processes there are: {reason}. Give --coordinator_address, --num_processes and --process_id.') from error
