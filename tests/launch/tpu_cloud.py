@@ -7,6 +7,7 @@ an exit code; 'save', which waits for SIGTERM and exits with 75; or 'taken', at 
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
@@ -135,10 +136,8 @@ def take() -> None:
   """The machines go, with all that runs there."""
   for home in ROOT.glob('machine-*'):
     for pid in home.glob('*/pid'):
-      try:
+      with contextlib.suppress(ProcessLookupError):
         os.kill(int(pid.read_text()), signal.SIGKILL)
-      except ProcessLookupError:
-        pass
     while home.exists():  # the process that waits for the killed one still writes there
       shutil.rmtree(home, ignore_errors=True)
 
