@@ -28,7 +28,7 @@ _TPU_EXTRAS = 'tpu,gcs'
 # Flags by the places that take them.
 FLAGS = {
   'topology': ('tpu_vm', 'xpk', 'jobset', 'skypilot'),
-  'slices': ('tpu_vm', 'xpk', 'jobset', 'skypilot'),
+  'slices': ('tpu_vm', 'xpk', 'jobset'),
   'gpu': ('jobset', 'skypilot'),
   'name': ('tpu_vm', 'xpk', 'jobset', 'skypilot'),
   'image': ('xpk', 'jobset', 'skypilot'),
@@ -46,7 +46,7 @@ FLAGS = {
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
   parser.add_argument('--topology', metavar='CHIP:SIDES', help='TPU chips of a slice, such as v5e:16x16')
-  parser.add_argument('--slices', type=int, metavar='N', help='how many TPU slices; by default 1')
+  parser.add_argument('--slices', type=int, metavar='N', help='tpu_vm, xpk, jobset: how many TPU slices; by default 1')
   parser.add_argument('--gpu', metavar='KIND', help='jobset, skypilot: a100, h100, h200 or b200')
   parser.add_argument('--name', metavar='NAME', help="of the machines and jobs; by default from the study's name")
   parser.add_argument('--image', metavar='IMAGE', help='xpk, jobset, skypilot: a container image with codemix')

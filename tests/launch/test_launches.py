@@ -21,6 +21,7 @@ from codemix.launch.specification import Specification
 from codemix.launch.tpu_vm import TpuVm
 from codemix.launch.yaml_text import as_yaml
 from tests.launch import launches
+from tests.test_docs import ROOT, sections, table
 
 GOLDEN = Path(__file__).parents[1] / 'golden' / 'launch'
 FILES = [Path('FOLDER') / name for name in ('setup.sh', 'worker.sh', 'constraints.txt', 'run.sh')]
@@ -139,6 +140,11 @@ def test_the_code_of_a_run_is_the_first_that_a_new_start_does_not_help_against()
   assert of_all([]) == of_all([0, 0]) == 0
   assert of_all([76, 75, 137]) == 75 and of_all([143, 0]) == of_all([76]) == 76
   assert of_all([76, 2, 137]) == 2 and of_all([0, 76, 1]) == 1 and of_all([3, 2]) == 3
+
+
+def test_the_page_has_the_codes_after_which_a_run_starts_again():
+  rows = table(sections(ROOT / 'docs' / 'pods.md')['After each exit code'])
+  assert {int(code) for row in rows if row['launchers'] == 'start again' for code in row['code'].split(', ')} == set(RESTARTED)
 
 
 def exit_code_rules(rules: list[dict], code: int, disrupted: bool) -> str:

@@ -166,3 +166,24 @@ def test_without_gcloud_the_message_says_what_to_do(folder, tmp_path):
 def test_shellcheck_finds_nothing_in_the_scripts(name):
   checked = subprocess.run(['shellcheck', runs.ROOT / 'codemix' / 'launch' / name], text=True, capture_output=True, check=False)
   assert checked.returncode == 0, checked.stdout
+
+
+@pytest.mark.slow
+def test_the_environment_is_made_of_the_requirement_at_the_versions_given_and_only_once(tmp_path):
+  """With the real uv, and a small package in place of codemix."""
+  (machine := tmp_path / 'machine').mkdir()
+  shutil.copy(runs.ROOT / 'codemix' / 'launch' / 'setup.sh', machine)
+  (machine / 'constraints.txt').write_text('packaging==24.2\n')
+  certificates = '/etc/ssl/certs/ca-certificates.crt'  # of this machine's proxy, if it has one; uv brings its own
+  environment = {**os.environ, 'HOME': str(tmp_path), **({'SSL_CERT_FILE': certificates} if Path(certificates).exists() else {})}
+  set_up = ['bash', machine / 'setup.sh', f'{sys.version_info.major}.{sys.version_info.minor}', 'packaging']
+  subprocess.run(set_up, env=environment, check=True)
+  python = machine / 'env' / 'bin' / 'python3'
+  version = subprocess.run([python, '-c', 'import packaging; print(packaging.__version__)'], capture_output=True, text=True, check=True)
+  assert version.stdout == '24.2\n'
+  made = python.lstat().st_mtime_ns
+  subprocess.run(set_up, env=environment, check=True)
+  assert python.lstat().st_mtime_ns == made
+  (machine / 'constraints.txt').write_text('packaging==24.1\n')
+  subprocess.run(set_up, env=environment, check=True)
+  assert python.lstat().st_mtime_ns != made
