@@ -52,7 +52,8 @@ def run(arguments: argparse.Namespace) -> int:
 def _check_flags(arguments: argparse.Namespace) -> None:
   for name, places in _PLACES.items():
     if arguments.where not in places and getattr(arguments, name) not in (None, False):
-      raise UserError(f'--{name} is for `codemix launch {" or ".join(places)}`, not for {arguments.where}.')
+      *others, last = (f'`{place}`' for place in places)
+      raise UserError(f'--{name} is for {", ".join(others)}{" and " if others else ""}{last}, not for {arguments.where}.')
   for name in ('processes', 'cpu_devices', 'nodes', 'gpus_per_node', 'slices'):
     if (number := getattr(arguments, name)) is not None and number < 1:
       raise UserError(f'--{name} is {number}; it is a number from 1.')
