@@ -7,6 +7,7 @@ setup(
   package_dir={'codemix.gin_files': 'gin'},
   package_data={
     'codemix.gin_files': ['*/*.gin'],
+    'codemix.launch': ['*.sh'],
     'codemix.report': ['*.jinja', '*.css'],
   },
 )

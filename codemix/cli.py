@@ -40,7 +40,7 @@ VERBS = {
     'codemix train --gin_file=recipes/balanced_to_text.gin',
   ),
   'launch': (
-    'run a study in several processes of this machine, or as a job of SLURM',
+    'run a study in several processes of this machine, under SLURM, on TPU VMs or in a cluster',
     'codemix launch local --processes=2 --cpu_devices=1 --gin_file=studies/quickstart.gin',
   ),
   'evaluate': (

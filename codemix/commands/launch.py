@@ -5,41 +5,56 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from codemix.commands import launch_remote
 from codemix.commands.experiment import Experiment, add_gin_arguments, load_experiment, show_line
 from codemix.errors import UserError
 
-# Flags that have a meaning in one place only.
-_FLAGS_OF = {'local': ('processes', 'logs'), 'slurm': ('nodes', 'gpus_per_node', 'time', 'sbatch')}
-_RESTARTS = {'local': 0, 'slurm': 20}
+# What may be given where, if not everywhere.
+_REMOTE = tuple(launch_remote.PLACES)
+_PLACES = {
+  'processes': ('local',),
+  'cpu_devices': ('local', 'slurm'),
+  'logs': ('local', 'tpu_vm'),
+  'nodes': ('slurm', 'jobset', 'skypilot'),
+  'gpus_per_node': ('slurm', 'jobset', 'skypilot'),
+  'time': ('slurm',),
+  'sbatch': ('slurm',),
+  **launch_remote.FLAGS,
+}
+_RESTARTS = 20
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-  parser.add_argument('where', choices=tuple(_FLAGS_OF), help='local: several processes on this machine; slurm: a job of a cluster')
+  parser.add_argument('where', choices=('local', 'slurm', *_REMOTE), help='local: several processes on this machine; the others: where it runs')
   add_gin_arguments(parser)
   parser.add_argument('--processes', type=int, metavar='N', help='local: how many processes; by default one for each GPU')
   parser.add_argument('--cpu_devices', type=int, metavar='N', help='train on CPUs, with N devices in each process')
-  parser.add_argument('--logs', metavar='FOLDER', help='local: where the logs of the processes go; by default Runtime.output/logs')
-  parser.add_argument('--nodes', type=int, metavar='N', help='slurm: how many nodes, with one process each')
-  parser.add_argument('--gpus_per_node', type=int, metavar='N', help='slurm: GPUs of each node')
+  parser.add_argument('--logs', metavar='FOLDER', help='local, tpu_vm: where the logs of the processes go')
+  parser.add_argument('--nodes', type=int, metavar='N', help='how many nodes of GPUs, with one process each')
+  parser.add_argument('--gpus_per_node', type=int, metavar='N', help='GPUs of each node')
   parser.add_argument('--time', metavar='LIMIT', help="slurm: the time limit of each start, such as 24:00:00")
   parser.add_argument('--sbatch', action='append', metavar='OPTION', help='slurm: a further option of sbatch, such as --sbatch=--partition=gpu; may be repeated')
-  parser.add_argument('--restarts', type=int, metavar='N', help='start again after exit code 75 or 76, at most N times; by default 0, under SLURM 20')
+  launch_remote.add_arguments(parser)
+  parser.add_argument('--restarts', type=int, metavar='N', help='start again after exit code 75 or 76, at most N times; by default 20, local 0')
   parser.add_argument('--dry_run', action='store_true', help='print what would be run, and run nothing')
 
 
 def run(arguments: argparse.Namespace) -> int:
   _check_flags(arguments)
   experiment = load_experiment(arguments)
-  restarts = _RESTARTS[arguments.where] if arguments.restarts is None else arguments.restarts
-  return _local(experiment, arguments, restarts) if arguments.where == 'local' else _slurm(experiment, arguments, restarts)
+  if arguments.restarts is None:
+    arguments.restarts = 0 if arguments.where == 'local' else _RESTARTS
+  if arguments.where in _REMOTE:
+    return launch_remote.run(experiment, arguments)
+  return _local(experiment, arguments, arguments.restarts) if arguments.where == 'local' else _slurm(experiment, arguments, arguments.restarts)
 
 
 def _check_flags(arguments: argparse.Namespace) -> None:
-  for where, flags in _FLAGS_OF.items():
-    for name in flags:
-      if where != arguments.where and getattr(arguments, name) is not None:
-        raise UserError(f'--{name} is for `codemix launch {where}`, not for {arguments.where}.')
-  for name in ('processes', 'cpu_devices', 'nodes', 'gpus_per_node'):
+  for name, places in _PLACES.items():
+    if arguments.where not in places and getattr(arguments, name) not in (None, False):
+      *others, last = (f'`{place}`' for place in places)
+      raise UserError(f'--{name} is for {", ".join(others)}{" and " if others else ""}{last}, not for {arguments.where}.')
+  for name in ('processes', 'cpu_devices', 'nodes', 'gpus_per_node', 'slices'):
     if (number := getattr(arguments, name)) is not None and number < 1:
       raise UserError(f'--{name} is {number}; it is a number from 1.')
   if arguments.restarts is not None and arguments.restarts < 0:
@@ -47,7 +62,8 @@ def _check_flags(arguments: argparse.Namespace) -> None:
 
 
 def _local(experiment: Experiment, arguments: argparse.Namespace, restarts: int) -> int:
-  from codemix.launch.local import RESUMABLE, LocalRun, members
+  from codemix.launch.exit_codes import RESUMABLE
+  from codemix.launch.local import LocalRun, members
   from codemix.studies.preparation import prepare_in_own_process
 
   devices = _devices(arguments)

@@ -22,6 +22,15 @@ def gin_directory() -> Path:
   return shipped if shipped.is_dir() else package.parent / 'gin'
 
 
+_read: list[str] = []  # the files of the last `parse`
+
+
+def files_read() -> list[str]:
+  """The user's own gin files that `parse` has read, with the files that they include; not those of codemix."""
+  shipped = gin_directory().resolve()
+  return [path for path in dict.fromkeys(_read) if not Path(path).resolve().is_relative_to(shipped)]
+
+
 def parse(files: Sequence[str], bindings: Sequence[str], search_paths: Sequence[str] = ()) -> list[str]:
   """Reads gin files and bindings into gin's global configuration, which it clears first.
 
@@ -46,6 +55,7 @@ def parse(files: Sequence[str], bindings: Sequence[str], search_paths: Sequence[
   reading = Reading([Path(), *map(Path, search_paths), gin_directory()])
   shipped = str(gin_directory())
   NAMED[:] = [path for path in map(reading.file, files) if not path.startswith(f'{shipped}/')]
+  _read[:] = reading.files
   for binding in bindings:
     reading.flag(binding)
   require_no_quoted_references()

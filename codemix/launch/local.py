@@ -18,8 +18,6 @@ from typing import IO
 
 from codemix.errors import PeerEnded, Preempted, UserError
 
-# Exit codes after which the same command resumes; after any other, it would end in the same way.
-RESUMABLE = (Preempted.exit_code, PeerEnded.exit_code)
 # Seconds in which the others end by themselves after one has failed; when one was asked to stop, all save a checkpoint first.
 GRACE_S = 20.0
 SAVING_S = 120.0

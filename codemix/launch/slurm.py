@@ -11,10 +11,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from codemix.errors import CodemixError, UserError
-from codemix.launch.local import RESUMABLE
+from codemix.launch.exit_codes import KILLED, RESTARTED, RESUMABLE
 
-# srun's codes of a step that SIGKILL or SIGTERM ended, such as one on a node that went down.
-KILLED = (137, 143)
 SIGNAL_S = 120  # before the time limit, in which all processes save a checkpoint
 _TIME = re.compile(r'(\d+-)?\d+(:\d\d){0,2}')
 
@@ -68,7 +66,7 @@ class SlurmJob:
       f'--signal=TERM@{SIGNAL_S}',
       '--requeue --open-mode=append',
     ]
-    again = '|'.join(map(str, (*RESUMABLE, *KILLED)))
+    again = '|'.join(map(str, RESTARTED))
     return '\n'.join(
       [
         *self._head(head, 'train'),

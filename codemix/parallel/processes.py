@@ -14,12 +14,13 @@ import logging
 import os
 import sys
 import time
+from collections.abc import Iterator
 from typing import NoReturn
 
 import jax
 from jax._src import clusters, distributed  # no public way to a cluster's settings
 
-from codemix.errors import UserError
+from codemix.errors import CodemixError, UserError
 from codemix.parallel import rendezvous
 from codemix.parallel.peers import Peers
 from codemix.parallel.relay import LOCALHOST, open_relay
@@ -90,11 +91,26 @@ def initialize(
 
 
 def started_by_cluster() -> bool:
-  """Whether a cluster's launcher (SLURM, GKE with TPUs) started several processes, this among them."""
-  return any(
-    cluster.is_env_present() and (cluster.get_process_count() or 1) > 1
-    for cluster in (clusters.SlurmCluster, clusters.GkeTpuCluster)
-  )
+  """Whether a cluster's launcher (SLURM, Cloud TPU, GKE with TPUs) started several processes, this among them.
+
+  Raises CodemixError if this machine is of a cluster that does not say which of them it is.
+  """
+  with _named_failure():
+    return any(
+      cluster.is_env_present() and (cluster.get_process_count() or 1) > 1
+      # The last one asks a metadata server, but only where JAX finds TPU chips.
+      for cluster in (clusters.SlurmCluster, clusters.GkeTpuCluster, clusters.GceTpuCluster)
+    )
+
+
+@contextlib.contextmanager
+def _named_failure() -> Iterator[None]:
+  """An answer that a cluster owes becomes a CodemixError: a process that does not know of the others would train alone."""
+  try:
+    yield
+  except Exception as error:  # of the HTTP library that JAX uses, or of an answer that it does not expect
+    reason = (str(error) or type(error).__name__).splitlines()[0]
+    raise CodemixError(f'the cluster does not say which processes there are: {reason}. Give --coordinator_address, --num_processes and --process_id.') from error
 
 
 def report_end(exit_code: int, reason: str) -> None:
@@ -161,9 +177,10 @@ def _resolve(
 ) -> tuple[str, int, int, int]:
   """Host, port, number of processes, number of this process."""
   if None in (address, count, index):
-    address, count, index, _ = clusters.ClusterEnv.auto_detect_unset_distributed_params(
-      address, count, index, None, None, int(timeout_s)
-    )
+    with _named_failure():
+      address, count, index, _ = clusters.ClusterEnv.auto_detect_unset_distributed_params(
+        address, count, index, None, None, int(timeout_s)
+      )
   given = {'coordinator_address': address, 'num_processes': count, 'process_id': index}
   for name, value in given.items():
     if value is None:

@@ -117,8 +117,8 @@ def test_wrong_settings_are_refused(changes, message):
   ('words', 'message'),
   [
     (('slurm', '--nodes=2', '--time=1:00:00'), 'a job of SLURM needs --nodes, --time, and --gpus_per_node or --cpu_devices'),
-    (('slurm', '--nodes=2', '--processes=2'), '--processes is for `codemix launch local`, not for slurm'),
-    (('local', '--nodes=2'), '--nodes is for `codemix launch slurm`, not for local'),
+    (('slurm', '--nodes=2', '--processes=2'), '--processes is for `local`, not for slurm'),
+    (('local', '--nodes=2'), '--nodes is for `slurm`, `jobset` and `skypilot`, not for local'),
   ],
 )
 def test_flags_of_another_place_are_refused(words, message, tmp_path):
