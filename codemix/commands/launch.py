@@ -8,6 +8,7 @@ from pathlib import Path
 from codemix.commands import launch_remote
 from codemix.commands.experiment import Experiment, add_gin_arguments, load_experiment, show_line
 from codemix.errors import UserError
+from codemix.storage import as_path, is_remote
 
 # What may be given where, if not everywhere.
 _REMOTE = tuple(launch_remote.PLACES)
@@ -35,7 +36,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
   parser.add_argument('--time', metavar='LIMIT', help="slurm: the time limit of each start, such as 24:00:00")
   parser.add_argument('--sbatch', action='append', metavar='OPTION', help='slurm: a further option of sbatch, such as --sbatch=--partition=gpu; may be repeated')
   launch_remote.add_arguments(parser)
-  parser.add_argument('--restarts', type=int, metavar='N', help='start again after exit code 75 or 76, at most N times; by default 20, local 0')
+  parser.add_argument('--restarts', type=int, metavar='N', help='start again after exit code 74, 75 or 76, at most N times; by default 20, local 0')
   parser.add_argument('--dry_run', action='store_true', help='print what would be run, and run nothing')
 
 
@@ -72,7 +73,7 @@ def _local(experiment: Experiment, arguments: argparse.Namespace, restarts: int)
     print('\n'.join(map(str, [*prepare, *members('study', experiment.gin_arguments, devices)])))
     return 0
   prepare_in_own_process(experiment.study, experiment.data, experiment.gin_arguments, experiment.warnings)
-  logs = Path(arguments.logs) if arguments.logs else Path(experiment.runtime.output) / 'logs'
+  logs = Path(arguments.logs) if arguments.logs else _local_folder(experiment) / 'logs'
   local = LocalRun(logs, lambda number, line: show_line(f'[{number}] {line}'), lambda line: print(line, flush=True))
   with local.stopped_by_signals():
     for starts_left in reversed(range(restarts + 1)):
@@ -81,6 +82,12 @@ def _local(experiment: Experiment, arguments: argparse.Namespace, restarts: int)
         break
       show_line(f'exit code {code}: all processes start again, and resume from the last checkpoint')
   return code
+
+
+def _local_folder(experiment: Experiment) -> Path:
+  """Where logs and batch files go: the run's folder, or if that is in a bucket a folder here with its name."""
+  output = as_path(experiment.runtime.output)
+  return Path('codemix-logs', output.name) if is_remote(output) else output
 
 
 def _devices(arguments: argparse.Namespace) -> list[dict[str, str]]:
@@ -105,7 +112,7 @@ def _slurm(experiment: Experiment, arguments: argparse.Namespace, restarts: int)
     raise UserError('a job of SLURM needs --nodes, --time, and --gpus_per_node or --cpu_devices.')
   job = SlurmJob(
     gin_arguments=experiment.gin_arguments,
-    output=Path(experiment.runtime.output).absolute(),
+    output=_local_folder(experiment).absolute(),
     working_folder=Path.cwd(),
     nodes=arguments.nodes,
     time=arguments.time,

@@ -5,10 +5,10 @@ from __future__ import annotations
 import signal
 from collections.abc import Iterable
 
-from codemix.errors import PeerEnded, Preempted
+from codemix.errors import PeerEnded, Preempted, StorageUnavailable
 
 # Exit codes after which the same command resumes; after any other, it would end in the same way.
-RESUMABLE = (Preempted.exit_code, PeerEnded.exit_code)
+RESUMABLE = (StorageUnavailable.exit_code, Preempted.exit_code, PeerEnded.exit_code)
 # A shell's codes of a process that SIGKILL or SIGTERM ended, such as one on a machine that was taken away.
 KILLED = (128 + signal.SIGKILL, 128 + signal.SIGTERM)
 # A run of several machines is started again after these, and after no other.

@@ -23,7 +23,7 @@ class SlurmJob:
 
   Attributes:
     gin_arguments: the gin flags of the run.
-    output: the run's folder, on a file system of all nodes; absolute.
+    output: of the batch files and logs: the run's folder, or another on a file system of all nodes; absolute.
     working_folder: the working folder, from which gin files and data are named; absolute.
     nodes: how many.
     time: limit of each start, as SLURM writes it: '24:00:00'.
@@ -75,7 +75,7 @@ class SlurmJob:
         'trap : TERM',
         self._srun('study'),
         'code=$?',
-        f'# {", ".join(map(str, RESUMABLE))}: a checkpoint was saved, a process was lost; {", ".join(map(str, KILLED))}: ended by a signal.',
+        f'# {", ".join(map(str, RESUMABLE))}: a bucket did not answer, a checkpoint was saved, a process was lost; {", ".join(map(str, KILLED))}: ended by a signal.',
         'starts=$((${CODEMIX_STARTS:-0} + ${SLURM_RESTART_COUNT:-0}))',
         'case $code in',
         f'  {again})',

@@ -88,7 +88,7 @@ def test_xpk_accepts_the_workload_and_its_pods_run_the_script_unharmed(no_cloud,
   assert (slices['replicas'], job['parallelism'], spec['failurePolicy']['maxRestarts']) == (2, of.accelerators.hosts, 20)
   [rule] = job['podFailurePolicy']['rules']
   restarted = rule['onExitCodes']['values']
-  assert rule['action'] == 'FailJob' and rule['onExitCodes']['operator'] == 'NotIn' and {75, 76, 137, 143} <= set(restarted) and not {1, 2, 3} & set(restarted)
+  assert rule['action'] == 'FailJob' and rule['onExitCodes']['operator'] == 'NotIn' and {74, 75, 76, 137, 143} <= set(restarted) and not {1, 2, 3} & set(restarted)
   [container] = job['template']['spec']['containers']
   shell, flag, script = container['command']
   assert (shell, flag) == ('bash', '-c')
@@ -145,7 +145,7 @@ def test_skypilot_reads_the_task_as_it_is_meant(of, accelerators, nodes, tmp_pat
   assert ended.returncode == 0, ended.stderr
   name, count, run, resources, spot, recovery, secrets = json.loads(ended.stdout.splitlines()[-1])
   assert (name, count, run.strip(), resources, spot, secrets) == ('run', nodes, made['run'].strip(), accelerators, of.spot, list(of.secrets))
-  assert recovery['recover_on_exit_codes'] == [75, 76] and recovery['max_restarts_on_errors'] == 0
+  assert recovery['recover_on_exit_codes'] == [74, 75, 76] and recovery['max_restarts_on_errors'] == 0
 
 
 @with_skypilot
