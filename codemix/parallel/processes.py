@@ -32,6 +32,7 @@ JAX_IS_SLOWER = 10  # JAX's heartbeat time-out, in ours: ours comes first, with 
 _WITHOUT_PROXY = 'no_grpc_proxy'  # gRPC reads it in lower case, before no_proxy
 
 _peers: Peers | None = None
+_joined: tuple[int, float] | None = None
 
 
 def initialize(
@@ -58,10 +59,11 @@ def initialize(
     UserError: arguments that are missing or contradict those of another process.
     CodemixError: not all processes joined in time; the message names the missing ones.
   """
-  global _peers
+  global _peers, _joined
   if _peers:
     raise UserError('initialize: this process has joined the others already; call it once.')
   host, port, count, index = _resolve(coordinator_address, num_processes, process_id, timeout_s)
+  began = time.monotonic()
   if index == 0:
     connections, names = rendezvous.lead(port, count, timeout_s)
   else:
@@ -87,6 +89,7 @@ def initialize(
     coordinator_bind_address=os.environ.get('JAX_COORDINATOR_BIND_ADDRESS', f'[::]:{port}'),
   )
   distributed.global_state.coordinator_address = f'{host}:{port}'  # not the relay's
+  _joined = count, time.monotonic() - began
 
 
 def started_by_cluster() -> bool:
@@ -95,6 +98,16 @@ def started_by_cluster() -> bool:
     cluster.is_env_present() and (cluster.get_process_count() or 1) > 1
     for cluster in (clusters.SlurmCluster, clusters.GkeTpuCluster)
   )
+
+
+def peers() -> Peers | None:
+  """The other processes of the run; None for a single process."""
+  return _peers
+
+
+def joined() -> tuple[int, float] | None:
+  """The number of processes that have joined, and the seconds that this took; None for a single process."""
+  return _joined
 
 
 def report_end(exit_code: int, reason: str) -> None:

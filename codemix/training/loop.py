@@ -21,6 +21,7 @@ from codemix.files import locked
 from codemix.identity import differences
 from codemix.models.config import ModelConfig
 from codemix.models.decoder import Params
+from codemix.parallel import watchdog
 from codemix.parallel.coordination import barrier, decide
 from codemix.parallel.sharding import batch_sharding
 from codemix.terminal import warn_once
@@ -110,6 +111,7 @@ def train_stage(trainer: Trainer, plan: StagePlan, began: float | None = None, e
   if done_for_all(trainer.runtime.output, plan):
     return folder
   primary = not jax.process_index()
+  watchdog.at(f"the beginning of stage '{plan.name}'")
   with (
     locked(folder, TRAINING) if primary else contextlib.nullcontext(),
     TimeAccount(folder if primary else None, 'idle', began) as account,
@@ -124,6 +126,7 @@ def train_stage(trainer: Trainer, plan: StagePlan, began: float | None = None, e
       state, realised = _begin(trainer, plan, checkpoints, account)
       with frozen_gc(), account.spent_on('step'):
         realised = _run_steps(trainer, plan, folder, checkpoints, state, realised, account, evaluate)
+      watchdog.at(f"the end of stage '{plan.name}'")
       if primary:
         parent = trainer.folder(plan.parent) if plan.parent else None
         write_result(folder, plan, realised, checkpoints.digest(plan.last_step), parent)
@@ -218,11 +221,14 @@ def _run_steps(
     def evaluate_after(steps: int) -> None:
       if evaluate and 0 < steps < plan.steps and steps % plan.stage.evaluate_every == 0:
         write_all_but(0)
+        watchdog.at(f"the evaluation after step {plan.first_step + steps} of stage '{plan.name}'")
         with account.spent_on('evaluation'):
           evaluate(plan.first_step + steps, state.params)
 
     evaluate_after(done)  # a process may have saved this step, and ended before its results were written
     for index, batch in zip(range(done, plan.steps), account.waiting_for('data', batches), strict=True):
+      named = f"step {plan.first_step + index + 1} of stage '{plan.name}'"
+      watchdog.at(f'{named}, which compiles') if index == done else watchdog.at_step(named)
       with account.spent_on('compile') if index == done else contextlib.nullcontext():
         state, values = train_step(state, batch, plan.rates[index])
         if index == done:
@@ -235,6 +241,7 @@ def _run_steps(
         write_all_but(0)
         # Only a step whose metrics are finite and on the disk is saved.
         account.write()
+        watchdog.at(f"the save of step {step} of stage '{plan.name}'")
         with account.spent_on('save'):
           log.flush()
           require_finite(state, f"stage '{plan.stage.name}', step {step}")
@@ -246,6 +253,7 @@ def _run_steps(
         if stop and not last:
           raise Preempted(f"stage '{plan.stage.name}' was asked to stop and saved step {step}. The same command goes on from there.")
       evaluate_after(index + 1)
+    watchdog.at(f"the last save of stage '{plan.name}'")
     with account.spent_on('save'):
       checkpoints.wait()
   return log.realised
