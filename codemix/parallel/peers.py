@@ -22,11 +22,13 @@ import socket
 import sys
 import threading
 import time
+from collections import Counter
 from collections.abc import Mapping, Sequence
 
 from codemix.errors import PeerEnded, Preempted
 
 TICK_S = 0.5
+STACKS_S = 1.0  # in which all write their stacks: the first exit makes the collectives of the others fail
 ALIVE = b'\n'
 PLACE = 'place'  # key of a message with a process's place
 SHOWN = 4  # processes that a message names
@@ -64,6 +66,7 @@ class Place:
     hint: a sentence for the case that all processes stay there.
     spent_s: seconds since the process came there.
     overdue: whether that is too long.
+    line: where its main thread is, such as 'array.py:645 in _value'; '' if it is not overdue.
   """
 
   number: int
@@ -71,6 +74,7 @@ class Place:
   hint: str
   spent_s: float
   overdue: bool
+  line: str = ''
 
 
 class Peers:
@@ -151,6 +155,8 @@ class Peers:
     with self._changing:
       if self._ends.setdefault(end.process, end) is not end:
         return  # the first report counts: the connection closes after it
+    if end.stuck:
+      dump_stacks()
     if self._index == 0:
       self._send(end, but=None if end.stuck else end.process)
 
@@ -174,12 +180,12 @@ class Peers:
   def _follow(self, end: End) -> None:
     """Ends this process because another one has ended."""
     self._leaving.set()
-    if end.stuck:
-      dump_stacks()
     code, name = end.exit_code, '' if end.stuck else f'{self._names[end.process]} '
     advice = ' Start all processes again: the same command goes on from the last checkpoint.'
     reason = end.reason.rstrip('.') + '.' + (advice if code == PeerEnded.exit_code else '')
     print(f'codemix: {name}{reason}', file=sys.stderr, flush=True)
+    if end.stuck:
+      time.sleep(STACKS_S)
     with contextlib.suppress(OSError, ValueError):
       sys.stdout.flush()
     self._send(End(self._index, code, f'ended with exit code {code}, because {name}{end.reason}'))
@@ -206,14 +212,27 @@ def stuck_end(places: Sequence[Place | None], names: Mapping[int, str]) -> End |
   if not all(place and place.overdue for place in places):
     return None
   first, last = min(places, key=lambda place: place.number), max(places, key=lambda place: place.number)
-  behind = [number for number, place in enumerate(places) if place.number == first.number]
   if first.number == last.number:
-    said = f'all {len(places)} processes have been at {first.what} for {first.spent_s:,.0f} s, and count as stuck; none of them is behind. {first.hint}'
+    behind = range(len(places))
+    said = f'all {len(places)} processes have been at {first.what} for {first.spent_s:,.0f} s, and count as stuck: {_lines(places)}. {first.hint}'
   else:
+    behind = [number for number, place in enumerate(places) if place.number == first.number]
     who = ', '.join(names[number] for number in behind[:SHOWN]) + (f' and {len(behind) - SHOWN} more' if behind[SHOWN:] else '')
     verb, came = ('is', 'it has') if len(behind) == 1 else ('are', 'they have')
-    said = f'{who} {verb} behind: {came} been at {first.what} for {first.spent_s:,.0f} s, while others wait at {last.what}'
-  return End(behind[0], PeerEnded.exit_code, f'{said.strip().rstrip(".")}. The stacks of all threads are above, in the log of each process', stuck=True)
+    said = f'{who} {verb} behind: {came} been at {first.what} for {first.spent_s:,.0f} s (in {first.line}), while others wait at {last.what}'
+  stacks = 'The stacks of all threads are above, in the log of each process'
+  return End(behind[0], PeerEnded.exit_code, f'{said.strip().rstrip(".")}. {stacks}', stuck=True)
+
+
+def _lines(places: Sequence[Place]) -> str:
+  """Where the processes are in the code, the rarest line first: those that wait for it are together."""
+  at = Counter(place.line for place in places)
+  rarest = sorted(at, key=at.__getitem__)
+  numbers = {line: [number for number, place in enumerate(places) if place.line == line] for line in rarest[:SHOWN]}
+  return '; '.join(
+    f'process{"es"[: 2 * (len(those) > 1)]} {", ".join(map(str, those[:SHOWN]))}{f" and {len(those) - SHOWN} more" if those[SHOWN:] else ""} in {line}'
+    for line, those in numbers.items()
+  )
 
 
 def dump_stacks() -> None:

@@ -96,7 +96,7 @@ class _Watchdog:
       seen, last = self._mark, now
       overdue = spent > self.limit_of(seen)
       if peers := processes.peers():
-        peers.report_place(Place(seen.number, seen.what, seen.hint, round(spent, 1), overdue))
+        peers.report_place(Place(seen.number, seen.what, seen.hint, round(spent, 1), overdue, _line() if overdue else ''))
       elif overdue:
         _end_alone(seen, spent)
 
@@ -144,6 +144,12 @@ def still_there() -> None:
   """Says that the work at this place goes on, as after each batch of an evaluation: its time begins again."""
   if _watchdog:
     _watchdog.still_there()
+
+
+def _line() -> str:
+  """The line of Python at which the main thread is."""
+  frame = sys._current_frames().get(threading.main_thread().ident)
+  return f'{os.path.basename(frame.f_code.co_filename)}:{frame.f_lineno} in {frame.f_code.co_name}' if frame else 'no code'
 
 
 def _end_alone(mark: _Mark, spent: float) -> None:

@@ -18,8 +18,8 @@ STUCK = PeerEnded.exit_code
 NAMES = {number: f'process {number} (on node-{number}, pid {number})' for number in range(3)}
 
 
-def place(number: int, overdue: bool = True) -> Place:
-  return Place(number, f'step {number}', 'A hint.', 700.0, overdue)
+def place(number: int, overdue: bool = True, line: str = 'a.py:1 in f') -> Place:
+  return Place(number, f'step {number}', 'A hint.', 700.0, overdue, line)
 
 
 def ends(members):
@@ -35,10 +35,14 @@ def test_a_run_is_stuck_only_if_every_process_is_overdue():
 def test_those_behind_are_named_with_their_place_and_that_of_the_others():
   end = stuck_end([place(5), place(3), place(4)], NAMES)
   assert end.process == 1
-  assert end.reason.startswith(f'{NAMES[1]} is behind: it has been at step 3 for 700 s, while others wait at step 5. The stacks')
+  assert end.reason.startswith(f'{NAMES[1]} is behind: it has been at step 3 for 700 s (in a.py:1 in f), while others wait at step 5. The stacks')
   both = stuck_end([place(3), place(3), place(4)], NAMES).reason
   assert both.startswith(f'{NAMES[0]}, {NAMES[1]} are behind: they have been at step 3')
-  assert 'all 3 processes have been at step 3 for 700 s, and count as stuck; none of them is behind. A hint.' in stuck_end([place(3)] * 3, NAMES).reason
+
+
+def test_those_that_stay_at_one_place_are_told_apart_by_their_lines():
+  said = stuck_end([place(3), place(3, line='b.py:2 in g'), place(3)], NAMES).reason
+  assert said.startswith('all 3 processes have been at step 3 for 700 s, and count as stuck: process 1 in b.py:2 in g; processes 0, 2 in a.py:1 in f. A hint.')
 
 
 @pytest.mark.parametrize('standing', [0, 1])
@@ -46,9 +50,11 @@ def test_a_process_that_stands_still_in_python_ends_all_with_their_stacks_and_it
   members = started(*[['stand'] if index == standing else ['compute', 'watched'] for index in range(2)])
   for index, (code, _, said) in enumerate(ends(members)):
     assert code == STUCK, said
-    assert re.search(rf'codemix: process {standing} \(on .*\) is behind: it has been at step 20 for \d+ s, while others wait at step 2\d', said), said
+    last = said.splitlines()[-1]
+    assert re.search(r'codemix: all 2 processes have been at step 20 for \d+ s, and count as stuck: ', last), said
+    assert re.search(rf'process {standing} in member.py:\d+ in run', last) and re.search(rf'process {1 - standing} in array.py:\d+ in ', last)
     # The stack of the main thread shows where: in Python, or in a collective of C++.
-    assert 'Current thread 0x' in said and ('in run' if index == standing else 'in compute') in said
+    assert 'Current thread 0x' in said and ('in run' if index == standing else 'in compute') in said, said
 
 
 def test_a_first_collective_that_does_not_end_says_where_to_look(started):
@@ -77,7 +83,7 @@ print('done')
 """
 # (settings, work) -> whether the process ends by itself
 CASES = {
-  'a slow step among slow steps goes on': ({'median': 20, 'step': 0.1}, 'for step in range(4): watchdog.at_step("a step"); time.sleep(1.5)', False),
+  'a slow step among slow steps goes on': ({'median': 20, 'step': 2}, 'for step in range(3): watchdog.at_step("a step"); time.sleep(1)\n  watchdog.at_step("a step"); time.sleep(4)', False),
   'a step far slower than the median ends': ({'median': 2, 'step': 2}, 'for step in range(9): watchdog.at_step("a step"); time.sleep(0.01)\n  time.sleep(60)', True),
   'work that says that it goes on goes on': ({'otherwise': 2}, 'watchdog.at("it")\n  for _ in range(8): time.sleep(0.5); watchdog.still_there()', False),
   'what has a limit of its own keeps to it': ({'limit': 1}, 'watchdog.at("it", 60)\n  time.sleep(4)', False),
