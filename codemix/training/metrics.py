@@ -25,7 +25,7 @@ from codemix.data.batches.ledger import COUNTED
 from codemix.errors import UserError
 from codemix.files import make_folder, sync, writing
 
-Record = dict[str, float | int]
+Record = dict[str, float | int | str | None]
 RowsOf = dict[str, np.ndarray]  # source -> a mask of its rows in a batch
 
 BOARD_FLUSH_S = 30.0
@@ -106,6 +106,12 @@ def step_record(
   return record
 
 
+def skipped_record(record: Record, why: str) -> Record:
+  """The line of a step that was not learned from: 'skipped' says why, and numbers that are not finite are null."""
+  finite = {key: value if math.isfinite(value) else None for key, value in record.items()}
+  return {**finite, 'skipped': why}
+
+
 def count_rows(values: dict[str, np.ndarray], rows_of: RowsOf) -> dict[str, collections.Counter]:
   """The counts of a step for the ledger: `COUNTED` of each source with rows in the batch."""
   counts = {}
@@ -151,7 +157,7 @@ class TensorBoard:
     values = [
       self._summary.Value(tag=_tag(key), simple_value=value)
       for key, value in record.items()
-      if key not in ('step', 'stage_step')
+      if key not in ('step', 'stage_step') and isinstance(value, int | float)
     ]
     with writing(self._folder):
       self._write(int(record['step']), summary=self._summary(value=values))
