@@ -176,7 +176,6 @@ def _begin(
   trainer: Trainer, plan: StagePlan, checkpoints: Checkpoints, account: TimeAccount
 ) -> tuple[TrainState, Drawn]:
   """The state and ledger to start from: newest checkpoint, else what the hand-off gives, else fresh."""
-  target = trainer.abstract_state()
   step = checkpoints.newest(trainer.runtime.on_damaged, warn_once)
   if step is not None:
     position = checkpoints.restore_position(step)
@@ -184,22 +183,24 @@ def _begin(
       raise UserError(
         f'the checkpoint {checkpoints.folder / str(step)} does not belong to this stage: {"; ".join(different)}. Delete it, or restore the right one.'
       )
-    return checkpoints.restore_state(step, target), drawn_at(position)
-  drawn = nothing_drawn(draw.source for draw in plan.draws)
+    return checkpoints.restore_state(step, trainer.abstract_state()), drawn_at(position)
+  return first_state(trainer, plan, account), nothing_drawn(draw.source for draw in plan.draws)
+
+
+def first_state(trainer: Trainer, plan: StagePlan, account: TimeAccount | None = None) -> TrainState:
+  """What a stage begins with: what the hand-off gives, or a fresh state. Raises UserError as `final_state`."""
+
+  def fresh() -> TrainState:
+    with account.spent_on('compile') if account else contextlib.nullcontext():
+      return trainer.init_state(plan.seed)
+
   if plan.start:
-    return restore_start(plan.start, plan.stage.handoff, target, lambda: _fresh_state(trainer, plan, account)), drawn
+    return restore_start(plan.start, plan.stage.handoff, trainer.abstract_state(), fresh)
   if plan.parent is None:
-    return _fresh_state(trainer, plan, account), drawn
+    return fresh()
   parent = final_state(trainer, plan.parent)
-  if plan.stage.handoff == Handoff():  # everything continues
-    return parent, drawn
-  fresh = _fresh_state(trainer, plan, account)
-  return hand_off(parent, fresh, plan.stage.handoff), drawn
-
-
-def _fresh_state(trainer: Trainer, plan: StagePlan, account: TimeAccount) -> TrainState:
-  with account.spent_on('compile'):
-    return trainer.init_state(plan.seed)
+  # Without a reset everything continues.
+  return parent if plan.stage.handoff == Handoff() else hand_off(parent, fresh(), plan.stage.handoff)
 
 
 def _run_steps(

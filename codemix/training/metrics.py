@@ -29,6 +29,7 @@ Record = dict[str, float | int | str | None]
 RowsOf = dict[str, np.ndarray]  # source -> a mask of its rows in a batch
 
 BOARD_FLUSH_S = 30.0
+TOKENS_OF = 'tokens/'  # of a line's key, before the source
 
 
 class JsonLines:
@@ -102,7 +103,7 @@ def step_record(
   for name, rows in rows_of.items():
     if tokens := int(values['tokens'][rows].sum()):
       record[f'loss/{name}'] = float(values['nll'][rows].sum(dtype=np.float64) / tokens)
-      record[f'tokens/{name}'] = tokens
+      record[f'{TOKENS_OF}{name}'] = tokens
   return record
 
 

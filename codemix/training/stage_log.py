@@ -53,6 +53,7 @@ class StageLog:
     self._plan, self._names = plan, names
     self._peak_tflops, self._flops_per_token = peak_tflops, flops_per_token
     self._clock, self._starting = time.monotonic(), True
+    self._timed = self._tokens()
     self._unwritten: list[tuple[metrics.Record, metrics.Record]] = []
     self._written = -math.inf
     self.lines: list[metrics.JsonLines] = []
@@ -75,17 +76,30 @@ class StageLog:
     Returns:
       (steps of the stage done, loss, tokens/s).
     """
+    record = self.count(index, values)
+    timing = self._time(record['step'], record['tokens'])
+    self._unwritten.append((record, timing))
+    if time.monotonic() - self._written > WRITE_EVERY_S:
+      self._write_lines()
+    loss = math.nan if record['loss'] is None else record['loss']
+    return index + 1, loss, timing.get('tokens_per_second', 0.0)
+
+  def count(self, index: int, values: dict[str, jax.Array]) -> metrics.Record:
+    """Waits for a step's metrics and counts what it drew; raises as `write` does.
+
+    Returns:
+      Its line of `metrics.jsonl`.
+    """
     plan = self._plan
     host = {key: np.asarray(value) for key, value in values.items()}
     rows_of = metrics.rows_by_source(host, self._names)
-    tokens = int(host['tokens'].sum())
-    stage_tokens = tokens + sum(counts['loss_tokens'] for counts in self.drawn.realised.values())
+    stage_tokens = int(host['tokens'].sum()) + self._tokens()
     record = metrics.step_record(
       plan.first_step + index + 1, index + 1, stage_tokens, plan.rates[index], host, rows_of
     )
-    loss, why = record['loss'], self._why_skipped(index, record)
+    why = self._why_skipped(index, record)
     if why is None:
-      self._guard.look(index + 1, loss, self.drawn)
+      self._guard.look(index + 1, record['loss'], self.drawn)
     else:
       record = metrics.skipped_record(record, why)
     counted = metrics.count_rows(host, rows_of)
@@ -94,11 +108,11 @@ class StageLog:
         self.drawn.realised[name][key] += count
     if why is not None:
       self.drawn.skipped.append({'stage_step': index + 1, 'why': why, 'sources': {name: dict(counts) for name, counts in counted.items()}})
-    timing = self._time(record['step'], tokens)
-    self._unwritten.append((record, timing))
-    if time.monotonic() - self._written > WRITE_EVERY_S:
-      self._write_lines()
-    return index + 1, loss, timing.get('tokens_per_second', 0.0)
+    return record
+
+  def _tokens(self) -> int:
+    """Loss tokens of the stage so far."""
+    return sum(counts['loss_tokens'] for counts in self.drawn.realised.values())
 
   def _why_skipped(self, index: int, record: metrics.Record) -> str | None:
     """Why a step was not learned from; None if it was. Raises NonFiniteError if it may not be skipped."""
@@ -117,9 +131,10 @@ class StageLog:
       f'({first:,} to {first + plan.stage.batch - 1:,} of the stage).'
     )
 
-  def _time(self, step: int, tokens: int) -> metrics.Record:
+  def _time(self, step: int, stage_tokens: int) -> metrics.Record:
     now = time.monotonic()
     seconds, self._clock = now - self._clock, now
+    tokens, self._timed = stage_tokens - self._timed, stage_tokens
     if self._starting:
       # A stage's first step in a process may compile and waits for its first rows; its speed would mislead.
       self._starting = False

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from codemix.data.batches import ledger
 from codemix.errors import UserError
-from codemix.files import read_json, write_json, write_text
+from codemix.files import read_json, require_form, write_json, write_text
 from codemix.identity import differences
 from codemix.models.config import ModelConfig
 from codemix.training.drawn import Drawn
@@ -32,7 +32,9 @@ def read_ledger(folder: Path) -> dict:
   """Reads the ledger of a finished stage. Raises UserError if it is damaged."""
   counts = {'source': str, **dict.fromkeys(ledger.COUNTED, int)}
   form = {'stage': str, 'planned': [{'source': str}], 'realised': [counts], 'hash': str, 'parent_hash': str | None}
-  return read_json(folder / 'ledger.json', form, _FIX)
+  written = read_json(folder / 'ledger.json', form, _FIX)
+  require_form(written.get('skipped', []), [{'stage_step': int, 'why': str, 'sources': {...: {'rows': int, 'loss_tokens': int}}}], folder / 'ledger.json', _FIX)
+  return written
 
 
 def write_plan(folder: Path, plan: StagePlan, model: ModelConfig) -> None:
