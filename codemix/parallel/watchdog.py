@@ -47,7 +47,7 @@ class _Watchdog:
   """Measures the time since the last mark, in a thread.
 
   Args:
-    limit_s: seconds that any place may take; None derives them.
+    limit_s: seconds that a place may take; None derives them.
   """
 
   def __init__(self, limit_s: float | None):
@@ -66,8 +66,8 @@ class _Watchdog:
     if peers := processes.peers():
       peers.report_place(None)
 
-  def at(self, what: str, limit_s: float | None, hint: str) -> None:
-    limit_s = limit_s or self._limit_s or OTHERWISE_S
+  def at(self, what: str, limit_s: float | None, hint: str, compiles: bool) -> None:
+    limit_s = limit_s or max(self._limit_s or OTHERWISE_S, OTHERWISE_S if compiles else 0.0)
     self._mark = _Mark(self._mark.number + 1, what, hint, limit_s, time.monotonic())
 
   def at_step(self, what: str) -> None:
@@ -109,7 +109,7 @@ def watched(limit_s: float | None) -> Iterator[None]:
   """Ends the process with the exit code of `PeerEnded` if the run stands still in this context.
 
   Args:
-    limit_s: seconds that any place may take (`Runtime.stuck_after`); None derives them: for a step `MEDIAN_STEPS`
+    limit_s: seconds that a place may take (`Runtime.stuck_after`); None derives them: for a step `MEDIAN_STEPS`
       times the median step, and at least `STEP_S`; for anything else `OTHERWISE_S`.
   """
   global _watchdog
@@ -122,16 +122,18 @@ def watched(limit_s: float | None) -> Iterator[None]:
     ended.end()
 
 
-def at(what: str, limit_s: float | None = None, hint: str = '') -> None:
+def at(what: str, limit_s: float | None = None, hint: str = '', compiles: bool = False) -> None:
   """Says where the run is; without `watched` it does nothing.
 
   Args:
     what: in words, such as 'the save of step 12'.
     limit_s: seconds that it may take; None for those of `watched`, infinity for any time.
     hint: a sentence for the message if all processes stay there.
+    compiles: whether programs may be compiled there: it then has `OTHERWISE_S` at least, since a limit below the time of a
+      compilation would end each start of the run.
   """
   if _watchdog:
-    _watchdog.at(what, limit_s, hint)
+    _watchdog.at(what, limit_s, hint, compiles)
 
 
 def at_step(what: str) -> None:

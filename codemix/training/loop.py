@@ -114,7 +114,7 @@ def train_stage(trainer: Trainer, plan: StagePlan, began: float | None = None, e
   if done_for_all(trainer.runtime.output, plan):
     return folder
   primary = not jax.process_index()
-  watchdog.at(f"the beginning of stage '{plan.name}'")
+  watchdog.at(f"the beginning of stage '{plan.name}'", compiles=True)
   with (
     locked(folder, TRAINING) if primary else contextlib.nullcontext(),
     TimeAccount(folder if primary else None, 'idle', began) as account,
@@ -241,14 +241,14 @@ def _run_steps(
     def evaluate_after(steps: int) -> None:
       if evaluate and 0 < steps < plan.steps and steps % plan.stage.evaluate_every == 0:
         write_all_but(0)
-        watchdog.at(f"the evaluation after step {plan.first_step + steps} of stage '{plan.name}'")
+        watchdog.at(f"the evaluation after step {plan.first_step + steps} of stage '{plan.name}'", compiles=True)
         with account.spent_on('evaluation'):
           evaluate(plan.first_step + steps, state.params)
 
     evaluate_after(done)  # a process may have saved this step, and ended before its results were written
     for index, batch in zip(range(done, plan.steps), account.waiting_for('data', batches), strict=True):
       named = f"step {plan.first_step + index + 1} of stage '{plan.name}'"
-      watchdog.at(f'{named}, which compiles') if index == done else watchdog.at_step(named)
+      watchdog.at(f'{named}, which may compile,', compiles=True) if index == done else watchdog.at_step(named)
       with account.spent_on('compile') if index == done else contextlib.nullcontext():
         learn = [np.bool_(not guard.skips(index + 1))] if guarded else []
         state, values = train_step(state, batch, plan.rates[index], *learn)

@@ -38,7 +38,8 @@ class Runtime:
     compilation_cache: folder of compiled programs, kept between runs; None for none.
     stuck_after: seconds without progress after which the run ends with exit code 76, and the
       stacks of all threads of all processes in their logs. None: for a step 20 times the median of the
-      last steps, at least 10 minutes; for anything else, such as compiling or a save, 30 minutes.
+      last steps, at least 10 minutes; for anything else, such as a save, 30 minutes. What may compile has
+      at least 30 minutes.
     tensorboard: whether to mirror the metrics for TensorBoard.
   """
 

@@ -1,6 +1,7 @@
 """One of several processes that train the small study together, as a verb of the command.
 
-    python -m tests.faults.member DATA OUTPUT CACHE PORT COUNT INDEX [--join_s S] [--silence S] [--stuck_after S] [--spoil]
+    python -m tests.faults.member DATA OUTPUT CACHE PORT COUNT INDEX [--join_s S] [--silence S] [--stuck_after S]
+                                  [--otherwise S] [--spoil]
                                   [--at MODULE:FUNCTION --call N --send SIGNAL]
 """
 
@@ -13,7 +14,7 @@ import jax
 
 import codemix
 from codemix import cli
-from codemix.parallel import processes
+from codemix.parallel import processes, watchdog
 from tests import tiny_study
 from tests.faults.driver import spoil, spoiled_study, study
 from tests.faults.interrupt import interrupt
@@ -27,6 +28,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
   parser.add_argument('--join_s', type=float, default=60)
   parser.add_argument('--silence', type=float, default=30)
   parser.add_argument('--stuck_after', type=float)
+  parser.add_argument('--otherwise', type=float, help='replaces watchdog.OTHERWISE_S')
   parser.add_argument('--spoil', action='store_true')
   parser.add_argument('--at')
   parser.add_argument('--call', type=int, default=1)
@@ -41,6 +43,8 @@ def run(arguments: argparse.Namespace) -> None:
   if arguments.count > 1:
     processes.initialize(f'localhost:{arguments.port}', arguments.count, arguments.index, arguments.join_s, arguments.silence)
   data = codemix.Data(directory=arguments.data, tokenizer='bytes')
+  if arguments.otherwise:
+    watchdog.OTHERWISE_S = arguments.otherwise
   if arguments.spoil:
     spoil()
   codemix.run_study(spoiled_study() if arguments.spoil else study(), data, tiny_study.runtime(arguments.output, stuck_after=arguments.stuck_after))

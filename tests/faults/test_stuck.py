@@ -13,6 +13,7 @@ from tests.faults.runs import assert_same, result_of
 
 STEP = 'codemix.training.stage_log:StageLog.write'
 STUCK = PeerEnded.exit_code
+LIMITS = ('--stuck_after=20', '--otherwise=60')
 # A stage has 6 steps, and is saved after 4.
 MOMENTS = {
   'in a step': (STEP, 3, r'step \d of stage'),
@@ -38,7 +39,7 @@ def test_a_process_alone_whose_step_does_not_end_ends_with_its_stacks_and_goes_o
 def test_the_process_behind_is_named_by_all_and_all_write_their_stacks(moment, stuck, place, tmp_path):
   target, call, where = MOMENTS[moment]
   port = together.free_port()
-  flags = [('--stuck_after=20', f'--at={target}', f'--call={call}', '--send=SLEEP') if index == stuck else ('--stuck_after=20',) for index in range(2)]
+  flags = [(*LIMITS, f'--at={target}', f'--call={call}', '--send=SLEEP') if index == stuck else LIMITS for index in range(2)]
   members = [together.start(place, tmp_path, port, 2, index, *flags[index]) for index in range(2)]
   for index, (code, said) in enumerate(together.ends(members)):
     assert code == STUCK, said

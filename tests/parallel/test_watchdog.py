@@ -87,7 +87,8 @@ CASES = {
   'a step far slower than the median ends': ({'median': 2, 'step': 2}, 'for step in range(9): watchdog.at_step("a step"); time.sleep(0.01)\n  time.sleep(60)', True),
   'work that says that it goes on goes on': ({'otherwise': 2}, 'watchdog.at("it")\n  for _ in range(8): time.sleep(0.5); watchdog.still_there()', False),
   'what has a limit of its own keeps to it': ({'limit': 1}, 'watchdog.at("it", 60)\n  time.sleep(4)', False),
-  'a limit of the user counts everywhere': ({'limit': 1}, 'watchdog.at("it")\n  time.sleep(60)', True),
+  'a limit of the user counts everywhere else': ({'limit': 1}, 'watchdog.at("it")\n  time.sleep(60)', True),
+  'what may compile has the usual time at least': ({'limit': 1, 'otherwise': 60}, 'watchdog.at("it", compiles=True)\n  time.sleep(4)', False),
   'what comes after the context is not watched': ({'limit': 1}, 'watchdog.at("it")\ntime.sleep(3)', False),
 }
 
