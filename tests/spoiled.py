@@ -18,13 +18,11 @@ NAN, SPIKE = 'nan', 'spike'
 STEPS, LAST_STEPS = 24, 4
 
 
-@jax.jit
 def _spoil_nan(batch: dict[str, jax.Array]) -> dict[str, jax.Array]:
   # The sum of the losses, and of the weights, overflows; what counts as a token stays.
   return {**batch, 'weights': batch['weights'] * jnp.float32(3e38)}
 
 
-@jax.jit
 def _spoil_spike(batch: dict[str, jax.Array]) -> dict[str, jax.Array]:
   return {**batch, 'targets': jnp.zeros_like(batch['targets'])}  # a token that no document has
 
@@ -41,6 +39,7 @@ def spoil(patch: Any, stage_steps: Mapping[int, str], of_rows: int = STEPS * tin
   def spoiled(rows: Any, batch: int, steps: range, *rest: Any) -> Iterator[dict[str, jax.Array]]:
     for step, found in zip(steps, batches(rows, batch, steps, *rest), strict=True):
       how = stage_steps.get(step + 1) if len(rows) == of_rows else None
-      yield {None: lambda batch: batch, NAN: _spoil_nan, SPIKE: _spoil_spike}[how](found)
+      change = {None: None, NAN: _spoil_nan, SPIKE: _spoil_spike}[how]
+      yield jax.jit(change, out_shardings={key: value.sharding for key, value in found.items()})(found) if change else found
 
   patch.setattr(loader, 'batches', spoiled)

@@ -67,6 +67,7 @@ class Place:
     spent_s: seconds since the process came there.
     overdue: whether that is too long.
     line: where its main thread is, such as 'array.py:645 in _value'; '' if it is not overdue.
+    waits: whether the main thread is in a call that waits for other processes.
   """
 
   number: int
@@ -75,6 +76,7 @@ class Place:
   spent_s: float
   overdue: bool
   line: str = ''
+  waits: bool = False
 
 
 class Peers:
@@ -211,15 +213,18 @@ def stuck_end(places: Sequence[Place | None], names: Mapping[int, str]) -> End |
   """
   if not all(place and place.overdue for place in places):
     return None
-  first, last = min(places, key=lambda place: place.number), max(places, key=lambda place: place.number)
-  if first.number == last.number:
+  # At one place, those are behind that do not wait for others.
+  order = lambda place: (place.number, place.waits)
+  first, last = min(places, key=order), max(places, key=order)
+  if order(first) == order(last):
     behind = range(len(places))
     said = f'all {len(places)} processes have been at {first.what} for {first.spent_s:,.0f} s, and count as stuck: {_lines(places)}. {first.hint}'
   else:
-    behind = [number for number, place in enumerate(places) if place.number == first.number]
+    behind = [number for number, place in enumerate(places) if order(place) == order(first)]
     who = ', '.join(names[number] for number in behind[:SHOWN]) + (f' and {len(behind) - SHOWN} more' if behind[SHOWN:] else '')
     verb, came = ('is', 'it has') if len(behind) == 1 else ('are', 'they have')
-    said = f'{who} {verb} behind: {came} been at {first.what} for {first.spent_s:,.0f} s (in {first.line}), while others wait at {last.what}'
+    there = last.what if last.number > first.number else 'that place'
+    said = f'{who} {verb} behind: {came} been at {first.what} for {first.spent_s:,.0f} s (in {first.line}), while others wait at {there}'
   stacks = 'The stacks of all threads are above, in the log of each process'
   return End(behind[0], PeerEnded.exit_code, f'{said.strip().rstrip(".")}. {stacks}', stuck=True)
 

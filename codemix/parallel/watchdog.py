@@ -20,7 +20,7 @@ import time
 from collections.abc import Iterator
 
 from codemix.errors import PeerEnded
-from codemix.parallel import processes
+from codemix.parallel import coordination, processes
 from codemix.parallel.peers import Place, dump_stacks
 
 TICK_S = 0.5
@@ -30,6 +30,8 @@ STEP_S = 600.0
 OTHERWISE_S = 1800.0
 MEDIAN_STEPS = 20.0  # a step may take so many times the median of the last `KEPT_STEPS`
 KEPT_STEPS = 32
+
+_WAITING = ('jax', 'jaxlib', 'orbax')  # packages in which a process waits for others
 
 
 @dataclasses.dataclass(frozen=True)
@@ -96,7 +98,7 @@ class _Watchdog:
       seen, last = self._mark, now
       overdue = spent > self.limit_of(seen)
       if peers := processes.peers():
-        peers.report_place(Place(seen.number, seen.what, seen.hint, round(spent, 1), overdue, _line() if overdue else ''))
+        peers.report_place(Place(seen.number, seen.what, seen.hint, round(spent, 1), overdue, *(where() if overdue else ())))
       elif overdue:
         _end_alone(seen, spent)
 
@@ -148,10 +150,23 @@ def still_there() -> None:
     _watchdog.still_there()
 
 
-def _line() -> str:
-  """The line of Python at which the main thread is."""
+def where() -> tuple[str, bool]:
+  """The line of Python at which the main thread is, and whether it waits there for other processes.
+
+  It does if JAX or Orbax, which calls JAX's barriers, was called last, or codemix's own coordination.
+  """
   frame = sys._current_frames().get(threading.main_thread().ident)
-  return f'{os.path.basename(frame.f_code.co_filename)}:{frame.f_lineno} in {frame.f_code.co_name}' if frame else 'no code'
+  if frame is None:
+    return 'no code', False
+  line = f'{os.path.basename(frame.f_code.co_filename)}:{frame.f_lineno} in {frame.f_code.co_name}'
+  while frame:
+    module = frame.f_globals.get('__name__', '')
+    if module.split('.')[0] in _WAITING or module == coordination.__name__:
+      return line, True
+    if module.startswith('codemix.'):
+      break
+    frame = frame.f_back
+  return line, False
 
 
 def _end_alone(mark: _Mark, spent: float) -> None:

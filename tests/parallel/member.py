@@ -8,7 +8,7 @@ WHAT is one of:
   fail CODE        computes a little, then stops with an error of this exit code (1: one that nobody expects)
   agree JSON       compares what is in the JSON
   stand            computes, watched, and stands still in Python in the 20th step; with `compute watched` the others wait for it
-  first WHAT       comes to the first collective over all devices, and computes it, or stands still there (WHAT: compute, stand)
+  first WHAT       comes to the first collective over all devices, and computes it, or waits there for something else (WHAT: compute, wait)
   share FOLDER     looks whether FOLDER is one for all
 """
 
@@ -74,8 +74,8 @@ def run(arguments: argparse.Namespace) -> None:
         watchdog.at('step 20')
         time.sleep(600)
     case ['first', what]:
-      if what == 'stand':
-        jax.jit = lambda *_, **__: lambda _: time.sleep(600)
+      if what == 'wait':
+        jax.jit = lambda *_, **__: lambda _: coordination.barrier('to which no other comes', 600)
       with watchdog.watched(None):
         print(first_collective.start_line(first_collective.first_collective(make_mesh(MeshConfig()), 3)))
     case ['wait']:

@@ -18,8 +18,8 @@ STUCK = PeerEnded.exit_code
 NAMES = {number: f'process {number} (on node-{number}, pid {number})' for number in range(3)}
 
 
-def place(number: int, overdue: bool = True, line: str = 'a.py:1 in f') -> Place:
-  return Place(number, f'step {number}', 'A hint.', 700.0, overdue, line)
+def place(number: int, overdue: bool = True, line: str = 'a.py:1 in f', waits: bool = True) -> Place:
+  return Place(number, f'step {number}', 'A hint.', 700.0, overdue, line, waits)
 
 
 def ends(members):
@@ -45,20 +45,26 @@ def test_those_that_stay_at_one_place_are_told_apart_by_their_lines():
   assert said.startswith('all 3 processes have been at step 3 for 700 s, and count as stuck: process 1 in b.py:2 in g; processes 0, 2 in a.py:1 in f. A hint.')
 
 
+def test_at_one_place_those_are_behind_that_do_not_wait_for_others():
+  end = stuck_end([place(3), place(3, line='b.py:2 in g', waits=False), place(3)], NAMES)
+  assert end.process == 1
+  assert end.reason.startswith(f'{NAMES[1]} is behind: it has been at step 3 for 700 s (in b.py:2 in g), while others wait at that place. The stacks')
+  assert stuck_end([place(3), place(3), place(2)], NAMES).process == 2  # one that is at an earlier place, though it waits there
+
+
 @pytest.mark.parametrize('standing', [0, 1])
 def test_a_process_that_stands_still_in_python_ends_all_with_their_stacks_and_its_name(standing, started):
   members = started(*[['stand'] if index == standing else ['compute', 'watched'] for index in range(2)])
   for index, (code, _, said) in enumerate(ends(members)):
     assert code == STUCK, said
     last = said.splitlines()[-1]
-    assert re.search(r'codemix: all 2 processes have been at step 20 for \d+ s, and count as stuck: ', last), said
-    assert re.search(rf'process {standing} in member.py:\d+ in run', last) and re.search(rf'process {1 - standing} in array.py:\d+ in ', last)
+    assert re.search(rf'codemix: process {standing} \(on .*\) is behind: it has been at step 20 for \d+ s \(in member.py:\d+ in run\), while others wait at that place', last), said
     # The stack of the main thread shows where: in Python, or in a collective of C++.
     assert 'Current thread 0x' in said and ('in run' if index == standing else 'in compute') in said, said
 
 
 def test_a_first_collective_that_does_not_end_says_where_to_look(started):
-  for code, _, said in ends(started(['first', 'compute'], ['first', 'stand'])):
+  for code, _, said in ends(started(['first', 'compute'], ['first', 'wait'])):
     assert code == STUCK
     assert 'all 2 processes have been at the first collective over all devices for' in said and HINT in said
 
