@@ -61,10 +61,12 @@ from codemix.parallel.sharding import ShardingRules
 from codemix.sandbox.limits import Limits
 from codemix.studies.recipe import Recipe, Study
 from codemix.studies.sweep import sweep
+from codemix.training.handoff import Handoff
 from codemix.training.optimizer import Optimizer
 from codemix.training.runtime import Runtime
 from codemix.training.schedules import Constant, LinearTo, WarmupCosine, WarmupStableDecay
-from codemix.training.stage import Handoff, Stage
+from codemix.training.skips import Skips
+from codemix.training.stage import Stage
 from codemix.workers import Beam, InProcess, Processes
 
 _DATA = (
@@ -82,7 +84,7 @@ _EVALUATION = (Decoding, Evaluation, Judge, answer_task, choice_task, text_task)
 _CONTAMINATION = (Contamination, EvaluationSet, ItemLayout, CodeWindows, WordWindows)
 _TRAINING = (
   *(Constant, LinearTo, WarmupCosine, WarmupStableDecay),
-  *(Handoff, Stage, Optimizer, ModelConfig, MeshConfig, ShardingRules, Runtime, Recipe, Study, sweep),
+  *(Handoff, Skips, Stage, Optimizer, ModelConfig, MeshConfig, ShardingRules, Runtime, Recipe, Study, sweep),
 )
 
 for _configurable in (*_DATA, *_MIXTURES, *_CONTAMINATION, *_TRAINING, *_EVALUATION):

@@ -22,7 +22,7 @@ class UserError(CodemixError):
 
 
 class NonFiniteError(CodemixError):
-  """A loss or a gradient is NaN or infinite; no later state was saved."""
+  """A loss or a gradient is NaN or infinite, or a loss has spiked too often; no later state was saved."""
 
   exit_code = 3
 

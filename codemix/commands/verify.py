@@ -10,9 +10,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from codemix.commands.experiment import (
+  Experiment,
   add_format_argument,
   add_gin_arguments,
   load_experiment,
+  set_up_jax,
   show_line,
 )
 from codemix.commands.written import CORPORA, STAGE, STORE, find_written
@@ -45,6 +47,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
   parser.add_argument('folder', nargs='*', metavar='FOLDER', help='folder of a token store or a stage, or one with such in it; else --gin_file says which')
   add_gin_arguments(parser)
   parser.add_argument('--sources', action='store_true', help='re-read the raw files of token stores as well')
+  parser.add_argument('--replay', type=int, metavar='N', help='train up to N recorded steps of each stage again, beside it, and compare them bit by bit; wants --gin_file')
   add_format_argument(parser)
 
 
@@ -52,7 +55,10 @@ def run(arguments: argparse.Namespace) -> None:
   if arguments.folder and (arguments.gin_file or arguments.gin_bindings):
     flag = '--gin_file' if arguments.gin_file else '--gin.NAME'
     raise UserError(f'{flag} names what a recipe or study reads, and {arguments.folder[0]} a folder: give one of the two.')
-  everything = [Found(*one) for one in find_written(arguments.folder)] if arguments.folder else _of_study(arguments)
+  if arguments.replay is not None and (arguments.folder or arguments.replay < 1):
+    raise UserError('--replay=N wants the recipe or study of the run with --gin_file, and a number of steps from 1.')
+  experiment = None if arguments.folder else _load(arguments)
+  everything = _of_study(experiment) if experiment else [Found(*one) for one in find_written(arguments.folder)]
   checked, errors = [], []
   for found in everything:
     checked.append({'kind': found.kind, 'folder': str(found.folder)})
@@ -73,6 +79,25 @@ def run(arguments: argparse.Namespace) -> None:
     stores = {found.kind for found in everything} == {STORE}
     what = 'token stores are not as they were prepared' if stores else 'folders are not as they were written'
     raise UserError(f'{len(errors)} of {len(everything)} {what}; the lines above say why.')
+  if arguments.replay is not None:
+    _replay(experiment, arguments.replay)
+
+
+def _replay(experiment: Experiment, steps: int) -> None:
+  """Replays steps of each stage of the study that was begun; raises CodemixError for the first value that differs."""
+  from codemix.parallel.mesh import make_mesh
+  from codemix.studies.planning import plan_study
+  from codemix.studies.replay import replay
+  from codemix.training.loop import Trainer
+
+  set_up_jax(experiment.runtime)
+  plan, runtime = plan_study(experiment.study, experiment.data), experiment.runtime
+  mesh = make_mesh(runtime.mesh)
+  for stage in plan.stages():
+    recipe = plan.recipe_of(stage)
+    trainer = Trainer(recipe.model, recipe.optimizer, plan.sources, mesh, runtime, plan.tokenizer.bos_id)
+    replayed = replay(trainer, stage, steps)
+    show_line(f'{trainer.folder(stage)}: {replayed or "has no steps to replay"}')
 
 
 def _verify_store(found: Found, raw: bool) -> dict:
@@ -122,7 +147,7 @@ def _line(found: dict) -> str:
     steps = ', '.join(f'{step:,}' for step in found['checkpoints']) or 'none yet'
     cut_off = f'; passed over as not wholly written: {", ".join(map(str, found["cut_off"]))}' if found['cut_off'] else ''
     begins = f'begins with {found["start"]}, ' if 'start' in found else ''
-    return f'{found["folder"]}: {begins}{"finished" if found["finished"] else "not finished"}, checkpoints at step {steps}, {read}{cut_off}'
+    return f'{found["folder"]}: {begins}{"finished" if found["finished"] else "not finished"}, {found["steps"]:,} steps, checkpoints at step {steps}, {read}{cut_off}'
   if not read:
     return f'{found["folder"]}: not finished, {found["shards"]} of its shards are there; `codemix prepare` goes on with it'
   raw = f'; {found["raw_files"]:,} raw files unchanged' if 'raw_files' in found else ''
@@ -130,12 +155,14 @@ def _line(found: dict) -> str:
   return f'{found["folder"]}: {found["documents"]:,} documents, {tokens}{read}{raw}'
 
 
-def _of_study(arguments: argparse.Namespace) -> list[Found]:
-  """The stores that a recipe or study reads, and the stages in its output folder."""
+def _load(arguments: argparse.Namespace) -> Experiment:
   if not arguments.gin_file and not arguments.gin_bindings:
     raise UserError('name the folder of a token store, a stage, or one with such in it; or a recipe with --gin_file.')
-  experiment = load_experiment(arguments)
+  return load_experiment(arguments)
 
+
+def _of_study(experiment: Experiment) -> list[Found]:
+  """The stores that a recipe or study reads, and the stages in its output folder."""
   from codemix.studies.preparation import splits_read
 
   data = experiment.data

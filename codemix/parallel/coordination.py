@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 import jax
 from jax._src import distributed  # no public way to a barrier with a name and a limit, or to keys
 
-from codemix.errors import CodemixError
+from codemix.errors import PeerEnded
 
 TIMEOUT_S = 600
 TICK_S = 0.5
@@ -25,7 +25,7 @@ _rounds = itertools.count()  # all processes come to the same ones in the same o
 def barrier(name: str, timeout_s: float) -> None:
   """Waits until every process of the run is at the barrier `name`; a single process returns at once.
 
-  Raises CodemixError: not all came within `timeout_s` seconds; the message names the missing ones.
+  Raises PeerEnded: not all came within `timeout_s` seconds; the message names the missing ones.
   """
   client = distributed.global_state.client
   if client is None:
@@ -33,13 +33,13 @@ def barrier(name: str, timeout_s: float) -> None:
   try:
     _interruptible(lambda: client.wait_at_barrier(name, int(timeout_s * 1000)))
   except jax.errors.JaxRuntimeError as error:
-    raise CodemixError(_barrier_message(name, timeout_s, str(error))) from error
+    raise PeerEnded(_barrier_message(name, timeout_s, str(error))) from error
 
 
 def decide(mine: object, judge: Callable[[list[Any]], Result]) -> Result:
   """Sends each process's value to process 0, and its decision on them to all.
 
-  Raises CodemixError: a process did not send its value within `TIMEOUT_S` seconds.
+  Raises PeerEnded: a process did not send its value within `TIMEOUT_S` seconds.
 
   Args:
     mine: JSON.
@@ -61,7 +61,7 @@ def _get(key: str, process: int) -> Any:
   try:
     return json.loads(_interruptible(lambda: client.blocking_key_value_get(key, TIMEOUT_S * 1000)))
   except jax.errors.JaxRuntimeError as error:
-    raise CodemixError(f'process {process} did not say what it runs in {TIMEOUT_S} s: see its log.') from error
+    raise PeerEnded(f'process {process} did not say what it runs in {TIMEOUT_S} s: see its log.') from error
 
 
 def _interruptible(wait: Callable[[], Result]) -> Result:

@@ -33,6 +33,7 @@ JAX_IS_SLOWER = 10  # JAX's heartbeat time-out, in ours: ours comes first, with 
 _WITHOUT_PROXY = 'no_grpc_proxy'  # gRPC reads it in lower case, before no_proxy
 
 _peers: Peers | None = None
+_joined: tuple[int, float] | None = None
 
 
 def initialize(
@@ -59,10 +60,11 @@ def initialize(
     UserError: arguments that are missing or contradict those of another process.
     CodemixError: not all processes joined in time; the message names the missing ones.
   """
-  global _peers
+  global _peers, _joined
   if _peers:
     raise UserError('initialize: this process has joined the others already; call it once.')
   host, port, count, index = _resolve(coordinator_address, num_processes, process_id, timeout_s)
+  began = time.monotonic()
   if index == 0:
     connections, names = rendezvous.lead(port, count, timeout_s)
   else:
@@ -88,6 +90,7 @@ def initialize(
     coordinator_bind_address=os.environ.get('JAX_COORDINATOR_BIND_ADDRESS', f'[::]:{port}'),
   )
   distributed.global_state.coordinator_address = f'{host}:{port}'  # not the relay's
+  _joined = count, time.monotonic() - began
 
 
 def started_by_cluster() -> bool:
@@ -111,6 +114,16 @@ def _named_failure() -> Iterator[None]:
   except Exception as error:  # of the HTTP library that JAX uses, or of an answer that it does not expect
     reason = (str(error) or type(error).__name__).splitlines()[0]
     raise CodemixError(f'the cluster does not say which processes there are: {reason}. Give --coordinator_address, --num_processes and --process_id.') from error
+
+
+def peers() -> Peers | None:
+  """The other processes of the run; None for a single process."""
+  return _peers
+
+
+def joined() -> tuple[int, float] | None:
+  """The number of processes that have joined, and the seconds that this took; None for a single process."""
+  return _joined
 
 
 def report_end(exit_code: int, reason: str) -> None:

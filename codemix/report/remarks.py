@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 
 from codemix import formatting
@@ -68,6 +69,7 @@ def notes(
   """
   return [
     *_undeclared_kinds(study),
+    *_skipped_steps(study),
     *_sampled_documents(study),
     *_few_seeds(arm_rows),
     *_few_documents(measures, arm_rows),
@@ -86,6 +88,15 @@ def _undeclared_kinds(study: StudyResults) -> Iterator[str]:
       'unknown after training on it. Declare the kind (Corpus.kind or Data.kinds) and run the study again: finished '
       'stages are kept.'
     )
+
+
+def _skipped_steps(study: StudyResults) -> Iterator[str]:
+  """Steps whose tokens were drawn and not learned from."""
+  for stage in study.stages.values():
+    reasons = Counter(skipped['why'] for skipped in (stage.ledger or {}).get('skipped', ()))
+    if reasons:
+      each = ', '.join(f'{count} {why}' for why, count in reasons.items())
+      yield f'{stage.folder}: {reasons.total()} of {stage.plan["steps"]:,} steps were not learned from ({each}), so it has learned from fewer tokens than it has drawn.'
 
 
 def _sampled_documents(study: StudyResults) -> Iterator[str]:

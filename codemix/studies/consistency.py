@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import platform
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -21,12 +22,12 @@ from codemix.studies.provenance import versions
 from codemix.studies.recipe import Recipe, Study
 from codemix.training.runtime import Runtime
 
-PACKAGES = ('jax', 'jaxlib', 'optax', 'orbax-checkpoint', 'tensorstore', 'numpy')
+PACKAGES = ('jax', 'jaxlib', 'libtpu', 'flax', 'optax', 'orbax-checkpoint', 'tensorstore', 'numpy', 'ml_dtypes', 'grain', 'tokenizers')
 
 # Folders may have other names on other machines; the rest concerns one process only.
 _MAY_DIFFER = {
   Recipe: ('start',),
-  Runtime: ('output', 'compilation_cache', 'prefetch', 'peak_tflops', 'tensorboard'),
+  Runtime: ('output', 'compilation_cache', 'prefetch', 'peak_tflops', 'stuck_after', 'tensorboard'),
   Data: ('directory', 'workers', 'cache_bytes'),
 }
 
@@ -42,6 +43,7 @@ def require_same_settings(study: Study, data: Data, runtime: Runtime) -> None:
   require_agreement(
     {
       'codemix': {**versions('codemix'), 'source': _source_digest()},
+      'python': platform.python_version(),
       **versions(*PACKAGES),
       'device': jax.devices()[0].device_kind,
       'environment': settings_in_force(),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 import time
 from pathlib import Path
@@ -12,7 +13,9 @@ from codemix.data.settings import Data
 from codemix.errors import UserError
 from codemix.evaluation.results import SAMPLES
 from codemix.numerics import pinned
+from codemix.parallel import watchdog
 from codemix.parallel.coordination import barrier
+from codemix.parallel.first_collective import first_collective, start_line
 from codemix.parallel.mesh import make_mesh
 from codemix.storage import as_path, write_json
 from codemix.studies import provenance
@@ -59,12 +62,23 @@ def run_study(study: Study, data: Data, runtime: Runtime, command: str = '') -> 
       process trains, or processes that were started with different settings.
     NonFiniteError: a loss or a gradient is not finite; nothing after the last checkpoint is kept.
     Preempted: SIGTERM arrived; the run was saved, and the same call continues from there.
+    PeerEnded: another process does not come to where the others wait; if all stand still, the process exits with its code.
     CodemixError: the base class of these errors, and of other expected failures.
   """
+  with watchdog.watched(runtime.stuck_after):
+    return _run_study(study, data, runtime, command)
+
+
+def _run_study(study: Study, data: Data, runtime: Runtime, command: str) -> Path:
   began = time.monotonic()
   mesh = make_mesh(runtime.mesh)
   check_machine(study, runtime, mesh)
   require_same_settings(study, data, runtime)
+  if jax.process_count() > 1:
+    line = start_line(first_collective(mesh))
+    if line and not jax.process_index():
+      print(line, file=sys.stderr, flush=True)
+  watchdog.at('planning', math.inf)  # of as many steps as a user asks for
   ready = preflight(study, data, runtime, mesh)
   plan, validation = ready.plan, ready.validation
   require_same_data(plan, {name: held_out.store for name, held_out in validation.items()})
@@ -79,6 +93,7 @@ def run_study(study: Study, data: Data, runtime: Runtime, command: str = '') -> 
   planning_s = time.monotonic() - began
   with stopping_at_once():
     run_units(units(plan), ready, mesh, runtime, planning_s)
+    watchdog.at('the judgements', math.inf)  # of an endpoint, which has limits of its own
     judge_study(ready, mesh, runtime)
   # A process that has its scores must not exit while others still exchange theirs.
   barrier('study', BARRIER_TIMEOUT_S)

@@ -8,6 +8,7 @@ from jax.sharding import Mesh
 from codemix.evaluation.evaluator import Evaluator, run_missing
 from codemix.evaluation.sampling import Sampling
 from codemix.evaluation.tasks.task import PREFIX
+from codemix.parallel import watchdog
 from codemix.studies.load_stage import load_stage
 from codemix.studies.preflight import Ready
 from codemix.studies.show import show_scores
@@ -34,6 +35,7 @@ def evaluate_stage(ready: Ready, stage_plan: StagePlan, mesh: Mesh, runtime: Run
       damaged.
   """
   plan = ready.plan
+  watchdog.at(f"the evaluation of stage '{stage_plan.name}'", compiles=True)
   folder = stage_folder(runtime.output, stage_plan)
   config, rows = plan.recipe_of(stage_plan).model, runtime.rows_at_once(stage_plan.stage.batch)
   model = load_stage(folder, plan.tokenizer).model(mesh, rules=runtime.rules, config=config, batch=rows)

@@ -65,6 +65,7 @@ def stage_identity(
     'tokenizer': tokenizer_identity(tokenizer),
     'sources': dict(digests),
     'numerics': NUMERICS,
+    **({'skips': skips} if stage.skips and (skips := stage.skips.identity()) else {}),
   }
 
 
@@ -80,10 +81,10 @@ def earlier_hash(
   """The hash of the same stage in the version with `NUMERICS` 1; finds its finished result.
 
   It was made from the plan as written. None if that version had no such stage: it had no
-  `Recipe.start`, and computed other numbers with a curve that is laid out over several stages.
+  `Recipe.start` and no `Stage.skips`, and computed other numbers with a curve that is laid out over several stages.
   `mixture` is `MixtureSchedule.describe`.
   """
-  if isinstance(parent, Start) or (parent and not parent.earlier_hash) or not stage.schedule or stage.schedule.horizon is not None:
+  if isinstance(parent, Start) or (parent and not parent.earlier_hash) or not stage.schedule or stage.schedule.horizon is not None or stage.skips:
     return None
   written = {**stage.written(), 'batch': stage.batch, 'mixture': mixture}
   if parent is None:

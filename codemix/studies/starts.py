@@ -14,7 +14,8 @@ from codemix.models.config import ModelConfig
 from codemix.storage import absolute
 from codemix.studies.recipe import Recipe, Study
 from codemix.training.curves import CURRENT
-from codemix.training.stage import KEPT, RESET, Rates
+from codemix.training.handoff import KEPT, RESET
+from codemix.training.stage import Rates
 from codemix.training.start import Read, Start
 
 # How a model is trained on, not what it is: these may differ from the start's, and the stage's identity has them.

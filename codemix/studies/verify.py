@@ -10,10 +10,11 @@ from codemix.data.batches import ledger
 from codemix.errors import UserError
 from codemix.evaluation.results import read_results
 from codemix.identity import digest
-from codemix.storage.lines import read_lines
 from codemix.studies.load_stage import load_stage, require_unchanged
 from codemix.studies.planning import StudyPlan
 from codemix.studies.stage_names import SHORT
+from codemix.studies.verify_metrics import check_metrics, skipped_as_planned
+from codemix.training.rewinds import read_rewinds
 from codemix.training.stage import is_done, stage_folder
 from codemix.training.stage_changes import namesake
 from codemix.training.stage_record import read_ledger, read_stage
@@ -27,7 +28,7 @@ def verify_stage(folder: Path) -> dict:
 
   Returns:
     'name', 'finished', 'checkpoints' (their steps), 'cut_off' (steps of checkpoints that were not
-    completely written, which a resumed run passes over) and 'bytes_read'; 'start', the folder that
+    completely written, which a resumed run passes over), 'steps' (with a line of metrics) and 'bytes_read'; 'start', the folder that
     `Recipe.start` named, if the stage began with it.
   """
   stage = read_stage(folder)
@@ -44,12 +45,13 @@ def verify_stage(folder: Path) -> dict:
       raise UserError(f'the checkpoint {checkpoints / str(step)} is damaged: {why}. {_fix(folder, finished)}')
   if finished:
     _check_finished(folder, stage, sealed)
-  _check_lines(folder / 'metrics.jsonl')
+  lines = check_metrics(folder, finished, sealed)
   read = [path for step in sealed for path in (checkpoints / str(step)).rglob('*') if path.is_file()]
   return {
     'name': stage['name'],
     'finished': finished,
     'checkpoints': sealed,
+    'steps': lines,
     'cut_off': [step for step in steps if step not in sealed],
     'bytes_read': sum(path.stat().st_size for path in read),
     **({'start': stage['start']['folder']} if 'start' in stage else {}),
@@ -72,18 +74,6 @@ def _check_finished(folder: Path, stage: dict, sealed: list[int]) -> None:
     raise UserError(f'{folder}/ledger.json does not continue the imported model with which the stage began: one of them is of another run.')
   for results in read_results(folder).values():
     results.items()  # checks the file
-
-
-def _check_lines(path: Path) -> None:
-  """Checks that each line is a record, except the last one if it is still being written."""
-  lines = (read_lines(path) or b'').split(b'\n')[:-1]
-  for number, line in enumerate(lines, 1):
-    try:
-      whole = isinstance(json.loads(line), dict)
-    except (ValueError, RecursionError):
-      whole = False
-    if not whole:
-      raise UserError(f'{path}:{number} is damaged. Restore the file.')
 
 
 def _fix(folder: Path, finished: bool) -> str:
@@ -117,8 +107,11 @@ def check_ledgers(plan: StudyPlan, output: str) -> list[dict]:
     }
     parent = hashes.get(stage_plan.parent.hash) if stage_plan.parent else stage_plan.start and stage_plan.start.ledger
     draws = ledger.with_shares_of(stage_plan.draws, written['planned'])
-    expected = ledger.entry(written['stage'], draws, realised, parent)
+    skipped = written.get('skipped', [])
+    expected = ledger.entry(written['stage'], draws, realised, parent, skipped, read_rewinds(folder))
     hashes[stage_plan.hash] = written['hash']
+    if wrong := next(skipped_as_planned(stage_plan, skipped), None):
+      raise UserError(f'{folder}/ledger.json is not that of its recipe: {wrong}; the file or the data were changed.')
     if written != json.loads(json.dumps(expected)):
       raise UserError(f'{folder}/ledger.json is not that of its recipe; the file or the data were changed.')
     checked.append({'stage': folder.name, 'ledger': f'agrees, {written["hash"][:SHORT]}'})

@@ -4,35 +4,39 @@ from __future__ import annotations
 
 import collections
 import contextlib
-import copy
 import dataclasses
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import jax
+import numpy as np
 from jax.sharding import Mesh
 
 from codemix.checkpoints import Checkpoints
-from codemix.data.batches import ledger, loader
+from codemix.data.batches import loader
 from codemix.data.batches.source import Source
 from codemix.errors import Preempted, UserError
 from codemix.identity import differences
 from codemix.models.config import ModelConfig
 from codemix.models.decoder import Params
+from codemix.parallel import watchdog
 from codemix.parallel.coordination import barrier, decide
 from codemix.parallel.sharding import batch_sharding
 from codemix.storage import locked
 from codemix.terminal import warn_once
+from codemix.training.drawn import POSITION_KEYS, Drawn, drawn_at, nothing_drawn
 from codemix.training.garbage import frozen_gc
 from codemix.training.goodput import TimeAccount, read_times
+from codemix.training.handoff import Handoff
 from codemix.training.optimizer import Optimizer
 from codemix.training.placement import Placement
 from codemix.training.preemption import stopping_after_a_step
 from codemix.training.progress import stage_progress
+from codemix.training.rewinds import Rewind, SpikeFound, SpikeGuard, go_back, rewinds_for_all
 from codemix.training.runtime import Runtime
-from codemix.training.stage import TRAINING, Handoff, StagePlan, is_done, stage_folder
-from codemix.training.stage_log import Realised, StageLog
+from codemix.training.stage import TRAINING, StagePlan, is_done, stage_folder
+from codemix.training.stage_log import StageLog
 from codemix.training.stage_record import read_done, write_plan, write_result
 from codemix.training.start_state import restore_start
 from codemix.training.train_state import (
@@ -83,10 +87,10 @@ class Trainer:
     """A fresh state."""
     return init_state(self.model, self.optimizer, seed, self.placement)
 
-  def train_step(self):
-    """The compiled step that all stages run (`make_train_step`)."""
+  def train_step(self, guarded: bool = False):
+    """The compiled step that all stages run; `guarded` is that of stages with `Skips` (`make_train_step`)."""
     microbatches = self.runtime.microbatches
-    return make_train_step(self.model, self.optimizer, self.placement, self.bos_id, microbatches)
+    return make_train_step(self.model, self.optimizer, self.placement, self.bos_id, microbatches, guarded)
 
   def folder(self, plan: StagePlan) -> Path:
     return stage_folder(self.runtime.output, plan)
@@ -110,6 +114,7 @@ def train_stage(trainer: Trainer, plan: StagePlan, began: float | None = None, e
   if done_for_all(trainer.runtime.output, plan):
     return folder
   primary = not jax.process_index()
+  watchdog.at(f"the beginning of stage '{plan.name}'", compiles=True)
   with (
     locked(folder, TRAINING) if primary else contextlib.nullcontext(),
     TimeAccount(folder if primary else None, 'idle', began) as account,
@@ -117,22 +122,37 @@ def train_stage(trainer: Trainer, plan: StagePlan, began: float | None = None, e
     if primary:
       write_plan(folder, plan, trainer.model)
     barrier(f'plan-{plan.hash[:12]}', BARRIER_TIMEOUT_S)
-    checkpoints = Checkpoints(
-      folder / 'checkpoints', state_bytes(trainer.model, trainer.optimizer), trainer.runtime.keep
-    )
-    with contextlib.closing(checkpoints):
-      state, realised = _begin(trainer, plan, checkpoints, account)
-      with frozen_gc(), account.spent_on('step'):
-        realised = _run_steps(trainer, plan, folder, checkpoints, state, realised, account, evaluate)
+    while spike := _train_or_find_spike(trainer, plan, folder, account, evaluate):
+      go_back(folder, plan.hash, plan.first_step, spike)
       if primary:
-        parent = trainer.folder(plan.parent) if plan.parent else None
-        write_result(folder, plan, realised, checkpoints.digest(plan.last_step), parent)
-        if trainer.runtime.keep is not None:
-          checkpoints.delete_before(plan.last_step)
+        print(f'  {plan.name}: {spike}', file=sys.stderr, flush=True)
     barrier(f'done-{plan.hash[:12]}', BARRIER_TIMEOUT_S)
   if primary:
     print(f'  {plan.stage.name}: {read_times(folder)}', file=sys.stderr)
   return folder
+
+
+def _train_or_find_spike(
+  trainer: Trainer, plan: StagePlan, folder: Path, account: TimeAccount, evaluate: Evaluate | None
+) -> Rewind | None:
+  """Trains the remaining steps and writes the result; or returns the spike before which the stage must go back."""
+  rewinds = rewinds_for_all(folder)
+  checkpoints = Checkpoints(folder / 'checkpoints', state_bytes(trainer.model, trainer.optimizer), trainer.runtime.keep)
+  with contextlib.closing(checkpoints):
+    state, drawn = _begin(trainer, plan, checkpoints, account)
+    guard = SpikeGuard(plan.stage.skips, rewinds, plan.steps, f"stage '{plan.name}'")
+    try:
+      with frozen_gc(), account.spent_on('step'):
+        _run_steps(trainer, plan, folder, checkpoints, state, drawn, guard, account, evaluate)
+    except SpikeFound as found:
+      return found.rewind
+    watchdog.at(f"the end of stage '{plan.name}'")
+    if not jax.process_index():
+      parent = trainer.folder(plan.parent) if plan.parent else None
+      write_result(folder, plan, drawn, checkpoints.digest(plan.last_step), parent)
+      if trainer.runtime.keep is not None:
+        checkpoints.delete_before(plan.last_step)
+  return None
 
 
 def done_for_all(output: str | Path, plan: StagePlan) -> bool:
@@ -154,32 +174,33 @@ def final_state(trainer: Trainer, plan: StagePlan) -> TrainState:
 
 def _begin(
   trainer: Trainer, plan: StagePlan, checkpoints: Checkpoints, account: TimeAccount
-) -> tuple[TrainState, Realised]:
+) -> tuple[TrainState, Drawn]:
   """The state and ledger to start from: newest checkpoint, else what the hand-off gives, else fresh."""
-  target = trainer.abstract_state()
   step = checkpoints.newest(trainer.runtime.on_damaged, warn_once)
   if step is not None:
     position = checkpoints.restore_position(step)
-    if different := list(differences(_position(plan, step), {k: v for k, v in position.items() if k != 'realised'})):
+    if different := list(differences(_position(plan, step), {k: v for k, v in position.items() if k not in POSITION_KEYS})):
       raise UserError(
         f'the checkpoint {checkpoints.folder / str(step)} does not belong to this stage: {"; ".join(different)}. Delete it, or restore the right one.'
       )
-    return checkpoints.restore_state(step, target), position['realised']
-  realised = {draw.source: dict.fromkeys(ledger.COUNTED, 0) for draw in plan.draws}
+    return checkpoints.restore_state(step, trainer.abstract_state()), drawn_at(position)
+  return first_state(trainer, plan, account), nothing_drawn(draw.source for draw in plan.draws)
+
+
+def first_state(trainer: Trainer, plan: StagePlan, account: TimeAccount | None = None) -> TrainState:
+  """What a stage begins with: what the hand-off gives, or a fresh state. Raises UserError as `final_state`."""
+
+  def fresh() -> TrainState:
+    with account.spent_on('compile') if account else contextlib.nullcontext():
+      return trainer.init_state(plan.seed)
+
   if plan.start:
-    return restore_start(plan.start, plan.stage.handoff, target, lambda: _fresh_state(trainer, plan, account)), realised
+    return restore_start(plan.start, plan.stage.handoff, trainer.abstract_state(), fresh)
   if plan.parent is None:
-    return _fresh_state(trainer, plan, account), realised
+    return fresh()
   parent = final_state(trainer, plan.parent)
-  if plan.stage.handoff == Handoff():  # everything continues
-    return parent, realised
-  fresh = _fresh_state(trainer, plan, account)
-  return hand_off(parent, fresh, plan.stage.handoff), realised
-
-
-def _fresh_state(trainer: Trainer, plan: StagePlan, account: TimeAccount) -> TrainState:
-  with account.spent_on('compile'):
-    return trainer.init_state(plan.seed)
+  # Without a reset everything continues.
+  return parent if plan.stage.handoff == Handoff() else hand_off(parent, fresh(), plan.stage.handoff)
 
 
 def _run_steps(
@@ -188,17 +209,19 @@ def _run_steps(
   folder: Path,
   checkpoints: Checkpoints,
   state: TrainState,
-  realised: Realised,
+  drawn: Drawn,
+  guard: SpikeGuard,
   account: TimeAccount,
   evaluate: Evaluate | None,
-) -> Realised:
-  """Runs the stage's remaining steps; returns what the whole stage drew from each source."""
+) -> None:
+  """Runs the stage's remaining steps; what they draw is added to `drawn`. Raises SpikeFound."""
   rows = plan.rows(trainer.sources)
   runtime = trainer.runtime
-  train_step = trainer.train_step()
+  guarded = bool(plan.stage.skips and plan.stage.skips.identity())
+  train_step = trainer.train_step(guarded)
   done = state.step - plan.first_step
   account.goes_on_from(state.step)
-  log = _open_log(trainer, plan, folder, rows.names, done, realised)
+  log = _open_log(trainer, plan, folder, rows.names, done, drawn, guard)
   waiting: collections.deque = collections.deque()
   batches = loader.batches(
     rows, plan.stage.batch, range(done, plan.steps), batch_sharding(trainer.mesh), trainer.runtime.prefetch
@@ -218,13 +241,17 @@ def _run_steps(
     def evaluate_after(steps: int) -> None:
       if evaluate and 0 < steps < plan.steps and steps % plan.stage.evaluate_every == 0:
         write_all_but(0)
+        watchdog.at(f"the evaluation after step {plan.first_step + steps} of stage '{plan.name}'", compiles=True)
         with account.spent_on('evaluation'):
           evaluate(plan.first_step + steps, state.params)
 
     evaluate_after(done)  # a process may have saved this step, and ended before its results were written
     for index, batch in zip(range(done, plan.steps), account.waiting_for('data', batches), strict=True):
+      named = f"step {plan.first_step + index + 1} of stage '{plan.name}'"
+      watchdog.at(f'{named}, which may compile,', compiles=True) if index == done else watchdog.at_step(named)
       with account.spent_on('compile') if index == done else contextlib.nullcontext():
-        state, values = train_step(state, batch, plan.rates[index])
+        learn = [np.bool_(not guard.skips(index + 1))] if guarded else []
+        state, values = train_step(state, batch, plan.rates[index], *learn)
         if index == done:
           jax.block_until_ready(values)
       waiting.append((index, values))
@@ -235,24 +262,23 @@ def _run_steps(
         write_all_but(0)
         # Only a step whose metrics are finite and on the disk is saved.
         account.write()
+        watchdog.at(f"the save of step {step} of stage '{plan.name}'")
         with account.spent_on('save'):
           log.flush()
           require_finite(state, f"stage '{plan.stage.name}', step {step}")
-          # A copy, since later steps add to it while the save is written.
-          position = {**_position(plan, step), 'realised': copy.deepcopy(log.realised)}
-          checkpoints.save(step, state, position)
+          checkpoints.save(step, state, {**_position(plan, step), **drawn.as_position()})
           if stop and not last:
             checkpoints.wait()
         if stop and not last:
           raise Preempted(f"stage '{plan.stage.name}' was asked to stop and saved step {step}. The same command goes on from there.")
       evaluate_after(index + 1)
+    watchdog.at(f"the last save of stage '{plan.name}'")
     with account.spent_on('save'):
       checkpoints.wait()
-  return log.realised
 
 
 def _open_log(
-  trainer: Trainer, plan: StagePlan, folder: Path, names: list[str], done: int, realised: Realised
+  trainer: Trainer, plan: StagePlan, folder: Path, names: list[str], done: int, drawn: Drawn, guard: SpikeGuard
 ) -> StageLog:
   peak = trainer.runtime.peak_tflops
   return StageLog(
@@ -260,7 +286,8 @@ def _open_log(
     None if jax.process_index() else folder,
     names,
     done,
-    realised,
+    drawn,
+    guard,
     peak_tflops=peak and peak * trainer.mesh.size,
     flops_per_token=trainer.model.flops_per_token(plan.length)['total'],
     tensorboard=trainer.runtime.tensorboard,

@@ -28,10 +28,11 @@ from codemix.storage import is_remote, make_folder, writing
 from codemix.storage.lines import PART_BYTES, open_lines
 from codemix.storage.whole import put
 
-Record = dict[str, float | int]
+Record = dict[str, float | int | str | None]
 RowsOf = dict[str, np.ndarray]  # source -> a mask of its rows in a batch
 
 BOARD_FLUSH_S = 30.0
+TOKENS_OF = 'tokens/'  # of a line's key, before the source
 
 
 class JsonLines:
@@ -86,8 +87,14 @@ def step_record(
   for name, rows in rows_of.items():
     if tokens := int(values['tokens'][rows].sum()):
       record[f'loss/{name}'] = float(values['nll'][rows].sum(dtype=np.float64) / tokens)
-      record[f'tokens/{name}'] = tokens
+      record[f'{TOKENS_OF}{name}'] = tokens
   return record
+
+
+def skipped_record(record: Record, why: str) -> Record:
+  """The line of a step that was not learned from: 'skipped' says why, and numbers that are not finite are null."""
+  finite = {key: value if math.isfinite(value) else None for key, value in record.items()}
+  return {**finite, 'skipped': why}
 
 
 def count_rows(values: dict[str, np.ndarray], rows_of: RowsOf) -> dict[str, collections.Counter]:
@@ -138,7 +145,7 @@ class TensorBoard:
     values = [
       self._summary.Value(tag=_tag(key), simple_value=value)
       for key, value in record.items()
-      if key not in ('step', 'stage_step')
+      if key not in ('step', 'stage_step') and isinstance(value, int | float)
     ]
     with writing(self._folder):
       self._write(int(record['step']), summary=self._summary(value=values))

@@ -12,6 +12,7 @@ import jax
 from jax.experimental import multihost_utils
 
 from codemix.errors import Preempted
+from codemix.training.rewinds import SpikeFound
 
 
 @contextlib.contextmanager
@@ -36,8 +37,13 @@ def stopping_after_a_step() -> Iterator[Callable[[int], bool]]:
     yield multihost_utils.reached_preemption_sync_point
     return
   asked = threading.Event()
-  with _handling(lambda *_: asked.set()):
-    yield lambda step: asked.is_set()
+  try:
+    with _handling(lambda *_: asked.set()):
+      yield lambda step: asked.is_set()
+  except SpikeFound:  # the steps end, and the stage does not
+    if asked.is_set():
+      signal.raise_signal(signal.SIGTERM)
+    raise
   if asked.is_set():
     signal.raise_signal(signal.SIGTERM)
 

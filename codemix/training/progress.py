@@ -8,6 +8,8 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 
+from codemix.parallel import watchdog
+
 Update = Callable[[int, float, float], None]  # (steps done, loss, tokens/s)
 Show = Callable[[int, str], None]  # (amount done, other text)
 
@@ -49,7 +51,7 @@ def scoring_progress(
 
 @contextlib.contextmanager
 def progress_of(name: str, amount: str, total: int, shown: bool = True) -> Iterator[Callable[[int], None]]:
-  """Shows the progress of anything that is counted, with the time that is left.
+  """Shows the progress of anything that is counted, with the time that is left, and tells the watchdog of it.
 
   Args:
     name: of what is done.
@@ -61,10 +63,15 @@ def progress_of(name: str, amount: str, total: int, shown: bool = True) -> Itera
     A function to call with the number done so far.
   """
   if not shown:
-    yield lambda done: None
+    yield lambda done: watchdog.still_there()
     return
   with _progress(name, amount, total, 0) as show:
-    yield lambda done: show(done, '')
+
+    def update(done: int) -> None:
+      watchdog.still_there()
+      show(done, '')
+
+    yield update
 
 
 @contextlib.contextmanager

@@ -36,6 +36,10 @@ class Runtime:
     peak_tflops: the device's peak in the model's compute type (TFLOP/s); MFU is
       reported only if this is given.
     compilation_cache: folder of compiled programs, kept between runs; None for none.
+    stuck_after: seconds without progress after which the run ends with exit code 76, and the
+      stacks of all threads of all processes in their logs. None: for a step 20 times the median of the
+      last steps, at least 10 minutes; for anything else, such as a save, 30 minutes. What may compile has
+      at least 30 minutes.
     tensorboard: whether to mirror the metrics for TensorBoard.
   """
 
@@ -50,6 +54,7 @@ class Runtime:
   prefetch: Annotated[int, From(1), 'batches'] = 4
   peak_tflops: Annotated[float, Above(0)] | None = None
   compilation_cache: Path | None = None
+  stuck_after: Annotated[float, Above(0), 'seconds'] | None = None
   tensorboard: bool = True
 
   def placement(self, mesh: Mesh) -> Placement:

@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Mapping
 from fractions import Fraction
 from pathlib import Path
-from typing import Annotated, Literal, NamedTuple
+from typing import Annotated, NamedTuple
 
 import numpy as np
 
@@ -21,38 +21,13 @@ from codemix.errors import UserError, nearest
 from codemix.identity import digest
 from codemix.storage import as_path
 from codemix.training.curves import Curve, depends_on_a_cosine
+from codemix.training.handoff import KEPT, Handoff
 from codemix.training.schedules import Schedule
+from codemix.training.skips import Skips
 from codemix.training.start import Read, Start
-
-KEPT, RESET = 'continue', 'restart'
 
 TRAINING = 'training'  # what the process does that holds the lock of a stage's folder
 MOST_STEPS = 10**8  # of a stage: its curve is in memory, and so many steps take years
-
-TakenOver = Literal[KEPT, RESET]
-
-
-@dataclasses.dataclass(frozen=True)
-@checked
-class Handoff:
-  """What a stage takes over from the one before it, or a first stage from `Recipe.start`; each is 'continue' or 'restart'.
-
-  The paper does not say what it did at its stage boundaries, and a replication
-  found that it matters, so each is a setting of its own.
-
-  Attributes:
-    weights: the parameters, or a fresh initialisation.
-    optimizer: the moments, or zeros.
-    step: the count of steps, or zero.
-    rate: 'continue' lets the stage's schedule begin at the last rate of the
-      stage before (a stage without a schedule follows that stage's curve
-      further); 'restart' begins the stage's schedule from its own start.
-  """
-
-  weights: TakenOver = KEPT
-  optimizer: TakenOver = KEPT
-  step: TakenOver = KEPT
-  rate: TakenOver = KEPT
 
 
 @dataclasses.dataclass(frozen=True)
@@ -71,6 +46,7 @@ class Stage:
     handoff: what is taken over; in a first stage from `Recipe.start`, and without one it has no meaning.
     rewind: sources read again from their first row; the others continue where the stage before stopped.
     evaluate_every: steps between evaluations during the stage; None: at its end only. It changes nothing that is trained.
+    skips: which steps are read but not learned from; None: a loss that is not finite ends the run.
   """
 
   name: Name
@@ -81,6 +57,7 @@ class Stage:
   handoff: Handoff = Handoff()
   rewind: tuple[Name, ...] = ()
   evaluate_every: Annotated[int, From(1), 'steps'] | None = None
+  skips: Skips | None = None
 
   def __post_init__(self):
     if any(not (c.isalnum() or c in '_.') for c in self.name) or len(self.name.encode()) > 200:

@@ -76,6 +76,7 @@ def _changes(now: Mapping, then: Mapping, written: Mapping, before: Mapping) -> 
   for group, name in (('model', 'ModelConfig'), ('optimizer', 'Optimizer')):
     for field in dict.fromkeys((*then[group], *now[group])):
       yield from _different(f'{name}.{field}', then[group].get(field), now[group].get(field))
+  yield from _different('Skips', then.get('skips'), now.get('skips'))
   if now['tokenizer'] != then['tokenizer']:
     yield f'another tokenizer ({then["tokenizer"]["digest"][:8]}, now {now["tokenizer"]["digest"][:8]})'
   for source, digest in now['sources'].items():

@@ -13,9 +13,10 @@ import numpy as np
 
 from codemix.errors import NonFiniteError, UserError
 from codemix.training import metrics
+from codemix.training.drawn import Drawn
+from codemix.training.rewinds import SpikeGuard
+from codemix.training.skips import NONFINITE, SPIKE
 from codemix.training.stage import StagePlan
-
-Realised = dict[str, dict[str, int]]  # source -> what the ledger counts
 
 # Lines that come faster are written together: writing between short steps would cost more, with cold caches.
 WRITE_EVERY_S = 1.0
@@ -29,7 +30,8 @@ class StageLog:
     folder: of the stage; None if another process writes.
     names: the sources by index.
     done: steps of the stage done before.
-    realised: what those steps drew; it is added to.
+    drawn: what those steps drew; it is added to.
+    guard: looks for spikes.
     peak_tflops: of all devices together, if it is known.
     flops_per_token: of training.
   """
@@ -40,16 +42,18 @@ class StageLog:
     folder: Path | None,
     names: Sequence[str],
     done: int,
-    realised: Realised,
+    drawn: Drawn,
+    guard: SpikeGuard,
     *,
     peak_tflops: float | None,
     flops_per_token: float,
     tensorboard: bool,
   ):
-    self.realised = realised
+    self.drawn, self._guard = drawn, guard
     self._plan, self._names = plan, names
     self._peak_tflops, self._flops_per_token = peak_tflops, flops_per_token
     self._clock, self._starting = time.monotonic(), True
+    self._timed = self._tokens()
     self._unwritten: list[tuple[metrics.Record, metrics.Record]] = []
     self._written = -math.inf
     self.lines: list[metrics.JsonLines] = []
@@ -63,38 +67,74 @@ class StageLog:
     """Waits for a step's metrics and records them.
 
     They are written with the first step that is more than `WRITE_EVERY_S` after the last ones
-    written, and before a save. Raises NonFiniteError if the loss or the gradient is not finite.
+    written, and before a save.
+
+    Raises:
+      NonFiniteError: the loss or the gradient is not finite, and the step may not be skipped; or `SpikeGuard.look`.
+      SpikeFound: the loss is a spike, before which the stage goes back.
 
     Returns:
       (steps of the stage done, loss, tokens/s).
     """
-    plan = self._plan
-    host = {key: np.asarray(value) for key, value in values.items()}
-    rows_of = metrics.rows_by_source(host, self._names)
-    tokens = int(host['tokens'].sum())
-    stage_tokens = tokens + sum(counts['loss_tokens'] for counts in self.realised.values())
-    record = metrics.step_record(
-      plan.first_step + index + 1, index + 1, stage_tokens, plan.rates[index], host, rows_of
-    )
-    if not metrics.is_finite(record):
-      first = index * plan.stage.batch
-      raise NonFiniteError(
-        f"stage '{plan.stage.name}', step {record['step']} is not finite: loss {record['loss']}, gradient norm {record['grad_norm']}. "
-        f'Nothing after the last checkpoint is kept; `codemix inspect --stage={plan.hash[:12]} --step={index + 1}` shows its rows '
-        f'({first:,} to {first + plan.stage.batch - 1:,} of the stage).'
-      )
-    for name, counts in metrics.count_rows(host, rows_of).items():
-      for key, count in counts.items():
-        self.realised[name][key] += count
-    timing = self._time(record['step'], tokens)
+    record = self.count(index, values)
+    timing = self._time(record['step'], record['tokens'])
     self._unwritten.append((record, timing))
     if time.monotonic() - self._written > WRITE_EVERY_S:
       self._write_lines()
-    return index + 1, record['loss'], timing.get('tokens_per_second', 0.0)
+    loss = math.nan if record['loss'] is None else record['loss']
+    return index + 1, loss, timing.get('tokens_per_second', 0.0)
 
-  def _time(self, step: int, tokens: int) -> metrics.Record:
+  def count(self, index: int, values: dict[str, jax.Array]) -> metrics.Record:
+    """Waits for a step's metrics and counts what it drew; raises as `write` does.
+
+    Returns:
+      Its line of `metrics.jsonl`.
+    """
+    plan = self._plan
+    host = {key: np.asarray(value) for key, value in values.items()}
+    rows_of = metrics.rows_by_source(host, self._names)
+    stage_tokens = int(host['tokens'].sum()) + self._tokens()
+    record = metrics.step_record(
+      plan.first_step + index + 1, index + 1, stage_tokens, plan.rates[index], host, rows_of
+    )
+    why = self._why_skipped(index, record)
+    if why is None:
+      self._guard.look(index + 1, record['loss'], self.drawn)
+    else:
+      record = metrics.skipped_record(record, why)
+    counted = metrics.count_rows(host, rows_of)
+    for name, counts in counted.items():
+      for key, count in counts.items():
+        self.drawn.realised[name][key] += count
+    if why is not None:
+      self.drawn.skipped.append({'stage_step': index + 1, 'why': why, 'sources': {name: dict(counts) for name, counts in counted.items()}})
+    return record
+
+  def _tokens(self) -> int:
+    """Loss tokens of the stage so far."""
+    return sum(counts['loss_tokens'] for counts in self.drawn.realised.values())
+
+  def _why_skipped(self, index: int, record: metrics.Record) -> str | None:
+    """Why a step was not learned from; None if it was. Raises NonFiniteError if it may not be skipped."""
+    if self._guard.skips(index + 1):
+      return SPIKE
+    if metrics.is_finite(record):
+      return None
+    plan, skips = self._plan, self._plan.stage.skips
+    if skips and self.drawn.skips_because(NONFINITE) < skips.nonfinite:
+      return NONFINITE
+    first = index * plan.stage.batch
+    allowed = f' {skips.nonfinite} such steps were skipped before, as Skips.nonfinite allows.' if skips and skips.nonfinite else ''
+    raise NonFiniteError(
+      f"stage '{plan.stage.name}', step {record['step']} is not finite: loss {record['loss']}, gradient norm {record['grad_norm']}.{allowed} "
+      f'Nothing after the last checkpoint is kept; `codemix inspect --stage={plan.hash[:12]} --step={index + 1}` shows its rows '
+      f'({first:,} to {first + plan.stage.batch - 1:,} of the stage).'
+    )
+
+  def _time(self, step: int, stage_tokens: int) -> metrics.Record:
     now = time.monotonic()
     seconds, self._clock = now - self._clock, now
+    tokens, self._timed = stage_tokens - self._timed, stage_tokens
     if self._starting:
       # A stage's first step in a process may compile and waits for its first rows; its speed would mislead.
       self._starting = False

@@ -9,10 +9,11 @@ from codemix.data.batches import ledger
 from codemix.errors import UserError
 from codemix.identity import differences
 from codemix.models.config import ModelConfig
-from codemix.storage import read_json, write_json, write_text
+from codemix.storage import read_json, require_form, write_json, write_text
+from codemix.training.drawn import Drawn
+from codemix.training.rewinds import read_rewinds
 from codemix.training.stage import StagePlan
 from codemix.training.stage_changes import as_written
-from codemix.training.stage_log import Realised
 
 _FIX = 'Restore it, or delete the folder to train the stage again.'
 
@@ -31,7 +32,9 @@ def read_ledger(folder: Path) -> dict:
   """Reads the ledger of a finished stage. Raises UserError if it is damaged."""
   counts = {'source': str, **dict.fromkeys(ledger.COUNTED, int)}
   form = {'stage': str, 'planned': [{'source': str}], 'realised': [counts], 'hash': str, 'parent_hash': str | None}
-  return read_json(folder / 'ledger.json', form, _FIX)
+  written = read_json(folder / 'ledger.json', form, _FIX)
+  require_form(written.get('skipped', []), [{'stage_step': int, 'why': str, 'sources': {...: {'rows': int, 'loss_tokens': int}}}], folder / 'ledger.json', _FIX)
+  return written
 
 
 def write_plan(folder: Path, plan: StagePlan, model: ModelConfig) -> None:
@@ -78,7 +81,7 @@ def write_plan(folder: Path, plan: StagePlan, model: ModelConfig) -> None:
 
 
 def write_result(
-  folder: Path, plan: StagePlan, realised: Realised, checkpoint: str, parent_folder: Path | None
+  folder: Path, plan: StagePlan, drawn: Drawn, checkpoint: str, parent_folder: Path | None
 ) -> None:
   """Compares the ledger with the plan, writes it, and marks the stage as done.
 
@@ -89,9 +92,9 @@ def write_result(
     parent_folder: of the stage before, to whose ledger this one is chained; without one it is
       chained to that of the start, if there is one.
   """
-  ledger.compare(plan.draws, realised, f"stage '{plan.stage.name}'")
+  ledger.compare(plan.draws, drawn.realised, f"stage '{plan.stage.name}'")
   parent_hash = read_ledger(parent_folder)['hash'] if parent_folder else plan.start and plan.start.ledger
-  entry = ledger.entry(plan.stage.name, plan.draws, realised, parent_hash)
+  entry = ledger.entry(plan.stage.name, plan.draws, drawn.realised, parent_hash, drawn.skipped, read_rewinds(folder))
   write_json(folder / 'ledger.json', entry)
   write_json(
     folder / 'done.json',

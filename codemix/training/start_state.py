@@ -10,8 +10,8 @@ import numpy as np
 
 from codemix.checkpoints import Checkpoints, damage
 from codemix.errors import UserError
+from codemix.training.handoff import KEPT, Handoff
 from codemix.training.optimizer import step_of, with_step
-from codemix.training.stage import KEPT, Handoff
 from codemix.training.start import Start
 from codemix.training.train_state import TrainState, hand_off
 

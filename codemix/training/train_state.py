@@ -17,9 +17,9 @@ from codemix.models.config import ModelConfig
 from codemix.parallel.host_memory import in_host_memory
 from codemix.parallel.mesh import platform_of
 from codemix.parallel.sharding import parameter_shardings, tree_bytes
+from codemix.training.handoff import KEPT, Handoff
 from codemix.training.optimizer import Optimizer, make_optimizer, step_of, with_step
 from codemix.training.placement import Placement
-from codemix.training.stage import KEPT, Handoff
 
 Tree = Any
 

@@ -14,7 +14,7 @@ from codemix.models import decoder
 from codemix.models.config import ModelConfig
 from codemix.parallel.sharding import batch_sharding
 from codemix.training.microbatches import join_rows, split_rows
-from codemix.training.optimizer import Optimizer, make_optimizer
+from codemix.training.optimizer import Optimizer, make_optimizer, step_of, with_step
 from codemix.training.placement import Placement
 from codemix.training.train_state import TrainState, state_shardings
 
@@ -30,6 +30,7 @@ def make_train_step(
   placement: Placement,
   bos_id: int,
   microbatches: int = 1,
+  guarded: bool = False,
 ):
   """The jitted step: (state, batch, rate) -> (state, metrics); the old state is donated.
 
@@ -46,6 +47,10 @@ def make_train_step(
     microbatches: portions of a batch that go through the model one after the
       other; the loss is the mean over the loss tokens of the whole batch,
       however they are distributed over the portions.
+    guarded: whether a step may be skipped. The function then takes a fourth argument, bool [], whether to
+      learn from the batch. If it is false, or loss or gradient are not finite, only the count of steps
+      changes; 'learned', bool [], of the metrics says whether more did. It is another program, which may
+      round in another way.
 
   Returns:
     A function of state, batch (arrays [B, L], and `source` [B]) and rate
@@ -81,11 +86,12 @@ def make_train_step(
     (loss, grads), nll_MxB = jax.lax.scan(add, start, split_rows(batch, microbatches, mesh))
     return (loss, join_rows(nll_MxB, mesh)), grads
 
-  def train_step(state: TrainState, batch: Batch, rate: jax.Array):
+  def train_step(state: TrainState, batch: Batch, rate: jax.Array, learn: jax.Array | None = None):
     (loss, nll_B), grads = gradients(state.params, batch)
     opt_state = state.opt_state
     if placement.offload_optimizer:
       opt_state = jax.device_put(opt_state, jax.memory.Space.Device)
+    before = state._replace(opt_state=opt_state)
     updates, opt_state = tx.update(grads, opt_state, state.params, rate=rate)
     counts_BxL = batch['weights'] > 0
     metrics = {
@@ -96,11 +102,16 @@ def make_train_step(
       'documents': (counts_BxL & (batch['inputs'] == bos_id)).sum(-1, dtype=jnp.int32),
       'nll': nll_B,
     }
-    return TrainState(optax.apply_updates(state.params, updates), opt_state), metrics
+    after = TrainState(optax.apply_updates(state.params, updates), opt_state)
+    if learn is not None:
+      metrics['learned'] = learn & jnp.isfinite(loss) & jnp.isfinite(metrics['grad_norm'])
+      skipped = before._replace(opt_state=with_step(before.opt_state, step_of(after.opt_state)))
+      after = jax.tree.map(functools.partial(jnp.where, metrics['learned']), after, skipped)
+    return after, metrics
 
   return jax.jit(
     train_step,
-    in_shardings=(shardings, batch_sharding(mesh), replicated),
+    in_shardings=(shardings, batch_sharding(mesh), replicated, *([replicated] if guarded else [])),
     # Every process reads the metrics of all rows, so they are replicated.
     out_shardings=(shardings, replicated),
     donate_argnums=0,

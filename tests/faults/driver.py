@@ -1,6 +1,6 @@
 """Runs the small study in a process of its own, which may end itself at a chosen moment.
 
-    python -m tests.faults.driver DATA OUTPUT CACHE [--at MODULE:FUNCTION --call N --send SIGNAL]
+    python -m tests.faults.driver DATA OUTPUT CACHE [--spoil] [--at MODULE:FUNCTION --call N --send SIGNAL]
 
 MODULE:FUNCTION, such as codemix.training.stage_log:StageLog.write, is wrapped so that its N-th call first
 sends SIGNAL to the process: SIGKILL, which nothing survives, or SIGTERM.
@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import sys
+import types
 from pathlib import Path
 
 import jax
@@ -18,7 +19,7 @@ import jax
 import codemix
 from codemix.errors import CodemixError
 from codemix.evaluation import evaluator
-from tests import tiny_study, tiny_tasks
+from tests import spoiled, tiny_study, tiny_tasks
 from tests.faults.interrupt import interrupt
 
 
@@ -34,6 +35,18 @@ def study(tasks: str | None = None) -> codemix.Study:
   stages = tuple(dataclasses.replace(stage, evaluate_every=2) for stage in recipe.stages)
   study = tiny_study.study(staged=dataclasses.replace(recipe, stages=stages))
   return dataclasses.replace(study, evaluate=tiny_tasks.evaluation(Path(tasks)))
+
+
+def spoiled_study() -> codemix.Study:
+  """Two stages; in the first a loss is a spike and another is not finite, and each checkpoint but the newest is soon deleted."""
+  skips = codemix.Skips(nonfinite=1, rewinds=1, window=8, deviations=4, before=2, after=1)
+  first = tiny_study.stage('first', {'text': 0.5, 'code': 0.5}, spoiled.STEPS, skips=skips, evaluate_every=6)
+  last = tiny_study.cooldown({'text': 0.8, 'code': 0.2}, spoiled.LAST_STEPS)
+  return tiny_study.study(spiking=tiny_study.recipe(first, last))
+
+
+def spoil() -> None:
+  spoiled.spoil(types.SimpleNamespace(setattr=setattr), {14: spoiled.SPIKE, 20: spoiled.NAN})
 
 
 def log_results(path: str) -> None:
@@ -55,6 +68,7 @@ def main() -> int:
   parser.add_argument('cache', help='folder of compiled programs')
   parser.add_argument('--tasks', help='the folder of a benchmark')
   parser.add_argument('--log', help='a file that lists what was scored')
+  parser.add_argument('--spoil', action='store_true', help='train the study of which batches are spoiled')
   parser.add_argument('--at')
   parser.add_argument('--call', type=int, default=1)
   parser.add_argument('--send', default='SIGKILL')
@@ -66,8 +80,10 @@ def main() -> int:
   if arguments.at:
     interrupt(arguments.at, arguments.call, arguments.send)
   data = codemix.Data(directory=arguments.data, tokenizer='bytes')
+  if arguments.spoil:
+    spoil()
   try:
-    codemix.run_study(study(arguments.tasks), data, tiny_study.runtime(arguments.output))
+    codemix.run_study(spoiled_study() if arguments.spoil else study(arguments.tasks), data, tiny_study.runtime(arguments.output))
   except CodemixError as error:
     print(error, file=sys.stderr)
     return error.exit_code

@@ -8,10 +8,13 @@ import inspect
 import itertools
 import os
 import signal
+import time
+
+SLEEP = 'SLEEP'
 
 
 def interrupt(target: str, call: int, signal_name: str) -> None:
-  """Replaces a function so that its `call`-th call begins with a signal to this process."""
+  """Replaces a function so that its `call`-th call begins with a signal to this process, or, for 'SLEEP', does not end."""
   module, _, path = target.partition(':')
   owner = importlib.import_module(module)
   *parents, name = path.split('.')
@@ -23,6 +26,8 @@ def interrupt(target: str, call: int, signal_name: str) -> None:
   @functools.wraps(original)
   def wrapped(*args, **kwargs):
     if next(calls) == call:
+      if signal_name == SLEEP:
+        time.sleep(600)
       os.kill(os.getpid(), getattr(signal, signal_name))
     return original(*args, **kwargs)
 

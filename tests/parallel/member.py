@@ -7,6 +7,8 @@ WHAT is one of:
   wait             waits at a barrier to which no other comes
   fail CODE        computes a little, then stops with an error of this exit code (1: one that nobody expects)
   agree JSON       compares what is in the JSON
+  stand            computes, watched, and stands still in Python in the 20th step; with `compute watched` the others wait for it
+  first WHAT       comes to the first collective over all devices, and computes it, or waits there for something else (WHAT: compute, wait)
   share FOLDER     looks whether FOLDER is one for all
 """
 
@@ -16,6 +18,7 @@ import argparse
 import itertools
 import json
 import sys
+import time
 from pathlib import Path
 
 import jax
@@ -23,7 +26,14 @@ import numpy as np
 
 from codemix import cli
 from codemix.errors import NonFiniteError, Preempted, UserError
-from codemix.parallel import agreement, coordination, processes, shared_folder
+from codemix.parallel import (
+  agreement,
+  coordination,
+  first_collective,
+  processes,
+  shared_folder,
+  watchdog,
+)
 from codemix.parallel.mesh import MeshConfig, make_mesh
 from codemix.parallel.sharding import batch_sharding
 
@@ -34,6 +44,7 @@ def compute(steps: int | None = None) -> None:
   rows = batch_sharding(make_mesh(MeshConfig()))
   add = jax.jit(lambda values: values.sum())
   for step in itertools.count() if steps is None else range(steps):
+    watchdog.at(f'step {step}')
     values = jax.make_array_from_process_local_data(rows, np.ones((jax.local_device_count(), 3)))
     float(add(values))
     if step == 3:
@@ -54,6 +65,19 @@ def run(arguments: argparse.Namespace) -> None:
   match arguments.what:
     case ['compute']:
       compute()
+    case ['compute', 'watched']:
+      with watchdog.watched(3):
+        compute()
+    case ['stand']:
+      with watchdog.watched(3):
+        compute(steps=20)
+        watchdog.at('step 20')
+        time.sleep(600)
+    case ['first', what]:
+      if what == 'wait':
+        jax.jit = lambda *_, **__: lambda _: coordination.barrier('to which no other comes', 600)
+      with watchdog.watched(None):
+        print(first_collective.start_line(first_collective.first_collective(make_mesh(MeshConfig()), 3)))
     case ['wait']:
       print('computing', flush=True)
       coordination.barrier(f'only {arguments.index} comes', 600)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import re
 import signal
-import socket
 import subprocess
 import time
 from collections.abc import Sequence
@@ -18,26 +17,6 @@ from tests.faults import runs
 
 NOISE = ('Traceback', 'terminate called', 'Check failure', 'F0000', 'E0000', 'coordination', 'absl')
 LOST = PeerEnded.exit_code
-
-
-@pytest.fixture
-def started():
-  """Starts processes that know of each other, and ends what is left of them after the test."""
-  members: list[subprocess.Popen] = []
-
-  def start(*whats: Sequence[str], silence: float = 30) -> list[subprocess.Popen]:
-    with socket.socket() as probe:
-      probe.bind(('localhost', 0))
-      port = probe.getsockname()[1]
-    for index, what in enumerate(whats):
-      words = ('tests.parallel.member', str(port), str(len(whats)), str(index), '--silence', str(silence), *what)
-      members.append(runs.start(*words, devices=2))
-    return members
-
-  yield start
-  for member in members:
-    member.kill()
-    member.wait()
 
 
 def until_all_compute(members: Sequence[subprocess.Popen]) -> None:

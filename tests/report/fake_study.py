@@ -29,6 +29,7 @@ from codemix.storage import write_json
 from codemix.studies.planning import StudyPlan, plan_study
 from codemix.studies.preflight import Ready
 from codemix.studies.runner import describe_study
+from codemix.training.drawn import Drawn
 from codemix.training.metrics import JsonLines, step_record
 from codemix.training.stage import StagePlan, stage_folder
 from codemix.training.stage_record import write_plan, write_result
@@ -219,7 +220,7 @@ def _write_training(plan: StudyPlan, stage_plan: StagePlan, folder: Path, seed: 
     lines.close()
   realised = {draw.source: {key: getattr(draw, key) for key in COUNTED} for draw in stage_plan.draws}
   parent = stage_folder(folder.parents[1], stage_plan.parent) if stage_plan.parent else None
-  write_result(folder, stage_plan, realised, f'checkpoint of {stage_plan.hash}', parent)
+  write_result(folder, stage_plan, Drawn(realised), f'checkpoint of {stage_plan.hash}', parent)
 
 
 def _write_evaluation(

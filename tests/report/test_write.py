@@ -272,3 +272,11 @@ def test_a_name_in_a_script_that_the_font_lacks_makes_no_noise(tmp_path, recwarn
   folder = write_fake_study(tmp_path / 's', {name: [stage('s', {'text': 1.0}, 4)]})
   assert Page(write_report(folder).read_text()).words.count(name) > 5
   assert not [warning for warning in recwarn if 'Glyph' in str(warning.message)]
+
+
+def test_steps_that_were_not_learned_from_are_a_note(small_study):
+  folder = stage_folders(small_study)[0]
+  skipped = [{'stage_step': step, 'why': why, 'sources': {}} for step, why in ((2, 'spike'), (3, 'spike'), (7, 'not finite'))]
+  edit(folder / 'ledger.json', lambda ledger: ledger.update(skipped=skipped))
+  write_report(small_study)
+  assert f'{folder.name}: 3 of 12 steps were not learned from (2 spike, 1 not finite)' in (small_study / 'report.html').read_text()

@@ -54,7 +54,7 @@ def test_it_says_what_it_found_in_any_folder_above(place, capfd):
     assert [one['folder'] for one in found if one['kind'] == 'stage'] == [str(first), str(second)]
     assert len([one for one in found if one['kind'] == 'token store']) == stores
   assert verify(first) == 0
-  assert f'{first}: finished, checkpoints at step 2, 3, ' in capfd.readouterr().out
+  assert f'{first}: finished, 3 steps, checkpoints at step 2, 3, ' in capfd.readouterr().out
   assert verify(first / 'checkpoints') == 2
   assert f'is a part of the stage {first}: name that' in one_error(capfd)
 
@@ -102,7 +102,7 @@ def test_what_a_killed_run_left_is_no_damage(place, capfd):
   (stage / 'done.json').unlink()
   (stage / 'checkpoints' / '3.digest.json').unlink()
   assert verify(stage) == 0
-  assert 'not finished, checkpoints at step 2' in (said := capfd.readouterr().out)
+  assert 'not finished, 3 steps, checkpoints at step 2' in (said := capfd.readouterr().out)
   assert 'passed over as not wholly written: 3' in said
 
 
@@ -114,3 +114,25 @@ def test_several_faults_are_all_named(place, capfd):
   said = capfd.readouterr().err
   assert '2 of 6 folders are not as they were written' in said
   assert said.count('done.json is damaged') == 2
+
+
+def test_metrics_that_do_not_follow_each_other_or_do_not_add_up_are_found(place, capfd):
+  [stage] = [folder for folder in stages(place) if folder.name.startswith('first')]
+  path = stage / 'metrics.jsonl'
+  lines = [json.loads(line) for line in path.read_text().splitlines()]
+  moved = {**lines[1], 'tokens/text': lines[1]['tokens/text'] - 32, 'tokens/code': lines[1]['tokens/code'] + 32}
+  harm = {
+    f'{path}:2 is of step 3 of the stage (of the run: 3), not of step 2 (2)': [lines[0], lines[2]],
+    f'{path} has 2 whole lines; 3 steps were trained, of 3': lines[:2],
+    f'{path}:2 says 512 tokens, and those by source add up to 511': [lines[0], {**lines[1], 'tokens/text': lines[1]['tokens/text'] - 1}, lines[2]],
+    f"{path} has 352 tokens of 'text', and the ledger 384": [lines[0], moved, lines[2]],
+    f'{path} has other skipped steps than the ledger: 3': [*lines[:2], {**lines[2], 'skipped': 'spike'}],
+  }
+  for says, changed in harm.items():
+    path.write_text(''.join(json.dumps(line) + '\n' for line in changed))
+    assert verify(stage) == 2
+    assert says in one_error(capfd)
+  (stage / 'done.json').unlink()  # in training: step 3 was saved after its line was on the disk
+  path.write_text(''.join(json.dumps(line) + '\n' for line in lines[:2]))
+  assert verify(stage) == 2
+  assert f'{path} has 2 whole lines; 3 steps were saved, of 3' in one_error(capfd)

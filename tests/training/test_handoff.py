@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from codemix.errors import UserError
+from codemix.training.handoff import Handoff
 from codemix.training.optimizer import Optimizer
 from codemix.training.placement import Placement
-from codemix.training.stage import Handoff
 from codemix.training.train_state import TrainState, hand_off, init_state
 from tests.in_process import one_device_mesh
 from tests.tiny_study import MODEL

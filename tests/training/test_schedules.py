@@ -13,8 +13,9 @@ from hypothesis import given, reject, settings
 from hypothesis import strategies as st
 
 from codemix.errors import UserError
+from codemix.training.handoff import Handoff
 from codemix.training.schedules import Constant, LinearTo, WarmupCosine, WarmupStableDecay
-from codemix.training.stage import Handoff, Rates, Stage, rates_of
+from codemix.training.stage import Rates, Stage, rates_of
 
 STEPS = 100
 

@@ -13,17 +13,20 @@ import pytest
 
 from codemix.errors import Preempted, UserError
 from codemix.training import stage_log as stage_log_module
+from codemix.training.drawn import Drawn
 from codemix.training.metrics import JsonLines, TensorBoard
+from codemix.training.rewinds import SpikeGuard
 from codemix.training.stage_log import StageLog
 
 NAMES = ('text', 'code', 'never')
 
 
 def stage_log(folder: Path | None, realised: dict | None = None, *, tensorboard: bool = True) -> StageLog:
-  stage = SimpleNamespace(name='stage', batch=4)
+  stage = SimpleNamespace(name='stage', batch=4, skips=None)
   plan = SimpleNamespace(first_step=0, stage=stage, rates=[0.5] * 9, hash='0' * 40)
   realised = realised or {name: dict.fromkeys(('rows', 'loss_tokens', 'documents'), 0) for name in NAMES}
-  return StageLog(plan, folder, NAMES, 0, realised, peak_tflops=None, flops_per_token=1.0, tensorboard=tensorboard)
+  guard = SpikeGuard(None, (), 9, 'stage')
+  return StageLog(plan, folder, NAMES, 0, Drawn(realised), guard, peak_tflops=None, flops_per_token=1.0, tensorboard=tensorboard)
 
 
 def values() -> dict[str, np.ndarray]:
@@ -121,5 +124,5 @@ def test_tokens_go_on_from_the_ledger_and_every_step_adds_to_both(tmp_path):
   assert [line['tokens'] for line in lines] == [39, 48]
   assert lines[0]['loss/code'] == 2.0  # over the tokens of its rows
   assert (lines[0]['tokens/text'], lines[0]['tokens/code']) == (4, 5)
-  assert log.realised['code'] == {'rows': 2 + 2 * 2, 'loss_tokens': 10 + 2 * 5, 'documents': 1 + 2 * 2}
-  assert log.realised['never'] == {'rows': 2, 'loss_tokens': 20, 'documents': 1}
+  assert log.drawn.realised['code'] == {'rows': 2 + 2 * 2, 'loss_tokens': 10 + 2 * 5, 'documents': 1 + 2 * 2}
+  assert log.drawn.realised['never'] == {'rows': 2, 'loss_tokens': 20, 'documents': 1}

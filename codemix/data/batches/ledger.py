@@ -46,13 +46,26 @@ def with_shares_of(uses: Sequence[SourceUse], planned: Sequence[Mapping]) -> lis
 
 
 def entry(
-  stage: str, planned: Sequence[SourceUse], realised: Mapping[str, Mapping[str, int]], parent_hash: str | None
+  stage: str,
+  planned: Sequence[SourceUse],
+  realised: Mapping[str, Mapping[str, int]],
+  parent_hash: str | None,
+  skipped: Sequence[Mapping] = (),
+  rewinds: Sequence[Mapping] = (),
 ) -> dict:
-  """The ledger of a finished stage, chained to its parent's by hash."""
+  """The ledger of a finished stage, chained to its parent's by hash.
+
+  Args:
+    realised: what all steps drew, those included that were not learned from.
+    skipped: these steps, and what each of them drew (`codemix.training.drawn.Drawn.skipped`).
+    rewinds: the spikes of the loss before which the stage went back.
+  """
   body = {
     'stage': stage,
     'planned': [dataclasses.asdict(use) for use in planned],
     'realised': [{'source': name, **counts} for name, counts in realised.items()],
     'parent_hash': parent_hash,
+    **({'skipped': list(skipped)} if skipped else {}),
+    **({'rewinds': list(rewinds)} if rewinds else {}),
   }
   return {**body, 'hash': digest(body)}
