@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+import tokenize
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -24,7 +25,7 @@ def stream_digest(folder: Path, names: Sequence[str], dtype: np.dtype) -> str:
     with open(folder / tokens_file(name), 'rb') as file:
       while block := file.read(READ_BYTES):
         tokens.update(block)
-    table = np.load(folder / documents_file(name), mmap_mode='r')
+    table = open_table(folder / documents_file(name))
     for begin in range(0, len(table), READ_ROWS):
       rows = table[max(begin - 1, 0) : begin + READ_ROWS]
       lengths = np.diff(rows[:, 0], prepend=0)[bool(begin) :]
@@ -32,9 +33,36 @@ def stream_digest(folder: Path, names: Sequence[str], dtype: np.dtype) -> str:
   return digest({'dtype': dtype.str, 'tokens': tokens.hexdigest(), 'documents': documents.hexdigest()})
 
 
-def seal(content: str, shards: Sequence[dict]) -> str:
-  """Hash of a store's digest and those of its files, so that `open_store` need only compare the latter."""
-  return digest([content, files_digest(shards)])
+def open_table(path: Path) -> np.ndarray:
+  """The table of a shard's documents, int64 [documents, 2], mapped; its header is compared with the file's size first.
+
+  Raises ValueError: it is not such a table.
+  """
+  with open(path, 'rb') as file:
+    version = np.lib.format.read_magic(file)
+    if version != (1, 0):
+      raise ValueError(f'it is a .npy file of version {version}, not (1, 0)')
+    try:
+      shape, by_columns, dtype = np.lib.format.read_array_header_1_0(file)
+    except (tokenize.TokenError, SyntaxError, TypeError) as error:  # numpy takes it for a header of Python 2, and lets these through
+      raise ValueError(f'its header cannot be read ({error})') from None
+    begin, size = file.tell(), path.stat().st_size
+  if len(shape) != 2 or shape[1] != 2 or by_columns or dtype != np.dtype('<i8'):
+    raise ValueError(f'it has {dtype} {list(shape)}, not int64 [documents, 2]')
+  if begin + shape[0] * shape[1] * dtype.itemsize != size:
+    raise ValueError(f'it has {size} bytes, and its header says {shape[0]} documents')
+  # An empty array cannot be mapped.
+  return np.memmap(path, dtype, 'r', begin, shape) if shape[0] else np.zeros(shape, dtype)
+
+
+def seal(manifest: Mapping) -> str:
+  """Hash of all of a manifest but this hash, so that `open_store` need only compare the digests of the files."""
+  return digest({key: value for key, value in manifest.items() if key != 'seal'})
+
+
+def earlier_seal(manifest: Mapping) -> str:
+  """The seal of an older codemix, which covered the digests only."""
+  return digest([manifest['digest'], files_digest(manifest['shards'])])
 
 
 def files_digest(shards: Sequence[dict]) -> str:

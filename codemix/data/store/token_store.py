@@ -32,11 +32,11 @@ import numpy as np
 
 from codemix.data.store import record_counts, verify
 from codemix.data.store.digests import seal, stream_digest
-from codemix.data.store.shard_writer import documents_file, shard_file, tokens_file, writing_shard
+from codemix.data.store.shard_writer import shard_file, tokens_file, writing_shard
 from codemix.data.tokenization.tokenizer import Tokenizer
 from codemix.errors import UserError
-from codemix.files import read_json, require_form, write_json
-from codemix.identity import differences
+from codemix.files import FileName, read_json, require_form, write_json
+from codemix.identity import as_read, differences
 
 FORMAT = 2
 GOLDEN_SHARDS = 8  # their first documents are compared at open
@@ -136,10 +136,7 @@ class TokenStore:
   def _tables(self) -> list[np.ndarray]:
     """int64 [documents, 2] of each shard, mapped: a search touches a page or two of it."""
     _allow_open_files()
-    # An empty array cannot be mapped.
-    mode = lambda shard: 'r' if shard['documents'] else None
-    path = lambda shard: self.folder / documents_file(shard['name'])
-    return [np.asarray(np.load(path(shard), mode(shard))) for shard in self.manifest['shards']]
+    return [np.asarray(verify.table_of(self.folder, shard)) for shard in self.manifest['shards']]
 
 
 def _allow_open_files() -> None:
@@ -206,12 +203,11 @@ def write_manifest(
     'dtype': dtype.str,
     **verify.sums(shards),
     'digest': content,
-    'seal': seal(content, shards),
     'golden': [{'shard': n, **shards[n]['golden']} for n in begun[::every]],
     'accounts': record_counts.total(shard.get('accounts', {}) for shard in shards),
     'shards': [{key: shard[key] for key in _IN_MANIFEST if key in shard} for shard in shards],
   }
-  write_json(folder / 'manifest.json', manifest)
+  write_json(folder / 'manifest.json', {**manifest, 'seal': seal(as_read(manifest))})
   return open_store(folder, tokenizer=tokenizer)
 
 
@@ -225,7 +221,7 @@ def clear(folder: Path) -> None:
       path.unlink(missing_ok=True)
 
 
-_SHARD = {'name': str, **dict.fromkeys(verify.COUNTS, int), 'sha256': {...: str}}
+_SHARD = {'name': FileName, **dict.fromkeys(verify.COUNTS, int), 'sha256': {...: str}}
 _MANIFEST = {
   'identity': dict,
   'dtype': str,

@@ -9,15 +9,18 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from codemix.data.store.digests import files_digest, seal, stream_digest
+from codemix.data.store.digests import earlier_seal, files_digest, open_table, seal, stream_digest
 from codemix.data.store.shard_writer import documents_file, tokens_file
 from codemix.data.tokenization.tokenizer import Tokenizer
 from codemix.errors import UserError
+from codemix.files import FileName, require_form
 from codemix.identity import differences, digest, file_digest
 
 if TYPE_CHECKING:
   from codemix.data.store.token_store import TokenStore
 
+DTYPES = ('<u2', '<u4')  # of tokens
+_NONE_ASIDE = {'file': 'none', 'sha256': ''}  # of a shard without records set aside
 COUNTS = ('tokens', 'documents', 'bytes')
 FULL_CHECK_BYTES = 2**30  # a store up to this size is re-read whole at open: about a second
 ROWS = 2**20  # of a table of documents, checked together
@@ -26,8 +29,12 @@ ROWS = 2**20  # of a table of documents, checked together
 def check_opened(store: TokenStore, tokenizer: Tokenizer | None = None) -> None:
   """What is checked whenever a store is opened; arguments and errors as of `open_store`."""
   shards = store.manifest['shards']
-  sealed = has_seal(store)
-  expected = {'seal': seal(store.digest, shards)} if sealed else {'digest': files_digest(shards)}
+  _require_readable(store)
+  if not has_seal(store):
+    expected = {'digest': files_digest(shards)}
+  else:
+    fitting = seal(store.manifest), earlier_seal(store.manifest)
+    expected = {'seal': store.manifest['seal'] if store.manifest['seal'] in fitting else fitting[0]}
   expected |= sums(shards)
   if different := list(differences(expected, {key: store.manifest[key] for key in expected})):
     why = f'it does not agree with itself: {"; ".join(different)}'
@@ -77,13 +84,41 @@ def verify_whole(store: TokenStore) -> int:
   sizes: list[int] = []
   verify_store(store, sizes.append)
   names = [shard['name'] for shard in manifest['shards']]
+  for shard in manifest['shards']:
+    if not _adds_up(table_of(store.folder, shard), shard):
+      raise damaged(store.folder / documents_file(shard['name']), 'its documents do not add up to its tokens')
   if has_seal(store) and stream_digest(store.folder, names, np.dtype(manifest['dtype'])) != store.digest:
     raise damaged(store.folder / 'manifest.json', 'its digest is not that of its tokens')
-  for shard in manifest['shards']:
-    path = store.folder / documents_file(shard['name'])
-    if not _adds_up(np.load(path, mmap_mode='r'), shard):
-      raise damaged(path, 'its documents do not add up to its tokens')
   return sum(sizes)
+
+
+def table_of(folder: Path, shard: dict) -> np.ndarray:
+  """The table of a shard's documents, int64 [documents, 2], mapped. Raises UserError if it is not that of the shard."""
+  path = folder / documents_file(shard['name'])
+  try:
+    table = open_table(path)
+  except (ValueError, OSError) as error:
+    raise damaged(path, ' '.join(str(error).split())) from None
+  if len(table) != shard['documents']:
+    raise damaged(path, f'it has {len(table)} documents, and the manifest says {shard["documents"]}')
+  return table
+
+
+def _require_readable(store: TokenStore) -> None:
+  """Checks what the manifest is read by: it may be damaged, or its author may wish to harm."""
+  manifest, path = store.manifest, store.folder / 'manifest.json'
+  if manifest['dtype'] not in DTYPES:
+    raise damaged(path, f'its dtype is {manifest["dtype"]!r}, not {" or ".join(DTYPES)}')
+  for number, shard in enumerate(manifest['shards']):
+    if negative := [count for count in COUNTS if shard[count] < 0]:
+      raise damaged(path, f'shards[{number}].{negative[0]} is negative')
+    if shard['sha256'].keys() != {tokens_file(shard['name']), documents_file(shard['name'])}:
+      raise damaged(path, f'shards[{number}].sha256 does not have the digests of {tokens_file(shard["name"])} and {documents_file(shard["name"])}')
+    require_form(shard.get('quarantine') or _NONE_ASIDE, {'file': FileName, 'sha256': str}, path, anew(path.parent))
+  for number, first in enumerate(manifest['golden']):
+    if not 0 <= first['shard'] < len(manifest['shards']):
+      raise damaged(path, f'golden[{number}].shard is not the number of a shard')
+    require_form(first, {'text': str, 'ids': list} if 'text' in first else {}, path, anew(path.parent))
 
 
 def has_seal(store: TokenStore) -> bool:
