@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from codemix.errors import UserError
-from codemix.files import make_folder, writing
+from codemix.files import make_folder, require_form, writing
 
 Item = TypeVar('Item')
 
@@ -34,6 +34,7 @@ EVERY_S = 5.0
 # everything else: opening, restoring, handing over.
 PARTS = ('step', 'compile', 'data', 'save', 'evaluation', 'idle')
 LOST = 'lost'
+_LINE = {'seconds': {...: float}, 'from': int, 'step': int}  # what a line may have
 _OF_STEPS = ('step', 'data', 'save')  # activities that are lost together with their steps
 
 
@@ -248,9 +249,10 @@ class _Span:
 def _lines(path: Path) -> Iterator[dict]:
   """Skips a line that a kill or a full disk has cut off."""
   for text in path.read_text(errors='replace').splitlines():
-    with contextlib.suppress(json.JSONDecodeError):
+    with contextlib.suppress(ValueError, RecursionError):
       line = json.loads(text)
       if isinstance(line, dict) and 'seconds' in line:
+        require_form(line, {key: form for key, form in _LINE.items() if key in line}, path, 'Delete that line.')
         yield line
 
 

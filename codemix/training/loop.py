@@ -17,7 +17,7 @@ from codemix.checkpoints import Checkpoints
 from codemix.data.batches import ledger, loader
 from codemix.data.batches.source import Source
 from codemix.errors import Preempted, UserError
-from codemix.files import locked
+from codemix.files import locked, require_form
 from codemix.identity import differences
 from codemix.models.config import ModelConfig
 from codemix.models.decoder import Params
@@ -164,6 +164,8 @@ def _begin(
       raise UserError(
         f'the checkpoint {checkpoints.folder / str(step)} does not belong to this stage: {"; ".join(different)}. Delete it, or restore the right one.'
       )
+    counts = {draw.source: dict.fromkeys(ledger.COUNTED, int) for draw in plan.draws}
+    require_form(position, {'realised': counts}, checkpoints.folder / str(step), 'Delete it, or restore the right one.')
     return checkpoints.restore_state(step, target), position['realised']
   realised = {draw.source: dict.fromkeys(ledger.COUNTED, 0) for draw in plan.draws}
   if plan.start:

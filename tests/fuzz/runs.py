@@ -49,7 +49,8 @@ def _stage(stage: Path) -> list[Input]:
 
   def read() -> object:
     found = load_stage(stage)
-    return verify_stage(stage), dataclasses.replace(found, tokenizer=None)
+    # The name is a label, which no hash covers.
+    return {**verify_stage(stage), 'name': ''}, dataclasses.replace(found, tokenizer=None, name='')
 
   def start() -> object:
     begun = read_start(str(stage))
@@ -65,7 +66,8 @@ def _stage(stage: Path) -> list[Input]:
     JsonLines(metrics, after_step=2).close()
     return metrics.read_bytes()
 
-  return [*sealed, *starts, hostile, Input('metrics.jsonl', metrics, 'lines', cut_back)]
+  ledger = Input('hostile ledger.json', stage / 'ledger.json', 'json', lambda: (start(), verify_stage(stage)), reseal=lambda: _reseal_ledger(stage), also=[stage / 'done.json'])
+  return [*sealed, *starts, hostile, ledger, Input('metrics.jsonl', metrics, 'lines', cut_back)]
 
 
 def _reseal_identity(stage: Path) -> None:
@@ -74,6 +76,15 @@ def _reseal_identity(stage: Path) -> None:
   if isinstance(value, dict) and isinstance(value.get('identity'), dict):
     value['hash'] = digest(value['identity'])
     path.write_text(json.dumps(value))
+
+
+def _reseal_ledger(stage: Path) -> None:
+  path, done = stage / 'ledger.json', stage / 'done.json'
+  value = json.loads(path.read_text())
+  if isinstance(value, dict):
+    value['hash'] = digest({key: inner for key, inner in value.items() if key != 'hash'})
+    path.write_text(json.dumps(value))
+    done.write_text(json.dumps({**json.loads(done.read_text()), 'ledger': value['hash']}))
 
 
 def _checkpoint(stage: Path) -> list[Input]:

@@ -57,12 +57,13 @@ class Cache:
     self._path, self._lock = path, threading.Lock()
     self._answers: dict[str, str] = {}
     if path.exists():
-      *lines, rest = path.read_text(encoding='utf-8').split('\n')
+      *lines, rest = path.read_text(encoding='utf-8', errors='surrogateescape').split('\n')
       for number, line in enumerate(lines, 1):
         try:
+          line.encode()  # else it is not UTF-8
           record = json.loads(line)
           self._answers[record['key']] = str(record['answer'])
-        except (ValueError, KeyError, TypeError):
+        except (ValueError, KeyError, TypeError, RecursionError):
           raise UserError(f'{path}:{number} is damaged; delete that line to ask the judge again.') from None
       if rest:
         write_text(path, '\n'.join([*lines, '']))
