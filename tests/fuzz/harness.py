@@ -5,9 +5,9 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import faulthandler
+import re
 import resource
 import signal
-import time
 import traceback
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -38,6 +38,8 @@ class Input:
     sealed: whether a digest covers the file: what is read must then be what was written.
     reseal: makes the digests fit the file again, as its author could.
     also: the files that `reseal` writes.
+    share: of the mutations that a cheap input gets.
+    says: a pattern of errors that need not name the file, since they name what is missing in all files.
   """
 
   name: str
@@ -47,6 +49,8 @@ class Input:
   sealed: bool = False
   reseal: Callable[[], None] | None = None
   also: Sequence[Path] = ()
+  share: float = 1.0
+  says: str = ''
 
 
 REFUSED, EQUAL, CHANGED = 'refused', 'equal', 'changed'
@@ -94,6 +98,8 @@ def _refusal(given: Input, message: str) -> str:
     return f'an error of several lines: {message[:300]!r}'
   if len(message) > 3000:
     return f'an error of {len(message):,} characters: {message[:300]!r}'
+  if given.says and re.search(given.says, message):
+    return REFUSED
   return REFUSED if any(place in message for place in named) else f'an error that does not name the file: {message[:300]!r}'
 
 
@@ -129,10 +135,3 @@ def _limits() -> Iterator[None]:
     resource.setrlimit(resource.RLIMIT_AS, (soft, hard))
     faulthandler.cancel_dump_traceback_later()
     signal.signal(signal.SIGALRM, handler)
-
-
-def timed(call: Callable[[], object]) -> float:
-  """Seconds that a call takes."""
-  began = time.perf_counter()
-  call()
-  return time.perf_counter() - began

@@ -15,12 +15,13 @@ from typing import Any
 
 Mutation = list[Any]
 
-_TEN_TO_30, _DIGITS, _DEEP, _DEEPER = str(10**30), '9' * 5000, '[' * 300 + ']' * 300, '[' * 100_000
+# What is too long to be written down in a recipe.
+_LONG = {'<digits>': '9' * 5000, '<deep>': '[' * 300 + ']' * 300, '<deeper>': '[' * 100_000, '<long>': 'x' * 5000, '<open>': '(' * 3000}
 # What stands in place of a value, as JSON text; some of it is not JSON.
 VALUES = (
   'null', 'true', '[]', '{}', '""', '"x"', '[null]', '{"x": null}', '0', '1', '-1', '0.5', '-0.0', '1e999', '-1e999', 'NaN', 'Infinity',
-  str(2**31), str(2**60), str(2**63), str(2**64), f'-{2**60}', _TEN_TO_30, _DIGITS, _DEEP, _DEEPER, '"\\ud800"', '"a\\u0000b"',
-  '"../../x"', '"/etc/hostname"', '"file:///etc/hostname"', f'"{"f" * 64}"', f'"{"x" * 5000}"', '"|O"', '"<i2"', '"%s{0}"', '[[1, 2], [3]]',
+  str(2**31), str(2**60), str(2**63), str(2**64), f'-{2**60}', str(10**30), '<digits>', '<deep>', '<deeper>', '"\\ud800"', '"a\\u0000b"',
+  '"../../x"', '"/etc/hostname"', '"file:///etc/hostname"', f'"{"f" * 64}"', '"<long>"', '"|O"', '"<i2"', '"%s{0}"', '[[1, 2], [3]]',
 )  # fmt: skip
 _NUMBERS = ('00', 'ff', '7f', '80', '0000000000000000', 'ffffffffffffffff', 'ffffffffffffff7f', '0000000000000010', '7fffffff', '80000000')
 _VARINTS = ('01', '7e', '80ffff7f', 'feffffff0f', 'feffffffffffffffff01', '8080808010')  # of Thrift's compact protocol
@@ -31,7 +32,7 @@ _TOKEN = re.compile(r'\s+|\w+|"[^"\n]*"|\'[^\'\n]*\'|.')
 _GIN = (
   '@', '%', '()', '(', ')', '[', ']', '{', '}', ',', '=', '==', ':', '.', '/', '//', '*', '**', '-', '+', "'", '"', '"""', '#', '\\', '\0', '\t',
   '\n', ' ', 'include', 'import', 'from', 'None', 'True', 'nan', 'inf', '1e999', '-1', '0', '0x', '1_0', '1j', "b'x'", '...', 'lambda', 'Stage', 'Recipe',
-  'gin', 'macro', 'gin.REQUIRED', '@gin.singleton()', '%gin.REQUIRED', 'first/second', 'x' * 5000, '[' * 300, '(' * 3000, '9' * 5000, '\u00e4', '\ufeff', '\u201c',
+  'gin', 'macro', 'gin.REQUIRED', '@gin.singleton()', '%gin.REQUIRED', 'first/second', '<long>', '<deep>', '<open>', '<digits>', '\u00e4', '\ufeff', '\u201c',
   '\nimport nothing.there\n', '\nimport os.path as path\n', '\nfrom __gin__ import dynamic_registration\n', "\ninclude 'recipe.gin'\n", "\ninclude '/dev/zero'\n",
 )  # fmt: skip
 
@@ -108,11 +109,13 @@ def _draw_gin(text: str, rng: random.Random) -> Mutation:
 def _places(value: Any, above: tuple = ()) -> Iterator[list]:
   keys = value if isinstance(value, dict) else range(min(len(value), 3)) if isinstance(value, list) else ()
   for key in keys:
-    yield [*above, key]
-    yield from _places(value[key], (*above, key))
+    named = key if not isinstance(key, str) or len(key) < 40 and '/' not in key else {'key': list(value).index(key)}
+    yield [*above, named]
+    yield from _places(value[key], (*above, named))
 
 
 def _set(content: bytes, place: list, text: str) -> bytes:
+  text = _text(text)
   if not place:
     return text.encode()
   value = json.loads(content)
@@ -140,8 +143,19 @@ def _rename(content: bytes, place: list) -> bytes:
 
 def _inner(value: Any, place: list) -> tuple[Any, Any]:
   for key in place[:-1]:
-    value = value[key]
-  return value, place[-1]
+    value = value[_key(value, key)]
+  return value, _key(value, place[-1])
+
+
+def _key(value: Any, key: Any) -> Any:
+  # A path or a random name is given by its number: another run has others.
+  return list(value)[key['key']] if isinstance(key, dict) else key
+
+
+def _text(text: str) -> str:
+  for name, long in _LONG.items():
+    text = text.replace(name, long)
+  return text
 
 
 def _in_line(content: bytes, number: int, mutation: Mutation) -> bytes:
@@ -164,11 +178,11 @@ def _swap(content: bytes, first: int, second: int) -> bytes:
 
 
 def _replace(content: bytes, number: int, text: str) -> bytes:
-  return _tokens(content, lambda tokens: tokens.__setitem__(number, text))
+  return _tokens(content, lambda tokens: tokens.__setitem__(number, _text(text)))
 
 
 def _before(content: bytes, number: int, text: str) -> bytes:
-  return _tokens(content, lambda tokens: tokens.insert(number, text))
+  return _tokens(content, lambda tokens: tokens.insert(number, _text(text)))
 
 
 def _misspell(content: bytes, number: int, at: int) -> bytes:

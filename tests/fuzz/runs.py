@@ -8,6 +8,7 @@ import json
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 import codemix
 from codemix.checkpoints import Checkpoints
@@ -25,7 +26,7 @@ from codemix.training.metrics import JsonLines
 from codemix.training.stage_record import read_done
 from tests import tiny_study
 from tests.fuzz.harness import Input
-from tests.in_process import one_device_mesh
+from tests.in_process import one_device_mesh, use_one_device
 
 
 def inputs(root: Path) -> list[Input]:
@@ -39,7 +40,9 @@ def _trained(root: Path) -> Path:
   data = tiny_study.prepare(root / 'data', bytes_each=6_000)
   recipe = tiny_study.recipe(tiny_study.stage('first', {'text': 0.5, 'code': 0.5}, 3))
   study = dataclasses.replace(tiny_study.study(one=recipe), prompts=('the',), validation=('text',))
-  codemix.run_study(study, data, tiny_study.runtime(root / 'runs', save_every=2, keep=None))
+  with pytest.MonkeyPatch.context() as patch:
+    use_one_device(patch)
+    codemix.run_study(study, data, tiny_study.runtime(root / 'runs', save_every=2, keep=None))
   [stage] = (root / 'runs' / 'stages').iterdir()
   return stage
 
@@ -130,7 +133,7 @@ def _hostile_checkpoint(stage: Path) -> list[Input]:
   files = sorted(path for path in (folder / str(last)).rglob('*') if path.is_file() and path.stat().st_size)
   kinds = {_kind(path): path for path in files}
   forms = lambda path: 'json' if path.read_bytes()[:1] == b'{' else 'bytes'
-  return [Input(f'hostile checkpoint {kind}', path, forms(path), read, reseal=reseal, also=[digests, done]) for kind, path in kinds.items()]
+  return [Input(f'hostile checkpoint {kind}', path, forms(path), read, reseal=reseal, also=[digests, done], share=0.15) for kind, path in kinds.items()]
 
 
 def _digests(checkpoint: Path) -> dict[str, list]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from pathlib import Path
 
@@ -15,7 +16,7 @@ from codemix.data.evaluation_sets.records import records_of
 from codemix.data.raw import storage
 from codemix.data.store import raw_files
 from codemix.data.store.describe import describe
-from codemix.data.store.digests import stream_digest
+from codemix.data.store.digests import seal, stream_digest
 from codemix.data.store.token_store import open_store, read_shard
 from codemix.data.store.verify import verify_whole
 from codemix.data.tokenization.bpe import train_bpe
@@ -75,22 +76,16 @@ def reseal_store(folder: Path, files: bool = True) -> None:
       shard['sha256'] = {name: file_digest(folder / name) for name in shard['sha256']}
       if 'quarantine' in shard:
         shard['quarantine']['sha256'] = file_digest(folder / shard['quarantine']['file'])
-    try:
+    with contextlib.suppress(Exception):  # its table is not a table: the digest stays
       names = [shard['name'] for shard in manifest['shards']]
       manifest['digest'] = stream_digest(folder, names, np.dtype(manifest['dtype']))
-    except Exception:  # its table is no table: the digest stays
-      pass
   seal_manifest(manifest)
   path.write_text(json.dumps(manifest))
 
 
 def seal_manifest(manifest: dict) -> None:
-  from codemix.data.store.digests import seal
-
-  try:
+  with contextlib.suppress(ValueError, TypeError, KeyError, AttributeError, RecursionError):  # what cannot be digested stays as it is
     manifest['seal'] = seal(manifest)
-  except (ValueError, TypeError, KeyError, AttributeError, RecursionError):  # what cannot be digested stays as it is
-    pass
 
 
 def _corpora(root: Path) -> list[Input]:

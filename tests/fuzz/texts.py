@@ -5,12 +5,15 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
+import numpy as np
+
 from codemix.commands.experiment import load_experiment
-from codemix.huggingface.export import Export, export_stage
+from codemix.huggingface.export import Export
 from codemix.huggingface.importing import import_model
+from codemix.huggingface.weights import open_weights
 from tests.commands.test_wrong_input import GIN
 from tests.fuzz.harness import Input
-from tests.huggingface.stages import config_of, random_params, train_sentencepiece, write_stage
+from tests.huggingface.stages import train_sentencepiece
 from tests.huggingface.test_import import foreign_tokenizer, write_folder
 
 # Every kind of statement and value that gin has.
@@ -39,6 +42,10 @@ def inputs(root: Path) -> list[Input]:
   return [*_gin(root / 'gin'), *_models(root / 'models')]
 
 
+# What a binding is missing for is named by its configurable, not by a file.
+_LACKING = r"^(\w+/)?\w+ lacks a value for '|^neither Study.recipes nor Recipe.stages is bound by "
+
+
 class _Arguments:
   """What the command line gives `load_experiment`."""
 
@@ -56,11 +63,8 @@ def _gin(root: Path) -> list[Input]:
     return [repr(part) for part in (experiment.study, experiment.data, experiment.runtime)]
 
   recipe, base = root / 'recipe.gin', root / 'base.gin'
-  return [
-    Input('gin recipe', recipe, 'gin', lambda: read(recipe)),
-    Input('gin base', base, 'gin', lambda: read(recipe)),
-    Input('gin alone', base, 'gin', lambda: read(base)),
-  ]
+  files = {'gin recipe': (recipe, recipe), 'gin base': (base, recipe), 'gin alone': (base, base)}
+  return [Input(name, path, 'gin', lambda main=main: read(main), says=_LACKING) for name, (path, main) in files.items()]
 
 
 def _models(root: Path) -> list[Input]:
@@ -70,18 +74,18 @@ def _models(root: Path) -> list[Input]:
   pieces = write_folder(root / 'pieces', {}, {'eos_token': '</s>', 'bos_token': '<s>'}, vocab_size=400)
   (pieces / 'tokenizer.json').unlink()
   train_sentencepiece(pieces / 'tokenizer.model')
-  config = config_of('cohere', layers=1)
-  shards = root / 'shards'
-  export_stage(write_stage(root / 'run', config, random_params(config)), shards, Export(shard_bytes=10_000))
+  shards = write_folder(root / 'shards', foreign_tokenizer('<|endoftext|>'), {'eos_token': '<|endoftext|>'}, how=Export(shard_bytes=10_000))
 
   def read(folder: Path) -> object:
     out = root / 'out'
     shutil.rmtree(out, ignore_errors=True)
     made = import_model(folder, out)
-    return made.described, made.length, made.parameters, made.notes, made.tokenizer.tokenizer.vocab_size
+    weights = open_weights(folder)
+    arrays = {name: weights.read(name).astype(np.float32) for name in weights.files}
+    return made.described, made.length, made.parameters, made.notes, made.tokenizer.tokenizer.vocab_size, arrays
 
   files = {public: ('config.json', 'model.safetensors', 'tokenizer.json', 'tokenizer_config.json'), shards: ('model.safetensors.index.json', 'model-00001-of-*.safetensors'), pieces: ('tokenizer.model',)}
   forms = {'.json': 'json', '.safetensors': 'safetensors', '.model': 'bytes'}
   found = [path for folder, names in files.items() for name in names for path in sorted(folder.glob(name))]
-  return [Input(f'import of {path.parent.name}/{path.name}', path, forms[path.suffix], lambda folder=path.parent: read(folder)) for path in found]
+  return [Input(f'import of {path.parent.name}/{path.name}', path, forms[path.suffix], lambda folder=path.parent: read(folder), share=0.3) for path in found]
 

@@ -49,13 +49,13 @@ def foreign_tokenizer(*special: str, **changes) -> dict:
   } | changes  # fmt: skip
 
 
-def write_folder(folder: Path, tokenizer: dict, names: dict, form: str = 'llama', **settings) -> Path:
+def write_folder(folder: Path, tokenizer: dict, names: dict, form: str = 'llama', how: Export = Export(), **settings) -> Path:
   """A folder as transformers writes it; `names` is tokenizer_config.json."""
   config = config_of(form, **{'vocab_size': 272, 'layers': 1, **settings})
   kind = class_of(config)
   folder.mkdir()
   described = write_config(kind, config, 64, {}, 'float32')
-  write_model(folder, kind, config, random_params(config), {'config.json': described, 'tokenizer.json': tokenizer, 'tokenizer_config.json': names}, Export())
+  write_model(folder, kind, config, random_params(config), {'config.json': described, 'tokenizer.json': tokenizer, 'tokenizer_config.json': names}, how)
   return folder
 
 
