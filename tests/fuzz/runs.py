@@ -104,7 +104,7 @@ def _checkpoint(stage: Path) -> list[Input]:
   kinds = {_kind(path): path for path in files}
   return [
     Input('checkpoint digests', folder / f'{last}.digest.json', 'json', read, sealed=True),
-    *(Input(f'checkpoint {kind}', path, 'bytes', read, sealed=True) for kind, path in kinds.items()),
+    *(Input(f'checkpoint {kind}', path, 'bytes', read, sealed=True, share=0.3) for kind, path in kinds.items()),
   ]
 
 
@@ -133,7 +133,7 @@ def _hostile_checkpoint(stage: Path) -> list[Input]:
   files = sorted(path for path in (folder / str(last)).rglob('*') if path.is_file() and path.stat().st_size)
   kinds = {_kind(path): path for path in files}
   forms = lambda path: 'json' if path.read_bytes()[:1] == b'{' else 'bytes'
-  return [Input(f'hostile checkpoint {kind}', path, forms(path), read, reseal=reseal, also=[digests, done], share=0.15) for kind, path in kinds.items()]
+  return [Input(f'hostile checkpoint {kind}', path, forms(path), read, reseal=reseal, also=[digests, done], share=0.1) for kind, path in kinds.items()]
 
 
 def _digests(checkpoint: Path) -> dict[str, list]:

@@ -93,15 +93,15 @@ def _remembered(folder: Path) -> dict[str, dict]:
   path, fix = folder / FILE, 'Run `codemix prepare`, which writes it again.'
   files = read_json(path, {...: {'sha256': str}}, fix) if path.exists() else {}
   require_form([file for file in files.values() if file.keys() & _LOCAL.keys()], [_LOCAL], path, fix)
-  if strange := next((url for url in files if not _encodable(url)), None):
+  if (strange := next((url for url in files if not _encodable(url)), None)) is not None:
     raise UserError(f'{path} is damaged: {strange!r} is not the name of a file. {fix}')
   return files
 
 
 def _encodable(url: str) -> bool:
-  """Whether a file may have this name: no NUL, and no lone surrogates but those for bytes that are not UTF-8."""
+  """Whether a file may have this name: not empty, no NUL, and no lone surrogates but those for bytes that are not UTF-8."""
   try:
-    return b'\0' not in os.fsencode(url)
+    return url != '' and b'\0' not in os.fsencode(url)
   except UnicodeEncodeError:
     return False
 
