@@ -28,6 +28,13 @@ from tests import tiny_study
 from tests.fuzz.harness import Input
 from tests.in_process import one_device_mesh, use_one_device
 
+# A run has other seconds each time, and another number of lines.
+TIMES = (
+  {'seconds': {'idle': 1.5, 'compile': 2.0}},
+  {'from': 0, 'step': 3, 'seconds': {'compile': 4.0, 'step': 0.25, 'data': 0.125, 'save': 0.5}},
+  {'seconds': {'evaluation': 3.0}},
+)
+
 
 def inputs(root: Path) -> list[Input]:
   stage = _trained(root)
@@ -44,6 +51,7 @@ def _trained(root: Path) -> Path:
     use_one_device(patch)
     codemix.run_study(study, data, tiny_study.runtime(root / 'runs', save_every=2, keep=None))
   [stage] = (root / 'runs' / 'stages').iterdir()
+  (stage / 'time.jsonl').write_text(''.join(json.dumps(line) + '\n' for line in TIMES))
   return stage
 
 

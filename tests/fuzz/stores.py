@@ -21,6 +21,7 @@ from codemix.data.store.token_store import open_store, read_shard
 from codemix.data.store.verify import verify_whole
 from codemix.data.tokenization.bpe import train_bpe
 from codemix.data.tokenization.tokenizer import load_tokenizer
+from codemix.evaluation.tasks.completions_file import read_completions
 from codemix.identity import file_digest
 from tests.data.raw_corpora import corpus, data, prepared, texts, write_lines
 from tests.fuzz.harness import Input
@@ -101,6 +102,10 @@ def _corpora(root: Path) -> list[Input]:
   (root / 'questions.jsonl').write_text(''.join(json.dumps(row) + '\n' for row in questions))
   (root / 'questions.csv').write_text('question,answer\n' + ''.join(f'"{row["question"]}",x\n' for row in questions))
 
+  ids = [str(number) for number in range(6)]
+  made = root / 'completions.jsonl'
+  made.write_text(''.join(json.dumps({'task': 'mbpp', 'id': id, 'completion': f'return {id}'}) + '\n' for id in ids))
+
   def read(given: Corpus) -> object:
     return [outcome for piece in given.reader.pieces(given.urls('train')) for outcome in given.outcomes('train', piece)]
 
@@ -114,6 +119,7 @@ def _corpora(root: Path) -> list[Input]:
     Input('corpus parquet', path, 'parquet', lambda: read(parquet)),
     Input('corpus parquet, no column', path, 'parquet', lambda: rows_of(str(path))),
     *(Input(f'evaluation set {path.suffix}', path, form, lambda path=path: list(records_of(str(path), True))) for path, form in sets),
+    Input('completions', made, 'lines', lambda: read_completions(str(made), 'mbpp', ids, ids)),
     Input('evaluation set .parquet', path, 'parquet', lambda: list(records_of(str(path), True))),
   ]
 

@@ -16,7 +16,7 @@ import pytest
 
 from tests.fuzz import runs, stores, texts
 from tests.fuzz.harness import CHANGED, EQUAL, REFUSED, Input, fingerprint, outcome
-from tests.fuzz.mutations import Mutation, draw
+from tests.fuzz.mutations import Mutation, apply, draw
 
 MODULES = {'stores': stores, 'runs': runs, 'texts': texts}
 LEAST = 2000  # mutated inputs that CI reads
@@ -99,3 +99,19 @@ def test_what_once_found_a_fault_finds_none_now(inputs):
 @pytest.mark.parametrize('seed', range(1, 6))
 def test_many_more_mutated_files(inputs, seed):
   require_detection(inputs, read_mutated(inputs, 10 * DRAWN, seed))
+
+
+def test_a_broken_line_of_a_corpus_costs_itself_alone(tmp_path_factory):
+  given = made('stores', tmp_path_factory)['corpus lines']
+  whole, content, rng = given.read(), given.path.read_bytes(), random.Random(0)
+  assert len(whole) == len(content.splitlines())
+  for mutation in (draw('lines', content, rng) for _ in range(200)):
+    if mutation[0] != 'in line':
+      continue
+    given.path.write_bytes(apply(mutation, content))
+    try:
+      found = given.read()
+    finally:
+      given.path.write_bytes(content)
+    number = mutation[1]
+    assert found[:number] == whole[:number] and found[len(found) - len(whole) + number + 1 :] == whole[number + 1 :], mutation

@@ -8,7 +8,6 @@ from pathlib import Path
 import numpy as np
 
 from codemix.commands.experiment import load_experiment
-from codemix.huggingface.export import Export
 from codemix.huggingface.importing import import_model
 from codemix.huggingface.weights import open_weights
 from tests.commands.test_wrong_input import GIN
@@ -74,7 +73,7 @@ def _models(root: Path) -> list[Input]:
   pieces = write_folder(root / 'pieces', {}, {'eos_token': '</s>', 'bos_token': '<s>'}, vocab_size=400)
   (pieces / 'tokenizer.json').unlink()
   train_sentencepiece(pieces / 'tokenizer.model')
-  shards = write_folder(root / 'shards', foreign_tokenizer('<|endoftext|>'), {'eos_token': '<|endoftext|>'}, how=Export(shard_bytes=10_000))
+  shards = write_folder(root / 'shards', foreign_tokenizer('<|endoftext|>'), {'eos_token': '<|endoftext|>'}, shard_bytes=10_000)
 
   def read(folder: Path) -> object:
     out = root / 'out'

@@ -65,10 +65,11 @@ class Parquet(Reader):
     with open_seekable(piece.url) as stored:
       try:
         file = _open(stored)
+        names = file.schema_arrow.names
       except _damage() as error:
         yield _without_footer(piece.url, str(error))
         return
-      self._require_columns(piece.url, file.schema_arrow.names)
+      self._require_columns(piece.url, names)
       if not file.metadata.num_rows:
         yield BadRecord(piece.url, EMPTY, 'it has no rows', expected=True)
       groups = range(file.metadata.num_row_groups)
@@ -179,5 +180,5 @@ def _open(file):
 def _damage() -> tuple[type[Exception], ...]:
   import pyarrow
 
-  # Damaged pages end as OSError too: pyarrow has no error of its own for them.
-  return (pyarrow.ArrowException, OSError)
+  # Damaged pages end as OSError too, and names that are not UTF-8 as Python's error: pyarrow has none of its own for them.
+  return (pyarrow.ArrowException, OSError, UnicodeDecodeError)
