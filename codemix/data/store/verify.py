@@ -30,12 +30,11 @@ def check_opened(store: TokenStore, tokenizer: Tokenizer | None = None) -> None:
   """What is checked whenever a store is opened; arguments and errors as of `open_store`."""
   shards = store.manifest['shards']
   _require_readable(store)
+  expected: dict[str, object] = dict(sums(shards))
   if not has_seal(store):
-    expected = {'digest': files_digest(shards)}
-  else:
-    fitting = seal(store.manifest), earlier_seal(store.manifest)
-    expected = {'seal': store.manifest['seal'] if store.manifest['seal'] in fitting else fitting[0]}
-  expected |= sums(shards)
+    expected['digest'] = files_digest(shards)
+  elif store.manifest['seal'] not in (fitting := (seal(store.manifest), earlier_seal(store.manifest))):
+    expected['seal'] = fitting[0]
   if different := list(differences(expected, {key: store.manifest[key] for key in expected})):
     why = f'it does not agree with itself: {"; ".join(different)}'
     raise damaged(store.folder / 'manifest.json', why)
