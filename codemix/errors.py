@@ -8,11 +8,20 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 
+LONGEST = 2000  # characters of a message; a longer one is shortened in its middle
+
 
 class CodemixError(Exception):
   """An expected way to stop; the message is for a person, without a traceback."""
 
   exit_code = 1
+
+  def __str__(self) -> str:
+    """The message in one line of at most LONGEST characters: what it repeats of a file may have any length."""
+    message = super().__str__()
+    if '\n' in message or '\r' in message:
+      message = ' '.join(message.split())
+    return message if len(message) <= LONGEST else f'{message[: LONGEST // 2]} ... {message[-LONGEST // 2 :]}'
 
 
 class UserError(CodemixError):

@@ -25,6 +25,8 @@ from codemix.storage import as_path, is_remote, make_folder, remove, writing
 Tree = Any
 
 POSITION = 'position'
+# Not those of a full memory or disk, nor of JAX.
+_UNREADABLE = (ValueError, TypeError, KeyError, IndexError, AttributeError, RecursionError, AssertionError, NotImplementedError)
 
 
 class Checkpoints:
@@ -41,7 +43,7 @@ class Checkpoints:
     self.folder = as_path(folder).absolute()
     self._needed_bytes = needed_bytes
     self._alias = contextlib.ExitStack()
-    with self._writing():
+    with self._reading(self.folder), self._writing():
       self._manager = ocp.CheckpointManager(
         self._alias.enter_context(_safe_for_orbax(self.folder)),
         options=ocp.CheckpointManagerOptions(
@@ -147,7 +149,8 @@ class Checkpoints:
     return self._restore_arrays(step, {'params': target}, saved, partial_restore=True)['params']
 
   def _saved_shapes(self, step: int) -> dict[str, str]:
-    return _shapes(self._manager.item_metadata(step)[STATE].tree)
+    with self._reading(self.folder / str(step)):
+      return _shapes(self._manager.item_metadata(step)[STATE].tree)
 
   def _restore_arrays(self, step: int, target: Tree, saved: dict[str, str], **how: Any) -> Tree:
     if different := list(differences(_shapes(target), saved)):
@@ -166,7 +169,8 @@ class Checkpoints:
       self._manager.close()
 
   def _restore(self, step: int, **items: Any) -> Any:
-    return self._manager.restore(step, args=ocp.args.Composite(**items))
+    with self._reading(self.folder / str(step)):
+      return self._manager.restore(step, args=ocp.args.Composite(**items))
 
   def delete_before(self, step: int) -> None:
     """Deletes the checkpoints of earlier steps; process 0 calls it when a stage is finished."""
@@ -178,6 +182,18 @@ class Checkpoints:
     remove(digest_file(self.folder, step))
     remove(self.folder / str(step))
     self._manager.reload()
+
+  @contextlib.contextmanager
+  def _reading(self, path: Path) -> Iterator[None]:
+    """Turns what Orbax and TensorStore raise for files that are not a checkpoint's into a UserError that names `path`.
+
+    Damage is found before, by the digests; files whose digests fit need not come from codemix.
+    """
+    try:
+      yield
+    except _UNREADABLE as error:
+      said = ' '.join(str(error).split())[:300]
+      raise UserError(f'the checkpoint {path} cannot be read ({type(error).__name__}: {said}). Restore it.') from error
 
   @contextlib.contextmanager
   def _writing(self) -> Iterator[None]:

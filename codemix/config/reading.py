@@ -244,6 +244,10 @@ def _at(place: Place) -> Iterator[None]:
 
 
 def _import(statement: config_parser.ImportStatement, context: gin.config.ParseContext) -> None:
+  if statement.module.split('.')[0] == '__gin__':  # dynamic_registration: then `@os.system()` is a configurable
+    raise UserError(
+      f"'{statement.module}' would let a gin file call any function of Python: register what it needs with gin.register in a module of yours, and import that."
+    )
   try:
     context.process_import(statement)
   except Exception as error:

@@ -18,7 +18,7 @@ from codemix.data.store import raw_files
 from codemix.data.store.token_store import CACHE_BYTES, FORMAT, TokenStore, open_store
 from codemix.data.tokenization.tokenizer import Tokenizer, load_tokenizer
 from codemix.errors import UserError, nearest
-from codemix.storage import absolute, as_path, child, is_remote, read_json, write_text
+from codemix.storage import absolute, as_path, child, is_file_name, is_remote, read_json, write_text
 from codemix.workers import InProcess, Processes, Workers
 
 LOCAL_KINDS = {'local_text': 'text', 'local_code': 'code'}  # of the tasks that ship, `codemix.data.seqio.tasks`
@@ -215,7 +215,7 @@ class Data:
 
 def _pointed_to(pointer: Path) -> Path:
   name = pointer.read_bytes().decode(errors='replace').strip()
-  if not name or not name.isprintable():
+  if not is_file_name(name):
     raise UserError(f'{pointer} is damaged: it does not name a store. Run `codemix prepare`, which writes it again.')
   return pointer.parent / name
 

@@ -87,9 +87,11 @@ class StoredResults:
     try:
       arrays = _read_parquet(self.path, columns) if self.path.suffix == '.parquet' else _read_npz(self.path)
     except Exception as error:  # zipfile, zlib and NumPy each have errors of their own
-      raise self._error(f'is damaged ({error})') from None
+      raise self._error(f'is damaged ({" ".join(str(error).split())})') from None
     if self.items_digest is None:  # nothing else says that the two files belong together
       for name in ('nats', 'tokens', 'bytes'):
+        if name not in self.scores:
+          raise self._error('has no digest in it')
         if name not in arrays or arrays[name].dtype.kind not in 'fiu' or not np.isclose(arrays[name].sum(), self.scores[name], rtol=1e-6):
           raise self._error(f'does not add up to the {self.scores[name]:.10g} {name} of its scores')
     return arrays
@@ -180,6 +182,7 @@ def _read(path: Path, name: str) -> StoredResults:
   record = read_json(path, _STORED, _AGAIN)
   if name.startswith(HELD_OUT_PREFIX):
     require_form(record['scores'], _SPLIT, path, _AGAIN)
+  require_form(record.get('items'), str | None, path, _AGAIN)
   fields = (record[key] for key in ('step', 'identity', 'scores', 'samples'))
   items = next((found for suffix in ('.parquet', '.npz') if (found := path.with_suffix(suffix)).exists()), path.with_suffix('.parquet'))
   return StoredResults(*fields, path, items, record.get('items'))

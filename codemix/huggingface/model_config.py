@@ -97,7 +97,7 @@ def read_config(folder: Path, dtype: str | None = None) -> Described:
   width = _whole(fields, 'hidden_size', path)
   if 'head_dim' not in fields and width % heads:
     raise UserError(f'{path}: hidden_size = {width} is not divisible by num_attention_heads = {heads}, and there is no head_dim.')
-  config = ModelConfig(
+  fields_of_model = dict(
     vocab_size=_whole(fields, 'vocab_size', path),
     layers=_whole(fields, 'num_hidden_layers', path),
     width=width,
@@ -114,6 +114,10 @@ def read_config(folder: Path, dtype: str | None = None) -> Described:
     norm_epsilon=_number(fields, kind.epsilon, path),
     dtype=dtype or _computed_in(written),
   )
+  try:
+    config = ModelConfig(**fields_of_model)
+  except UserError as error:
+    raise UserError(f'{path} does not describe a decoder: {error}') from None
   special = {name: _token(written, kind, f'{name}_token_id', path) for name in ('pad', 'bos', 'eos')}
   return Described(kind, config, _whole(fields, 'max_position_embeddings', path), special, tuple(notes))
 

@@ -59,7 +59,7 @@ def import_tokenizer(folder: Path, out: Path, model_ids: Mapping[str, int | None
   special = set(roles)
   for token in components['added_tokens']:
     token['special'] = bool(token.get('special')) or token['id'] in special
-  write_bytes(out / TOKENIZER, with_roles(components, roles))
+  write_bytes(out / TOKENIZER, with_roles(components, roles, str(path)))
   try:
     tokenizer = load_tokenizer(out / TOKENIZER, lossy=True)
   except UserError as error:

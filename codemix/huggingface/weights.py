@@ -12,7 +12,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
 from codemix.errors import UserError, nearest
-from codemix.storage import read_json, write_json, writing
+from codemix.storage import is_file_name, read_json, write_json, writing
 
 ONE_FILE = 'model.safetensors'
 INDEX = 'model.safetensors.index.json'
@@ -125,7 +125,7 @@ def open_weights(folder: Path) -> Weights:
   else:
     raise UserError(_no_weights(folder))
   files = sorted(set(weight_map.values())) if weight_map else [ONE_FILE]
-  if strange := next((file for file in files if Path(file).name != file), None):
+  if (strange := next((file for file in files if not is_file_name(file)), None)) is not None:
     raise UserError(f'{index} names {strange!r}, which is not in {folder}: download it again.')
   found = Weights(folder, {}, {}, {})
   for file in files:

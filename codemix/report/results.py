@@ -23,7 +23,7 @@ from codemix.evaluation.results import (
 )
 from codemix.identity import digest
 from codemix.models.config import EXECUTION
-from codemix.storage import as_path, read_json, require_form
+from codemix.storage import FileName, as_path, read_json, require_form
 from codemix.storage.lines import read_lines
 from codemix.studies.study_record import arm_digest
 from codemix.training.goodput import Times, read_times
@@ -184,7 +184,7 @@ _STUDY = {
   'kinds': {...: str | None}, 'evaluators': [str],
 }  # fmt: skip
 _USE = {'source': str, 'loss_tokens': int}
-_PLAN = {'steps': int, 'sources': [_USE | {'share': float}]}
+_PLAN = {'steps': int, 'parameters': int, 'sources': [_USE | {'share': float}]}
 _LEDGER = {'hash': str, 'parent_hash': str | None, 'planned': [_USE], 'realised': [_USE]}
 
 
@@ -195,6 +195,7 @@ def _stage_names(record: Any, path: Path) -> dict[str, tuple[str, ...]]:
     names = {}
   if not names or not all(names.values()):
     raise UserError(f'{path} names no recipes with their stages: it was not written by `codemix study`')
+  require_form({name: list(stages) for name, stages in names.items()}, {...: [FileName]}, path)
   return names
 
 
@@ -230,7 +231,7 @@ def _read_stage(folder: Path, wanted: Sequence[str]) -> StageResults:
     name=record.get('name') or folder.name.rpartition('-')[0] or folder.name,
     identity=record.get('identity', {}),
     plan=_read_if_there(folder / 'plan.json', _PLAN),
-    rates=pd.read_csv(rates) if rates.is_file() else pd.DataFrame(columns=['step', 'rate']),
+    rates=_read_rates(rates) if rates.is_file() else pd.DataFrame(columns=['step', 'rate']),
     metrics=_read_lines(folder / 'metrics.jsonl'),
     timing=_read_lines(folder / 'timing.jsonl'),
     times=read_times(folder),
@@ -242,6 +243,15 @@ def _read_stage(folder: Path, wanted: Sequence[str]) -> StageResults:
     documents={source: items for source, found in held_out.items() if (items := found.items())},
     samples=results[SAMPLES].samples if SAMPLES in results else [],
   )
+
+
+def _read_rates(path: Path) -> pd.DataFrame:
+  import pandas as pd
+
+  try:
+    return pd.read_csv(path, dtype={'step': int, 'rate': float}, usecols=['step', 'rate'])
+  except ValueError as error:  # pandas' own errors are such too
+    raise UserError(f'{path} is damaged: {" ".join(str(error).split())}. Resume the study, it rewrites it.') from None
 
 
 def _by_source(lines: Sequence[Mapping[str, Any]]) -> dict[str, Mapping[str, Any]]:
@@ -256,8 +266,10 @@ def _read_lines(path: Path) -> pd.DataFrame:
   """The records of a JSON-lines file; a last line without its newline is still being written."""
   import pandas as pd
 
-  lines = (read_lines(path) or b'').decode().split('\n')[:-1]
+  content = read_lines(path) or b''
   try:
-    return pd.DataFrame([json.loads(line) for line in lines])
-  except ValueError as error:
+    lines = [json.loads(line) for line in content.decode().split('\n')[:-1]]
+    require_form(lines, [dict], path, 'Resume the study, it rewrites it.')
+    return pd.DataFrame(lines)
+  except (ValueError, RecursionError) as error:
     raise UserError(f'{path} has a damaged line ({error}): resume the study, it rewrites it') from None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from jax.sharding import Mesh
 
@@ -19,13 +19,16 @@ from codemix.models.config import ModelConfig
 from codemix.models.decoder import Params
 from codemix.parallel.mesh import MeshConfig, make_mesh
 from codemix.parallel.sharding import RULES, ShardingRules, batch_shards
-from codemix.storage import as_path, write_bytes
+from codemix.storage import as_path, is_file_name, require_form, write_bytes
 from codemix.studies.stage_names import SHORT, find_stage
 from codemix.training.optimizer import Optimizer
 from codemix.training.placement import Placement
 from codemix.training.stage_record import read_done, read_stage
 from codemix.training.start import IMPORTED
 from codemix.training.train_state import abstract_state
+
+_TOKENIZER = {'tokenizer': {'kind': str, 'digest': str}}
+_IDENTITY = {**_TOKENIZER, 'model': dict, 'optimizer': dict, 'length': int}  # what is read of it
 
 
 @dataclasses.dataclass(frozen=True)
@@ -52,11 +55,17 @@ class FinishedStage:
   @property
   def config(self) -> ModelConfig:
     """The decoder; fields that change no number, such as `remat`, have their defaults."""
-    return ModelConfig(**self.identity['model'])
+    return self._described(ModelConfig, 'model')
 
   @property
   def optimizer(self) -> Optimizer:
-    return Optimizer(**self.identity['optimizer'])
+    return self._described(Optimizer, 'optimizer')
+
+  def _described(self, kind: type, key: str) -> Any:
+    try:
+      return kind(**self.identity[key])
+    except (KeyError, TypeError, UserError) as error:
+      raise UserError(f'{self.folder}/stage.json has no {key} that this version of codemix knows: {error}') from None
 
   def model(
     self, mesh: Mesh | None = None, *, rules: ShardingRules = RULES, config: ModelConfig | None = None, batch: int | None = None
@@ -147,6 +156,9 @@ def require_unchanged(folder: Path, stage: dict) -> None:
   """Checks that a stage.json is what its hash was made from. Raises UserError if it was changed."""
   if stage['hash'] != digest(stage['identity']):
     raise UserError(f'{folder}/stage.json was changed: its hash is not that of its identity. Restore it.')
+  if stage['parent'] != stage['identity'].get('parent'):
+    raise UserError(f'{folder}/stage.json was changed: its parent is not that of its identity. Restore it.')
+  require_form(stage['identity'], {key: form for key, form in _IDENTITY.items() if key in stage['identity']}, folder / 'stage.json')
 
 
 def _folder_named(path: Path) -> Path:
@@ -178,6 +190,7 @@ def keep_tokenizer(output: Path, tokenizer: Tokenizer, path: Path) -> None:
 
 
 def _load_tokenizer(folder: Path, stage: dict) -> Tokenizer:
+  require_form(stage['identity'], _TOKENIZER, folder / 'stage.json')
   expected = stage['identity']['tokenizer']
   # Where it changes text, that was allowed when the stage was trained.
   tokenizer = load_tokenizer(tokenizer_of(folder, stage['identity']), lossy=True)
@@ -188,10 +201,12 @@ def _load_tokenizer(folder: Path, stage: dict) -> Tokenizer:
 
 def tokenizer_of(folder: Path, identity: dict) -> str | Path:
   """What `load_tokenizer` loads for a stage: 'bytes', or the file that lies beside it."""
+  require_form(identity, _TOKENIZER, folder / 'stage.json')
   expected = identity['tokenizer']
   if expected['kind'] == 'bytes':
     return 'bytes'
-  suffix = {'bpe': '.json', 'sentencepiece': '.model'}[expected['kind']]
+  if not (suffix := {'bpe': '.json', 'sentencepiece': '.model'}.get(expected['kind'])) or not is_file_name(expected['digest']):
+    raise UserError(f'{folder}/stage.json has a tokenizer that this version of codemix does not know: {expected["kind"]!r}, {expected["digest"]!r}.')
   # `codemix import` puts it into the folder itself.
   return folder / f'tokenizer{suffix}' if IMPORTED in identity else _kept(folder.parent.parent, expected['digest'], suffix)
 

@@ -15,7 +15,7 @@ from codemix.data.batches.source import Cursor
 from codemix.errors import UserError
 from codemix.identity import digest
 from codemix.models.config import ModelConfig
-from codemix.storage import read_json
+from codemix.storage import read_json, require_form
 from codemix.studies.load_stage import read_finished
 from codemix.training.curves import Curve
 from codemix.training.schedules import Schedule
@@ -23,6 +23,8 @@ from codemix.training.stage_record import read_ledger
 from codemix.training.start import Read, Start
 
 _READ = {'data': str, 'length': int, 'seed': int, **{field.name: int for field in dataclasses.fields(Cursor)}}
+
+_USE = {'cursor': int, 'rows': int, 'rows_cumulative': int, 'unique_tokens_cumulative': int | None}
 
 
 def read_start(folder: str) -> Start:
@@ -121,7 +123,12 @@ def _rest_of_curve(stage: dict) -> Curve | None:
 
 def _read_sources(start: Start, ledger: dict) -> dict[str, Read]:
   """How far the stage read the sources that it drew."""
+  require_form(start.identity, {'length': int, 'seed': int, 'sources': dict}, start.folder / 'stage.json')
   length, seed, digests = (start.identity[key] for key in ('length', 'seed', 'sources'))
+  require_form(digests, {use['source']: str for use in ledger['planned']}, start.folder / 'stage.json')
+  require_form(ledger, {'planned': [_USE]}, start.folder / 'ledger.json')
+  if not length:
+    raise UserError(f'{start.folder}/stage.json is damaged: length is 0. Restore it.')
   read = {}
   for use in ledger['planned']:
     at, unique = use['cursor'] + use['rows'], use['unique_tokens_cumulative'] or 0

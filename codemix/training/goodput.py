@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from codemix.errors import CodemixError, UserError
-from codemix.storage import as_path, is_remote, make_folder, writing
+from codemix.storage import as_path, is_remote, make_folder, require_form, writing
 from codemix.storage.lines import Lines, open_lines, read_lines
 
 Item = TypeVar('Item')
@@ -35,6 +35,7 @@ EVERY_S = 5.0
 # everything else: opening, restoring, handing over.
 PARTS = ('step', 'compile', 'data', 'save', 'evaluation', 'idle')
 LOST = 'lost'
+_LINE = {'seconds': {...: float}, 'from': int, 'step': int}  # what a line may have
 _OF_STEPS = ('step', 'data', 'save')  # activities that are lost together with their steps
 
 
@@ -207,8 +208,8 @@ class Times:
 
 def read_times(folder: Path) -> Times | None:
   """The sum of a stage's `time.jsonl`; None if there is no file."""
-  content = read_lines(as_path(folder) / FILE)
-  return None if content is None else add_up(_lines(content))
+  content = read_lines(path := as_path(folder) / FILE)
+  return None if content is None else add_up(_lines(content, path))
 
 
 def add_up(lines: Iterable[dict]) -> Times:
@@ -256,12 +257,13 @@ class _Span:
     return _Span(self.begin, max(self.begin, step), kept)
 
 
-def _lines(content: bytes) -> Iterator[dict]:
+def _lines(content: bytes, path: Path) -> Iterator[dict]:
   """Skips a line that a kill or a full disk has cut off."""
   for text in content.decode(errors='replace').splitlines():
-    with contextlib.suppress(json.JSONDecodeError):
+    with contextlib.suppress(ValueError, RecursionError):
       line = json.loads(text)
       if isinstance(line, dict) and 'seconds' in line:
+        require_form(line, {key: form for key, form in _LINE.items() if key in line}, path, 'Delete that line.')
         yield line
 
 

@@ -14,7 +14,7 @@ import numpy as np
 from jax.sharding import Mesh
 
 from codemix.checkpoints import Checkpoints
-from codemix.data.batches import loader
+from codemix.data.batches import ledger, loader
 from codemix.data.batches.source import Source
 from codemix.errors import Preempted, UserError
 from codemix.identity import differences
@@ -23,7 +23,7 @@ from codemix.models.decoder import Params
 from codemix.parallel import watchdog
 from codemix.parallel.coordination import barrier, decide
 from codemix.parallel.sharding import batch_sharding
-from codemix.storage import locked
+from codemix.storage import locked, require_form
 from codemix.terminal import warn_once
 from codemix.training.drawn import POSITION_KEYS, Drawn, drawn_at, nothing_drawn
 from codemix.training.garbage import frozen_gc
@@ -183,6 +183,8 @@ def _begin(
       raise UserError(
         f'the checkpoint {checkpoints.folder / str(step)} does not belong to this stage: {"; ".join(different)}. Delete it, or restore the right one.'
       )
+    counts = {draw.source: dict.fromkeys(ledger.COUNTED, int) for draw in plan.draws}
+    require_form(position, {'realised': counts}, checkpoints.folder / str(step), 'Delete it, or restore the right one.')
     return checkpoints.restore_state(step, trainer.abstract_state()), drawn_at(position)
   return first_state(trainer, plan, account), nothing_drawn(draw.source for draw in plan.draws)
 

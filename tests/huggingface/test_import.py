@@ -18,7 +18,7 @@ from codemix.data.tokenization.text_bytes import byte_alphabet
 from codemix.data.tokenization.tokenizer import load_tokenizer
 from codemix.errors import UserError
 from codemix.huggingface.classes import class_of
-from codemix.huggingface.export import Export, export_stage, host_params, write_model
+from codemix.huggingface.export import SHARD_BYTES, Export, export_stage, host_params, write_model
 from codemix.huggingface.importing import import_model
 from codemix.huggingface.model_config import write_config
 from codemix.models.decoder import abstract_params
@@ -49,13 +49,13 @@ def foreign_tokenizer(*special: str, **changes) -> dict:
   } | changes  # fmt: skip
 
 
-def write_folder(folder: Path, tokenizer: dict, names: dict, form: str = 'llama', **settings) -> Path:
+def write_folder(folder: Path, tokenizer: dict, names: dict, form: str = 'llama', shard_bytes: int = SHARD_BYTES, **settings) -> Path:
   """A folder as transformers writes it; `names` is tokenizer_config.json."""
   config = config_of(form, **{'vocab_size': 272, 'layers': 1, **settings})
   kind = class_of(config)
   folder.mkdir()
   described = write_config(kind, config, 64, {}, 'float32')
-  write_model(folder, kind, config, random_params(config), {'config.json': described, 'tokenizer.json': tokenizer, 'tokenizer_config.json': names}, Export())
+  write_model(folder, kind, config, random_params(config), {'config.json': described, 'tokenizer.json': tokenizer, 'tokenizer_config.json': names}, Export(shard_bytes=shard_bytes))
   return folder
 
 

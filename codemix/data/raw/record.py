@@ -48,3 +48,7 @@ class BadRecord:
   expected: bool = False
   lost: int | None = 1
   after: int = 0
+
+  def __post_init__(self):
+    if '\n' in self.detail:  # libraries explain themselves in several lines, and this is part of one
+      object.__setattr__(self, 'detail', ' '.join(self.detail.split()))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -32,9 +32,14 @@ def stream_digest(folder: Path, names: Sequence[str], dtype: np.dtype) -> str:
   return digest({'dtype': dtype.str, 'tokens': tokens.hexdigest(), 'documents': documents.hexdigest()})
 
 
-def seal(content: str, shards: Sequence[dict]) -> str:
-  """Hash of a store's digest and those of its files, so that `open_store` need only compare the latter."""
-  return digest([content, files_digest(shards)])
+def seal(manifest: Mapping) -> str:
+  """Hash of all of a manifest but this hash, so that `open_store` need only compare the digests of the files."""
+  return digest({key: value for key, value in manifest.items() if key != 'seal'})
+
+
+def earlier_seal(manifest: Mapping) -> str:
+  """The seal of an older codemix, which covered the digests only."""
+  return digest([manifest['digest'], files_digest(manifest['shards'])])
 
 
 def files_digest(shards: Sequence[dict]) -> str:

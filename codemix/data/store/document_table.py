@@ -8,11 +8,15 @@ from __future__ import annotations
 
 import bisect
 import functools
+import io
+import tokenize
 from collections.abc import Iterator
 from pathlib import Path
+from typing import IO
 
 import numpy as np
 
+from codemix.data.store.damage import damaged
 from codemix.errors import UserError
 from codemix.storage import is_remote
 from codemix.storage.ranges import BLOCK_BYTES, CACHE, open_ranges
@@ -76,8 +80,21 @@ class DocumentTable:
 
   @functools.cached_property
   def _mapped(self) -> np.ndarray:
+    with self.path.open('rb') as file:
+      begin = self._check(file)
+    if (size := self.path.stat().st_size) != begin + self.documents * ROW.itemsize:
+      raise damaged(self.path, f'it has {size} bytes, and its header says {self.documents} documents')
     # An empty array cannot be mapped.
-    return np.asarray(np.load(self.path, 'r' if self.documents else None))
+    return np.asarray(np.memmap(self.path, '<i8', 'r', begin, (self.documents, 2))) if self.documents else np.zeros((0, 2), '<i8')
+
+  def _check(self, file: IO[bytes]) -> int:
+    """Checks the header of the file; returns where the rows begin (bytes). Raises UserError if it is not that of the shard's table."""
+    documents, columns = _read_header(file, self.path)
+    if columns != 2:
+      raise damaged(self.path, f'it has {columns} columns, not 2')
+    if documents != self.documents:
+      raise damaged(self.path, f'it has {documents} documents, and the manifest says {self.documents}')
+    return file.tell()
 
   @functools.cached_property
   def _file(self):
@@ -88,17 +105,33 @@ class DocumentTable:
         f'the tables of documents do not fit into the cache: {self.path} has {size / 2**20:,.0f} MiB, and {CACHE.promised / 2**20:,.0f} MiB of '
         f'{self._cache_bytes / 2**20:,.0f} are taken. Set Data.cache_bytes higher.'
       )
+    if self._check(io.BytesIO(file.read(0, _HEADER_BYTES))) != _HEADER_BYTES:
+      raise damaged(self.path, f'its header is not one of {_HEADER_BYTES} bytes')
     return file
 
 
 def table_blocks(path: Path, rows: int | None = None) -> Iterator[np.ndarray]:
-  """Yields a table in blocks of `rows` rows (None: BLOCK_ROWS), int64 [n, columns], each row once and in order."""
+  """Yields a table in blocks of `rows` rows (None: BLOCK_ROWS), int64 [n, columns], each row once and in order.
+
+  Raises UserError: it is not a whole table.
+  """
   with path.open('rb') as file:
-    np.lib.format.read_magic(file)
-    (documents, columns), _, _ = np.lib.format.read_array_header_1_0(file)
+    documents, columns = _read_header(file, path)
+    if file.tell() + documents * columns * 8 != (size := path.stat().st_size):
+      raise damaged(path, f'it has {size} bytes, and its header says {documents} documents')
     rows = rows or BLOCK_ROWS
     for begin in range(0, documents, rows):
-      size = min(rows, documents - begin) * columns * 8
-      if len(data := file.read(size)) < size:
-        raise UserError(f'the token store is damaged at {path}: it has become shorter. Delete the folder {path.parent} and prepare it again.')
-      yield np.frombuffer(data, '<i8').reshape(-1, columns)
+      yield np.frombuffer(file.read(min(rows, documents - begin) * columns * 8), '<i8').reshape(-1, columns)
+
+
+def _read_header(file: IO[bytes], path: Path) -> tuple[int, int]:
+  """Rows and columns of a `.npy` file of int64. Raises UserError if it is none."""
+  try:
+    if (version := np.lib.format.read_magic(file)) != (1, 0):
+      raise damaged(path, f'it is a .npy file of version {version}, not (1, 0)')
+    shape, by_columns, dtype = np.lib.format.read_array_header_1_0(file)
+  except (ValueError, OSError, tokenize.TokenError, SyntaxError, TypeError) as error:  # numpy lets those of Python's tokenizer through
+    raise damaged(path, f'its header cannot be read ({" ".join(str(error).split())})') from None
+  if len(shape) != 2 or by_columns or dtype != np.dtype('<i8') or min(shape) < 0:
+    raise damaged(path, f'it has {dtype} {list(shape)}, not int64 [documents, columns]')
+  return shape

@@ -11,9 +11,10 @@ from pathlib import Path
 from codemix.data.raw.local_files import printable
 from codemix.errors import UserError
 from codemix.identity import file_digest
-from codemix.storage import read_json, write_json
+from codemix.storage import read_json, require_form, write_json
 
 FILE = 'sources.json'
+_LOCAL = {'size': int, 'mtime_ns': int}  # what is known of a file on a local file system
 DIGEST_BYTES = 2**30  # of files whose time changed, re-read at open: about a second
 
 
@@ -79,14 +80,30 @@ def verify(folder: Path, name: str, digest_of: Callable[[str], str]) -> int:
   """
   files = _remembered(folder)
   for url, then in files.items():
-    if digest_of(url) != then['sha256']:
+    try:
+      now = digest_of(url)
+    except UserError as error:
+      raise UserError(f'a raw file that {folder / FILE} names is not as it was: {error}') from None
+    if now != then['sha256']:
       raise _edited(name, url, then, _stat(url))
   return len(files)
 
 
 def _remembered(folder: Path) -> dict[str, dict]:
-  form = {...: {'sha256': str}}
-  return read_json(folder / FILE, form, 'Run `codemix prepare`, which writes it again.') if (folder / FILE).exists() else {}
+  path, fix = folder / FILE, 'Run `codemix prepare`, which writes it again.'
+  files = read_json(path, {...: {'sha256': str}}, fix) if path.exists() else {}
+  require_form([file for file in files.values() if file.keys() & _LOCAL.keys()], [_LOCAL], path, fix)
+  if (strange := next((url for url in files if not _encodable(url)), None)) is not None:
+    raise UserError(f'{path} is damaged: {strange!r} is not the name of a file. {fix}')
+  return files
+
+
+def _encodable(url: str) -> bool:
+  """Whether a file may have this name: not empty, no NUL, and no lone surrogates but those for bytes that are not UTF-8."""
+  try:
+    return url != '' and b'\0' not in os.fsencode(url)
+  except UnicodeEncodeError:
+    return False
 
 
 def _edited(name: str, url: str, then: dict, now: os.stat_result | None) -> UserError:

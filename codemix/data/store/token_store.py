@@ -29,13 +29,22 @@ from pathlib import Path
 import numpy as np
 
 from codemix.data.store import record_counts, verify
+from codemix.data.store.damage import anew, damaged
 from codemix.data.store.digests import seal, stream_digest
 from codemix.data.store.document_table import DocumentTable
 from codemix.data.store.shard_writer import documents_file, shard_file, tokens_file, writing_shard
 from codemix.data.tokenization.tokenizer import Tokenizer
 from codemix.errors import UserError
-from codemix.identity import differences
-from codemix.storage import as_path, is_remote, read_json, remove, require_form, write_json
+from codemix.identity import as_read, differences
+from codemix.storage import (
+  FileName,
+  as_path,
+  is_remote,
+  read_json,
+  remove,
+  require_form,
+  write_json,
+)
 from codemix.storage.locks import LOCK_FILES
 from codemix.storage.ranges import Ranges, open_ranges
 
@@ -133,7 +142,7 @@ class TokenStore:
   def _read_shard(self, shard: int, start: int, stop: int) -> np.ndarray:
     file, (offset, size) = self._files[shard], self._bytes(start, stop)
     if len(read := file.read(offset, size)) < size:
-      raise verify.damaged(file.path, 'it has become shorter')
+      raise damaged(file.path, 'it has become shorter')
     return np.frombuffer(read, self.manifest['dtype'])
 
   @functools.cached_property
@@ -221,12 +230,11 @@ def write_manifest(
     'dtype': dtype.str,
     **verify.sums(shards),
     'digest': content,
-    'seal': seal(content, shards),
     'golden': [{'shard': n, **shards[n]['golden']} for n in begun[::every]],
     'accounts': record_counts.total(shard.get('accounts', {}) for shard in shards),
     'shards': [{key: shard[key] for key in _IN_MANIFEST if key in shard} for shard in shards],
   }
-  write_json(folder / 'manifest.json', manifest)
+  write_json(folder / 'manifest.json', {**manifest, 'seal': seal(as_read(manifest))})
   return open_store(folder, tokenizer=tokenizer)
 
 
@@ -238,7 +246,7 @@ def clear(folder: Path) -> None:
       remove(path)
 
 
-_SHARD = {'name': str, **dict.fromkeys(verify.COUNTS, int), 'sha256': {...: str}}
+_SHARD = {'name': FileName, **dict.fromkeys(verify.COUNTS, int), 'sha256': {...: str}}
 _MANIFEST = {
   'identity': dict,
   'dtype': str,
@@ -268,12 +276,12 @@ def open_store(
   Raises UserError: the store is incomplete, damaged, or was prepared from other inputs.
   """
   folder = as_path(folder)
-  manifest = read_json(folder / 'manifest.json', fix=verify.anew(folder))
+  manifest = read_json(folder / 'manifest.json', fix=anew(folder))
   if manifest.get('format') != FORMAT:
     raise UserError(
       f'{folder} has token store format {manifest.get("format")}, and this codemix reads {FORMAT}; prepare it again.'
     )
-  require_form(manifest, _MANIFEST, folder / 'manifest.json', verify.anew(folder))
+  require_form(manifest, _MANIFEST, folder / 'manifest.json', anew(folder))
   found = {key: manifest['identity'].get(key) for key in expected or {}}
   if different := list(differences(expected or {}, found)):
     raise UserError(f'{folder} was prepared from other inputs: {"; ".join(different)}. Prepare it again.')

@@ -9,18 +9,21 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from codemix.data.store.digests import files_digest, seal, stream_digest
+from codemix.data.store.damage import anew, damaged
+from codemix.data.store.digests import earlier_seal, files_digest, seal, stream_digest
 from codemix.data.store.document_table import table_blocks
 from codemix.data.store.shard_writer import documents_file, tokens_file
 from codemix.data.tokenization.tokenizer import Tokenizer
 from codemix.errors import UserError
 from codemix.identity import differences, digest, file_digest
-from codemix.storage import is_remote
+from codemix.storage import FileName, is_remote, require_form
 from codemix.storage.checksums import sizes
 
 if TYPE_CHECKING:
   from codemix.data.store.token_store import TokenStore
 
+DTYPES = ('<u2', '<u4')  # of tokens
+_NONE_ASIDE = {'file': 'none', 'sha256': ''}  # of a shard without records set aside
 COUNTS = ('tokens', 'documents', 'bytes')
 FULL_CHECK_BYTES = 2**30  # a store up to this size is re-read whole at open: about a second
 
@@ -28,10 +31,15 @@ FULL_CHECK_BYTES = 2**30  # a store up to this size is re-read whole at open: ab
 def check_opened(store: TokenStore, tokenizer: Tokenizer | None = None) -> None:
   """What is checked whenever a store is opened; arguments and errors as of `open_store`."""
   shards = store.manifest['shards']
-  sealed = has_seal(store)
-  expected = {'seal': seal(store.digest, shards)} if sealed else {'digest': files_digest(shards)}
-  expected |= sums(shards)
-  if different := list(differences(expected, {key: store.manifest[key] for key in expected})):
+  _require_readable(store)
+  expected: dict[str, object] = {}
+  if not has_seal(store):
+    expected['digest'] = files_digest(shards)
+  elif store.manifest['seal'] not in (fitting := (seal(store.manifest), earlier_seal(store.manifest))):
+    expected['seal'] = fitting[0]
+  found = lambda values: {key: store.manifest[key] for key in values}
+  counts = sums(shards)  # named first: they say what was changed
+  if different := [*differences(counts, found(counts)), *differences(expected, found(expected))]:
     why = f'it does not agree with itself: {"; ".join(different)}'
     raise damaged(store.folder / 'manifest.json', why)
   expected_sizes = _file_sizes(store)
@@ -81,13 +89,30 @@ def verify_whole(store: TokenStore) -> int:
   read: list[int] = []
   verify_store(store, read.append)
   names = [shard['name'] for shard in manifest['shards']]
-  if has_seal(store) and stream_digest(store.folder, names, np.dtype(manifest['dtype'])) != store.digest:
-    raise damaged(store.folder / 'manifest.json', 'its digest is not that of its tokens')
   for shard in manifest['shards']:
     path = store.folder / documents_file(shard['name'])
     if not _adds_up(path, shard):
       raise damaged(path, 'its documents do not add up to its tokens')
+  if has_seal(store) and stream_digest(store.folder, names, np.dtype(manifest['dtype'])) != store.digest:
+    raise damaged(store.folder / 'manifest.json', 'its digest is not that of its tokens')
   return sum(read)
+
+
+def _require_readable(store: TokenStore) -> None:
+  """Checks what the manifest is read by: it may be damaged, or its author may wish to harm."""
+  manifest, path = store.manifest, store.folder / 'manifest.json'
+  if manifest['dtype'] not in DTYPES:
+    raise damaged(path, f'its dtype is {manifest["dtype"]!r}, not {" or ".join(DTYPES)}')
+  for number, shard in enumerate(manifest['shards']):
+    if negative := [count for count in COUNTS if shard[count] < 0]:
+      raise damaged(path, f'shards[{number}].{negative[0]} is negative')
+    if shard['sha256'].keys() != {tokens_file(shard['name']), documents_file(shard['name'])}:
+      raise damaged(path, f'shards[{number}].sha256 does not have the digests of {tokens_file(shard["name"])} and {documents_file(shard["name"])}')
+    require_form(shard.get('quarantine') or _NONE_ASIDE, {'file': FileName, 'sha256': str}, path, anew(path.parent))
+  for number, first in enumerate(manifest['golden']):
+    if not 0 <= first['shard'] < len(manifest['shards']):
+      raise damaged(path, f'golden[{number}].shard is not the number of a shard')
+    require_form(first, {'text': str, 'ids': list} if 'text' in first else {}, path, anew(path.parent))
 
 
 def has_seal(store: TokenStore) -> bool:
@@ -98,14 +123,6 @@ def has_seal(store: TokenStore) -> bool:
 def sums(shards: Sequence[dict]) -> dict[str, int]:
   """COUNTS over all shards."""
   return {count: sum(shard[count] for shard in shards) for count in COUNTS}
-
-
-def damaged(path: Path, why: str) -> UserError:
-  return UserError(f'the token store is damaged at {path}: {why}. {anew(path.parent)}')
-
-
-def anew(folder: Path) -> str:
-  return f'Delete the folder {folder} and prepare it again.'
 
 
 def _file_sizes(store: TokenStore) -> dict[str, int]:

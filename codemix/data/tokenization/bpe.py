@@ -102,9 +102,8 @@ class BpeTokenizer(FileTokenizer):
   def __init__(self, definition: bytes, name: str, lossy: bool = False):
     super().__init__(definition, name, lossy)
     plain, declared = split_roles(definition, name)
-    self._backend = _parse(plain, name)
+    self._backend, components = _parse(plain, name)
     vocabulary = self._backend.get_vocab()
-    components = json.loads(plain)
     if reasons := text_changes.why_not_byte_level(components):
       raise UserError(f'{name} is not a byte-level BPE: {"; ".join(reasons)}. Use another file, or train one with `codemix tokenizer train`.')
     self._set_changes(text_changes.of_tokenizer_json(components), 'Take that out of the file, use another')
@@ -204,20 +203,22 @@ class BpeTokenizer(FileTokenizer):
 
 
 def _parse(definition: bytes, name: str):
-  """The `tokenizers.Tokenizer` of a `tokenizer.json`, set to read all text as text, and whole."""
+  """The `tokenizers.Tokenizer` of a `tokenizer.json`, set to read all text as text, and whole; and the file, parsed."""
   from tokenizers import Tokenizer as Backend
 
   try:
+    components = json.loads(definition)  # Python and the library do not refuse the same files
     backend = Backend.from_buffer(definition)
   except BaseException as error:
     # A Rust panic, on vocabularies that do not fit their merges, is not an Exception and has no class to import.
-    if not isinstance(error, ValueError) and type(error).__name__ != 'PanicException':
+    if not isinstance(error, ValueError | RecursionError) and type(error).__name__ != 'PanicException':
       raise
+    said = ' '.join(str(error).split())[:200]  # the library may repeat the file
     raise UserError(
-      f'{name} is not a tokenizer.json of Hugging Face tokenizers, or a damaged one ({error}): '
+      f'{name} is not a tokenizer.json of Hugging Face tokenizers, or a damaged one ({said}): '
       'copy it or train it again.'
     ) from None
   backend.encode_special_tokens = True
   backend.no_truncation()
   backend.no_padding()
-  return backend
+  return backend, components

@@ -24,9 +24,15 @@ class Roles(NamedTuple):
   eos_id: int
 
 
-def with_roles(components: Mapping, roles: Roles) -> bytes:
-  """A `tokenizer.json`, parsed, as the bytes of one that declares these roles."""
-  return json.dumps({**components, KEY: roles._asdict()}, ensure_ascii=False).encode()
+def with_roles(components: Mapping, roles: Roles, name: str) -> bytes:
+  """A `tokenizer.json`, parsed, as the bytes of one that declares these roles.
+
+  Raises UserError: a text in it is not Unicode.
+
+  Args:
+    name: of the file, for the error.
+  """
+  return _encoded({**components, KEY: roles._asdict()}, name)
 
 
 def split_roles(definition: bytes, name: str) -> tuple[bytes, Roles | None]:
@@ -34,7 +40,7 @@ def split_roles(definition: bytes, name: str) -> tuple[bytes, Roles | None]:
 
   A file that is no JSON object is returned as it is.
 
-  Raises UserError: the key does not have three ids.
+  Raises UserError: the key does not have three ids, or a text is not Unicode.
 
   Args:
     name: of the file, for the error.
@@ -49,4 +55,11 @@ def split_roles(definition: bytes, name: str) -> tuple[bytes, Roles | None]:
   ids = [declared.get(field) for field in Roles._fields] if isinstance(declared, dict) else []
   if not ids or any(type(id) is not int for id in ids):
     raise UserError(f"{name} is damaged: its key '{KEY}' must have {', '.join(Roles._fields)}, each the id of a special token. Import it again.")
-  return json.dumps(components, ensure_ascii=False).encode(), Roles(*ids)
+  return _encoded(components, name), Roles(*ids)
+
+
+def _encoded(components: Mapping, name: str) -> bytes:
+  try:
+    return json.dumps(components, ensure_ascii=False).encode()
+  except UnicodeEncodeError as error:
+    raise UserError(f'{name} is damaged: it has half of a pair of surrogates ({error.object[error.start]!a}). Download it again.') from None

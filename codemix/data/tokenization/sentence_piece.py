@@ -56,11 +56,11 @@ def _parse(definition: bytes, name: str):
   from sentencepiece.sentencepiece_model_pb2 import ModelProto
 
   backend = SentencePieceProcessor()
-  with contextlib.suppress(RuntimeError):
+  with contextlib.suppress(RuntimeError, UnicodeDecodeError):
     backend.LoadFromSerializedProto(definition)
     # The backend accepts a file that is cut off between two parts; the normalizer is the last needed.
     model = ModelProto.FromString(definition)
-    if model.HasField('normalizer_spec'):
+    if model.HasField('normalizer_spec') and all(piece.piece is not None for piece in model.pieces):  # each decoded, since the backend takes any bytes
       return backend, model
   raise UserError(
     f'{name} is not a SentencePiece model, or a damaged one: copy it or train it again.'

@@ -48,6 +48,8 @@ class Judge:
   def __post_init__(self):
     if self.url is not None and not self.url.startswith(('http://', 'https://')):
       raise UserError(f"Judge.url is '{self.url}'; it begins with http:// or https://, such as 'http://host:8000/v1'.")
+    if self.url is not None and '@' in self.url.partition('://')[2].partition('/')[0]:
+      raise UserError(f'Judge.url has a name or password before its host, and a URL is shown and stored: put the key into the environment variable {self.key_variable}.')
     if bool(self.model) == bool(self.checkpoint):
       raise UserError("Judge needs a model or a checkpoint, and not both: set Judge.model = 'NAME' or Judge.checkpoint = 'STAGE_FOLDER'.")
 

@@ -56,11 +56,13 @@ class Cache:
   def __init__(self, path: Path):
     self._path, self._lock = path, threading.Lock()
     self._answers: dict[str, str] = {}
-    for number, line in enumerate((read_lines(path) or b'').decode(errors='replace').split('\n')[:-1], 1):
+    content = (read_lines(path) or b'').decode(errors='surrogateescape')
+    for number, line in enumerate(content.split('\n')[:-1], 1):
       try:
+        line.encode()  # else it is not UTF-8
         record = json.loads(line)
         self._answers[record['key']] = str(record['answer'])
-      except (ValueError, KeyError, TypeError):
+      except (ValueError, KeyError, TypeError, RecursionError):
         raise UserError(f'{path}:{number} is damaged; delete that line to ask the judge again.') from None
     self._lines: Lines | None = None  # opened with the first new answer
 

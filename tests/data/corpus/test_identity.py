@@ -32,6 +32,7 @@ from codemix.data.corpus.readers.tfrecords import TFRecords
 from codemix.data.corpus.readers.whole_files import WholeFiles
 from codemix.data.filters.passes_tests import PassesTests
 from codemix.data.prepare.pipeline import corpus_identity
+from codemix.data.store.digests import earlier_seal
 from codemix.data.tokenization.tokenizer import load_tokenizer
 from codemix.errors import UserError
 from codemix.identity import digest
@@ -181,7 +182,9 @@ def older_manifest(store, corpus: Corpus) -> Path:
   manifest = json.loads((store.folder / 'manifest.json').read_text())
   identity = {**manifest['identity'], 'corpus': corpus.identity('train', describe=earlier_described)}
   folder = store.folder.with_name(f'lines-train-{digest(identity)[:12]}')
-  (store.folder / 'manifest.json').write_text(json.dumps({**manifest, 'identity': identity}))
+  # The seal of that time covered the digests alone.
+  older = {**manifest, 'identity': identity, 'seal': earlier_seal(manifest)}
+  (store.folder / 'manifest.json').write_text(json.dumps(older))
   return store.folder.rename(folder)
 
 

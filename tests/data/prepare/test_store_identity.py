@@ -13,6 +13,7 @@ from codemix.data import settings
 from codemix.data.filters import ExactDuplicates, MaxFloats
 from codemix.data.prepare.source import prepare
 from codemix.data.store import raw_files
+from codemix.data.store.digests import seal
 from codemix.data.store.token_store import open_store
 from codemix.data.store.verify import verify_whole
 from codemix.data.tokenization.bpe import train_bpe
@@ -175,6 +176,9 @@ def test_an_edited_manifest_is_found(raw, tmp_path):
     verify_whole(open_store(folder))
   manifest['identity']['shards'] = 7
   (folder / 'manifest.json').write_text(json.dumps(manifest))
+  with pytest.raises(UserError, match='does not agree with itself: seal'):
+    open_store(folder)
+  (folder / 'manifest.json').write_text(json.dumps({**manifest, 'seal': seal(manifest)}))
   with pytest.raises(UserError, match='its identity is not the one that the folder is named by'):
     verify_whole(open_store(folder))
 

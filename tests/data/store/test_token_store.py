@@ -131,8 +131,8 @@ def test_a_digest_that_was_edited_is_found(tmp_path):
   write_json(tmp_path / 'manifest.json', {**store.manifest, 'digest': 'f' * 64})
   with pytest.raises(UserError, match='does not agree with itself: seal'):
     open_store(tmp_path)
-  shards = store.manifest['shards']
-  write_json(tmp_path / 'manifest.json', {**store.manifest, 'digest': 'f' * 64, 'seal': seal('f' * 64, shards)})
+  other = {**store.manifest, 'digest': 'f' * 64}
+  write_json(tmp_path / 'manifest.json', {**other, 'seal': seal(other)})
   with pytest.raises(UserError, match='its digest is not that of its tokens'):
     verify_whole(open_store(tmp_path))
 

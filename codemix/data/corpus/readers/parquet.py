@@ -65,10 +65,11 @@ class Parquet(Reader):
     with open_seekable(piece.url) as stored:
       try:
         file = _open(stored)
+        names = file.schema_arrow.names
       except _damage() as error:
         yield _without_footer(piece.url, str(error))
         return
-      self._require_columns(piece.url, file.schema_arrow.names)
+      self._require_columns(piece.url, names)
       if not file.metadata.num_rows:
         yield BadRecord(piece.url, EMPTY, 'it has no rows', expected=True)
       groups = range(file.metadata.num_row_groups)
@@ -131,13 +132,9 @@ def _inner(field) -> list:
 
 def _batches(file, group: int, columns: list[str]):
   """The rows of a group in batches; also where none of its columns is wanted."""
-  import pyarrow
-
-  if columns:
-    yield from file.iter_batches(_BATCH_ROWS, [group], columns)
-    return
-  rows = pyarrow.array([{}] * file.metadata.row_group(group).num_rows, pyarrow.struct([]))
-  yield pyarrow.RecordBatch.from_struct_array(rows)
+  # Then the first column counts the rows: their number in the footer may be any.
+  for batch in file.iter_batches(_BATCH_ROWS, [group], columns or _leaves(file.schema_arrow)[:1]):
+    yield batch if columns else batch.select([])
 
 
 def _python_rows(batch) -> list[Mapping | BadRecord]:
@@ -183,5 +180,5 @@ def _open(file):
 def _damage() -> tuple[type[Exception], ...]:
   import pyarrow
 
-  # Damaged pages end as OSError too: pyarrow has no error of its own for them.
-  return (pyarrow.ArrowException, OSError)
+  # Damaged pages end as OSError too, and names that are not UTF-8 as Python's error: pyarrow has none of its own for them.
+  return (pyarrow.ArrowException, OSError, UnicodeDecodeError)
