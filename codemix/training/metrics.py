@@ -72,7 +72,7 @@ def _cut_back(path: Path, after_step: int) -> None:
 def _step_of(line: bytes, place: str) -> int:
   try:
     return int(json.loads(line)['step'])
-  except (ValueError, TypeError, KeyError, RecursionError):
+  except (ValueError, TypeError, KeyError, OverflowError, RecursionError):
     raise UserError(
       f'{place} is damaged. Restore the file, or delete it to go on without the lines of the steps before.'
     ) from None
