@@ -191,7 +191,9 @@ class Checkpoints:
     """
     try:
       yield
-    except _UNREADABLE as error:
+    except Exception as error:
+      if not isinstance(error, _UNREADABLE) and type(error) is not Exception:  # Orbax raises plain ones too
+        raise
       said = ' '.join(str(error).split())[:300]
       raise UserError(f'the checkpoint {path} cannot be read ({type(error).__name__}: {said}). Restore it.') from error
 

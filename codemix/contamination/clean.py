@@ -44,7 +44,7 @@ _AGAIN = 'Run `codemix contamination` again.'
 _FORM = {
   'settings': {'clean': float},
   'stages': [{'stage': str}],
-  'sets': [{'set': str, 'ids': list, 'digest': {...: str}}],
+  'sets': [{'set': str, 'ids': [str], 'digest': {...: str}}],
   'items': [{'set': str, 'id': str, 'stages': {...: {'up to its end': {...: float}}}}],
 }
 
@@ -55,6 +55,8 @@ def read_result(path: Path) -> dict:
   if result.get('format') != FORMAT:
     raise UserError(f'{path} has another format than this `codemix contamination` writes; run it again.')
   require_form(result, _FORM, path, _AGAIN)
+  stages = {stage['stage']: dict for stage in result['stages']}
+  require_form({'items': result['items']}, {'items': [{'stages': stages}]}, path, _AGAIN)
   return result
 
 

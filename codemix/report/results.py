@@ -183,6 +183,7 @@ _STUDY = {
   'name': str, 'note': str, 'baseline': str | None, 'savings': {...: int}, 'model': dict, 'provenance': dict,
   'kinds': {...: str | None}, 'evaluators': [str],
 }  # fmt: skip
+_RECIPE = {'description': str, 'arm': str, 'seed': int | None, 'model': dict, 'start': dict}
 _USE = {'source': str, 'loss_tokens': int}
 _PLAN = {'steps': int, 'parameters': int, 'sources': [_USE | {'share': float}]}
 _LEDGER = {'hash': str, 'parent_hash': str | None, 'planned': [_USE], 'realised': [_USE]}
@@ -195,6 +196,8 @@ def _stage_names(record: Any, path: Path) -> dict[str, tuple[str, ...]]:
     names = {}
   if not names or not all(names.values()):
     raise UserError(f'{path} names no recipes with their stages: it was not written by `codemix study`')
+  for recipe in record['recipes'].values():
+    require_form(recipe, {key: form for key, form in _RECIPE.items() if key in recipe}, path)
   require_form({name: list(stages) for name, stages in names.items()}, {...: [FileName]}, path)
   return names
 
@@ -223,6 +226,8 @@ def _read_stage(folder: Path, wanted: Sequence[str]) -> StageResults:
   import pandas as pd
 
   record = _read_if_there(folder / 'stage.json', {'name': str, 'identity': dict}) or {}
+  if 'model' in record.get('identity', {}):
+    require_form(record, {'identity': {'model': dict}}, folder / 'stage.json')
   results = read_results(folder)
   held_out = of_held_out(results)
   rates = folder / 'rate.csv'

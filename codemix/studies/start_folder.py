@@ -118,7 +118,7 @@ def _rest_of_curve(stage: dict) -> Curve | None:
     laid_out = curve.describe(tokens, steps)
   except (KeyError, TypeError, ValueError, ZeroDivisionError, UserError):
     return None
-  return curve.after(tokens) if json.loads(json.dumps(laid_out)) == identity['rates'] else None
+  return curve.after(tokens) if json.loads(json.dumps(laid_out)) == identity.get('rates') else None
 
 
 def _read_sources(start: Start, ledger: dict) -> dict[str, Read]:

@@ -57,7 +57,7 @@ class JsonLines:
 def _step_of(line: bytes, place: str) -> int:
   try:
     return int(json.loads(line)['step'])
-  except (ValueError, TypeError, KeyError, RecursionError):
+  except (ValueError, TypeError, KeyError, OverflowError, RecursionError):
     raise UserError(
       f'{place} is damaged. Restore the file, or delete it to go on without the lines of the steps before.'
     ) from None
