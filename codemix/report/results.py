@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import io
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -254,7 +255,7 @@ def _read_rates(path: Path) -> pd.DataFrame:
   import pandas as pd
 
   try:
-    return pd.read_csv(path, dtype={'step': int, 'rate': float}, usecols=['step', 'rate'])
+    return pd.read_csv(io.BytesIO(path.read_bytes()), dtype={'step': int, 'rate': float}, usecols=['step', 'rate'])
   except ValueError as error:  # pandas' own errors are such too
     raise UserError(f'{path} is damaged: {" ".join(str(error).split())}. Resume the study, it rewrites it.') from None
 

@@ -74,8 +74,12 @@ def _stage(stage: Path) -> list[Input]:
   metrics = stage / 'metrics.jsonl'
 
   def cut_back() -> object:
-    JsonLines(metrics, after_step=2).close()
-    return metrics.read_bytes()
+    whole = metrics.read_bytes()
+    try:
+      JsonLines(metrics, after_step=2).close()
+      return metrics.read_bytes()
+    finally:
+      metrics.write_bytes(whole)  # other inputs compare it with the ledger
 
   ledger = Input('hostile ledger.json', stage / 'ledger.json', 'json', lambda: (start(), verify_stage(stage)), reseal=lambda: _reseal_ledger(stage), also=[stage / 'done.json'])
   return [*sealed, *starts, hostile, ledger, Input('metrics.jsonl', metrics, 'lines', cut_back)]

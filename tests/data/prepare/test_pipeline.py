@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import subprocess
 import sys
@@ -245,3 +246,16 @@ def test_a_corpus_that_is_all_broken_says_so_where_that_is_allowed(raw, tmp_path
   write_lines(raw, [[b'{', b'{', '']])
   with pytest.raises(UserError, match='3 records were read, 1 without text, 2 not JSON'):
     prepared(data(tmp_path, corpus(raw, max_bad_share=1.0)))
+
+
+@pytest.mark.parametrize('workers', [1, Processes(2), Beam()])
+def test_a_store_in_a_bucket_has_the_digests_of_one_on_a_disk(raw, tmp_path, bucket, workers):
+  filtered = corpus(raw, filters=(*FILTERS, ExactDuplicates()))
+  here = prepared(data(tmp_path, filtered, shards=3))
+  name = str(workers).partition('(')[0]
+  remote = prepared(dataclasses.replace(data(tmp_path, filtered, shards=3, workers=workers), directory=f'{bucket}/prepare-{name}'))
+  assert remote.manifest == here.manifest and str(remote.folder).startswith('gs://')
+  assert remote.read(0, remote.tokens).tolist() == here.read(0, here.tokens).tolist()
+  assert remote.document_ends.tolist() == here.document_ends.tolist()
+  assert [remote.ends_within(at, at + 50).tolist() for at in range(0, here.tokens, 37)] == [here.ends_within(at, at + 50).tolist() for at in range(0, here.tokens, 37)]
+  assert not [path for path in remote.folder.rglob('*') if 'drafts' in str(path) or 'beam-' in str(path) or 'progress' in str(path)]
