@@ -25,7 +25,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(name)
   for name in ('port', 'count', 'index'):
     parser.add_argument(name, type=int)
-  parser.add_argument('--join_s', type=float, default=60)
+  parser.add_argument('--join_s', type=float, default=240)
   parser.add_argument('--silence', type=float, default=30)
   parser.add_argument('--stuck_after', type=float)
   parser.add_argument('--otherwise', type=float, help='replaces watchdog.OTHERWISE_S')
