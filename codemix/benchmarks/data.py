@@ -65,7 +65,7 @@ def measure(folder: Path, size: Size) -> Iterator[Figure]:
   Args:
     folder: an empty one, with room for 2 bytes a token.
   """
-  sources = _make_sources(folder, size.tokens)
+  sources = write_sources(folder, size.tokens)
   rows = _stage_rows(sources, size)
   yield _cold(rows, folder, size)
   yield _warm(rows, size)
@@ -76,7 +76,8 @@ def measure(folder: Path, size: Size) -> Iterator[Figure]:
   yield from prepare.measure(folder / 'prepare', size.text_bytes, size.repeats)
 
 
-def _make_sources(folder: Path, tokens: int) -> dict[str, PreparedSource]:
+def write_sources(folder: Path, tokens: int) -> dict[str, PreparedSource]:
+  """Writes a store for each source of `SHARES`, of random documents."""
   sources = {}
   for name, share in SHARES.items():
     identity = {'task': name, 'split': 'train'}

@@ -15,7 +15,7 @@ from codemix.commands.experiment import add_format_argument, add_gin_arguments, 
 from codemix.errors import UserError, nearest
 
 # Modules of codemix.benchmarks, each with Size and measure(folder, size); some take a model too.
-BENCHMARKS = ('attention', 'checkpoint', 'data', 'generation', 'loop', 'loss', 'matmul', 'scoring', 'soak', 'start', 'step')
+BENCHMARKS = ('attention', 'checkpoint', 'data', 'generation', 'hosts', 'loop', 'loss', 'matmul', 'scoring', 'soak', 'start', 'step')
 OF_A_MODEL = ('scoring', 'step')
 
 

@@ -12,6 +12,7 @@ from codemix.data.batches.source import Cursor, Source
 from codemix.data.order.row_schedule import rows_of_each
 from codemix.data.order.targets import Segment
 from codemix.errors import UserError
+from codemix.parallel.coordination import from_first
 
 
 @dataclasses.dataclass(frozen=True)
@@ -66,6 +67,8 @@ def plan_uses(
 ) -> list[SourceUse]:
   """What each source of a stage's mixture gives to it.
 
+  Of several processes all call it together: process 0 counts the documents, and sends the counts to the others.
+
   Args:
     shares: exact share of each source over the whole stage, in the mixture's order.
     segments: how the shares go along the stage, sources in the same order.
@@ -98,4 +101,7 @@ def plan_uses(
         **source.counts(before, after, seed),
       )
     )
-  return uses
+  drawn = lambda use: sources[use.source].documents_drawn(use.cursor, use.cursor + use.rows, seed)
+  # Tables of documents have gigabytes: a pod's hosts would each read them from the bucket.
+  documents = from_first(lambda: [drawn(use) for use in uses])
+  return [dataclasses.replace(use, documents=count) for use, count in zip(uses, documents, strict=True)]
