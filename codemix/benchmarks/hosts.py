@@ -28,6 +28,10 @@ from codemix.storage import is_remote
 from codemix.storage.ranges import CACHE
 
 
+# To the only host. Starts of equal work take different times, and the counters in /proc count their own reading.
+GOALS = {('start', 'seconds'): 1.5, ('start', 'bytes'): 1.01, ('start', 'requests'): 1.01}
+
+
 @dataclasses.dataclass(frozen=True)
 class Size(Sizes):
   """How much is measured.
@@ -117,7 +121,7 @@ def simulate(folder: Path, size: Size, count: int, index: int, documents: Mappin
   for step in range(size.steps):
     rows.locate(step * size.batch, (step + 1) * size.batch)
   located = _since(before, folder, size.steps).seconds
-  needed = network_need(rows, len(mine))
+  needed = network_need(rows, len(mine), size.steps)
   return Host(start, read, located, needed, {use.source: use.documents for use in uses})
 
 
@@ -164,6 +168,5 @@ def _growth(ran: Mapping[tuple[int, int], Host]) -> Iterator[Figure]:
     for field in ('seconds', 'bytes', 'requests'):
       of = lambda host, part=part, field=field: getattr(getattr(host, part), field)
       most = max(map(of, ran.values()))
-      # Two runs of the same start take different times.
-      goal = 1.5 if (part, field) == ('start', 'seconds') else 1
+      goal = GOALS.get((part, field), 1)
       yield Figure(f'{field} of a {part}, the most of several hosts to one host', most / max(of(alone), 1e-9), 'x', goal, more_is_better=False)

@@ -6,6 +6,7 @@ import dataclasses
 
 from codemix.data.batches.prepared_source import PreparedSource
 from codemix.data.batches.stage_rows import StageRows
+from codemix.data.store.document_table import ROW
 from codemix.storage import is_remote
 from codemix.storage.ranges import BLOCK_BYTES
 
@@ -18,34 +19,36 @@ class Need:
   requests: float
 
 
-def network_need(rows: StageRows, count: int) -> Need | None:
-  """What `count` rows of a stage need from a bucket if nothing of them is in the cache yet; None: no source is in one.
+def network_need(rows: StageRows, count: int, steps: int = 1) -> Need | None:
+  """What a step of `count` rows needs from a bucket, averaged over the first `steps` steps; None: no source is in one.
 
-  Blocks are shared by rows, and are fetched once by each process: with a warm cache a step needs less.
+  Rows of a step lie anywhere in their source. Of files that fit into the cache blocks are fetched, each once by a process, and rows share
+  them: with a warm cache a step needs less. Of other files exactly the rows are fetched. A row also needs the table of
+  documents around its beginning.
   """
-  found = [(share, _of_row(source)) for source, share in zip(rows.sources, rows.shares, strict=True) if _in_bucket(source)]
+  found = [
+    _of_rows(source, share * count * steps)
+    for source, share in zip(rows.sources, rows.shares, strict=True)
+    if isinstance(source, PreparedSource) and is_remote(source.store.folder)
+  ]
   if not found:
     return None
-  return Need(count * sum(share * need.bytes for share, need in found), count * sum(share * need.requests for share, need in found))
+  return Need(sum(need.bytes for need in found) / steps, sum(need.requests for need in found) / steps)
 
 
-def _in_bucket(source) -> bool:
-  return isinstance(source, PreparedSource) and is_remote(source.store.folder)
-
-
-def _of_row(source: PreparedSource) -> Need:
-  """A row with the token before it, and the block of its shard's table in which it begins."""
+def _of_rows(source: PreparedSource, count: float) -> Need:
+  """What so many rows of a source need, from an empty cache."""
   store = source.store
-  size = (source.length + 1) * store.token_bytes
+  size = (source.length + 1) * store.token_bytes  # of a row with the token before it
   kept = store.kept_tokens / max(store.tokens, 1)
-  blocks = _blocks(size, store.token_bytes * store.tokens)
-  table = _blocks(BLOCK_BYTES, 16 * store.documents)
-  return Need(
-    kept * blocks * BLOCK_BYTES + (1 - kept) * size + table * BLOCK_BYTES,
-    kept * blocks + (1 - kept) + table,
-  )
+  blocks = _distinct(kept * count, size, kept * store.tokens * store.token_bytes)
+  blocks += _distinct(count, BLOCK_BYTES, store.documents * ROW.itemsize)
+  exact = (1 - kept) * count
+  return Need(blocks * BLOCK_BYTES + exact * size, blocks + exact)
 
 
-def _blocks(size: int, whole: int) -> float:
-  """Blocks that `size` bytes at any place of a file of `whole` bytes touch, on average."""
-  return min(1 + (size - 1) / BLOCK_BYTES, max(whole / BLOCK_BYTES, 1))
+def _distinct(count: float, size: int, whole: float) -> float:
+  """The blocks, on average, that `count` pieces of `size` bytes at random places of a file of `whole` bytes touch, each counted once."""
+  blocks = max(whole / BLOCK_BYTES, 1)
+  each = min(1 + (size - 1) / BLOCK_BYTES, blocks)
+  return blocks * (1 - (1 - each / blocks) ** count)
