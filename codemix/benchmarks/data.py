@@ -1,6 +1,7 @@
 """How fast rows are loaded, the order of a stage is computed, and text is prepared.
 
-In a folder of a bucket only rows are loaded: with an empty cache, then with all of them in it. The data is random and written to a temporary folder. TensorFlow is not imported.
+In a folder of a bucket only rows are loaded: with an empty cache, then with all of them in it. The data is random and
+written to a temporary folder. TensorFlow is not imported.
 """
 
 from __future__ import annotations

@@ -27,7 +27,6 @@ from codemix.errors import UserError
 from codemix.storage import is_remote
 from codemix.storage.ranges import CACHE
 
-
 # To the only host. Starts of equal work take different times, and the counters in /proc count their own reading.
 GOALS = {('start', 'seconds'): 1.5, ('start', 'bytes'): 1.01, ('start', 'requests'): 1.01}
 

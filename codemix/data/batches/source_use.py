@@ -12,7 +12,6 @@ from codemix.data.batches.source import Cursor, Source
 from codemix.data.order.row_schedule import rows_of_each
 from codemix.data.order.targets import Segment
 from codemix.errors import UserError
-from codemix.parallel.coordination import from_first
 
 
 @dataclasses.dataclass(frozen=True)
@@ -80,6 +79,10 @@ def plan_uses(
 
   Raises UserError: a source of known size would be read more often than `max_epochs`.
   """
+  from codemix.parallel.coordination import (
+    from_first,  # imports JAX, which a SeqIO task does without
+  )
+
   uses = []
   for (name, share), rows in zip(shares.items(), rows_of_each(segments, orders), strict=True):
     source, before = sources[name], cursors.get(name, Cursor())
