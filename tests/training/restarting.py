@@ -26,7 +26,7 @@ from tests import tiny_study
 from tests.faults.driver import interrupt
 from tests.training.host import KEYS, slow_down
 
-STEPS = 24
+STEPS = 40  # more than all starts but the last take together: a stop is agreed some steps after the signal
 MESHES = {
   'data': MeshConfig(data=-1),
   'rows': MeshConfig(data=-1, fsdp=2),
