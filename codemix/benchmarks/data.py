@@ -1,6 +1,7 @@
 """How fast rows are loaded, the order of a stage is computed, and text is prepared.
 
-The data is random and written to a temporary folder. TensorFlow is not imported.
+In a folder of a bucket only rows are loaded: with an empty cache, then with all of them in it. The data is random and
+written to a temporary folder. TensorFlow is not imported.
 """
 
 from __future__ import annotations
@@ -26,6 +27,8 @@ from codemix.data.languages import CODE_DOCUMENTS, MARKUP_DOCUMENTS
 from codemix.data.order.row_order import row_order
 from codemix.data.order.row_schedule import RowSchedule, constant_shares
 from codemix.errors import UserError
+from codemix.storage import is_remote
+from codemix.storage.ranges import CACHE
 
 LENGTH = 8192  # tokens of a row, as in the paper
 LEAST_TOKENS = 1_000_000  # of all sources, so that the one with the longest documents has some rows
@@ -63,20 +66,26 @@ def measure(folder: Path, size: Size) -> Iterator[Figure]:
   """Yields each figure as soon as it is measured.
 
   Args:
-    folder: an empty one, with room for 2 bytes a token.
+    folder: an empty one, with room for 2 bytes a token; it may be in a bucket.
   """
-  sources = _make_sources(folder, size.tokens)
+  sources = write_sources(folder, size.tokens)
   rows = _stage_rows(sources, size)
-  yield _cold(rows, folder, size)
+  if is_remote(folder):
+    yield from _empty_cache(rows, size)
+  else:
+    yield _cold(rows, folder, size)
   yield _warm(rows, size)
   yield _on_device(rows, size)
   yield from _memory(rows, size)
+  if is_remote(folder):
+    return
   yield from _schedule(folder / 'orders', size.stage_rows)
   (folder / 'prepare').mkdir()
   yield from prepare.measure(folder / 'prepare', size.text_bytes, size.repeats)
 
 
-def _make_sources(folder: Path, tokens: int) -> dict[str, PreparedSource]:
+def write_sources(folder: Path, tokens: int) -> dict[str, PreparedSource]:
+  """Writes a store for each source of `SHARES`, of random documents."""
   sources = {}
   for name, share in SHARES.items():
     identity = {'task': name, 'split': 'train'}
@@ -107,9 +116,25 @@ def _cold(rows: StageRows, folder: Path, size: Size) -> Figure:
     os.fsync(descriptor)
     os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
     os.close(descriptor)
-  whole = sum(len(source) for source in rows.sources)
-  speed = _read(rows, size, range(min(max(whole // size.batch // 2, 1), size.batches)))
+  speed = _read(rows, size, _half(rows, size))
   return Figure('rows from a cold cache', speed / 1e6, 'M tokens/s', goal=5)
+
+
+def _empty_cache(rows: StageRows, size: Size) -> Iterator[Figure]:
+  """Half of the rows in the order of a stage from a bucket, of which nothing is on the disk yet."""
+  fetched, requests = CACHE.fetched, CACHE.requests
+  steps = _half(rows, size)
+  speed = _read(rows, size, steps)
+  read = len(steps) * size.batch * LENGTH * 2
+  yield Figure('rows from a bucket, with an empty cache', speed / 1e6, 'M tokens/s', goal=5)
+  yield Figure('bytes fetched for that, to those of its tokens', (CACHE.fetched - fetched) / read, 'x')
+  yield Figure('requests for that, a row', (CACHE.requests - requests) / (len(steps) * size.batch), '')
+
+
+def _half(rows: StageRows, size: Size) -> range:
+  """The steps that read half of all rows of an epoch."""
+  whole = sum(len(source) for source in rows.sources)
+  return range(min(max(whole // size.batch // 2, 1), size.batches))
 
 
 def _warm(rows: StageRows, size: Size) -> Figure:

@@ -3,25 +3,30 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import dataclasses
 import importlib
 import json
 import platform
+import secrets
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 from codemix import config
 from codemix.commands.experiment import add_format_argument, add_gin_arguments, parse_gin, show_line
 from codemix.errors import UserError, nearest
+from codemix.storage import as_path, is_remote, remove, require_writable
 
 # Modules of codemix.benchmarks, each with Size and measure(folder, size); some take a model too.
-BENCHMARKS = ('attention', 'checkpoint', 'data', 'generation', 'loop', 'loss', 'matmul', 'scoring', 'soak', 'start', 'step')
+BENCHMARKS = ('attention', 'checkpoint', 'data', 'generation', 'hosts', 'loop', 'loss', 'matmul', 'scoring', 'soak', 'start', 'step')
 OF_A_MODEL = ('scoring', 'step')
+IN_A_BUCKET = ('data', 'hosts', 'soak')  # those that also measure a bucket
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
   parser.add_argument('what', metavar='WHAT', help=f'what to measure: {", ".join(BENCHMARKS)}')
-  parser.add_argument('--folder', metavar='DIR', help='where temporary files are written; a fast local disk')
+  parser.add_argument('--folder', metavar='DIR', help=f'where temporary files are written: a fast local disk, or for {", ".join(IN_A_BUCKET)} also a folder of a bucket')
   parser.add_argument(
     '--size', action='append', default=[], metavar='NAME=NUMBER', help='how much of something is measured, as in --size=batches=1000'
   )
@@ -35,17 +40,33 @@ def run(arguments: argparse.Namespace) -> None:
   benchmark = importlib.import_module(f'codemix.benchmarks.{arguments.what}')
   size = given_size(benchmark.Size, arguments.size)
   given = given_model(arguments)
-  if arguments.folder and not Path(arguments.folder).is_dir():
-    raise UserError(f'--folder: {arguments.folder} is not a folder.')
   figures = []
-  with tempfile.TemporaryDirectory(dir=arguments.folder) as folder:
-    for figure in benchmark.measure(Path(folder), size, **given):
+  with temporary_folder(arguments) as folder:
+    for figure in benchmark.measure(folder, size, **given):
       figures.append({**dataclasses.asdict(figure), 'reached': figure.reached})
       if arguments.format == 'text':
         print(figure)
   show_line(f'measured on {_machine()}')
   if arguments.format == 'json':
     print(json.dumps({'benchmark': arguments.what, 'size': dataclasses.asdict(size), 'figures': figures}, indent=1))
+
+
+@contextlib.contextmanager
+def temporary_folder(arguments: argparse.Namespace) -> Iterator[Path]:
+  """An empty folder in --folder, on a disk or in a bucket; what is written there is deleted."""
+  if is_remote(arguments.folder or ''):
+    if arguments.what not in IN_A_BUCKET:
+      raise UserError(f"--folder: 'bench {arguments.what}' measures nothing of a bucket; {', '.join(IN_A_BUCKET)} do.")
+    require_writable(folder := as_path(arguments.folder) / f'bench-{secrets.token_hex(8)}', 0)
+    try:
+      yield folder
+    finally:
+      remove(folder)
+    return
+  if arguments.folder and not Path(arguments.folder).is_dir():
+    raise UserError(f'--folder: {arguments.folder} is not a folder.')
+  with tempfile.TemporaryDirectory(dir=arguments.folder) as folder:
+    yield Path(folder)
 
 
 def given_model(arguments: argparse.Namespace) -> dict[str, object]:

@@ -56,6 +56,22 @@ def decide(mine: object, judge: Callable[[list[Any]], Result]) -> Result:
   return _get(f'{key}/decided', 0)
 
 
+def from_first(compute: Callable[[], Result]) -> Result:
+  """`compute()` of process 0 (JSON), in all processes: the others wait for it.
+
+  Raises PeerEnded: process 0 did not send it within `TIMEOUT_S` seconds.
+  """
+  state = distributed.global_state
+  if state.client is None:
+    return compute()
+  key = f'codemix/first/{next(_rounds)}'
+  if state.process_id == 0:
+    result = compute()
+    state.client.key_value_set(key, json.dumps(result))
+    return result
+  return _get(key, 0)
+
+
 def _get(key: str, process: int) -> Any:
   client = distributed.global_state.client
   try:

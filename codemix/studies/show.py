@@ -17,6 +17,7 @@ from rich.tree import Tree
 
 from codemix import formatting
 from codemix.console import Console
+from codemix.data.batches.network_need import network_need
 from codemix.data.mixtures.mixture import Mixture
 from codemix.data.seqio.function_identity import has_functions
 from codemix.evaluation.held_out import HeldOut
@@ -203,6 +204,13 @@ def _show_cost(console: Console, plan: StudyPlan, mesh: Mesh, output: str) -> No
     f'{formatting.tokens(savings["stage_tokens_alone"])} in {savings["stages_alone"]} '
     f'({1 - savings["stage_tokens_trained"] / savings["stage_tokens_alone"]:.0%} saved)'
   )
+  needs = {p.name: need for p in left if (need := network_need(p.rows(plan.sources), -(-p.stage.batch // jax.process_count())))}
+  if needs:
+    name, most = max(needs.items(), key=lambda item: item[1].bytes)
+    console.print(
+      f'network: a step needs up to {most.bytes / 2**20:.3g} MiB from the bucket in about {most.requests:,.0f} requests, in each of '
+      f'{jax.process_count():,} processes (stage {escape(name)}, with an empty cache)'
+    )
   if left:
     flops, seconds = forecast(plan, left, mesh)
     console.print(

@@ -4,8 +4,12 @@ from types import SimpleNamespace
 import pytest
 from rich.console import Console
 
+import codemix
 from codemix.data.mixtures.mixture import parse_mixture
-from codemix.studies.show import mixture_tree, show_stage
+from codemix.storage import as_path
+from codemix.studies.show import mixture_tree, show_plan, show_stage
+from tests import tiny_study
+from tests.in_process import one_device_mesh
 
 
 def test_a_mixture_is_a_tree_with_the_share_tokens_and_epochs_of_each_source():
@@ -32,3 +36,17 @@ def test_the_folder_of_a_stage_that_was_done_before_is_said_where_it_has_another
   stage_plan.lineage = lambda: [stage_plan]
   show_stage(SimpleNamespace(recipes={'r': [stage_plan]}, stages=lambda: [stage_plan]), stage_plan, 1, str(tmp_path))
   assert capsys.readouterr().err.strip() == f'1/1 a for r {says}'
+
+
+@pytest.mark.parametrize('remote', [True, False])
+def test_the_network_is_said_where_the_data_are_in_a_bucket(remote, tmp_path, request):
+  root = as_path(f'{request.getfixturevalue("bucket")}/show') if remote else tmp_path
+  data = tiny_study.prepare(root / 'data', bytes_each=9_000)
+  stage = tiny_study.stage('mixed', {'text': 0.7, 'code': 0.3}, 3)
+  plan = codemix.plan_study(codemix.Study(name='network', recipes={'only': tiny_study.recipe(stage)}), data)
+  placement = tiny_study.runtime(tmp_path / 'run').placement(one_device_mesh())
+  show_plan(plan, {}, placement, str(tmp_path / 'run'), shown := io.StringIO())
+  said = ' '.join(shown.getvalue().split())
+  assert ('network: a step needs up to' in said) == remote
+  # Two sources, of which each has a block of tokens and a block of its table.
+  assert ('0.25 MiB from the bucket in about 4 requests' in said) == remote

@@ -58,7 +58,6 @@ class PreparedSource(Source):
     size = len(self)
     return {
       'source_rows': size,
-      'documents': self._documents_drawn(before.cursor, after.cursor, seed),
       'unique_tokens': self._unique_rows(before.cursor, after.cursor, seed) * self.length,
       'unique_tokens_cumulative': min(after.furthest, size) * self.length,
       'epochs': (after.drawn - before.drawn) / size,
@@ -83,8 +82,8 @@ class PreparedSource(Source):
         start = ends[-1]
     return counts
 
-  def _documents_drawn(self, start: int, stop: int, seed: int) -> int:
-    """Documents that begin in draws [start, stop); a whole epoch is summed once."""
+  def documents_drawn(self, start: int, stop: int, seed: int) -> int:
+    """As of `Source`; a whole epoch is summed once."""
     whole = functools.cache(lambda: self.document_starts(np.arange(len(self))))
     epochs = self.rows_of_draws(start, stop, seed)
     return sum(whole() if len(rows) == len(self) else self.document_starts(rows) for rows in epochs)

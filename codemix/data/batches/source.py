@@ -56,8 +56,15 @@ class Source(abc.ABC):
   epoch_rows: int | None
 
   @abc.abstractmethod
+  def documents_drawn(self, start: int, stop: int, seed: int) -> int | None:
+    """Documents that begin in the rows of draws [start, stop); None where it is streamed.
+
+    It may read the whole table of documents, so that on several hosts only one calls it (`plan_uses`).
+    """
+
+  @abc.abstractmethod
   def counts(self, before: Cursor, after: Cursor, seed: int) -> dict[str, int | float]:
-    """The fields of a `SourceUse` that depend on the whole source; {} where it is streamed.
+    """The other fields of a `SourceUse` that depend on the whole source; {} where it is streamed.
 
     Args:
       before, after: how far the source is read before and after the use.

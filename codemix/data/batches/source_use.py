@@ -66,6 +66,8 @@ def plan_uses(
 ) -> list[SourceUse]:
   """What each source of a stage's mixture gives to it.
 
+  Of several processes all call it together: process 0 counts the documents, and sends the counts to the others.
+
   Args:
     shares: exact share of each source over the whole stage, in the mixture's order.
     segments: how the shares go along the stage, sources in the same order.
@@ -77,6 +79,10 @@ def plan_uses(
 
   Raises UserError: a source of known size would be read more often than `max_epochs`.
   """
+  from codemix.parallel.coordination import (
+    from_first,  # imports JAX, which a SeqIO task does without
+  )
+
   uses = []
   for (name, share), rows in zip(shares.items(), rows_of_each(segments, orders), strict=True):
     source, before = sources[name], cursors.get(name, Cursor())
@@ -98,4 +104,7 @@ def plan_uses(
         **source.counts(before, after, seed),
       )
     )
-  return uses
+  drawn = lambda use: sources[use.source].documents_drawn(use.cursor, use.cursor + use.rows, seed)
+  # Tables of documents have gigabytes: a pod's hosts would each read them from the bucket.
+  documents = from_first(lambda: [drawn(use) for use in uses])
+  return [dataclasses.replace(use, documents=count) for use, count in zip(uses, documents, strict=True)]

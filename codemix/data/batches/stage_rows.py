@@ -44,6 +44,11 @@ class StageRows:
   def __len__(self) -> int:
     return len(self._schedule)
 
+  @property
+  def shares(self) -> list[float]:
+    """Of the stage's rows, by source."""
+    return (self._schedule.counts / max(len(self), 1)).tolist()
+
   def locate(self, start: int, stop: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Rows [start, stop) of the stage.
 

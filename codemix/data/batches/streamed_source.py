@@ -82,6 +82,9 @@ class StreamedSource(Source):
   def counts(self, before: Cursor, after: Cursor, seed: int) -> dict[str, int | float]:
     return {}
 
+  def documents_drawn(self, start: int, stop: int, seed: int) -> None:
+    return None
+
   def rows(self, start: int, earlier: int = 0) -> Iterator[Batch]:
     """Row `start` of the stream and all after it, epoch after epoch.
 

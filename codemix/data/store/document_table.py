@@ -40,6 +40,7 @@ class DocumentTable:
     """`cache_bytes`: of this process's whole cache; see `storage.ranges`."""
     self.path, self.documents, self.tokens = path, documents, tokens
     self._cache_bytes = cache_bytes
+    self._remote = is_remote(path)  # asked for several times a row
 
   def __len__(self) -> int:
     return self.documents
@@ -47,14 +48,14 @@ class DocumentTable:
   def rows(self, begin: int = 0, end: int | None = None) -> np.ndarray:
     """Rows [begin, end), int64 [n, 2]."""
     end = self.documents if end is None else min(end, self.documents)
-    if not is_remote(self.path):
+    if not self._remote:
       return self._mapped[begin:end]
     read = self._file.read(_HEADER_BYTES + begin * ROW.itemsize, (end - begin) * ROW.itemsize)
     return np.frombuffer(read, '<i8').reshape(-1, 2)
 
   def search(self, token: int, side: str = 'left') -> int:
     """How many documents end before `token` (side 'left'), or at or before it ('right')."""
-    if not is_remote(self.path):
+    if not self._remote:
       # Not NumPy's searchsorted, which copies a column first.
       return (bisect.bisect_left if side == 'left' else bisect.bisect_right)(self._mapped[:, 0], token)
     low, high, guess, width = 0, self.documents, self._guess(token), _TOGETHER
@@ -71,7 +72,7 @@ class DocumentTable:
 
   def will_search(self, token: int) -> None:
     """Starts to fetch what `search` probably reads."""
-    if is_remote(self.path) and self.documents:
+    if self._remote and self.documents:
       begin = max(0, min(self._guess(token) - _TOGETHER // 2, self.documents - _TOGETHER))
       self._file.will_read(_HEADER_BYTES + begin * ROW.itemsize, _TOGETHER * ROW.itemsize)
 

@@ -84,6 +84,16 @@ class TokenStore:
     return self.manifest['digest']
 
   @property
+  def token_bytes(self) -> int:
+    """Bytes of a token."""
+    return np.dtype(self.manifest['dtype']).itemsize
+
+  @property
+  def kept_tokens(self) -> int:
+    """Tokens of the shards that stay on this machine once they are read (`storage.ranges`)."""
+    return sum(shard['tokens'] for shard, file in zip(self.manifest['shards'], self._files, strict=True) if file.kept)
+
+  @property
   def document_ends(self) -> np.ndarray:
     """int64 [documents]: where each document ends in the stream (tokens); 8 bytes a document in memory."""
     return np.concatenate([np.zeros(0, np.int64), *self.document_ends_by_shard()])
@@ -136,7 +146,7 @@ class TokenStore:
 
   def _bytes(self, start: int, stop: int) -> tuple[int, int]:
     """Offset and size in a shard's file of tokens."""
-    width = np.dtype(self.manifest['dtype']).itemsize
+    width = self.token_bytes
     return start * width, (stop - start) * width
 
   def _read_shard(self, shard: int, start: int, stop: int) -> np.ndarray:
