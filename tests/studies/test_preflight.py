@@ -7,7 +7,9 @@ from pathlib import Path
 
 import pytest
 
+import codemix
 from codemix import cli
+from codemix.errors import UserError
 from codemix.storage import locked
 from tests import tiny_study
 from tests.commands.test_wrong_input import GIN
