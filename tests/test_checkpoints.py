@@ -274,3 +274,17 @@ def test_in_a_folder_of_any_name_checkpoints_are_its_own(name, tmp_path):
     np.testing.assert_array_equal(checkpoints.restore_state(4, target)['params']['scale'], state(3)['params']['scale'])
     with pytest.raises(UserError, match=re.escape(f'{tmp_path / name}')):
       checkpoints.require(5, 'x')
+
+
+def test_every_so_many_steps_one_is_kept_for_ever(tmp_path):
+  with contextlib.closing(Checkpoints(tmp_path / 'c', keep=1, keep_every=6)) as checkpoints:
+    for step in range(2, 21, 2):
+      checkpoints.save(step, state(step), POSITION)
+    checkpoints.wait()
+    assert steps_in(tmp_path / 'c') == [6, 12, 18, 20]
+    checkpoints.delete_before(20)
+    assert steps_in(tmp_path / 'c') == [6, 12, 18, 20]
+
+
+def steps_in(folder) -> list[int]:
+  return sorted(int(path.name.split('.')[0]) for path in folder.glob('*.digest.json'))

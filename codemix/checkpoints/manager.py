@@ -36,18 +36,20 @@ class Checkpoints:
     folder: the stage's `checkpoints` folder.
     needed_bytes: the size of one, for the message when the disk is full.
     keep: how many of the newest to keep; None for all.
+    keep_every: those of steps of the run that are multiples of it are kept too.
     read_only: for a folder into which another process may be writing: nothing is written or cleaned up.
   """
 
-  def __init__(self, folder: Path, needed_bytes: int = 0, keep: int | None = None, read_only: bool = False):
+  def __init__(self, folder: Path, needed_bytes: int = 0, keep: int | None = None, read_only: bool = False, keep_every: int | None = None):
     self.folder = as_path(folder).absolute()
-    self._needed_bytes = needed_bytes
+    self._needed_bytes, self._keep_every = needed_bytes, keep_every
     self._alias = contextlib.ExitStack()
     with self._reading(self.folder), self._writing():
       self._manager = ocp.CheckpointManager(
         self._alias.enter_context(_safe_for_orbax(self.folder)),
         options=ocp.CheckpointManagerOptions(
           max_to_keep=None if read_only else keep,
+          keep_period=keep_every,
           # Orbax's own read_only means the same, and warns of it each time.
           cleanup_tmp_directories=not read_only,
           create=not read_only,
@@ -173,9 +175,9 @@ class Checkpoints:
       return self._manager.restore(step, args=ocp.args.Composite(**items))
 
   def delete_before(self, step: int) -> None:
-    """Deletes the checkpoints of earlier steps; process 0 calls it when a stage is finished."""
+    """Deletes the checkpoints of earlier steps but those of `keep_every`; process 0 calls it when a stage is finished."""
     for earlier in self._manager.all_steps():
-      if earlier < step:
+      if earlier < step and not (self._keep_every and earlier % self._keep_every == 0):
         self._discard(earlier)
 
   def _discard(self, step: int) -> None:

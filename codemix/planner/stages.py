@@ -48,7 +48,10 @@ class PlannedStage:
   def checkpoints_kept(self, runtime: Runtime) -> int:
     """The most that are kept during training, without the one that is being written."""
     written = self.checkpoints_written(runtime)
-    return written if runtime.keep is None else min(runtime.keep, written)
+    if runtime.keep is None:
+      return written
+    for_ever = self.steps // runtime.keep_every if runtime.keep_every else 0
+    return min(runtime.keep + for_ever, written)
 
 
 def planned_stages(study: Study) -> list[PlannedStage]:

@@ -143,5 +143,6 @@ def _checkpoints_at_once(missing: Sequence[StagePlan], runtime: Runtime) -> int:
     return 0
   if runtime.keep is None:
     return sum(-(-p.steps // runtime.save_every) for p in missing)
+  for_ever = sum(p.steps // runtime.keep_every for p in missing) if runtime.keep_every else 0
   # One of each stage before the last, those that the last one keeps, and one that is being written.
-  return len(missing) - 1 + runtime.keep + 1
+  return len(missing) - 1 + runtime.keep + 1 + for_ever

@@ -137,7 +137,7 @@ def _train_or_find_spike(
 ) -> Rewind | None:
   """Trains the remaining steps and writes the result; or returns the spike before which the stage must go back."""
   rewinds = rewinds_for_all(folder)
-  checkpoints = Checkpoints(folder / 'checkpoints', state_bytes(trainer.model, trainer.optimizer), trainer.runtime.keep)
+  checkpoints = Checkpoints(folder / 'checkpoints', state_bytes(trainer.model, trainer.optimizer), trainer.runtime.keep, keep_every=trainer.runtime.keep_every)
   with contextlib.closing(checkpoints):
     state, drawn = _begin(trainer, plan, checkpoints, account)
     guard = SpikeGuard(plan.stage.skips, rewinds, plan.steps, f"stage '{plan.name}'")

@@ -30,6 +30,7 @@ class Runtime:
     save_every: steps between two checkpoints; a stage's last step is always saved.
     keep: number of newest checkpoints kept while a stage trains; a finished
       stage keeps only its last. None keeps all.
+    keep_every: checkpoints of steps of the run that are multiples of it are kept for ever; a multiple of `save_every`.
     on_damaged: 'previous' resumes from the newest good checkpoint, after a
       warning; 'stop' ends the run.
     prefetch: batches read ahead of the step; up to twice as many if batches have few rows.
@@ -50,6 +51,7 @@ class Runtime:
   offload_optimizer: bool = False
   save_every: Annotated[int, From(1), 'steps'] = 1000
   keep: Annotated[int, From(1), 'checkpoints'] | None = 2
+  keep_every: Annotated[int, From(1), 'steps'] | None = None
   on_damaged: Literal['previous', 'stop'] = 'previous'
   prefetch: Annotated[int, From(1), 'batches'] = 4
   peak_tflops: Annotated[float, Above(0)] | None = None
