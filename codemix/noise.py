@@ -21,6 +21,9 @@ _ENVIRONMENT = {
   'TF_ENABLE_ONEDNN_OPTS': '0',  # TensorFlow only reads files here; otherwise it says that oneDNN may round differently
 }
 
+# They log each request that they repeat with a stack trace, and then raise the error, which codemix reports.
+_REPORTED = ('gcsfs', 'google.auth')
+
 # (category, start of the message as a regular expression), each with the reason.
 _WARNINGS: tuple[tuple[type[Warning], str], ...] = ()
 
@@ -43,6 +46,8 @@ def silence_known() -> None:
     os.environ.setdefault(name, value)
   if not may_have_tpus():
     skip_tpu_discovery()
+  for name in _REPORTED:
+    logging.getLogger(name).setLevel(logging.CRITICAL)
   for category, message in _WARNINGS:
     warnings.filterwarnings('ignore', message, category)
   sys.excepthook = _without_late_writes

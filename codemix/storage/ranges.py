@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import tempfile
 import threading
+import weakref
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -47,6 +48,11 @@ class Cache:
         return False
       self.promised += size
       return True
+
+  def release(self, size: int) -> None:
+    """Takes a promise back."""
+    with self._changing:
+      self.promised -= size
 
   def count(self, size: int) -> None:
     with self._changing:
@@ -134,6 +140,7 @@ class _Cached(_Uncached):
     self._there = bytearray(-(-size // BLOCK_BYTES))  # 1: the block is in the file
     self._file = tempfile.TemporaryFile(prefix='codemix-cache-')  # noqa: SIM115 (ends with this object)
     self._lock = threading.Lock()
+    weakref.finalize(self, CACHE.release, size)
 
   def will_read(self, start: int, size: int) -> None:
     with self._lock:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import itertools
 import random
 import threading
@@ -57,6 +58,15 @@ def test_of_a_file_that_does_not_fit_exactly_the_ranges_are_fetched(bucket_folde
   file.read(100, 50)
   file.read(300, 7)
   assert (ranges.CACHE.fetched, ranges.CACHE.requests) == (57, 2)
+
+
+def test_the_cache_of_a_file_that_is_closed_is_free_again(bucket_folder):
+  write_bytes(path := bucket_folder / 'a', bytes(SIZE))
+  file = open_ranges(path, SIZE, SIZE)
+  assert file.kept and not open_ranges(path, SIZE, SIZE).kept
+  del file
+  gc.collect()
+  assert open_ranges(path, SIZE, SIZE).kept
 
 
 def test_many_threads_read_a_cached_file(bucket_folder):
