@@ -86,7 +86,7 @@ def planned(*files: str, bindings: tuple[str, ...] = ()) -> StudyPlan:
     study = config.build('Study')
   else:
     study = config.build('Study', name='recipe', recipes={'recipe': config.build('Recipe')})
-  with mock.patch.object(PreparedSource, 'counts', stated_counts):
+  with mock.patch.object(PreparedSource, 'counts', stated_counts), mock.patch.object(PreparedSource, 'documents_drawn', lambda *_: None):
     return plan_study(study, StatedSizes())
 
 
