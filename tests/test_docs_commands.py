@@ -76,6 +76,7 @@ SIZES = {
   'attention': {'length': 16, 'rows': 2, 'heads': 2, 'kv_heads': 2, 'head_dim': 8, 'repeats': 1},
   'checkpoint': {'mebibytes': 1, 'arrays': 2, 'repeats': 1},
   'data': {'tokens': 3_000_000, 'batches': 40, 'text_bytes': 1_000_000, 'repeats': 1, 'stage_rows': 300_000},
+  'hosts': {'hosts': 2, 'batch': 8, 'length': 256, 'steps': 1, 'tokens': 1_000_000},
   'loop': {'rows': 1, 'length': 16, 'layers': 1, 'width': 32, 'vocabulary': 300, 'steps': 2, 'warm_up': 1, 'turns': 2, 'interval': 2, 'saves': 1},
   'loss': {'vocabulary': 4096, 'tokens': 1024, 'width': 16, 'timed_tokens': 64, 'chunk': 32, 'repeats': 1},
   'matmul': {'side': 64, 'repeats': 1},
