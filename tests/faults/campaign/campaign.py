@@ -87,13 +87,13 @@ def _disturb_to_the_end(run: Run, tally: Tally, times: int, rng: random.Random, 
     if met.injected:
       ending = ' '.join(map(str, met.codes))
       tally.endings[ending] = tally.endings.get(ending, 0) + 1
-    show(f'  {run.name}: attempt {run.attempts}, {met.attempt.steps()} steps, ended {met.codes}, injected {tally.injected}, detected {tally.detected}')
     if expected:
       if expected in met.attempt.all_said():
         tally.detected += 1
       else:
         problems.append(f'attempt {run.attempts} does not say "{expected}"')
     expected = met.warning
+    show(f'  {run.name}: attempt {run.attempts}, {met.attempt.steps()} steps, ended {met.codes}, injected {tally.injected}, detected {tally.detected}')
     if not met.documented:
       problems.append(f'attempt {run.attempts} ended with {met.codes}: {_ends(met.attempt)}')
       return problems

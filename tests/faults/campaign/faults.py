@@ -171,7 +171,7 @@ def damaged(how: str) -> Disturb:
     started = attempt(run)
     before = run.newest_checkpoint()
     if started.wait_until(lambda: run.newest_checkpoint() not in (None, before), HANGS_S):
-      started.wait_until(lambda: False, rng.uniform(0, 0.5) * run.place.seconds[1])
+      started.wait_until(lambda: False, rng.uniform(0, 0.2) * run.place.seconds[1])
     for index in ANY:
       started.send(index, signal.SIGKILL)
     codes = started.ends()

@@ -33,6 +33,7 @@ class Order:
     log: a local file for stdout and stderr.
     port: of process 0.
     index: the process's number.
+    steps: of the first stage and of the second; the third has half as many.
     silence_s: seconds without a sign of life after which the other process counts as lost.
     at, call: it kills itself at this call of this function (`tests.faults.interrupt`); None for not.
     hurried: whether its clients of a bucket try again without waiting, and so give up within seconds.
@@ -45,15 +46,16 @@ class Order:
   log: str
   port: int
   index: int
+  steps: int
   silence_s: float = processes.HEARTBEAT_S
   at: str | None = None
   call: int = 1
   hurried: bool = False
 
 
-def study() -> codemix.Study:
-  """Three stages of 24, 24 and 12 steps, which hand over in different ways."""
-  return tiny_study.study(staged=tiny_study.balanced_to_text(STEPS))
+def study(steps: int) -> codemix.Study:
+  """Three stages, which hand over in different ways."""
+  return tiny_study.study(staged=tiny_study.balanced_to_text(steps))
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -72,7 +74,7 @@ def run(arguments: argparse.Namespace) -> None:
     interrupt(order.at, order.call, 'SIGKILL')
   processes.initialize(f'localhost:{order.port}', COUNT, order.index, JOIN_S, order.silence_s)
   data = codemix.Data(directory=order.data, tokenizer='bytes')
-  codemix.run_study(study(), data, tiny_study.runtime(order.output, save_every=SAVE_EVERY))
+  codemix.run_study(study(order.steps), data, tiny_study.runtime(order.output, save_every=SAVE_EVERY))
 
 
 def write_compiled(key: str, seconds: float, name: str, backend: object, executable: object, callbacks: object) -> None:

@@ -16,7 +16,7 @@ from codemix.errors import UserError
 from codemix.storage import as_path
 from tests import gcs, tiny_study
 from tests.faults import runs
-from tests.faults.campaign.member import COUNT, Order
+from tests.faults.campaign.member import COUNT, STEPS, Order
 from tests.faults.campaign.zygote import Zygote, zygote
 from tests.faulty_proxy import FaultyProxy
 
@@ -34,7 +34,8 @@ class Place:
     root: a local folder for logs and compiled programs; on a disk also for data and runs.
     url: the folder of data and runs.
     proxy: before the server of the bucket; None on a disk.
-    seconds: from the first step of an undisturbed run to its end.
+    steps: of the runs (`Order`).
+    seconds: from the start of an undisturbed run to its first step, and from there to its end.
     undisturbed: what it ended in.
   """
 
@@ -43,13 +44,18 @@ class Place:
   url: str
   zygote: Zygote
   proxy: FaultyProxy | None
+  steps: int
   seconds: tuple[float, float] = (0.0, 0.0)
   undisturbed: Mapping[str, object] = dataclasses.field(default_factory=dict)
 
 
 @contextlib.contextmanager
-def place(kind: str, root: Path) -> Iterator[Place]:
-  """Prepares data, and trains a run that nothing disturbs."""
+def place(kind: str, root: Path, steps: int = STEPS, compile_first: bool = True) -> Iterator[Place]:
+  """Prepares data, and trains a run that nothing disturbs.
+
+  Args:
+    compile_first: whether a run before it compiles the programs, so that it takes as long as the disturbed ones.
+  """
   with contextlib.ExitStack() as stack:
     proxy, url = None, str(root)
     if kind == BUCKET:
@@ -57,8 +63,9 @@ def place(kind: str, root: Path) -> Iterator[Place]:
       stack.enter_context(gcs.used(proxy.port))
       url = f'gs://{gcs.BUCKET}'
     tiny_study.prepare(f'{url}/data')
-    found = Place(kind, root, url, stack.enter_context(zygote(runs.environment())), proxy)
-    attempt(Run(found, 'compiling')).require_success()
+    found = Place(kind, root, url, stack.enter_context(zygote(runs.environment())), proxy, steps)
+    if compile_first:
+      attempt(Run(found, 'compiling')).require_success()
     undisturbed = Run(found, 'undisturbed')
     began = time.monotonic()
     trained = attempt(undisturbed)
@@ -178,6 +185,7 @@ def attempt(run: Run, **of_each: Mapping[int, object] | object) -> Attempt:
         log=str(place.root / f'{name}.log'),
         port=port,
         index=index,
+        steps=place.steps,
         **{key: value for key, value in fields.items() if value is not None},
       )
     )

@@ -109,13 +109,24 @@ def _become_member(order: Mapping[str, object]) -> None:
 
 def _main() -> None:
   _import_all()
-  running, unread = set(), b''
+  zygote_id, running = os.getpid(), set()
+  try:
+    _serve(running)
+  finally:
+    if os.getpid() == zygote_id:  # and not one of its forks
+      for pid in running:
+        os.kill(pid, 9)
+
+
+def _serve(running: set[int]) -> None:
+  """Obeys orders until its input ends, or nobody reads its answers."""
+  unread = b''
   say = lambda *words: os.write(1, json.dumps(words).encode() + b'\n')
   while True:
     if select.select([0], [], [], POLL_S)[0]:
       piece = os.read(0, 2**16)
       if not piece:
-        break
+        return
       *lines, unread = (unread + piece).split(b'\n')
       for line in lines:
         if not (pid := os.fork()):
@@ -127,8 +138,6 @@ def _main() -> None:
       if found:
         running.remove(pid)
         say(pid, os.waitstatus_to_exitcode(status))
-  for pid in running:
-    os.kill(pid, 9)
 
 
 if __name__ == '__main__':
