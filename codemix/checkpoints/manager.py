@@ -39,6 +39,7 @@ class _Manager(ocp.CheckpointManager):
   """
 
   _failure: BaseException | None = None
+  has_raised = False  # what `wait_here` raised; from then on nothing may be waited for
 
   def _wait_for_checkpointers(self) -> None:
     # Orbax's own: called in the background, before it waits for the other processes.
@@ -49,10 +50,11 @@ class _Manager(ocp.CheckpointManager):
       raise
 
   def wait_here(self) -> None:
-    """Waits for the saves; of several processes, one raises its own error at once, from then on in each call."""
+    """Waits for the saves; of several processes, one raises its own error at once."""
     while jax.process_count() > 1 and self.is_saving_in_progress() and self._failure is None:
       time.sleep(POLL_S)
     if jax.process_count() > 1 and self._failure is not None:
+      self.has_raised = True
       raise self._failure
     self.wait_until_finished()
 
@@ -195,8 +197,9 @@ class Checkpoints:
   def close(self) -> None:
     """Waits for running saves, and closes the folder; raises like `wait`."""
     with self._writing(), self._alias:
-      self._manager.wait_here()
-      self._manager.close()
+      if not self._manager.has_raised:
+        self._manager.wait_here()
+        self._manager.close()
 
   def _restore(self, step: int, **items: Any) -> Any:
     with self._reading(self.folder / str(step)):

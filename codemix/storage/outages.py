@@ -58,6 +58,8 @@ def _is_of_a_client(error: BaseException) -> bool:
 
 
 def _chain(error: BaseException | None) -> Iterator[BaseException]:
-  while error is not None:
+  seen = set()  # an error that is raised again while it is handled is its own context
+  while error is not None and id(error) not in seen:
     yield error
+    seen.add(id(error))
     error = error.__cause__ or error.__context__

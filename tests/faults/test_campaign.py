@@ -27,9 +27,9 @@ def check(tally: Tally) -> None:
   assert tally.injected and tally.detected == tally.injected == tally.recovered
 
 
-def test_a_run_in_a_bucket_that_is_killed_and_whose_checkpoint_is_damaged_ends_as_if_nothing_had_been(tmp_path):
+def test_a_run_in_a_bucket_that_is_killed_in_a_save_ends_as_if_nothing_had_been(tmp_path):
   with place(BUCKET, tmp_path, SHORT, compile_first=False) as found:
-    check(inject(found, 'flipped bit of a checkpoint', 1, seed=0))
+    check(inject(found, 'kill -9 in a save', 1, seed=0))
 
 
 @pytest.mark.slow

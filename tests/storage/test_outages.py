@@ -72,3 +72,9 @@ def test_an_error_of_tensorstore_that_has_no_url_is_one_of_a_bucket(said, kind):
 @pytest.mark.parametrize('error', [ValueError('a wrong value'), OSError('no such thing'), ConnectionResetError('Connection reset by peer'), KeyError('503')])
 def test_other_errors_are_no_outages(error):
   assert outage(error) is None
+
+
+def test_an_error_that_is_its_own_context_is_recognised_and_does_not_hang():
+  error, handled = ValueError('gs://a: 503'), RuntimeError()
+  error.__context__, handled.__context__ = handled, error
+  assert isinstance(outage(error), StorageUnavailable) and outage(handled) is None

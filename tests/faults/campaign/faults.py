@@ -15,7 +15,7 @@ from pathlib import Path
 
 from codemix.errors import CodemixError, PeerEnded, Preempted, StorageUnavailable, UserError
 from codemix.storage.whole import remove, write_bytes
-from tests.faults.campaign.member import COUNT
+from tests.faults.campaign.member import COUNT, SAVE_EVERY
 from tests.faults.campaign.run import BUCKET, DISK, HANGS_S, Attempt, Run, attempt
 from tests.faulty_proxy import RESET, STATUSES
 
@@ -169,9 +169,8 @@ def damaged(how: str) -> Disturb:
 
   def disturb(run: Run, rng: random.Random) -> Disturbed:
     started = attempt(run)
-    before = run.newest_checkpoint()
-    if started.wait_until(lambda: run.newest_checkpoint() not in (None, before), HANGS_S):
-      started.wait_until(lambda: False, rng.uniform(0, 0.2) * run.place.seconds[1])
+    if started.wait_for_step(rng.randint(SAVE_EVERY + 1, 2 * SAVE_EVERY + 1)):
+      started.wait_until(lambda: False, rng.uniform(0, 0.1) * run.place.seconds[1])
     for index in ANY:
       started.send(index, signal.SIGKILL)
     codes = started.ends()
