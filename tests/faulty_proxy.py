@@ -21,6 +21,7 @@ from collections.abc import Iterator
 PASS, RESET, HOLD = 'pass', 'reset', 'hold'  # other modes are statuses, such as '503 Service Unavailable'
 STATUSES = ('429 Too Many Requests', '503 Service Unavailable')
 _CONDITION = re.compile(r'^(POST|DELETE) /(?:upload/)?storage/v1/b/([^/]+)/o/?([^? ]*)\?(\S*ifGenerationMatch=\d+\S*) ')
+_UPLOAD = re.compile(rb'(POST|PUT) /(upload/|resumable/)')
 
 
 class FaultyProxy:
@@ -33,7 +34,7 @@ class FaultyProxy:
   """
 
   def __init__(self, to_port: int):
-    self._to, self._mode = to_port, PASS
+    self._to, self._mode, self._refusal = to_port, PASS, ''
     self._open: set[socket.socket] = set()
     self.failed = self.requests = self.bytes_read = 0
     self._writing = threading.Lock()  # of conditional writes: each is compared and made by itself
@@ -47,8 +48,12 @@ class FaultyProxy:
     for connection in list(self._open):
       _reset(connection)
 
+  def refuse_uploads(self, status: str) -> None:
+    """From now on answers each upload with a status, such as '403 Forbidden', and forwards all else."""
+    self._refusal = status
+
   def heal(self) -> None:
-    self._mode = PASS
+    self._mode, self._refusal = PASS, ''
 
   @contextlib.contextmanager
   def failing(self, mode: str, seconds: float) -> Iterator[None]:
@@ -104,6 +109,11 @@ class FaultyProxy:
         self._open -= {client, server}
 
   def _request(self, head: bytes, body: Iterator[bytes], client: socket.socket, server: socket.socket, answered: threading.Event) -> None:
+    if self._refusal and _UPLOAD.match(head):
+      self.failed += 1
+      list(body)
+      client.sendall(_answer(self._refusal))
+      return
     condition = _CONDITION.match(head.decode('latin-1'))
     with self._writing if condition else contextlib.nullcontext():
       if condition and not self._is_met(*condition.groups()):
@@ -163,7 +173,7 @@ def _read_body(stream, head: bytes) -> Iterator[bytes]:
 
 
 def _answer(status: str) -> bytes:
-  ends = 'keep-alive' if status.startswith('412') else 'close'
+  ends = 'keep-alive' if status.startswith(('403', '412')) else 'close'
   return f'HTTP/1.1 {status}\r\nContent-Length: 0\r\nConnection: {ends}\r\n\r\n'.encode()
 
 

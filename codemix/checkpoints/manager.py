@@ -6,6 +6,7 @@ import contextlib
 import glob
 import re
 import tempfile
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -25,8 +26,37 @@ from codemix.storage import as_path, is_remote, make_folder, remove, writing
 Tree = Any
 
 POSITION = 'position'
+POLL_S = 0.01
 # Not those of a full memory or disk, nor of JAX.
 _UNREADABLE = (ValueError, TypeError, KeyError, IndexError, AttributeError, RecursionError, AssertionError, NotImplementedError)
+
+
+class _Manager(ocp.CheckpointManager):
+  """Orbax's, which a save that fails in one process does not stop for minutes.
+
+  Orbax keeps the error of a save in the background until all processes have met, and the others meet only when the save is whole: so
+  all wait for its time-out.
+  """
+
+  _failure: BaseException | None = None
+  has_raised = False  # what `wait_here` raised; from then on nothing may be waited for
+
+  def _wait_for_checkpointers(self) -> None:
+    # Orbax's own: called in the background, before it waits for the other processes.
+    try:
+      super()._wait_for_checkpointers()
+    except BaseException as error:
+      self._failure = error
+      raise
+
+  def wait_here(self) -> None:
+    """Waits for the saves; of several processes, one raises its own error at once."""
+    while jax.process_count() > 1 and self.is_saving_in_progress() and self._failure is None:
+      time.sleep(POLL_S)
+    if jax.process_count() > 1 and self._failure is not None:
+      self.has_raised = True
+      raise self._failure
+    self.wait_until_finished()
 
 
 class Checkpoints:
@@ -45,7 +75,7 @@ class Checkpoints:
     self._needed_bytes, self._keep_every = needed_bytes, keep_every
     self._alias = contextlib.ExitStack()
     with self._reading(self.folder), self._writing():
-      self._manager = ocp.CheckpointManager(
+      self._manager = _Manager(
         self._alias.enter_context(_safe_for_orbax(self.folder)),
         options=ocp.CheckpointManagerOptions(
           max_to_keep=None if read_only else keep,
@@ -67,6 +97,7 @@ class Checkpoints:
       position: plain data: the run's place in the data, and its ledger so far.
     """
     with self._writing():
+      self._manager.wait_here()
       self._manager.save(
         step,
         args=ocp.args.Composite(
@@ -80,7 +111,7 @@ class Checkpoints:
     Raises UserError if the disk is full or cannot be written.
     """
     with self._writing():
-      self._manager.wait_until_finished()
+      self._manager.wait_here()
     if not jax.process_index():
       drop_stray_seals(self.folder)
 
@@ -168,7 +199,9 @@ class Checkpoints:
   def close(self) -> None:
     """Waits for running saves, and closes the folder; raises like `wait`."""
     with self._writing(), self._alias:
-      self._manager.close()
+      if not self._manager.has_raised:
+        self._manager.wait_here()
+        self._manager.close()
 
   def _restore(self, step: int, **items: Any) -> Any:
     with self._reading(self.folder / str(step)):

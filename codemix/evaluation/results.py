@@ -139,7 +139,7 @@ def read_results(stage_folder: Path, step: int | None = None) -> dict[str, Store
     step: of the run; None for the checkpoint at the end of the stage.
   """
   folder = results_folder(stage_folder, step)
-  paths = {str(path)[len(str(folder)) + 1 :].removesuffix('.json'): path for path in sorted(folder.rglob('*.json'))}
+  paths = {str(path.relative_to(folder)).removesuffix('.json'): path for path in sorted(folder.rglob('*.json'))}
   at_steps = f'{STEPS}/'
   found = {name: _read(path, name) for name, path in paths.items() if step is not None or not name.startswith(at_steps)}
   return found if step is not None else {**_read_earlier(stage_folder), **found}

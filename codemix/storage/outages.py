@@ -16,7 +16,7 @@ _AWAY = re.compile(
 )
 _REFUSED = re.compile(r'\b(401|403)\b|forbidden|permission|access denied|unauthorized|anonymous caller|credentials', re.IGNORECASE)
 _MISSING_BUCKET = re.compile(r'bucket .*(not|does not) exist|NoSuchBucket|/upload/storage/v1/b/[^/ ]+/o', re.IGNORECASE)
-_TENSORSTORE = re.compile(r'(gcs|s3|gs://|s3://|https?://)', re.IGNORECASE)
+_TENSORSTORE = re.compile(r'(gcs|s3|gs://|s3://|https?://|http_response_code)', re.IGNORECASE)
 _CLIENTS = ('gcsfs', 's3fs', 'aiohttp', 'botocore', 'aiobotocore', 'google', 'requests', 'urllib3')
 
 
@@ -58,6 +58,8 @@ def _is_of_a_client(error: BaseException) -> bool:
 
 
 def _chain(error: BaseException | None) -> Iterator[BaseException]:
-  while error is not None:
+  seen = set()  # an error that is raised again while it is handled is its own context
+  while error is not None and id(error) not in seen:
     yield error
+    seen.add(id(error))
     error = error.__cause__ or error.__context__

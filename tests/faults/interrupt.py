@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import functools
 import importlib
 import inspect
@@ -10,11 +11,11 @@ import os
 import signal
 import time
 
-SLEEP = 'SLEEP'
+SLEEP, FULL = 'SLEEP', 'FULL'
 
 
 def interrupt(target: str, call: int, signal_name: str) -> None:
-  """Replaces a function so that its `call`-th call begins with a signal to this process, or, for 'SLEEP', does not end."""
+  """Replaces a function so that its `call`-th call begins with a signal to this process, or, for 'SLEEP', does not end, or, for 'FULL', finds the disk full."""
   module, _, path = target.partition(':')
   owner = importlib.import_module(module)
   *parents, name = path.split('.')
@@ -28,6 +29,8 @@ def interrupt(target: str, call: int, signal_name: str) -> None:
     if next(calls) == call:
       if signal_name == SLEEP:
         time.sleep(600)
+      if signal_name == FULL:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
       os.kill(os.getpid(), getattr(signal, signal_name))
     return original(*args, **kwargs)
 

@@ -15,12 +15,13 @@ from codemix.checkpoints import Checkpoints
 from codemix.evaluation.results import read_results
 from codemix.identity import canonical
 from codemix.parallel.mesh import MeshConfig, make_mesh
+from codemix.storage.lines import read_lines
 from codemix.studies.load_stage import load_stage
 from codemix.training.placement import Placement
 from codemix.training.train_state import TrainState, abstract_state
 
 ROOT = Path(__file__).resolve().parents[2]
-KEPT_FILES = ('stage.json', 'plan.json', 'rate.csv', 'ledger.json', 'metrics.jsonl')
+KEPT_FILES = ('stage.json', 'plan.json', 'rate.csv', 'ledger.json')
 
 
 def environment(devices: int = 1, optimised: bool = False) -> dict[str, str]:
@@ -59,9 +60,10 @@ def finish(process: subprocess.Popen, timeout_s: float = 300) -> subprocess.Comp
 def result_of(output: Path) -> dict[str, object]:
   """All that may not depend on what happened on the way: files, scores and the bits of every array."""
   result: dict[str, object] = {}
-  for folder in sorted((output / 'stages').iterdir()):
+  for folder in sorted((output / 'stages').iterdir(), key=str):
     name = folder.name
     result.update({f'{name}/{file}': (folder / file).read_bytes() for file in KEPT_FILES})
+    result[f'{name}/metrics.jsonl'] = read_lines(folder / 'metrics.jsonl')
     # The identity of results names the checkpoint, whose files Orbax names at random.
     for evaluator, stored in sorted(read_results(folder).items()):
       result[f'{name}/{evaluator}'] = canonical([stored.scores, stored.samples])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from codemix import storage
-from codemix.errors import StorageUnavailable
+from codemix.errors import StorageUnavailable, UserError
 from codemix.storage import paths
 from codemix.storage.lines import open_lines, read_lines
 from codemix.storage.outages import outage
@@ -61,6 +61,20 @@ def test_a_bucket_that_does_not_answer_is_named_with_what_to_do(proxy, monkeypat
   assert isinstance(outage(caught.value), StorageUnavailable)
 
 
+@pytest.mark.parametrize(
+  ('said', 'kind'),
+  [("PERMISSION_DENIED: Forbidden [http_response_code='403']", UserError), ("UNAVAILABLE: Service Unavailable [http_response_code='503']", StorageUnavailable)],
+)
+def test_an_error_of_tensorstore_that_has_no_url_is_one_of_a_bucket(said, kind):
+  assert isinstance(outage(ValueError(said)), kind)
+
+
 @pytest.mark.parametrize('error', [ValueError('a wrong value'), OSError('no such thing'), ConnectionResetError('Connection reset by peer'), KeyError('503')])
 def test_other_errors_are_no_outages(error):
   assert outage(error) is None
+
+
+def test_an_error_that_is_its_own_context_is_recognised_and_does_not_hang():
+  error, handled = ValueError('gs://a: 503'), RuntimeError()
+  error.__context__, handled.__context__ = handled, error
+  assert isinstance(outage(error), StorageUnavailable) and outage(handled) is None
