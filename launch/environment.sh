@@ -23,6 +23,28 @@ codemix_environment() {
   fi
 }
 
+# Makes .venv-peers/NAME with the packages of others, beside codemix's own environment; one that is there already is kept.
+# Usage: codemix_peer NAME "REQUIREMENT ..." ...   (each word is one pip install: a later one may need an earlier one)
+codemix_peer() {
+  local folder=.venv-peers/$1 part python=.venv/bin/python requirements words
+  shift
+  if [ -e "$folder/bin/python" ]; then
+    return
+  fi
+  [ -x "$python" ] || python=$(codemix_python) || return 1
+  part=$folder.part
+  rm -rf "$part"
+  mkdir -p .venv-peers
+  echo "making $folder (some minutes)"
+  "$python" -m venv "$part" || return 1
+  for requirements in "$@"; do
+    read -ra words <<<"$requirements"
+    "$part/bin/python" -m pip install -qq --disable-pip-version-check "${words[@]}" || return 1
+  done
+  # Renamed when it is whole. Programs in its bin/ keep the old path; `bin/python` and `bin/python -m` are used.
+  mv "$part" "$folder"
+}
+
 # The newest Python that codemix supports.
 codemix_python() {
   local name

@@ -18,7 +18,8 @@ import pytest
 import tensorstore as ts
 
 from codemix.checkpoints import Checkpoints, damage, seal
-from codemix.errors import UserError
+from codemix.errors import StorageUnavailable, UserError
+from codemix.storage import as_path
 
 POSITION = {'stage': 'abc', 'row': 7, 'realised': {'text': {'rows': 3}, 'code': {'rows': 4}}}
 
@@ -288,3 +289,16 @@ def test_every_so_many_steps_one_is_kept_for_ever(tmp_path):
 
 def steps_in(folder) -> list[int]:
   return sorted(int(path.name.split('.')[0]) for path in folder.glob('*.digest.json'))
+
+
+def test_a_bucket_that_is_away_while_a_checkpoint_is_restored_is_not_damage(bucket, monkeypatch):
+  with contextlib.closing(Checkpoints(as_path(f'{bucket}/away'))) as checkpoints:
+    checkpoints.save(2, state(2), POSITION)
+    checkpoints.wait()
+
+    def away(*_, **__):
+      raise ValueError("UNAVAILABLE: Error reading gs://b/x [http_response_code='503']")
+
+    monkeypatch.setattr(checkpoints._manager, 'restore', away)
+    with pytest.raises(StorageUnavailable, match='does not answer'):
+      checkpoints.restore_position(2)

@@ -22,6 +22,7 @@ from codemix.checkpoints.seal import STATE, damage, digest_file, drop_stray_seal
 from codemix.errors import UserError
 from codemix.identity import differences
 from codemix.storage import as_path, is_remote, make_folder, remove, writing
+from codemix.storage.outages import outage
 
 Tree = Any
 
@@ -227,6 +228,8 @@ class Checkpoints:
     try:
       yield
     except Exception as error:
+      if is_remote(path) and (found := outage(error, path)):  # TensorStore reports a bucket that is away as a ValueError, too
+        raise found from error
       if not isinstance(error, _UNREADABLE) and type(error) is not Exception:  # Orbax raises plain ones too
         raise
       said = ' '.join(str(error).split())[:300]

@@ -1,7 +1,7 @@
 """Checksums of the files below a folder.
 
-On a disk, and for S3, sha256 of the bytes. GCS keeps the CRC32C of each object, computed while it was written: a listing
-returns them all, and no byte is read again. A checksum names its kind, so a folder that is copied from one to the other can still be checked.
+On a disk, sha256 of the bytes. GCS keeps the CRC32C of each object, computed while it was written: a listing
+returns them all, and no byte is read again. Of an object without one, sha256. A checksum names its kind, so a folder that is copied from one to the other can still be checked.
 """
 
 from __future__ import annotations

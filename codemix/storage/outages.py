@@ -16,6 +16,7 @@ _AWAY = re.compile(
 )
 _REFUSED = re.compile(r'\b(401|403)\b|forbidden|permission|access denied|unauthorized|anonymous caller|credentials', re.IGNORECASE)
 _MISSING_BUCKET = re.compile(r'bucket .*(not|does not) exist|NoSuchBucket|/upload/storage/v1/b/[^/ ]+/o', re.IGNORECASE)
+_PLACES = re.compile(r'\S+://\S+|[\w.%-]*(?:/[\w.%-]+)+')  # URLs and paths, whose words say nothing of the error
 _TENSORSTORE = re.compile(r'(gcs|s3|gs://|s3://|https?://|http_response_code)', re.IGNORECASE)
 _CLIENTS = ('gcsfs', 's3fs', 'aiohttp', 'botocore', 'aiobotocore', 'google', 'requests', 'urllib3')
 
@@ -28,15 +29,17 @@ def outage(error: BaseException, where: Path | None = None) -> CodemixError | No
   """
   if isinstance(error, CodemixError) or not (_is_of_a_client(error) or where and isinstance(error, OSError)):
     return None
-  text = ' '.join(f'{type(each).__name__}: {each}' for each in _chain(error))
+  said = ' '.join(f'{type(each).__name__}: {each}' for each in _chain(error))
+  text = _PLACES.sub(' ', said)
   line = next(iter(str(error).splitlines()), '')[:300] or type(error).__name__
   named = where or 'a bucket of this run'
+  if isinstance(error, FileNotFoundError):
+    missing = where and _MISSING_BUCKET.search(said)
+    return UserError(f'{named} cannot be written: its bucket does not exist. Create it, or fix the name.') if missing else None
   if _AWAY.search(text):
     return StorageUnavailable(f'{named} does not answer ({line}). The same command resumes when it does.')
   if _REFUSED.search(text):
     return UserError(f"{named} refuses access ({line}). Give this machine's account access to the bucket, or log in (`gcloud auth application-default login`).")
-  if isinstance(error, FileNotFoundError) and _MISSING_BUCKET.search(text):
-    return UserError(f'{named} cannot be written: its bucket does not exist. Create it, or fix the name.')
   return None
 
 

@@ -69,6 +69,14 @@ def test_an_error_of_tensorstore_that_has_no_url_is_one_of_a_bucket(said, kind):
   assert isinstance(outage(ValueError(said)), kind)
 
 
+@pytest.mark.parametrize('name', ['run-429/connect', '503/timeout'])
+def test_the_name_of_a_path_does_not_make_an_outage(name):
+  where = storage.as_path(f'gs://{gcs.BUCKET}/{name}')
+  assert outage(FileNotFoundError(f'b/{gcs.BUCKET}/o/{name}'), where) is None
+  refused = ValueError(f"PERMISSION_DENIED: Error writing gs://{gcs.BUCKET}/{name}/x http_response_code='403'")
+  assert isinstance(outage(refused, where), UserError)
+
+
 @pytest.mark.parametrize('error', [ValueError('a wrong value'), OSError('no such thing'), ConnectionResetError('Connection reset by peer'), KeyError('503')])
 def test_other_errors_are_no_outages(error):
   assert outage(error) is None

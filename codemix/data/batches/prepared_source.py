@@ -13,6 +13,7 @@ from codemix.data.batches.rows import Batch, pack_row
 from codemix.data.batches.source import Cursor, Source
 from codemix.data.order.permutation import permute, round_keys
 from codemix.data.store.token_store import TokenStore
+from codemix.storage import is_remote
 
 
 @dataclasses.dataclass(frozen=True)
@@ -37,7 +38,7 @@ class PreparedSource(Source):
 
   def will_read(self, rows: Sequence[int]) -> None:
     """Starts to fetch rows that are read next, if the store is in a bucket."""
-    for index in rows:
+    for index in rows if is_remote(self.store.folder) else ():
       self.store.will_read(*self._span(index))
 
   def _span(self, index: int) -> tuple[int, int]:

@@ -79,9 +79,8 @@ def plan_uses(
 
   Raises UserError: a source of known size would be read more often than `max_epochs`.
   """
-  from codemix.parallel.coordination import (
-    from_first,  # imports JAX, which a SeqIO task does without
-  )
+  # It imports JAX, which a SeqIO task does without.
+  from codemix.parallel.coordination import from_first
 
   uses = []
   for (name, share), rows in zip(shares.items(), rows_of_each(segments, orders), strict=True):

@@ -39,7 +39,6 @@ from codemix.identity import as_read, differences
 from codemix.storage import (
   FileName,
   as_path,
-  is_remote,
   read_json,
   remove,
   require_form,
@@ -130,11 +129,10 @@ class TokenStore:
     return np.concatenate(parts, dtype=np.int32, casting='unsafe')
 
   def will_read(self, start: int, stop: int) -> None:
-    """Starts to fetch what `read` and `ends_within` of these tokens need, if the store is in a bucket."""
-    if is_remote(self.folder):
-      for shard, begin, end in self._pieces(start, stop):
-        self._files[shard].will_read(*self._bytes(begin, end))
-        self._tables[shard].will_search(begin)
+    """Starts to fetch what `read` and `ends_within` of these tokens need, of a store in a bucket."""
+    for shard, begin, end in self._pieces(start, stop):
+      self._files[shard].will_read(*self._bytes(begin, end))
+      self._tables[shard].will_search(begin)
 
   def _pieces(self, start: int, stop: int) -> Iterator[tuple[int, int, int]]:
     """(shard, first token in it, end) of each shard that holds some of the tokens [start, stop)."""
