@@ -64,7 +64,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(experiment: Experiment, arguments: argparse.Namespace) -> int:
   """Launches a run at one of `PLACES`; returns its exit code, or that of the submission."""
   data = experiment.data
-  require_bucket('Runtime.output', experiment.runtime.output, ('gs://',))
+  require_bucket('Runtime.output', experiment.runtime.output)
   directory = data.directory or os.environ.get('CODEMIX_DATA_DIR')
   require_bucket('Data.directory', directory)
   if os.path.isabs(data.tokenizer):

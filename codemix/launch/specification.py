@@ -88,10 +88,8 @@ def peers(coordinator: str, count: str, number: str) -> str:
   return f'--coordinator_address={coordinator}:{PORT} --num_processes={count} --process_id={number}'
 
 
-def require_bucket(name: str, value: str | None, schemes: tuple[str, ...] = BUCKETS) -> None:
-  """Raises UserError if a folder is on this machine only, or in a bucket of another scheme."""
-  if value and value.startswith(BUCKETS) and not value.startswith(schemes):
-    raise UserError(f"{name} is '{value}': Orbax writes checkpoints to {' and '.join(schemes)} only. Bind such a bucket.")
+def require_bucket(name: str, value: str | None) -> None:
+  """Raises UserError if a folder is on this machine only."""
   if value is None or not value.startswith(BUCKETS):
     what = 'is not bound' if value is None else f"is '{value}', a folder of this machine"
     raise UserError(f"{name} {what}; the machines that train do not see it. Bind a bucket: --gin.{name}=\"'gs://BUCKET/FOLDER'\".")

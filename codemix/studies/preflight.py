@@ -127,8 +127,6 @@ def check_room(plan: StudyPlan, runtime: Runtime, checkpoint_bytes: int, keep_fo
     keep_folders: as of `preflight`.
   """
   if is_remote(runtime.output):
-    if runtime.output.startswith('s3://'):
-      raise UserError(f"Runtime.output is '{runtime.output}', and Orbax writes checkpoints to disks and to gs://, not to s3://. Bind one of these; Data.directory may be s3://.")
     return require_writable(as_path(runtime.output), 0)
   missing = [p for p in plan.stages() if not is_done(runtime.output, p)]
   # An interrupted run has written some of them.

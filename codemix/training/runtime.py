@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 from jax.sharding import Mesh
 
 from codemix.checked import Above, From, NotEmpty, Path, checked
+from codemix.errors import UserError
 from codemix.parallel.mesh import MeshConfig
 from codemix.parallel.sharding import ShardingRules
 from codemix.training.placement import Placement
@@ -19,7 +20,7 @@ class Runtime:
   """The machine's side of a run.
 
   Attributes:
-    output: folder of the stages' results, the ledger and the report.
+    output: folder of the stages' results, the ledger and the report: on a disk or in a bucket, gs://.
     mesh: the device mesh.
     rules: which axis of a parameter is sharded over which axis of the mesh.
     microbatches: number of portions in which a batch goes through the model, to
@@ -58,6 +59,10 @@ class Runtime:
   compilation_cache: Path | None = None
   stuck_after: Annotated[float, Above(0), 'seconds'] | None = None
   tensorboard: bool = True
+
+  def __post_init__(self):
+    if self.output.startswith('s3://'):
+      raise UserError(f"Runtime.output is '{self.output}', and Orbax writes checkpoints to disks and to gs://, not to s3://. Bind one of these; Data.directory may be s3://.")
 
   def placement(self, mesh: Mesh) -> Placement:
     """How the states of a run are placed on its devices."""

@@ -60,3 +60,8 @@ def test_what_divides_passes(changed):
 def test_a_number_of_portions_that_makes_no_sense_is_refused(portions):
   with pytest.raises(UserError, match='Runtime.microbatches is'):
     Runtime(microbatches=portions)
+
+
+def test_a_run_on_s3_is_refused_when_it_is_configured():
+  with pytest.raises(UserError, match=r"Runtime.output is 's3://b/runs', and Orbax writes checkpoints to disks and to gs://, not to s3://"):
+    Runtime(output='s3://b/runs')
