@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 
+from codemix.storage import paths
 from tests.faulty_proxy import FaultyProxy
 
 BUCKET = 'codemix-tests'
@@ -51,11 +52,20 @@ def server(log: Path) -> Iterator[FaultyProxy]:
 
 @contextlib.contextmanager
 def used(port: int) -> Iterator[None]:
-  """Lets this process, and those that it starts, use the server."""
+  """Lets this process, and those that it starts, use the server: with new clients, since one keeps the server that it began with."""
   with pytest.MonkeyPatch.context() as patch:
     for name, value in environment(port).items():
       patch.setenv(name, value)
+    _forget_clients()
     yield
+  _forget_clients()
+
+
+def _forget_clients() -> None:
+  import gcsfs
+
+  paths._store.cache_clear()
+  gcsfs.GCSFileSystem.clear_instance_cache()
 
 
 def free_port() -> int:

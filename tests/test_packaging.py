@@ -38,7 +38,7 @@ PEERS = {'torch', 'transformers'}
 
 def test_every_package_that_codemix_imports_is_a_dependency_of_its_own():
   extras = PROJECT['optional-dependencies']
-  named = {canonical(each) for each in (*PROJECT['dependencies'], *extras['beam'], *extras['judge'], *extras['lm_eval'])}
+  named = {canonical(each) for each in (*PROJECT['dependencies'], *extras['beam'], *extras['gcs'], *extras['s3'], *extras['judge'], *extras['lm_eval'])}
   distributions = packages_distributions()
   missing = {
     name for name in imported() - PEERS if not named & {canonical(each) for each in distributions.get(name, [name])}

@@ -6,7 +6,6 @@ import pytest
 
 from codemix import storage
 from codemix.errors import StorageUnavailable, UserError
-from codemix.storage import paths
 from codemix.storage.lines import open_lines, read_lines
 from codemix.storage.outages import outage
 from codemix.storage.ranges import open_ranges
@@ -15,17 +14,9 @@ from tests import faulty_proxy, gcs
 
 @pytest.fixture
 def proxy(tmp_path):
-  """A proxy before a server of its own; the clients of this process are new."""
-  import gcsfs
-
-  def forget_clients() -> None:
-    paths._store.cache_clear()
-    gcsfs.GCSFileSystem.clear_instance_cache()
-
+  """A proxy before a server of its own."""
   with gcs.server(tmp_path / 'log') as proxy, gcs.used(proxy.port):
-    forget_clients()
     yield proxy
-  forget_clients()
 
 
 @pytest.mark.parametrize('mode', [*faulty_proxy.STATUSES, faulty_proxy.RESET])

@@ -20,6 +20,7 @@ from codemix.data.local_corpora import Extent, build_local_corpora
 from codemix.data.seqio import tasks
 from codemix.data.seqio.corpus_task import CorpusDataSource
 from codemix.data.seqio.vocabularies import TokenizerVocabulary
+from codemix.data.store.digests import earlier_seal
 from codemix.data.tokenization.bpe import train_bpe
 from codemix.data.tokenization.tokenizer import load_tokenizer
 from codemix.errors import UserError
@@ -354,6 +355,7 @@ def test_a_store_of_a_task_that_an_older_codemix_prepared_is_used_and_said_so(fu
     {'name': f'tests.{step["name"]}', 'source': 'of its text', 'closure': step['reads']},
     {**tokenize, 'source': 'of its text'},
   ]
+  manifest['seal'] = earlier_seal(manifest)
   (store.folder / 'manifest.json').write_text(json.dumps(manifest))
   older = store.folder.rename(store.folder.with_name(f'of_functions-train-{digest(manifest["identity"])[:12]}'))
   text, found, said, data = _task_store(tmp_path)
