@@ -43,7 +43,7 @@ class Preempted(CodemixError):
 
 
 class PeerEnded(CodemixError):
-  """Another process of the run was killed or does not answer; the same command in all processes resumes."""
+  """Another process of the run did not start, was killed or does not answer; the same command in all processes resumes."""
 
   exit_code = 76  # next to Preempted's: relaunching helps too, but no checkpoint was saved
 

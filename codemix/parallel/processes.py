@@ -58,7 +58,7 @@ def initialize(
 
   Raises:
     UserError: arguments that are missing or contradict those of another process.
-    CodemixError: not all processes joined in time; the message names the missing ones.
+    PeerEnded: not all processes joined in time; the message names the missing ones.
   """
   global _peers, _joined
   if _peers:

@@ -16,7 +16,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import TypeVar
 
-from codemix.errors import CodemixError, UserError
+from codemix.errors import CodemixError, PeerEnded, UserError
 
 GO = 'go'
 RETRY_SECONDS = 0.2
@@ -35,7 +35,7 @@ def lead(port: int, count: int, timeout_s: float) -> Members:
   """As process 0: waits until the other `count - 1` processes have joined.
 
   Raises:
-    CodemixError: some did not join within `timeout_s` seconds.
+    PeerEnded: some did not join within `timeout_s` seconds.
     UserError: two processes have the same number or do not agree on `count`; the port is taken.
   """
   deadline = time.monotonic() + timeout_s
@@ -49,7 +49,7 @@ def lead(port: int, count: int, timeout_s: float) -> Members:
         try:
           caller, _ = server.accept()
         except TimeoutError:
-          raise CodemixError(_missing_message(names, count, timeout_s)) from None
+          raise PeerEnded(_missing_message(names, count, timeout_s)) from None
         if (hello := _read_hello(caller)) is None:
           caller.close()
           continue
@@ -72,13 +72,13 @@ def join(host: str, port: int, count: int, index: int, timeout_s: float) -> Memb
   """As any other process: joins process 0 and waits for its answer.
 
   Raises:
-    CodemixError: process 0 cannot be reached within `timeout_s` seconds, or some did not join.
+    PeerEnded: process 0 cannot be reached within `timeout_s` seconds, or some did not join.
     UserError: that of process 0, so that all exit with the same code.
   """
   try:
     connection = _retry(lambda: socket.create_connection((host, port), LINE_SECONDS), timeout_s)
   except OSError as error:
-    raise CodemixError(
+    raise PeerEnded(
       f'process {index} did not reach process 0 at {host}:{port} in {timeout_s:g} s ({error}): '
       'is it running, and is the address right?'
     ) from error
@@ -92,7 +92,7 @@ def join(host: str, port: int, count: int, index: int, timeout_s: float) -> Memb
   if kind == GO:
     return {0: connection}, {int(number): name for number, name in json.loads(message).items()}
   connection.close()
-  error = UserError if kind == UserError.__name__ else CodemixError
+  error = UserError if kind == UserError.__name__ else PeerEnded
   raise error(message or f'process 0 at {host}:{port} ended during start-up: see its log.')
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from codemix.errors import UserError
+from codemix.errors import PeerEnded, UserError
 from tests import tiny_study
 from tests.faults import runs, together
 
@@ -29,7 +29,7 @@ def test_a_process_that_never_starts_is_named_within_the_time_out(place, tmp_pat
   port = together.free_port()
   members = [together.start(place, tmp_path, port, 3, index, '--join_s=5') for index in (0, 2)]
   for code, said in together.ends(members, within_s=60):
-    assert (code, said.splitlines()[-1]) == (1, 'codemix member: 2 of 3 processes joined in 5 s; missing: 1.')
+    assert (code, said.splitlines()[-1]) == (PeerEnded.exit_code, 'codemix member: 2 of 3 processes joined in 5 s; missing: 1.')
 
 
 @pytest.mark.slow

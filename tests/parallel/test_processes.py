@@ -11,7 +11,7 @@ import time
 
 import pytest
 
-from codemix.errors import CodemixError, UserError
+from codemix.errors import CodemixError, PeerEnded, UserError
 from codemix.parallel import coordination, processes, rendezvous
 
 
@@ -55,7 +55,7 @@ def test_when_all_have_joined_all_continue(port):
 
 def test_the_missing_are_named_to_all(port):
   outcomes = run_rendezvous(port, 5, [(1, 5), (3, 5)], timeout_s=3)
-  assert outcomes == ['CodemixError: 3 of 5 processes joined in 3 s; missing: 2, 4.'] * 3
+  assert outcomes == ['PeerEnded: 3 of 5 processes joined in 3 s; missing: 2, 4.'] * 3
 
 
 def test_two_of_one_number_are_refused(port):
@@ -100,7 +100,7 @@ def test_a_stranger_on_the_port_is_ignored(port):
 
 
 def test_without_process_0_the_address_is_named(port):
-  with pytest.raises(CodemixError, match=f'process 1 did not reach process 0 at localhost:{port}'):
+  with pytest.raises(PeerEnded, match=f'process 1 did not reach process 0 at localhost:{port}'):
     rendezvous.join('localhost', port, 2, 1, 0.5)
 
 

@@ -18,7 +18,7 @@ from tests import tiny_study
 from tests.faults.interrupt import interrupt
 
 COUNT = 2
-STEPS, SAVE_EVERY = 24, 4
+STEPS, SAVE_EVERY = 12, 4
 JOIN_S = 20
 
 
