@@ -6,6 +6,7 @@ Each reason for stopping has its own exit code, by which a launcher decides whet
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Iterable
 
 LONGEST = 2000  # characters of a message; a longer one is shortened in its middle
@@ -52,6 +53,11 @@ class StorageUnavailable(CodemixError):
   """A bucket does not answer after many tries; the same command resumes when it does."""
 
   exit_code = 74  # EX_IOERR of sysexits.h; relaunching helps
+
+
+def of_collective(error: BaseException) -> bool:
+  """Whether an error is that of a collective whose other end was lost, which JAX raises as a ValueError where it converts an array."""
+  return re.search(r'\b(Gloo|NCCL)\b', str(error), re.IGNORECASE) is not None
 
 
 def nearest(name: str, candidates: Iterable[str], ending: str = '', cutoff: float = 0.5) -> str:

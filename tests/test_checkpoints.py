@@ -28,6 +28,10 @@ def state(step: int, width: int = 4) -> dict:
   return {'params': {'scale': jnp.full((2, width), step, jnp.float32)}, 'step': jnp.int32(step)}
 
 
+# What JAX raised in a run whose other process was killed.
+LOST = 'UNKNOWN: Gloo AllGather failed: [external/gloo/gloo/transport/tcp/pair.cc:538] Read error [127.0.0.1]:2469: Connection reset by peer'
+
+
 @pytest.fixture(scope='module')
 def saved(tmp_path_factory) -> Path:
   """A folder with the checkpoints of steps 4 and 8."""
@@ -167,6 +171,15 @@ def test_a_checkpoint_of_another_shape_is_refused_with_the_arrays_that_differ(fo
   whole = contextlib.closing(Checkpoints(folder))
   with whole as checkpoints, pytest.raises(UserError, match=says):
     checkpoints.restore_state(8, jax.eval_shape(lambda: state(0, width=5)))
+
+
+def test_a_collective_with_a_lost_process_is_not_called_damage(folder, monkeypatch):
+  def fail(*_, **__):
+    raise ValueError(LOST)
+
+  with contextlib.closing(Checkpoints(folder)) as checkpoints, pytest.raises(ValueError, match='Gloo'):
+    monkeypatch.setattr(checkpoints._manager, 'restore', fail)
+    checkpoints.restore_position(8)
 
 
 def test_the_position_keeps_the_order_of_its_sources(folder):

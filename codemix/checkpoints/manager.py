@@ -19,7 +19,7 @@ from jax.experimental import multihost_utils
 
 from codemix.checkpoints.orbax_state import SealedPath, SealedPrefix, state_handler
 from codemix.checkpoints.seal import STATE, damage, digest_file, drop_stray_seals, sealed_digest
-from codemix.errors import UserError
+from codemix.errors import UserError, of_collective
 from codemix.identity import differences
 from codemix.storage import as_path, is_remote, make_folder, remove, writing
 from codemix.storage.outages import outage
@@ -228,6 +228,8 @@ class Checkpoints:
     try:
       yield
     except Exception as error:
+      if of_collective(error):  # a lost process is no damage
+        raise
       if is_remote(path) and (found := outage(error, path)):  # TensorStore reports a bucket that is away as a ValueError, too
         raise found from error
       if not isinstance(error, _UNREADABLE) and type(error) is not Exception:  # Orbax raises plain ones too

@@ -20,7 +20,7 @@ from typing import NoReturn
 import jax
 from jax._src import clusters, distributed  # no public way to a cluster's settings
 
-from codemix.errors import CodemixError, UserError
+from codemix.errors import CodemixError, UserError, of_collective
 from codemix.parallel import rendezvous
 from codemix.parallel.peers import Peers
 from codemix.parallel.relay import LOCALHOST, open_relay
@@ -143,7 +143,7 @@ def wait_for_cause(error: BaseException) -> None:
   if not _peers:
     return
   causes: BaseException | None = error
-  while causes and not isinstance(causes, jax.errors.JaxRuntimeError):
+  while causes and not isinstance(causes, jax.errors.JaxRuntimeError) and not of_collective(causes):
     causes = causes.__cause__ or causes.__context__
   time.sleep(_peers.silence_s + AFTER_AN_ERROR_S if causes else AFTER_AN_ERROR_S)
 

@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from codemix.errors import CodemixError, StorageUnavailable, UserError
+from codemix.errors import CodemixError, StorageUnavailable, UserError, of_collective
 
 # What the clients' errors say after they have given up trying again.
 _AWAY = re.compile(
@@ -27,7 +27,7 @@ def outage(error: BaseException, where: Path | None = None) -> CodemixError | No
   Args:
     where: the path that was read or written, if it is known to be in a bucket.
   """
-  if isinstance(error, CodemixError) or not (_is_of_a_client(error) or where and isinstance(error, OSError)):
+  if isinstance(error, CodemixError) or of_collective(error) or not (_is_of_a_client(error) or where and isinstance(error, OSError)):
     return None
   said = ' '.join(f'{type(each).__name__}: {each}' for each in _chain(error))
   text = _PLACES.sub(' ', said)

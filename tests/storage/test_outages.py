@@ -68,7 +68,7 @@ def test_the_name_of_a_path_does_not_make_an_outage(name):
   assert isinstance(outage(refused, where), UserError)
 
 
-@pytest.mark.parametrize('error', [ValueError('a wrong value'), OSError('no such thing'), ConnectionResetError('Connection reset by peer'), KeyError('503')])
+@pytest.mark.parametrize('error', [ValueError('a wrong value'), OSError('no such thing'), ConnectionResetError('Connection reset by peer'), KeyError('503'), ValueError('UNKNOWN: Gloo failed: s3: Connection reset by peer')])
 def test_other_errors_are_no_outages(error):
   assert outage(error) is None
 
