@@ -6,6 +6,7 @@ import argparse
 import ast
 import importlib
 import os
+import re
 import sys
 from collections.abc import Sequence
 from types import ModuleType
@@ -211,6 +212,8 @@ class Parser(argparse.ArgumentParser):
 
   def error(self, message: str) -> NoReturn:
     stop = '' if message.endswith(('.', '?')) else '.'
+    if chosen := re.search(r"invalid choice: '(.*)' \(choose from (.*)\)", message):
+      stop += nearest(chosen[1], re.findall(r"[^\s',]+", chosen[2]))
     raise UserError(f'{message}{stop} `{self.prog} --help` shows the flags.')
 
 

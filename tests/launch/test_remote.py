@@ -69,6 +69,7 @@ def script_of(manifest: str) -> str:
     (('tpu_vm', *TPU), 'codemix launch tpu_vm needs --zone'),
     (('tpu_vm', *TPU, '--zone=z', '--secret=NOT_SET_HERE'), '--secret=NOT_SET_HERE: this variable is not set here'),
     (('tpu_vm', *TPU, '--zone=z', '--package=no.whl'), '--package=no.whl does not exist'),
+    (('tpuvm', *TPU), "Did you mean 'tpu_vm'?"),
     (('skypilot', *TPU), 'needs --image, or --package'),
     (('local', '--processes=2', '--cpu_devices=1', '--spot', '--gin_file=my.gin'), '--spot is for `tpu_vm`, `xpk`, `jobset` and `skypilot`, not for local'),
     (JOBSET, 'there is no kubectl on this machine: print the manifest with --dry_run'),
