@@ -14,13 +14,19 @@ import time
 SLEEP, FULL = 'SLEEP', 'FULL'
 
 
-def interrupt(target: str, call: int, signal_name: str) -> None:
-  """Replaces a function so that its `call`-th call begins with a signal to this process, or, for 'SLEEP', does not end, or, for 'FULL', finds the disk full."""
+def owner_of(target: str) -> tuple[object, str]:
+  """'module:Class.method' -> the class or module that holds it, and its name there."""
   module, _, path = target.partition(':')
   owner = importlib.import_module(module)
   *parents, name = path.split('.')
   for parent in parents:
     owner = getattr(owner, parent)
+  return owner, name
+
+
+def interrupt(target: str, call: int, signal_name: str) -> None:
+  """Replaces a function so that its `call`-th call begins with a signal to this process, or, for 'SLEEP', does not end, or, for 'FULL', finds the disk full."""
+  owner, name = owner_of(target)
   original = getattr(owner, name)
   calls = itertools.count(1)
 

@@ -8,8 +8,9 @@ import os
 import pytest
 
 from tests.faults.campaign.campaign import Tally, inject
-from tests.faults.campaign.faults import FAULTS
+from tests.faults.campaign.faults import FAULTS, IN_A_HANDOFF, IN_A_SAVE, IN_AN_EVALUATION, SEALED
 from tests.faults.campaign.run import BUCKET, DISK, place
+from tests.faults.interrupt import owner_of
 
 TIMES, SHORT = 2, 8  # injections of each fault; steps of the short runs in CI
 
@@ -25,6 +26,13 @@ def places(tmp_path_factory):
 def check(tally: Tally) -> None:
   assert (tally.problems, tally.lost) == ([], 0)
   assert tally.injected and tally.detected == tally.injected == tally.recovered
+
+
+@pytest.mark.parametrize('function', sorted({function for function, _, _ in (*IN_A_SAVE, *IN_A_HANDOFF, *IN_AN_EVALUATION)}))
+def test_what_a_process_is_killed_at_is_a_function_of_codemix(function):
+  for sealed in SEALED.values():
+    owner, name = owner_of(function.format(path=sealed))
+    assert callable(getattr(owner, name))
 
 
 def test_a_run_in_a_bucket_that_is_killed_in_a_save_ends_as_if_nothing_had_been(tmp_path):

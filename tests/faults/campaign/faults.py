@@ -24,6 +24,8 @@ SILENCE_S = 5.0
 LOOP, CHECKPOINTS, EVALUATION = 'codemix.training.loop', 'codemix.checkpoints', 'codemix.evaluation'
 FIRST, ANY = (0,), tuple(range(COUNT))
 
+SEALED = {DISK: f'{CHECKPOINTS}.orbax_state:SealedPath', BUCKET: f'{CHECKPOINTS}.orbax_state:SealedPrefix'}
+
 # function, up to which of its calls, and in which processes
 IN_A_SAVE = (
   (f'{CHECKPOINTS}:Checkpoints.save', 4, ANY),
@@ -49,7 +51,7 @@ IN_AN_EVALUATION = (
   (f'{EVALUATION}.held_out:score_documents', 4, ANY),
   (f'{EVALUATION}.evaluator:write_results', 4, FIRST),
   (f'{EVALUATION}.results:write_json', 4, FIRST),
-  (f'{EVALUATION}.scoring:token_losses', 1, ANY),
+  (f'{EVALUATION}.scoring:on_devices', 4, ANY),
 )
 
 
@@ -121,9 +123,8 @@ def sigstop(run: Run, rng: random.Random) -> Disturbed:
 def kill_at(moments: tuple[tuple[str, int, tuple[int, ...]], ...]) -> Disturb:
   def disturb(run: Run, rng: random.Random) -> Disturbed:
     function, calls, processes = rng.choice(moments)
-    path = f'{CHECKPOINTS}.orbax_state:{"SealedPrefix" if run.place.kind == BUCKET else "SealedPath"}'
     victim = rng.choice(processes)
-    return _after_a_kill(attempt(run, at={victim: function.format(path=path)}, call=rng.randint(1, calls)), victim)
+    return _after_a_kill(attempt(run, at={victim: function.format(path=SEALED[run.place.kind])}, call=rng.randint(1, calls)), victim)
 
   return disturb
 
