@@ -19,7 +19,7 @@ import tensorstore as ts
 
 from codemix.checkpoints import Checkpoints, damage, seal
 from codemix.errors import StorageUnavailable, UserError
-from codemix.storage import as_path
+from codemix.storage import as_path, remove
 
 POSITION = {'stage': 'abc', 'row': 7, 'realised': {'text': {'rows': 3}, 'code': {'rows': 4}}}
 
@@ -315,3 +315,19 @@ def test_a_bucket_that_is_away_while_a_checkpoint_is_restored_is_not_damage(buck
     monkeypatch.setattr(checkpoints._manager, 'restore', away)
     with pytest.raises(StorageUnavailable, match='does not answer'):
       checkpoints.restore_position(2)
+
+
+def test_a_folder_of_a_bucket_that_vanishes_while_it_is_listed_has_no_checkpoints(bucket, monkeypatch):
+  folder = as_path(f'{bucket}/vanishing')
+  with contextlib.closing(Checkpoints(folder, read_only=True)) as checkpoints:
+    (folder / '4.left' / 'state').write_bytes(b'')
+    names, there = type(checkpoints._manager._step_name_format), []
+
+    def clean_up_and_list(self, base_path):  # Orbax has asked before whether the folder is there
+      there.append(folder.exists())
+      remove(folder)
+      return self._glob_step_paths(base_path)
+
+    monkeypatch.setattr(names, 'find_all', clean_up_and_list)
+    checkpoints._manager.reload()
+    assert checkpoints._manager.all_steps() == [] and there == [True]

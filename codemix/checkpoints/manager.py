@@ -33,7 +33,7 @@ _UNREADABLE = (ValueError, TypeError, KeyError, IndexError, AttributeError, Recu
 
 
 class _Manager(ocp.CheckpointManager):
-  """Orbax's, which a save that fails in one process does not stop for minutes.
+  """Orbax's, which a save that fails in one process does not stop for minutes, and which knows that folders of a bucket may vanish.
 
   Orbax keeps the error of a save in the background until all processes have met, and the others meet only when the save is whole: so
   all wait for its time-out.
@@ -49,6 +49,15 @@ class _Manager(ocp.CheckpointManager):
     except BaseException as error:
       self._failure = error
       raise
+
+  def _load_checkpoint_infos(self, *arguments: Any, **named: Any) -> list:
+    # A bucket has no empty folders: between the question whether it is there and its listing, process 0 may have cleaned up all that a kill left in it.
+    try:
+      return super()._load_checkpoint_infos(*arguments, **named)
+    except FileNotFoundError:
+      if not is_remote(str(self.directory)):
+        raise
+      return super()._load_checkpoint_infos(*arguments, **named)
 
   def wait_here(self) -> None:
     """Waits for the saves; of several processes, one raises its own error at once."""
