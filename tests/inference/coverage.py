@@ -121,7 +121,7 @@ class Found:
   items_only: np.ndarray
 
 
-def tests(own_TxSxI: np.ndarray, base_TxSxI: np.ndarray, shared: bool) -> Found:
+def decide(own_TxSxI: np.ndarray, base_TxSxI: np.ndarray, shared: bool) -> Found:
   """The tests of T trials at once, by the functions that `difference` calls."""
   from scipy.special import stdtrit
 
@@ -144,7 +144,7 @@ def simulate(scenario: Scenario, seeds: tuple[int, int], trials: int = TRIALS, e
   """All trials, of one seed of random numbers."""
   generator = np.random.default_rng([*seeds, *scenario.name.encode()])
   batches = [BATCH] * (trials // BATCH) + [trials % BATCH] * (trials % BATCH > 0)
-  found = [tests(*scenario.arms(seeds, count, generator, effect), scenario.correlation is not None) for count in batches]
+  found = [decide(*scenario.arms(seeds, count, generator, effect), scenario.correlation is not None) for count in batches]
   return Found(np.concatenate([each.crossed for each in found]), np.concatenate([each.items_only for each in found]))
 
 
@@ -186,6 +186,6 @@ def _percent(share: float) -> str:
 
 if __name__ == '__main__':
   for scenarios, numbers in ((SCENARIOS, SEEDS), (SHARED, SEEDS[:3])):
-    header = ['arms', *(f'covers, {_of(n)} seeds' for n in numbers), *(f'items only, false positives, {_of(n)}' for n in ((1, 1), *numbers))]
+    header = ['arms', *(f'covers: {_of(n)} seeds' for n in numbers), *(f'items only, false: {_of(n)}' for n in ((1, 1), *numbers))]
     print(table(header, coverage_rows(scenarios, numbers)), end='\n\n', flush=True)
   print(table(['components', 'seeds an arm', 'least effect, points', 'planned power', 'found', 'off by'], power_rows()))
