@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 from collections.abc import Mapping, Sequence
 
 from codemix.errors import UserError, nearest
@@ -18,6 +19,7 @@ from codemix.planner.stages import planned_stages
 from codemix.studies.recipe import Recipe, Study
 
 WITHOUT_PRICE = Prices()
+_BEFORE_SEED = ' ,;:_-./(['
 
 
 @dataclasses.dataclass(frozen=True)
@@ -34,7 +36,11 @@ class PlannedArm:
 
   @property
   def name(self) -> str:
-    return self.recipes[0]
+    """What the recipes' names have in common: '25% code' of '25% code, seed 0' and '25% code, seed 1'."""
+    if len(self.recipes) == 1:
+      return self.recipes[0]
+    common = os.path.commonprefix(self.recipes).rstrip(_BEFORE_SEED)
+    return common.removesuffix('seed').rstrip(_BEFORE_SEED) or self.recipes[0]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -85,7 +91,7 @@ def plan_power(study: Study, settings: Power, components: Mapping[str, Component
   arms = planned_arms(study)
   base = next(arm for arm in arms if study.baseline in arm.recipes)
   model = study.recipes[study.baseline].model
-  compared = [arm for arm in arms if arm is not base and study.recipes[arm.name].model == model]
+  compared = [arm for arm in arms if arm is not base and study.recipes[arm.recipes[0]].model == model]
   if not compared:
     raise UserError(f"the study has no arm to compare with its baseline '{study.baseline}': add a recipe of the same model that differs in more than its seed.")
   _require_evaluated(study, components)
@@ -130,5 +136,5 @@ def _require_evaluated(study: Study, components: Mapping[str, Components]) -> No
 def _hours(study: Study, arms: Sequence[PlannedArm], chip: Chip | None, mfu: float) -> float | None:
   if chip is None:
     return None
-  one_seed = dataclasses.replace(study, recipes={arm.name: study.recipes[arm.name] for arm in arms}, baseline=None)
+  one_seed = dataclasses.replace(study, recipes={name: study.recipes[name] for name in (arm.recipes[0] for arm in arms)}, baseline=None)
   return sum(chip_hours(stage.steps * model_flops(stage.train_step()), chip, mfu) for stage in planned_stages(one_seed))

@@ -16,10 +16,7 @@ def show_power(plan: PowerPlan, stream: TextIO) -> None:
   """Prints a line for each comparison, then a verdict for each task."""
   console = Console(stream, width=180)
   of = plan.settings
-  claim = 'items like those of the task' if of.items == 'random' else "these tasks' items alone"
-  console.print(
-    f'[bold]{plan.study}[/bold]: what it can show of {claim}, at power {100 * of.power:g}%, corrected for {formatting.count(plan.corrected_for, "comparison")}'
-  )
+  console.print(f'[bold]{plan.study}[/bold]: what it can show at power {100 * of.power:g}%, corrected for {formatting.count(plan.corrected_for, "comparison")}')
   table = Table(box=None, pad_edge=False, header_style='dim')
   costed = plan.hours_of_a_seed is not None
   priced = costed and plan.price is not None
@@ -32,12 +29,16 @@ def show_power(plan: PowerPlan, stream: TextIO) -> None:
     found = each.resolution
     row = [_points(found.least_effect), f'{100 * found.power:.0f}%', f'{found.seeds_needed:,}' if found.seeds_needed else 'no number']
     hours = plan.hours(found.seeds_needed)
-    costs = [formatting.integer(hours)] if costed else []
-    costs += [formatting.integer(None if hours is None else hours * plan.price)] if priced else []
+    costs = [_amount(hours)] if costed else []
+    costs += [_amount(None if hours is None else hours * plan.price)] if priced else []
     table.add_row(found.task, _named(each), f'{found.design.own:,}', *row, *costs)
   console.print(table)
   if costed:
-    console.print(f'one seed of all arms, stages that they share once: {plan.hours_of_a_seed:,.0f} chip-hours')
+    console.print(f'one seed of all arms, stages that they share once: {_amount(plan.hours_of_a_seed)} chip-hours')
+  about_items = {each.resolution.task: each.resolution.least_of_items > 0 for each in plan.comparisons}
+  if named := ', '.join(task for task, is_random in about_items.items() if not is_random):
+    why = "Power.items is 'fixed'" if of.items == 'fixed' else 'Components.arm_item is 0'
+    console.print(f'for claims about their items alone: {named} ({why})')
   for each in plan.comparisons:
     console.print(f'[{"green" if each.resolution.is_resolved else "red"}]{each.resolution}[/]')
 
@@ -74,6 +75,10 @@ def _named(comparison: Comparison) -> str:
   names = comparison.arms
   shown = ', '.join(names) if len(names) < 4 else f'{", ".join(names[:2])} and {len(names) - 2} more'
   return f'{shown} v {comparison.baseline}'
+
+
+def _amount(value: float | None) -> str:
+  return f'{value:.2g}' if formatting.known(value) and value < 10 else formatting.integer(value)
 
 
 def _points(value: float) -> str:
