@@ -54,10 +54,12 @@ from codemix.data.settings import Data
 from codemix.evaluation.judge.judge import Judge
 from codemix.evaluation.tasks.evaluation import Evaluation
 from codemix.evaluation.tasks.own import answer_task, choice_task, text_task
+from codemix.inference.components import Components
 from codemix.models.config import ModelConfig
 from codemix.models.decoding import Decoding
 from codemix.parallel.mesh import MeshConfig
 from codemix.parallel.sharding import ShardingRules
+from codemix.planner.power_settings import Power
 from codemix.sandbox.limits import Limits
 from codemix.studies.recipe import Recipe, Study
 from codemix.studies.sweep import sweep
@@ -81,11 +83,12 @@ _MIXTURES = (
   *(seqio_mixture, swap, uniform),
 )
 _EVALUATION = (Decoding, Evaluation, Judge, answer_task, choice_task, text_task)
+_POWER = (Components, Power)
 _CONTAMINATION = (Contamination, EvaluationSet, ItemLayout, CodeWindows, WordWindows)
 _TRAINING = (
   *(Constant, LinearTo, WarmupCosine, WarmupStableDecay),
   *(Handoff, Skips, Stage, Optimizer, ModelConfig, MeshConfig, ShardingRules, Runtime, Recipe, Study, sweep),
 )
 
-for _configurable in (*_DATA, *_MIXTURES, *_CONTAMINATION, *_TRAINING, *_EVALUATION):
+for _configurable in (*_DATA, *_MIXTURES, *_CONTAMINATION, *_TRAINING, *_EVALUATION, *_POWER):
   gin.external_configurable(_configurable, module='codemix')

@@ -46,6 +46,7 @@ CORPUS = Corpus({'train': '{language}/*.jsonl'})
 
 # What each takes at the least.
 NEEDED: Mapping[str, Mapping[str, object]] = {
+  'Components': {'seed': 1.0, 'items': 100},
   'Corpus': {'files': {'train': '*.jsonl'}},
   'Template': {'template': '{question}'},
   'Languages': {'keep': ('python',)},

@@ -177,7 +177,7 @@ def test_every_command_line_is_one_that_codemix_takes(command, files_of_the_docs
   elif verb == 'evaluate' and arguments.tasks:
     assert arguments.tasks == 'list'
   elif '--gin_file' in flags_of(parser):
-    experiment.load_experiment(arguments)
+    experiment.load_experiment(arguments, also=('Power',) if getattr(arguments, 'power', False) else ())
 
 
 @pytest.mark.parametrize('page', PAGES, ids=lambda page: page.name)

@@ -19,18 +19,23 @@ from codemix.errors import UserError
 def add_arguments(parser: argparse.ArgumentParser) -> None:
   add_gin_arguments(parser)
   parser.add_argument(
-    '--topology', required=True, metavar='CHIP:SIDES', help='what to compile for: v5e:16x16, v6e:8x8, v5p:4x4x4, or cpu:8 for virtual devices'
+    '--topology', metavar='CHIP:SIDES', help='what to compile for: v5e:16x16, v6e:8x8, v5p:4x4x4, or cpu:8 for virtual devices; with --power, whose chip-hours are counted'
   )
   parser.add_argument('--slices', type=int, default=1, metavar='N', help='the number of slices, joined by the data-center network')
   parser.add_argument('--mfu', type=float, default=0.4, metavar='SHARE', help='share of the peak that the chip-hours assume')
   parser.add_argument('--price', type=float, metavar='AMOUNT', help='of a chip-hour, in any currency')
   parser.add_argument('--memory', type=float, metavar='GIB', help='of a chip that a step may take, instead of all its memory')
+  parser.add_argument('--power', action='store_true', help='report what differences the study can show with its seeds, and compile nothing')
+  parser.add_argument('--pilot', metavar='DIR', help="the folder of an earlier study, whose scores' noise --power takes where Power.components has none")
   add_format_argument(parser)
 
 
 def run(arguments: argparse.Namespace) -> int:
   """Returns 2 if a step does not fit, else 0."""
   _check(arguments)
+  if arguments.power:
+    _power(arguments)
+    return 0
   # A TPU host must not start its TPU: compiling needs none, and a run may be using it.
   os.environ.setdefault('JAX_PLATFORMS', 'cpu')
   from codemix.parallel.topology import parse_topology, require_compiler
@@ -59,7 +64,42 @@ def run(arguments: argparse.Namespace) -> int:
   return 0 if found.fits else UserError.exit_code
 
 
+def _power(arguments: argparse.Namespace) -> None:
+  os.environ.setdefault('JAX_PLATFORMS', 'cpu')
+  from codemix.parallel.topology import parse_topology
+  from codemix.planner.chips import CHIPS
+  from codemix.planner.comparisons import plan_power
+  from codemix.planner.forecast import Prices
+  from codemix.planner.show_power import describe_power, show_power
+
+  topology = parse_topology(arguments.topology, arguments.slices) if arguments.topology else None
+  experiment = load_experiment(arguments, also=('Power',))
+  settings = experiment.also['Power']
+  components = dict(settings.components)
+  if arguments.pilot:
+    from codemix.report.pilot import pilot_components
+    from codemix.report.results import read_study
+    from codemix.storage import as_path
+
+    components = pilot_components(read_study(as_path(arguments.pilot))) | components
+  if not components:
+    raise UserError(
+      "--power: the noise of the scores is unknown. Give --pilot=DIR, an earlier study with two seeds an arm, or bind Power.components = {'winogrande': @winogrande/Components()} and winogrande/Components.seed = 0.89 (points)."
+    )
+  plan = plan_power(experiment.study, settings, components, topology and CHIPS.get(topology.chip), Prices(arguments.mfu, arguments.price))
+  if arguments.format == 'json':
+    print(json.dumps(describe_power(plan), indent=1))
+  else:
+    show_power(plan, sys.stdout)
+
+
 def _check(arguments: argparse.Namespace) -> None:
+  if arguments.pilot and not arguments.power:
+    raise UserError('--pilot has no effect without --power: add it, or leave --pilot out.')
+  if arguments.power and arguments.memory:
+    raise UserError('--memory has no effect with --power, which compiles nothing: leave one of them out.')
+  if not arguments.power and not arguments.topology:
+    raise UserError('--topology is missing: give what to compile for, such as --topology=v5e:16x16 or --topology=cpu:8.')
   if not 0 < arguments.mfu <= 1:
     raise UserError(f'--mfu={arguments.mfu:g}: it is a share of the peak, above 0 and at most 1.')
   for name in ('price', 'memory'):

@@ -57,7 +57,8 @@ class Estimate:
     seeds: training runs that the figure is the mean of. With one, the interval covers the choice of
       documents alone; with more, documents and seeds.
     spread: standard deviation over the seeds; NaN with one.
-    error: standard error over the documents or items; NaN if it is unknown.
+    error: standard error over the documents or items, of a change of several seeds also over seeds; NaN if it is unknown.
+    p: of no change; None if the noise of seeds is unknown.
   """
 
   value: float
@@ -67,6 +68,7 @@ class Estimate:
   seeds: int = 1
   spread: float = math.nan
   error: float = math.nan
+  p: float | None = None
 
   @property
   def has_interval(self) -> bool:

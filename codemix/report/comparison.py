@@ -17,6 +17,7 @@ import numpy as np
 from codemix.errors import UserError
 from codemix.evaluation import statistics
 from codemix.evaluation.statistics import Estimate
+from codemix.report import seed_difference
 from codemix.report.arms import Arm, baseline_arms, baselines
 from codemix.report.results import StageResults, StudyResults
 
@@ -56,17 +57,28 @@ class Measure:
   def change(self, pairs: Iterable[tuple[str, str]]) -> Estimate | None:
     """The mean of these changes (stage, stage of the baseline), one per seed of an arm."""
     known = [pair for pair in dict.fromkeys(pairs) if all(folder in self.totals for folder in pair)]
-    return self._over_seeds([self._change(*pair) for pair in known])
+    changes = [self._change(*pair) for pair in known]
+    if len(known) < 2 or any(out is None for _, out in changes) or self.documents < 2:
+      return self._over_seeds(changes)
+    over_documents = self._over_documents(changes)
+    if math.isnan(over_documents.error) or not all(self._bits(base)[0] for _, base in known):
+      return self._over_seeds(changes)
+    own, base = (list(zip(*(self._bits(pair[side]) for pair in known), strict=True)) for side in (0, 1))
+    return seed_difference.of_documents(over_documents, np.array(own[0]), np.array(base[0]), np.stack(own[1]), np.stack(base[1]), self.counts)
 
   def _over_seeds(self, figures: Sequence[tuple[float, np.ndarray | None]]) -> Estimate | None:
     """The mean of figures, each given with what it is without each document."""
     if not figures:
       return None
+    return statistics.over_seeds([value for value, _ in figures], self._over_documents(figures))
+
+  def _over_documents(self, figures: Sequence[tuple[float, np.ndarray | None]]) -> Estimate:
+    """The mean of figures, with its interval over documents if all are known without each document."""
     values, out = zip(*figures, strict=True)
-    mean = Estimate(float(np.mean(values)))
-    if all(left_out is not None for left_out in out) and self.documents > 1:
-      mean = statistics.jackknife(mean.value, np.mean(out, axis=0), self.bytes_N, self.counts)
-    return statistics.over_seeds(values, mean)
+    mean = float(np.mean(values))
+    if any(left_out is None for left_out in out) or self.documents < 2:
+      return Estimate(mean)
+    return statistics.jackknife(mean, np.mean(out, axis=0), self.bytes_N, self.counts)
 
   def _bits(self, folder: str) -> tuple[float, np.ndarray | None]:
     nats, size = self.totals[folder]

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from codemix import formatting
 from codemix.report import provenance, suite_tables, tables, tree
 from codemix.report.content import Content
-from codemix.report.tables import Cell, Line, Table
+from codemix.report.table import Cell, Line, Table
 from codemix.report.tree import Node
 
 MARKS = {'better': ', beyond noise', 'worse': ', beyond noise', 'unlike': ', NOT as planned', '': ''}

@@ -114,7 +114,7 @@ def _few_seeds(arm_rows: Sequence[Row]) -> Iterator[str]:
   if single := list(dict.fromkeys(name for (name, _), count in seeds.items() if count == 1)):
     which = 'Every arm' if len(single) == len({name for name, _ in seeds}) else _few(single)
     yield (
-      f'{which} is compared at one seed. Its interval covers the choice of validation documents alone, not the '
+      f'{which} is compared at one seed. Its interval covers the choice of validation documents only, not the '
       'spread between seeds, so it is not coloured: train it and the baseline with more seeds to see whether '
       'a difference is more than noise.'
     )

@@ -14,6 +14,7 @@ import numpy as np
 
 from codemix.evaluation import statistics
 from codemix.evaluation.statistics import Estimate
+from codemix.report import seed_difference
 
 
 @dataclasses.dataclass(frozen=True)
@@ -53,8 +54,17 @@ class Score:
     known = [pair for pair in dict.fromkeys(pairs) if all(map(self._is_scored, pair))]
     if not known:
       return None
+    if len(known) > 1 and (found := self._crossed(known)):
+      return found
     of_items = [_difference_of_items(task, known) for task, _ in self.parts]
     return self._over_seeds([self.value(own) - self.value(base) for own, base in known], of_items)
+
+  def _crossed(self, pairs: Sequence[tuple[str, str]]) -> Estimate | None:
+    """The change over several seeds; None if a task's items are not known, or nothing varies."""
+    if not all(folder in task.correct for task, _ in self.parts for pair in pairs for folder in pair):
+      return None
+    own, base = ([np.stack([task.correct[pair[side]] for pair in pairs]) for task, _ in self.parts] for side in (0, 1))
+    return seed_difference.of_scores(own, base, [weight for _, weight in self.parts])
 
   def _is_scored(self, folder: str) -> bool:
     return all(folder in task.values for task, _ in self.parts)

@@ -9,10 +9,12 @@ from codemix import formatting
 from codemix.evaluation.statistics import Estimate
 from codemix.report.comparison import Row
 from codemix.report.content import Content
+from codemix.report.correction import corrected
 from codemix.report.published import published
 from codemix.report.scores import Score
 from codemix.report.suite import Benchmark, Group
-from codemix.report.tables import Cell, Line, Table, by_stage, compared_arms, interval
+from codemix.report.table import Cell, Line, Table
+from codemix.report.tables import by_stage, compared_arms, interval
 
 PAPER = 'the paper, 470M'
 _BASELINES = (('chance', 'Chance'), ('majority', 'Majority answer'))
@@ -104,7 +106,7 @@ def gold_changes(content: Content, group: Group) -> Table:
     figures = [benchmark.gold.change(_pairs(row)) for benchmark in shown]
     return [_change(row, figure, of_seed, formatting.signed_percent, lower_is_better=True) for figure in figures]
 
-  return Table(caption, [Cell('After stage'), *(Cell(b.name) for b in shown)], by_stage(content, compared_arms(content), cells))
+  return corrected(Table(caption, [Cell('After stage'), *(Cell(b.name) for b in shown)], by_stage(content, compared_arms(content), cells)))
 
 
 def gold_probability(content: Content, group: Group) -> Table | None:
@@ -186,7 +188,7 @@ def _changes(content: Content, what: str, header: Sequence[Cell], columns: Seque
   def cells(row: Row, of_seed: bool) -> list[Cell]:
     return [_change(row, score.change(_pairs(row)), of_seed, formatting.signed, lower_is_better=False) for score in columns]
 
-  return Table(caption, header, by_stage(content, compared_arms(content), cells))
+  return corrected(Table(caption, header, by_stage(content, compared_arms(content), cells)))
 
 
 def _header(group: Group) -> list[Cell]:
@@ -258,9 +260,10 @@ def _change(row: Row, figure: Estimate | None, of_seed: bool, form: Callable[[fl
   if figure.seeds > 1:
     notes.append(f'SD {100 * figure.spread:.2g}, {figure.seeds} seeds')
   elif figure.has_interval and not of_seed:
-    notes.append('items alone')
+    notes.append('items only')
   better = (figure.value < 0) == lower_is_better
-  return Cell(form(figure.value), notes, ('better' if better else 'worse') if figure.is_effect else '')
+  mark = ('better' if better else 'worse') if figure.is_effect else ''
+  return Cell(form(figure.value), notes, mark, p=None if of_seed else figure.p)
 
 
 def _as_number(value: object) -> float:

@@ -12,7 +12,8 @@ from codemix.report import frames
 from codemix.report.arms import Arm
 from codemix.report.comparison import Row
 from codemix.report.content import Content
-from codemix.report.palette import Paint
+from codemix.report.correction import corrected
+from codemix.report.table import Cell, Line, Table
 from codemix.report.tree import Node
 
 CHAINS = {
@@ -25,41 +26,6 @@ CHAINS = {
 AS_PLANNED = {True: 'yes', False: 'NO', None: 'not known yet'}
 
 
-@dataclasses.dataclass(frozen=True)
-class Cell:
-  """What a table shows in one place.
-
-  Attributes:
-    text: the figure or name.
-    notes: beside it in small print.
-    mark: 'better', 'worse' or 'unlike' (the plan); colours the text.
-    paint: the colour of the arm or source that it names.
-  """
-
-  text: str = ''
-  notes: Sequence[str] = ()
-  mark: str = ''
-  paint: Paint | None = None
-
-
-@dataclasses.dataclass(frozen=True)
-class Line:
-  """A row; `kind` is 'model' or 'group' (one cell, a heading), 'final', 'seed', 'total' or ''."""
-
-  cells: Sequence[Cell]
-  kind: str = ''
-
-
-@dataclasses.dataclass(frozen=True)
-class Table:
-  """A table; the first `texts` columns are of text, the others of numbers."""
-
-  caption: str
-  header: Sequence[Cell]
-  lines: Sequence[Line]
-  texts: int = 1
-
-
 def summary(content: Content) -> Table:
   """Every arm after its last evaluated stage, by kind."""
   study, outcomes = content.study, content.outcomes
@@ -69,7 +35,7 @@ def summary(content: Content) -> Table:
     caption += f', and the change against {content.baseline_arm} of the same seed{of_model}'
   caption += (
     '. An arm is all recipes that differ in their seed alone. With one seed, an interval covers the choice of '
-    'validation documents alone; with several, documents and seeds, and SD is the spread of the seeds.'
+    'validation documents only; with several, documents and seeds, and SD is the spread of the seeds.'
   )
   header = [Cell(name) for name in ('Arm', 'After', 'Seeds', 'Tokens', 'Code')]
   for label, measure in outcomes:
@@ -93,7 +59,7 @@ def summary(content: Content) -> Table:
       lines.append(Line([_arm(content, arm), Cell(after), Cell(_seeds(arm, row)), *progress, *figures(row, False)], 'final'))
       for label, seed in content.seed_rows(arm, row.position) if row else []:
         lines.append(Line([_seed(label, seed), *[Cell()] * 4, *figures(seed, True)], 'seed'))
-  return Table(caption, header, lines, texts=2)
+  return corrected(Table(caption, header, lines, texts=2))
 
 
 def bits_by_stage(content: Content) -> Table:
@@ -108,7 +74,7 @@ def changes_by_stage(content: Content) -> Table:
     f'Change against {content.baseline_arm} after the same number of tokens, with 95% paired intervals: over '
     'documents, and over seeds where there are several.'
   )
-  return _by_source(content, caption, compared_arms(content), _change)
+  return corrected(_by_source(content, caption, compared_arms(content), _change))
 
 
 def compared_arms(content: Content) -> list[Arm]:
@@ -243,9 +209,9 @@ def _change(row: Row | None, measure: str, of_seed: bool) -> Cell:
   if figure.seeds > 1:
     notes.append(f'SD {100 * figure.spread:.2g}%, {figure.seeds} seeds')
   elif figure.has_interval and not of_seed:
-    notes.append('documents alone')
+    notes.append('documents only')
   mark = ('better' if figure.value < 0 else 'worse') if figure.is_effect else ''
-  return Cell(formatting.signed_percent(figure.value), notes, mark)
+  return Cell(formatting.signed_percent(figure.value), notes, mark, p=None if of_seed else figure.p)
 
 
 def interval(figure: Estimate, form: Callable[[float], str]) -> list[str]:

@@ -132,7 +132,7 @@ def test_nothing_is_coloured_at_one_seed(tmp_path):
   (mixed,) = (row for row in content_of(folder).arm_rows if row.name.startswith('mixed'))
   assert mixed.changes['code'].excludes(0)
   assert coloured(folder) == []
-  assert 'documents alone' in Page((folder / 'report.html').read_text()).words
+  assert 'documents only' in Page((folder / 'report.html').read_text()).words
   assert 'beyond noise' not in (folder / 'report.md').read_text()
   assert any('at one seed' in note for note in content_of(folder).notes)
 

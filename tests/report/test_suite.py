@@ -18,7 +18,7 @@ from codemix.report import markdown, suite_tables
 from codemix.report.content import Content, gather
 from codemix.report.published import COLUMNS, published
 from codemix.report.results import read_study
-from codemix.report.tables import Table
+from codemix.report.table import Table
 from codemix.report.write import write_report
 from tests.report.fake_benchmarks import (
   GROUPS,

@@ -1,0 +1,89 @@
+"""What a study can resolve, in plain words: the power of a comparison as a verdict."""
+
+from __future__ import annotations
+
+import dataclasses
+
+from codemix.inference.components import Components
+from codemix.inference.power import (
+  POWER,
+  Design,
+  least_effect,
+  least_effect_of_items,
+  power,
+  seeds_needed,
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class Resolution:
+  """What a planned comparison on one task can show.
+
+  Attributes:
+    task: its name.
+    design: seeds and level.
+    effect: the difference that is wanted, in `unit`.
+    power: of finding it, 0 to 1.
+    least_effect: that is found with the wanted power; infinite with one seed an arm.
+    least_of_items: what the items alone leave, with any number of seeds; 0 for a claim about these items.
+    seeds_needed: in each arm for the wanted effect; None if no number suffices.
+    unit: of the figures, in the plural.
+  """
+
+  task: str
+  design: Design
+  effect: float
+  power: float
+  least_effect: float
+  least_of_items: float
+  seeds_needed: int | None
+  wanted: float
+  unit: str
+
+  @property
+  def is_resolved(self) -> bool:
+    return self.power >= self.wanted
+
+  def __str__(self) -> str:
+    effect = amount(self.effect, self.unit)
+    if self.is_resolved:
+      return f'this study can resolve {effect} on {self.task}: {self._seeds()}, power {100 * self.power:.0f}%'
+    if self.seeds_needed is None:
+      return (
+        f'no number of seeds resolves {effect} on {self.task}: the choice of its items alone hides effects below {amount(self.least_of_items, self.unit)}; '
+        'take more items, or limit the claim to these items'
+      )
+    return f'this study cannot resolve {effect} on {self.task}: {self.seeds_needed:,} seeds an arm are needed, it has {self._seeds(short=True)}'
+
+  def _seeds(self, short: bool = False) -> str:
+    own, base = self.design.own, self.design.base
+    counts = f'{own:,}' if own == base else f'{own:,} and {base:,}'
+    return counts if short else f'{counts} seed{"" if own == base == 1 else "s"} an arm'
+
+
+def resolution(task: str, effect: float, components: Components, design: Design, wanted: float = POWER, unit: str = 'points') -> Resolution:
+  """What a comparison can show.
+
+  Args:
+    effect: the wanted difference, in the components' units.
+    wanted: power, from 0.5 to below 1.
+    unit: name of the components' units, in the plural.
+
+  Raises UserError if the effect or the wanted power is out of range.
+  """
+  return Resolution(
+    task=task,
+    design=design,
+    effect=effect,
+    power=power(effect, components, design),
+    least_effect=least_effect(components, design, wanted),
+    least_of_items=least_effect_of_items(components, design, wanted),
+    seeds_needed=seeds_needed(effect, components, design, wanted),
+    wanted=wanted,
+    unit=unit,
+  )
+
+
+def amount(value: float, unit: str = 'points') -> str:
+  """'1 point', '0.5 points', '2.8 points'."""
+  return f'{value:.2g} {unit.removesuffix("s") if value == 1 else unit}'

@@ -1,0 +1,140 @@
+"""The comparisons that a study's report will make, and what each of them can resolve with the study's seeds."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from collections.abc import Mapping, Sequence
+
+from codemix.errors import UserError, nearest
+from codemix.inference.components import Components
+from codemix.inference.power import Design
+from codemix.inference.resolution import Resolution, resolution
+from codemix.planner.chips import Chip
+from codemix.planner.forecast import Prices
+from codemix.planner.power_settings import Power
+from codemix.planner.programs import model_flops
+from codemix.planner.roofline import chip_hours
+from codemix.planner.stages import planned_stages
+from codemix.studies.recipe import Recipe, Study
+
+WITHOUT_PRICE = Prices()
+_BEFORE_SEED = ' ,;:_-./(['
+
+
+@dataclasses.dataclass(frozen=True)
+class PlannedArm:
+  """Recipes that differ in their seed alone.
+
+  Attributes:
+    recipes: their names in the study.
+    seeds: theirs.
+  """
+
+  recipes: tuple[str, ...]
+  seeds: tuple[int, ...]
+
+  @property
+  def name(self) -> str:
+    """What the recipes' names have in common: '25% code' of '25% code, seed 0' and '25% code, seed 1'."""
+    if len(self.recipes) == 1:
+      return self.recipes[0]
+    common = os.path.commonprefix(self.recipes).rstrip(_BEFORE_SEED)
+    return common.removesuffix('seed').rstrip(_BEFORE_SEED) or self.recipes[0]
+
+
+@dataclasses.dataclass(frozen=True)
+class Comparison:
+  """Arms that are compared with the baseline in the same way, on one task.
+
+  Attributes:
+    arms: names of the arms that have as many seeds in common with the baseline.
+  """
+
+  arms: tuple[str, ...]
+  baseline: str
+  resolution: Resolution
+
+
+@dataclasses.dataclass(frozen=True)
+class PowerPlan:
+  """What `codemix plan --power` reports.
+
+  Attributes:
+    comparisons: task by task.
+    hours_of_a_seed: chip-hours of every arm with one seed, stages that arms share counted once; None without a chip.
+    corrected_for: comparisons of the table.
+    price: of a chip-hour; None if it is not given.
+  """
+
+  study: str
+  settings: Power
+  comparisons: Sequence[Comparison]
+  hours_of_a_seed: float | None
+  corrected_for: int
+  price: float | None = None
+
+  def hours(self, seeds: int | None) -> float | None:
+    """Chip-hours of the whole study with so many seeds an arm; None if either is unknown."""
+    return None if seeds is None or self.hours_of_a_seed is None else seeds * self.hours_of_a_seed
+
+
+def plan_power(study: Study, settings: Power, components: Mapping[str, Components], chip: Chip | None = None, prices: Prices = WITHOUT_PRICE) -> PowerPlan:
+  """What every comparison of a study can resolve.
+
+  Args:
+    components: by task, in points; `settings.components` are not read.
+    chip: whose hours are counted, at the MFU of `prices`; None counts none.
+
+  Raises UserError if the study has no second arm of the baseline's model, or a task is not among those that the study evaluates.
+  """
+  arms = planned_arms(study)
+  base = next(arm for arm in arms if study.baseline in arm.recipes)
+  model = study.recipes[study.baseline].model
+  compared = [arm for arm in arms if arm is not base and study.recipes[arm.recipes[0]].model == model]
+  if not compared:
+    raise UserError(f"the study has no arm to compare with its baseline '{study.baseline}': add a recipe of the same model that differs in more than its seed.")
+  _require_evaluated(study, components)
+  count = settings.comparisons or len(compared) * len(components)
+  alike: dict[int, list[str]] = {}
+  for arm in compared:
+    alike.setdefault(len(set(arm.seeds) & set(base.seeds)), []).append(arm.name)
+  comparisons = []
+  for task, of in components.items():
+    of = dataclasses.replace(of, arm_item=0.0) if settings.items == 'fixed' else of
+    for seeds, names in alike.items():
+      if not seeds:
+        continue  # the report compares recipes of one seed
+      design = Design(seeds, seeds, shared=True, comparisons=count)
+      comparisons.append(Comparison(tuple(names), base.name, resolution(task, settings.effect, of, design, settings.power)))
+  if not comparisons:
+    raise UserError(f"no arm has a seed in common with the baseline '{study.baseline}', and the report compares recipes of one seed: train the baseline with the other arms' seeds.")
+  return PowerPlan(study.name, settings, comparisons, _hours(study, arms, chip, prices.mfu), count, prices.chip_hour)
+
+
+def planned_arms(study: Study) -> list[PlannedArm]:
+  """The arms of a study, in the order of their first recipes. A second recipe of the same seed is an arm of its own."""
+  groups: list[tuple[Recipe, list[str]]] = []
+  for name, recipe in study.recipes.items():
+    bare = dataclasses.replace(recipe, seed=0, description='')
+    members = next((of for other, of in groups if other == bare and recipe.seed not in {study.recipes[each].seed for each in of}), None)
+    if members is None:
+      groups.append((bare, [name]))
+    else:
+      members.append(name)
+  return [PlannedArm(tuple(names), tuple(study.recipes[name].seed for name in names)) for _, names in groups]
+
+
+def _require_evaluated(study: Study, components: Mapping[str, Components]) -> None:
+  evaluated = [task.name for task in study.evaluation.selected()] if study.evaluation else []
+  for name in components:
+    # With examples a task is stored as 'piqa-5shot'.
+    if evaluated and name.rpartition('-')[0] not in evaluated and name not in (*evaluated, *study.validation):
+      raise UserError(f"Power.components names '{name}', which the study does not evaluate (Study.evaluate: {', '.join(evaluated)}).{nearest(name, evaluated)}")
+
+
+def _hours(study: Study, arms: Sequence[PlannedArm], chip: Chip | None, mfu: float) -> float | None:
+  if chip is None:
+    return None
+  one_seed = dataclasses.replace(study, recipes={name: study.recipes[name] for name in (arm.recipes[0] for arm in arms)}, baseline=None)
+  return sum(chip_hours(stage.steps * model_flops(stage.train_step()), chip, mfu) for stage in planned_stages(one_seed))

@@ -1,0 +1,32 @@
+"""What a study should be able to show: the configurable `Power`."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Annotated, Literal
+
+from codemix.checked import Above, Below, From, Name, checked
+from codemix.inference.components import Components
+from codemix.inference.power import POWER
+
+
+@dataclasses.dataclass(frozen=True)
+@checked
+class Power:
+  """The effect that a study should resolve, and the noise of its scores; for `codemix plan --power`.
+
+  Attributes:
+    components: of each task's scores, in points, by the task's name.
+    effect: the least difference of two arms that should be found, in points.
+    power: the chance of finding it.
+    items: 'random' for claims about items like those of the task; 'fixed' for claims about these items alone, which need fewer
+      seeds and say less.
+    comparisons: of the report's table, to correct for; None for all arms and tasks of the study.
+  """
+
+  components: Mapping[Name, Components] = dataclasses.field(default_factory=dict)
+  effect: Annotated[float, Above(0), 'points'] = 1.0
+  power: Annotated[float, From(0.5), Below(1)] = POWER
+  items: Literal['random', 'fixed'] = 'random'
+  comparisons: Annotated[int, From(1), 'comparisons'] | None = None

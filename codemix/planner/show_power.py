@@ -1,0 +1,85 @@
+"""The power of a study as a table and verdicts for a terminal, and as plain data."""
+
+from __future__ import annotations
+
+import math
+from typing import TextIO
+
+from rich.table import Table
+
+from codemix import formatting
+from codemix.console import Console
+from codemix.planner.comparisons import Comparison, PowerPlan
+
+
+def show_power(plan: PowerPlan, stream: TextIO) -> None:
+  """Prints a line for each comparison, then a verdict for each task."""
+  console = Console(stream, width=180)
+  of = plan.settings
+  console.print(f'[bold]{plan.study}[/bold]: what it can show at power {100 * of.power:g}%, corrected for {formatting.count(plan.corrected_for, "comparison")}')
+  table = Table(box=None, pad_edge=False, header_style='dim')
+  costed = plan.hours_of_a_seed is not None
+  priced = costed and plan.price is not None
+  columns = ['seeds an arm', 'least effect, points', f'power at {of.effect:g}', f'seeds needed for {of.effect:g}', *(['chip-hours with these'] if costed else []), *(['price'] if priced else [])]
+  for name in ('task', 'comparison'):
+    table.add_column(name, no_wrap=True)
+  for name in columns:
+    table.add_column(name, justify='right')
+  for each in plan.comparisons:
+    found = each.resolution
+    row = [_points(found.least_effect), f'{100 * found.power:.0f}%', f'{found.seeds_needed:,}' if found.seeds_needed else 'no number']
+    hours = plan.hours(found.seeds_needed)
+    costs = [_amount(hours)] if costed else []
+    costs += [_amount(None if hours is None else hours * plan.price)] if priced else []
+    table.add_row(found.task, _named(each), f'{found.design.own:,}', *row, *costs)
+  console.print(table)
+  if costed:
+    console.print(f'one seed of all arms, stages that they share once: {_amount(plan.hours_of_a_seed)} chip-hours')
+  about_items = {each.resolution.task: each.resolution.least_of_items > 0 for each in plan.comparisons}
+  if named := ', '.join(task for task, is_random in about_items.items() if not is_random):
+    why = "Power.items is 'fixed'" if of.items == 'fixed' else 'Components.arm_item is 0'
+    console.print(f'for claims about their items alone: {named} ({why})')
+  for each in plan.comparisons:
+    console.print(f'[{"green" if each.resolution.is_resolved else "red"}]{each.resolution}[/]')
+
+
+def describe_power(plan: PowerPlan) -> dict:
+  """All figures, unrounded; effects in points. Null: infinite, unknown or no number."""
+  return {
+    'study': plan.study,
+    'effect': plan.settings.effect,
+    'power': plan.settings.power,
+    'items': plan.settings.items,
+    'corrected_for': plan.corrected_for,
+    'chip_hours_of_one_seed': plan.hours_of_a_seed,
+    'price_per_chip_hour': plan.price,
+    'comparisons': [
+      {
+        'task': each.resolution.task,
+        'arms': list(each.arms),
+        'baseline': each.baseline,
+        'seeds': each.resolution.design.own,
+        'least_effect': each.resolution.least_effect if math.isfinite(each.resolution.least_effect) else None,
+        'least_effect_of_items': each.resolution.least_of_items,
+        'power_at_effect': each.resolution.power,
+        'seeds_needed': each.resolution.seeds_needed,
+        'chip_hours_needed': plan.hours(each.resolution.seeds_needed),
+        'verdict': str(each.resolution),
+      }
+      for each in plan.comparisons
+    ],
+  }
+
+
+def _named(comparison: Comparison) -> str:
+  names = comparison.arms
+  shown = ', '.join(names) if len(names) < 4 else f'{", ".join(names[:2])} and {len(names) - 2} more'
+  return f'{shown} v {comparison.baseline}'
+
+
+def _amount(value: float | None) -> str:
+  return f'{value:.2g}' if formatting.known(value) and value < 10 else formatting.integer(value)
+
+
+def _points(value: float) -> str:
+  return f'{value:.2f}' if math.isfinite(value) else formatting.UNKNOWN

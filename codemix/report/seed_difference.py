@@ -1,0 +1,70 @@
+"""The change of an arm of several seeds against the baseline: seeds and items in one interval (`codemix.inference`).
+
+A pair is a run of the arm and the run of the baseline with the same seed. Runs are paired by seed if there are enough of them to
+estimate the correlation (`inference.correlation`).
+
+Shapes: S seeds (pairs), I items or documents.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+
+import numpy as np
+
+from codemix.evaluation.statistics import LEVEL, Estimate
+from codemix.inference.arm_scores import ArmScores
+from codemix.inference.correlation import LEAST_PAIRS
+from codemix.inference.crossed import Part, combine, item_part, seed_parts
+from codemix.inference.difference import Difference, difference
+
+
+def of_scores(own: Sequence[np.ndarray], base: Sequence[np.ndarray], weights: Sequence[float]) -> Estimate | None:
+  """The change of a weighted sum of tasks' scores over S >= 2 pairs; None if their items show no noise to estimate.
+
+  Args:
+    own, base: the scores of each task's items, float [S, I], in the order of the pairs.
+  """
+  pairs = range(len(own[0]))
+  found = difference(ArmScores(tuple(own), tuple(weights), pairs, 'the arm'), ArmScores(tuple(base), tuple(weights), pairs, 'the baseline'))
+  return _estimate(found) if found.noise == 'seeds and items' and found.error > 0 else None
+
+
+def of_documents(over_documents: Estimate, own_S: np.ndarray, base_S: np.ndarray, own_SxI: np.ndarray, base_SxI: np.ndarray, counts: Sequence[int]) -> Estimate:
+  """A relative change with its jackknife interval over documents (`statistics.jackknife`), with the seeds added; S >= 2.
+
+  The seeds' parts are those of own / base - 1 to first order. The documents' part is the jackknife's without the residual, which the
+  seeds' parts hold already; it keeps the jackknife's degrees of freedom, because few documents may decide it.
+
+  Args:
+    over_documents: the change, averaged over the pairs.
+    own_S, base_S: the figure of each run.
+    own_SxI, base_SxI: the figure of each run without each document.
+    counts: documents of each source; they sum to I.
+  """
+  paired = len(own_S) >= LEAST_PAIRS
+  scale = 1 / base_S.mean(), own_S.mean() / base_S.mean() ** 2
+  parts = seed_parts(scale[0] * own_S, scale[1] * base_S, paired)
+  strata = [np.split(scale * of_SxI, np.cumsum(counts)[:-1], axis=1) for scale, of_SxI in zip(scale, (own_SxI, base_SxI), strict=True)]
+  # The jackknife's pseudo-values: their mean over a source has the jackknife's variance.
+  of_sources = [
+    item_part(-(count - 1) * own_Sxi, -(count - 1) * base_Sxi, paired)
+    for own_Sxi, base_Sxi, count in zip(*strata, counts, strict=True) if count
+  ]  # fmt: skip
+  uncertainty = max(sum(part.uncertainty for part in of_sources), over_documents.error**4 / max(over_documents.documents - 1, 1.0))
+  parts.append(Part(sum(part.variance for part in of_sources), uncertainty))
+  error, freedom = combine(parts)
+  found = Difference(
+    value=over_documents.value, error=float(error), freedom=float(freedom), noise='seeds and items', own='the arm', base='the baseline',
+    own_figures=tuple(own_S / base_S), base_figures=(1.0,) * len(base_S), own_seeds=None, base_seeds=None,
+    items=sum(counts), paired=paired, correlation=None,
+  )  # fmt: skip
+  return dataclasses.replace(_estimate(found), documents=over_documents.documents)
+
+
+def _estimate(found: Difference) -> Estimate:
+  low, high = found.interval(LEVEL)
+  # Of the pairs, whose changes the report lists, whether or not the interval pairs them.
+  spread = float(np.std(np.subtract(found.own_figures, found.base_figures), ddof=1))
+  return Estimate(found.value, low, high, float(found.items), len(found.own_figures), spread, found.error, found.p)

@@ -1,0 +1,117 @@
+"""What `codemix plan --power` says of a study's comparisons."""
+
+from __future__ import annotations
+
+import json
+import math
+
+import pytest
+
+from codemix import cli
+from codemix.errors import UserError
+from codemix.inference.components import Components
+from codemix.inference.power import Design, least_effect
+from codemix.planner.chips import CHIPS
+from codemix.planner.comparisons import plan_power, planned_arms
+from codemix.planner.power_settings import Power
+from codemix.studies.recipe import Study
+from tests import tiny_study
+
+NOISE = {'winogrande': Components(seed=0.89), 'piqa': Components(seed=0.35)}
+
+
+def study_of(seeds: dict[str, int], base_seeds: int) -> Study:
+  """Arms that differ in their mixture, with so many seeds each, and the baseline 'base, seed 0'."""
+  counts = {'base': base_seeds, **seeds}
+  mixtures = {name: {'text': 1 - number / 10, 'code': number / 10} for number, name in enumerate(counts, 1)}
+  recipes = {
+    f'{name}, seed {seed}': tiny_study.recipe(tiny_study.stage('only', mixtures[name], 4), seed=seed)
+    for name, count in counts.items() for seed in range(count)
+  }  # fmt: skip
+  return Study('arms', recipes, baseline='base, seed 0')
+
+
+def test_arms_are_recipes_that_differ_in_their_seed_alone():
+  arms = planned_arms(study_of({'code': 3}, 2))
+  assert [(arm.name, arm.seeds) for arm in arms] == [('base', (0, 1)), ('code', (0, 1, 2))]
+
+
+def test_each_comparison_has_the_seeds_that_the_baseline_has_too():
+  plan = plan_power(study_of({'code': 3, 'more': 2, 'other': 2}, 3), Power(), NOISE)
+  assert [(each.arms, each.resolution.task, each.resolution.design.own) for each in plan.comparisons] == [
+    (('code',), 'winogrande', 3), (('more', 'other'), 'winogrande', 2),
+    (('code',), 'piqa', 3), (('more', 'other'), 'piqa', 2),
+  ]  # fmt: skip
+  assert plan.corrected_for == 6
+  expected = least_effect(NOISE['piqa'], Design(3, 3, shared=True, comparisons=6))
+  assert plan.comparisons[2].resolution.least_effect == pytest.approx(expected)
+
+
+def test_one_comparison_says_what_is_missing_in_one_sentence():
+  plan = plan_power(study_of({'code': 3}, 3), Power(), {'winogrande': NOISE['winogrande']})
+  # Paired by seed the test has half of the degrees of freedom, so a seed more than 14.
+  assert str(plan.comparisons[0].resolution) == 'this study cannot resolve 1 point on winogrande: 15 seeds an arm are needed, it has 3'
+
+
+def test_fixed_items_need_fewer_seeds():
+  noise = {'winogrande': Components(seed=0.7, items=1267, arm_item=10, residual=15)}
+  random, fixed = (plan_power(study_of({'code': 3}, 3), Power(items=items), noise).comparisons[0].resolution for items in ('random', 'fixed'))
+  assert fixed.seeds_needed < random.seeds_needed and fixed.least_of_items == 0 < random.least_of_items
+  # At 3 seeds the well-known part of the items gives the test degrees of freedom, which outweighs its variance here.
+  assert fixed.least_effect == pytest.approx(random.least_effect, rel=0.1)
+
+
+def test_the_cost_grows_by_every_arm_with_each_seed():
+  study = study_of({'code': 3, 'more': 3}, 3)
+  plan = plan_power(study, Power(), NOISE, CHIPS['v5e'])
+  one_seed = plan_power(study_of({'code': 1, 'more': 1}, 1), Power(), NOISE, CHIPS['v5e'])
+  assert plan.hours(7) == pytest.approx(7 * plan.hours_of_a_seed) == pytest.approx(7 * one_seed.hours_of_a_seed)
+  assert plan.hours(None) is None and plan_power(study, Power(), NOISE).hours(7) is None
+
+
+def test_one_seed_an_arm_resolves_nothing():
+  plan = plan_power(study_of({'code': 1}, 1), Power(effect=50), NOISE)
+  assert all(each.resolution.least_effect == math.inf and not each.resolution.is_resolved for each in plan.comparisons)
+
+
+@pytest.mark.parametrize(('seeds', 'message'), [({}, 'no arm to compare'), ({'code': 0}, 'no arm to compare')])
+def test_a_study_without_a_second_arm_is_refused(seeds, message):
+  with pytest.raises(UserError, match=message):
+    plan_power(study_of(seeds, 3), Power(), NOISE)
+
+
+FLAGS = ('plan', '--power', '--gin_file=studies/proportions.gin', '--gin.sweep.shares=(0.0, 0.5)')
+STATED = ("--gin.Power.components={'piqa': @piqa/Components()}", '--gin.piqa/Components.seed=0.35')
+
+
+def test_the_command_prints_a_table_and_a_verdict(capsys):
+  assert cli.main([*FLAGS, '--gin.sweep.seeds=(0, 1, 2)', *STATED, '--topology=v5e:16x16', '--price=2']) == 0
+  out = capsys.readouterr().out
+  assert 'least effect' in out and 'chip-hours' in out and 'price' in out
+  assert 'this study cannot resolve 1 point on piqa' in out
+  assert 'for claims about their items alone: piqa (Components.arm_item is 0)' in out
+
+
+def test_json_has_the_figures_of_the_table(capsys):
+  assert cli.main([*FLAGS, '--gin.sweep.seeds=(0, 1, 2, 3, 4, 5)', *STATED, '--gin.Power.effect=2', '--format=json']) == 0
+  plan = json.loads(capsys.readouterr().out)
+  assert plan['effect'] == 2 and plan['chip_hours_of_one_seed'] is None
+  assert all(each['seeds'] == 6 and each['power_at_effect'] > 0.8 and 'can resolve 2 points' in each['verdict'] for each in plan['comparisons'])
+
+
+@pytest.mark.parametrize(
+  ('flags', 'message'),
+  [
+    (FLAGS, '--pilot=DIR'),
+    (('plan', '--gin_file=studies/proportions.gin'), '--topology is missing'),
+    (('plan', '--gin_file=studies/proportions.gin', '--topology=cpu:8', '--pilot=runs'), 'no effect without --power'),
+    ((*FLAGS, *STATED, '--memory=3'), '--memory has no effect'),
+    ((*FLAGS, '--pilot=nowhere'), 'not the folder of a study'),
+    ((*FLAGS, *STATED, '--gin.Power.items="fixt"'), "Did you mean 'fixed'"),
+    ((*FLAGS, *STATED, '--gin.piqa/Components.seed=-1'), 'at least 0'),
+  ],
+)
+def test_a_mistake_is_one_line_that_says_what_to_change(capsys, flags, message):
+  assert cli.main(list(flags)) == 2
+  err = capsys.readouterr().err
+  assert message in err and 'Traceback' not in err

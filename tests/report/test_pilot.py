@@ -1,0 +1,52 @@
+"""Components of an earlier study's scores, and a plan with them."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+
+from codemix import cli
+from codemix.errors import UserError
+from codemix.inference.components import estimate_components
+from codemix.report.pilot import pilot_components
+from codemix.report.results import read_study
+from tests.report.fake_benchmarks import task_results, write_task
+from tests.report.fake_study import stage, stage_folders, write_fake_study
+
+TEXT, CODE = [stage('text', {'text': 1.0}, 8)], [stage('mixed', {'text': 0.5, 'code': 0.5}, 8)]
+
+
+def replicated(folder, seeds: int):
+  recipes = {f'{name}, seed {seed}': stages for name, stages in (('text', TEXT), ('mixed', CODE)) for seed in range(seeds)}
+  study = write_fake_study(folder, recipes, seeds={name: int(name[-1]) for name in recipes})
+  for number, place in enumerate(stage_folders(study)):
+    write_task(place, 'piqa', task_results('piqa', 0.6 if place.name.startswith('mixed') else 0.5, 200, 2, number), 8)
+  return study
+
+
+def test_components_are_those_of_the_arms_scores_in_points(tmp_path):
+  study = read_study(replicated(tmp_path / 's', 3))
+  found = pilot_components(study)
+  arms = [
+    100 * np.stack([study.stages[study.recipes[f'{arm}, seed {seed}'].stages[-1]].results['tasks/piqa'].items()['correct'] for seed in range(3)])
+    for arm in ('text', 'mixed')
+  ]  # fmt: skip
+  assert found.keys() == {'piqa'} and found['piqa'].items == 200
+  expected = estimate_components(arms)
+  for name in ('seed', 'arm_item', 'residual'):
+    assert getattr(found['piqa'], name) == pytest.approx(getattr(expected, name)), name
+
+
+def test_a_study_of_one_seed_is_no_pilot(tmp_path):
+  with pytest.raises(UserError, match='two seeds'):
+    pilot_components(read_study(replicated(tmp_path / 's', 1)))
+
+
+def test_the_command_plans_with_a_pilot(tmp_path, capsys):
+  pilot = replicated(tmp_path / 's', 3)
+  flags = ('--gin_file=studies/proportions.gin', '--gin.sweep.shares=(0.0, 0.5)', '--gin.sweep.seeds=(0, 1, 2)')
+  assert cli.main(['plan', '--power', *flags, f'--pilot={pilot}', '--format=json']) == 0
+  (found,) = json.loads(capsys.readouterr().out)['comparisons']
+  assert found['task'] == 'piqa' and found['least_effect'] > found['least_effect_of_items'] >= 0
