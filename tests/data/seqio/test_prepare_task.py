@@ -79,7 +79,7 @@ def stores(root):
   return {name: content for name, content in files_of(root).items() if 'sources.json' not in name}
 
 
-@pytest.mark.parametrize('name', ['workers_lines', 'workers_texts'])
+@pytest.mark.parametrize('name', ['workers_lines', pytest.param('workers_texts', marks=pytest.mark.slow)])
 def test_three_workers_write_the_bytes_of_one(folder, tmp_path, name):
   one, three = prepared(tmp_path / 'one', name), prepared(tmp_path / 'three', name, workers=3)
   assert one.documents == 60 and one.digest == three.digest
