@@ -59,6 +59,7 @@ class StatedSizes:
   """Stands for `Data`: stores that say how large they are."""
 
   streaming = False
+  matched = ()
   root = Path(os.devnull)  # nothing is kept
   kinds: Mapping[str, str] = MappingProxyType({})
   tokenizer = 'bytes'

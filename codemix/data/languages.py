@@ -9,10 +9,13 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import PurePosixPath
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from codemix.checked import Name, checked
 from codemix.errors import UserError, nearest
+
+if TYPE_CHECKING:
+  from codemix.data.raw.record import Record
 
 # Percent of the code documents (arXiv:2408.10914, Table 3); 99.99 in all. Strings, so as to be exact.
 CODE_DOCUMENTS: Mapping[str, str] = {
@@ -133,6 +136,22 @@ def language_of(path: str) -> str:
   """The language of a file by its name, '' where the name is not known."""
   file = PurePosixPath(path)
   return LANGUAGE_OF_FILE.get(file.name.lower()) or LANGUAGE_OF_FILE.get(file.suffix.lower(), '')
+
+
+def of_record(record: Record) -> str:
+  """The language of a document by its label, else by its path; '' where neither says it."""
+  return canonical(record.language) or language_of(record.id)
+
+
+def require_known(record: Record, known: Sequence[str], who: str) -> None:
+  """Raises UserError where the language of a record is not one of those that a part of a corpus, `who`, knows."""
+  if (language := of_record(record)) in known:
+    return
+  said = f"is in '{language}'" if language else 'has no language'
+  raise UserError(
+    f"{who} knows {', '.join(known)}, and the document '{record.id}' of '{record.source}' {said}. Keep what it knows with @Languages() in "
+    "Corpus.filters, or give the language where the layout does not: Text.constants = {'language': 'python'}."
+  )
 
 
 @checked
