@@ -85,7 +85,7 @@ def joined(parts: Iterable[Token]) -> str:
   return ''.join(token.text for token in parts)
 
 
-@functools.cache
+@functools.lru_cache(2**14)
 def merges(first: str, second: str) -> bool:
   """Whether two tokens that touch each other are read as others, such as `=` and `=`, or `b` and `'x'`."""
   if first[-1] == second[0] == '.':  # a third point would make them an ellipsis
