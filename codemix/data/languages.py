@@ -9,13 +9,10 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import PurePosixPath
-from typing import TYPE_CHECKING, Literal
+from typing import Literal, Protocol
 
 from codemix.checked import Name, checked
 from codemix.errors import UserError, nearest
-
-if TYPE_CHECKING:
-  from codemix.data.raw.record import Record
 
 # Percent of the code documents (arXiv:2408.10914, Table 3); 99.99 in all. Strings, so as to be exact.
 CODE_DOCUMENTS: Mapping[str, str] = {
@@ -138,12 +135,20 @@ def language_of(path: str) -> str:
   return LANGUAGE_OF_FILE.get(file.name.lower()) or LANGUAGE_OF_FILE.get(file.suffix.lower(), '')
 
 
-def of_record(record: Record) -> str:
+class Labelled(Protocol):
+  """What is known of a document besides its text: the attributes of a `Record`."""
+
+  source: str
+  language: str
+  id: str
+
+
+def of_record(record: Labelled) -> str:
   """The language of a document by its label, else by its path; '' where neither says it."""
   return canonical(record.language) or language_of(record.id)
 
 
-def require_known(record: Record, known: Sequence[str], who: str) -> None:
+def require_known(record: Labelled, known: Sequence[str], who: str) -> None:
   """Raises UserError where the language of a record is not one of those that a part of a corpus, `who`, knows."""
   if (language := of_record(record)) in known:
     return
