@@ -92,11 +92,6 @@ class Corpus:
     """The filters that judge a record by itself."""
     return tuple(filter for filter in self.filters if not is_corpus_wide(filter))
 
-  @property
-  def steps(self) -> tuple[Filter | Transformation, ...]:
-    """What a record goes through by itself, in order."""
-    return (*self.separate_filters, *self.transformations)
-
   def urls(self, split: str) -> list[str]:
     """The files that hold a split, sorted.
 

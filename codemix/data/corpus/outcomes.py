@@ -23,7 +23,8 @@ class Dropped:
 
   Attributes:
     record: what was read.
-    filter: number in `Corpus.steps` of the filter or transformation that drops it; None where it has no text.
+    filter: number of the filter or transformation that drops it, among those that look at a record by itself, filters
+      first; None where it has no text.
     reason: of the filter or transformation, or NO_TEXT.
   """
 
@@ -66,7 +67,7 @@ def transformed(outcomes: Iterable[Outcome], transformations: Sequence[Transform
   Raises UserError: a transformation does not know the language of a document.
 
   Args:
-    first: number in `Corpus.steps` of the first transformation.
+    first: number of the first transformation, as of `Dropped.filter`.
   """
   for outcome in outcomes:
     for number, transformation in enumerate(transformations, first):

@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from codemix.checked import checked
 from codemix.data.python_source.documentation import documentation_of, without_documentation
-from codemix.data.python_source.parses import parses
-from codemix.data.transformations.transformation import DOES_NOT_PARSE, Unsuited
+from codemix.data.transformations.of_program import of_program
 
 if TYPE_CHECKING:
   from collections.abc import Callable
@@ -52,9 +51,6 @@ class OnlyComments:
 
 def _of_lines(function: Callable[[str], str], text: str) -> str:
   r"""`function` of a text with '\n' line ends, and its result with those of `text`, '\n' if it has several kinds."""
-  plain = text.replace('\r\n', '\n')
   is_dos = '\r' in text and text.count('\n') == text.count('\r\n') == text.count('\r')
-  if not parses(plain := plain.replace('\r', '\n')):
-    raise Unsuited(DOES_NOT_PARSE)
-  result = function(plain)
+  result = of_program(function, text.replace('\r\n', '\n').replace('\r', '\n'))
   return result.replace('\n', '\r\n') if is_dos else result

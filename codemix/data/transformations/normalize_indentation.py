@@ -7,9 +7,8 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Annotated, ClassVar
 
 from codemix.checked import From, UpTo, checked
-from codemix.data.python_source.parses import parses
 from codemix.data.python_source.tokens import Token, joined, tokens
-from codemix.data.transformations.transformation import DOES_NOT_PARSE, Unsuited
+from codemix.data.transformations.of_program import of_program
 
 if TYPE_CHECKING:
   from codemix.data.raw.record import Record
@@ -40,9 +39,10 @@ class NormalizeIndentation:
     return f'indentation of {self.spaces} spaces a level'
 
   def transformed(self, record: Record) -> str:
-    if not parses(record.text):
-      raise Unsuited(DOES_NOT_PARSE)
-    lines = list(_lines(record.text))
+    return of_program(self._normalized, record.text)
+
+  def _normalized(self, source: str) -> str:
+    lines = list(_lines(source))
     levels = _levels(lines)
     return ''.join(' ' * (self.spaces * level) + joined(line.rest) for line, level in zip(lines, levels, strict=True))
 

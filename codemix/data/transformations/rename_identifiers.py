@@ -8,10 +8,9 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 
 from codemix.checked import Name, Seed, checked
 from codemix.data.python_source.names import is_pythons
-from codemix.data.python_source.parses import parses
 from codemix.data.python_source.tokens import map_names
+from codemix.data.transformations.of_program import of_program
 from codemix.data.transformations.random_order import document_key, shuffled
-from codemix.data.transformations.transformation import DOES_NOT_PARSE, Unsuited
 
 if TYPE_CHECKING:
   from collections.abc import Sequence
@@ -50,20 +49,21 @@ class RenameIdentifiers:
     return f'identifiers renamed to {new}'
 
   def transformed(self, record: Record) -> str:
-    if not parses(record.text):
-      raise Unsuited(DOES_NOT_PARSE)
-    new = self._new_names(self._names(record.text), document_key(self.seed, record.text))
-    return map_names(record.text, lambda name: new.get(_canonical(name), name))
+    return of_program(self._renamed, record.text)
 
-  def _names(self, text: str) -> list[str]:
-    """The names to change, once each, in the order of the text."""
+  def _renamed(self, source: str) -> str:
+    new = self._new_names(self._names(source), document_key(self.seed, source))
+    return map_names(source, lambda name: new.get(_canonical(name), name))
+
+  def _names(self, source: str) -> list[str]:
+    """The names to change, once each, in the order of the source."""
     found: dict[str, None] = {}
 
     def see(name: str) -> str:
       found.setdefault(_canonical(name))
       return name
 
-    map_names(text, see)
+    map_names(source, see)
     return [name for name in found if not is_pythons(name) and name not in self.keep]
 
   def _new_names(self, names: Sequence[str], key: bytes) -> dict[str, str]:

@@ -8,10 +8,9 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, ClassVar
 
 from codemix.checked import Seed, checked
-from codemix.data.python_source.parses import parses
 from codemix.data.python_source.tokens import Token, is_blank, merges, tokens
+from codemix.data.transformations.of_program import of_program
 from codemix.data.transformations.random_order import document_key, shuffled
-from codemix.data.transformations.transformation import DOES_NOT_PARSE, Unsuited
 
 if TYPE_CHECKING:
   from codemix.data.raw.record import Record
@@ -38,12 +37,13 @@ class ShuffleTokens:
   seed: Seed = 0
 
   def transformed(self, record: Record) -> str:
-    if not parses(record.text):
-      raise Unsuited(DOES_NOT_PARSE)
-    key = document_key(self.seed, record.text)
+    return of_program(self._shuffled, record.text)
+
+  def _shuffled(self, source: str) -> str:
+    key = document_key(self.seed, source)
     # A line break behind a backslash ends a line too.
     ends_line = lambda token: token.kind == 'newline' or (token.kind == 'space' and '\\' in token.text)
-    lines = itertools.groupby(tokens(record.text), ends_line)
+    lines = itertools.groupby(tokens(source), ends_line)
     return ''.join(_line(list(line), key, number) for number, (_, line) in enumerate(lines))
 
 

@@ -9,8 +9,6 @@ from codemix.data import languages
 if TYPE_CHECKING:
   from codemix.data.raw.record import Record
 
-DOES_NOT_PARSE = 'does not parse'
-
 
 class Unsuited(Exception):
   """A document has no such text; its argument is a short label, of a few different ones, by which such documents are counted."""

@@ -24,6 +24,7 @@ from codemix.data.transformations import (
   ShuffleLines,
   ShuffleTokens,
   Unsuited,
+  of_program,
   transform,
 )
 from codemix.errors import UserError
@@ -103,6 +104,13 @@ def test_lines_are_shuffled_in_any_language():
 def test_what_does_not_parse_is_dropped_and_counted_as_that(transformation, source):
   with pytest.raises(Unsuited, match='does not parse'):
     transform(Record(source, language='python'), transformation)
+
+
+@pytest.mark.parametrize('transformation', OF_PYTHON[:5], ids=lambda each: each.name)
+def test_what_a_newer_python_parses_and_codemix_cannot_read_is_dropped(transformation, monkeypatch):
+  monkeypatch.setattr(of_program, 'parses', lambda source: True)
+  with pytest.raises(Unsuited, match='not understood'):
+    transform(Record('x = (\n"', language='python'), transformation)
 
 
 # What is shuffled.
