@@ -26,6 +26,7 @@ from codemix.data.corpus.readers.tfds import Tfds
 from codemix.data.corpus.readers.tfrecords import TFRecords
 from codemix.data.corpus.readers.tsv import Tsv
 from codemix.data.corpus.readers.whole_files import WholeFiles
+from codemix.data.corpus.variants import variants
 from codemix.data.filters import (
   Encoding,
   ExactDuplicates,
@@ -38,8 +39,11 @@ from codemix.data.filters import (
   Size,
   TopLevelDomainLists,
 )
+from codemix.data.filters.parses import Parses
 from codemix.data.filters.passes_tests import PassesTests
+from codemix.data.filters.runs import Runs
 from codemix.data.languages import language_shares
+from codemix.data.local_corpora.standard_library import standard_library
 from codemix.data.mixtures.forms import (
   additive_tokens,
   by_documents,
@@ -51,6 +55,14 @@ from codemix.data.mixtures.forms import (
 from codemix.data.mixtures.schedule import MixtureSchedule
 from codemix.data.seqio.mixtures import seqio_mixture
 from codemix.data.settings import Data
+from codemix.data.transformations import (
+  NormalizeIndentation,
+  OnlyComments,
+  RemoveComments,
+  RenameIdentifiers,
+  ShuffleLines,
+  ShuffleTokens,
+)
 from codemix.evaluation.judge.judge import Judge
 from codemix.evaluation.tasks.evaluation import Evaluation
 from codemix.evaluation.tasks.own import answer_task, choice_task, text_task
@@ -73,9 +85,10 @@ from codemix.workers import Beam, InProcess, Processes
 
 _DATA = (
   *(Commit, Corpus, JsonArray, JsonLines, Notebook, Parquet, PostsXml, Puzzle, Question, Template, Text),
-  *(TFRecords, Tfds, Tsv, Verified, WholeFiles, corpora_by_language),
+  *(TFRecords, Tfds, Tsv, Verified, WholeFiles, corpora_by_language, standard_library, variants),
   *(Encoding, ExactDuplicates, Extensions, GeneratedBy, HexLiterals, Languages, MaxFloats, Sets, Size),
-  *(TopLevelDomainLists, PassesTests, Limits),
+  *(Parses, TopLevelDomainLists, PassesTests, Runs, Limits),
+  *(NormalizeIndentation, OnlyComments, RemoveComments, RenameIdentifiers, ShuffleLines, ShuffleTokens),
   *(Beam, Data, InProcess, Processes),
 )
 _MIXTURES = (

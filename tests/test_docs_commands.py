@@ -69,6 +69,7 @@ MESHES = {
   'runtimes/tpu_pod.gin': ['--gin.MeshConfig.fsdp=8'],
   'runtimes/tpu_slices.gin': ['--gin.MeshConfig.fsdp=4'],
 }
+LOCAL = {'studies/kinds.gin': 'local_kinds.gin'}  # in place of local.gin
 OWN_SOURCES = {*DRY, 'my_sources.gin'}
 NO_STUDY = {'my_tasks.gin'}  # files of gin that describe no study
 
@@ -176,9 +177,14 @@ def shortened(words: list[str]) -> list[str]:
   if '--model' in rest:
     return [verb, *rest]
   if files - NO_STUDY:
-    rest += [f'--gin_file={name}' for name in ([] if files & OWN_SOURCES else ['local.gin']) + ['short.gin']]
+    rest += [f'--gin_file={name}' for name in ([] if files & OWN_SOURCES else [_local(files)]) + ['short.gin']]
     rest += [flag for name in files for flag in MESHES.get(name, [])]
   return [verb, *rest]
+
+
+def _local(files: set[str]) -> str:
+  """The file that puts a few documents in the place of the local sources."""
+  return next((LOCAL[name] for name in files if name in LOCAL), 'local.gin')
 
 
 def _small(benchmark: str, has_model: bool) -> list[str]:

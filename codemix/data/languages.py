@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import PurePosixPath
-from typing import Literal
+from typing import Literal, Protocol
 
 from codemix.checked import Name, checked
 from codemix.errors import UserError, nearest
@@ -133,6 +133,30 @@ def language_of(path: str) -> str:
   """The language of a file by its name, '' where the name is not known."""
   file = PurePosixPath(path)
   return LANGUAGE_OF_FILE.get(file.name.lower()) or LANGUAGE_OF_FILE.get(file.suffix.lower(), '')
+
+
+class Labelled(Protocol):
+  """What is known of a document besides its text: the attributes of a `Record`."""
+
+  source: str
+  language: str
+  id: str
+
+
+def of_record(record: Labelled) -> str:
+  """The language of a document by its label, else by its path; '' where neither says it."""
+  return canonical(record.language) or language_of(record.id)
+
+
+def require_known(record: Labelled, known: Sequence[str], who: str) -> None:
+  """Raises UserError where the language of a record is not one of those that a part of a corpus, `who`, knows."""
+  if (language := of_record(record)) in known:
+    return
+  said = f"is in '{language}'" if language else 'has no language'
+  raise UserError(
+    f"{who} knows {', '.join(known)}, and the document '{record.id}' of '{record.source}' {said}. Keep what it knows with @Languages() in "
+    "Corpus.filters, or give the language where the layout does not: Text.constants = {'language': 'python'}."
+  )
 
 
 @checked

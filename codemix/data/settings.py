@@ -67,6 +67,8 @@ class Data:
       with those that are missing, and as many workers can write at the same time.
     streaming: train from the raw files, with nothing prepared but what is scored;
       `codemix.data.batches.streamed_source` says what is given up.
+    matched: groups of sources that are repeated equally often, such as variants of one corpus: an epoch of each has
+      the rows of the smallest of its group. All of a group are prepared, also where a study trains on some only.
     workers: how many processes prepare `sources`, or where they do it: such as
       `Beam(options=(...))`. The tokens are the same.
     cache_bytes: of the local disk (of `$TMPDIR`), in each process, for what is read of stores in a bucket. A store's
@@ -84,8 +86,19 @@ class Data:
   task_modules: tuple[Name, ...] = ('codemix.data.seqio.tasks',)
   shards: Annotated[int, From(1), 'files'] = 8
   streaming: bool = False
+  matched: Sequence[Annotated[Sequence[Name], NotEmpty()]] = ()
   workers: Annotated[int, From(1), 'processes'] | Workers = 1
   cache_bytes: Annotated[int, From(0), 'bytes'] = CACHE_BYTES
+
+  def __post_init__(self):
+    members = [name for group in self.matched for name in group]
+    if twice := next((name for name in members if members.count(name) > 1), None):
+      raise UserError(f"Data.matched names '{twice}' twice; a source is in one group, once.")
+    if self.matched and self.streaming:
+      raise UserError('Data.matched needs to know how large sources are, and Data.streaming does not: prepare them, or bind Data.matched = ().')
+    for name in members:
+      if name not in (corpora := self.corpora) and (meant := nearest(name, corpora, cutoff=_TYPO)):
+        raise UserError(f"Data.matched names '{name}', which is not a source of Data.sources.{meant}")
 
   @property
   def root(self) -> Path:

@@ -8,6 +8,7 @@ from fractions import Fraction
 from pathlib import Path
 from typing import NamedTuple
 
+from codemix.data.batches.matched import companions, epoch_rows
 from codemix.data.batches.prepared_source import PreparedSource
 from codemix.data.batches.source import Source
 from codemix.data.batches.source_use import plan_uses
@@ -120,8 +121,10 @@ def _kinds(names: list[str], data: Data) -> dict[str, str]:
 def _open_sources(study: Study, data: Data, tokenizer: Tokenizer) -> Mapping[str, Source]:
   names, recipes = source_names(study), list(study.recipes.values())
   if not data.streaming:
-    stores = {name: data.open_store(name, 'train', tokenizer) for name in names}
-    return {name: PreparedSource(name, store, recipes[0].length, tokenizer.bos_id) for name, store in stores.items()}
+    stores = {name: data.open_store(name, 'train', tokenizer) for name in [*names, *companions(data.matched, names)]}
+    whole = {name: PreparedSource(name, store, recipes[0].length, tokenizer.bos_id) for name, store in stores.items()}
+    bounds = epoch_rows(data.matched, {name: len(source) for name, source in whole.items()})
+    return {name: dataclasses.replace(whole[name], most_rows=bounds.get(name)) for name in names}
   from codemix.data.open_stream import open_stream  # readers of raw files, SeqIO
 
   if len(limits := {recipe.max_epochs for recipe in recipes}) > 1:

@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Sequence
 
+from codemix.data.batches.matched import companions
 from codemix.data.settings import Data
 from codemix.data.store.token_store import TokenStore
 from codemix.errors import CodemixError, UserError
@@ -21,9 +22,10 @@ ERROR_PREFIX = 'codemix prepare: '  # of the line with the error that ended it
 
 
 def splits_read(study: Study, data: Data) -> list[tuple[str, str]]:
-  """The (source, split) pairs that must be prepared: to train on, unless streamed, and to score."""
+  """The (source, split) pairs that must be prepared: to train on, unless streamed, to match in size, and to score."""
   study = expand_study(study, data)
-  trained = [] if data.streaming else source_names(study)
+  names = source_names(study)
+  trained = [] if data.streaming else [*names, *companions(data.matched, names)]
   return [(name, 'train') for name in trained] + [(name, 'validation') for name in scored_names(study)]
 
 

@@ -68,6 +68,9 @@ def show_plan(
         f'[yellow]{escape(name)}[/yellow]: a SeqIO task, as it was when it was prepared. `codemix prepare` prepares it again if its functions, their values or files were edited;'
         '\n  other changes, such as in what its functions read, are not found: use `codemix prepare --again`.\n'
       )
+  for name, source in plan.sources.items():
+    if not source.streamed and len(source) < source.stored_rows:
+      console.print(f'{escape(name)}: an epoch is {len(source):,} of its {source.stored_rows:,} rows, as many as the smallest source of its group in Data.matched has')
   for root in (p for p in plan.stages() if p.parent is None):
     console.print(_stage_tree(plan, root))
   if validation:

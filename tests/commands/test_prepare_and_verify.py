@@ -189,3 +189,46 @@ def test_what_this_user_may_not_read_is_one_line(place, capfd, monkeypatch):
   monkeypatch.setattr(Path, 'read_bytes', refuse)
   assert run(place, 'verify') == 2
   assert '.current cannot be read or written: Permission denied' in one_error(capfd)
+
+
+KINDS = """
+Data.sources = {'text': @text/Corpus(), 'code': @code/Corpus()}
+text/Corpus.files = {'train': 'part-[01].jsonl', 'validation': 'part-2.jsonl'}
+code/Corpus.files = {'train': 'part-*.jsonl'}
+"""
+
+
+@pytest.mark.parametrize(
+  ('binding', 'says'),
+  [
+    ('code/Corpus.transformations = (@ShufleLines(),)', "gin knows no 'ShufleLines'. Did you mean 'ShuffleLines'?"),
+    ('code/Corpus.transformation = (@ShuffleLines(),)', "Corpus has no parameter 'transformation'. Did you mean 'transformations'?"),
+    ("code/Corpus.transformations = ('shuffle_lines',)", 'Corpus.transformations'),
+    ('code/Corpus.transformations = (@Parses(),)', 'Corpus.transformations'),
+    ('code/Corpus.transformations = (@ShuffleLines(),)\nShuffleLines.sead = 1', "ShuffleLines has no parameter 'sead'. Did you mean 'seed'?"),
+    ("code/Corpus.transformations = (@RenameIdentifiers(),)\nRenameIdentifiers.new_names = 'owm'", "Did you mean 'own'?"),
+    ('code/Corpus.transformations = (@NormalizeIndentation(),)\nNormalizeIndentation.spaces = 0', 'NormalizeIndentation.spaces is 0'),
+    ('code/Corpus.transformations = (@RemoveComments(),)', 'RemoveComments knows python, and the document'),
+    ("Data.matched = (('text', 'cod'),)", "Data.matched names 'cod', which is not a source of Data.sources. Did you mean 'code'?"),
+    ("Data.matched = (('text', 'code'), ('code',))", "Data.matched names 'code' twice"),
+    ("Data.matched = ('text', 'code')", 'Data.matched'),
+    ("Data.matched = (('text', 'code'),)\nData.streaming = True", 'Data.matched needs to know how large sources are'),
+  ],
+)
+def test_a_mistake_in_a_kind_of_code_is_one_line_that_says_what_to_change(place, capfd, binding, says):
+  (place / 'recipe.gin').write_text(f"{GIN}\n{KINDS}\nCorpus.root = '{place / 'raw'}'\n{binding}\n")
+  assert run(place, 'prepare') == 2
+  assert says in one_error(capfd)
+  assert not (place / 'data' / 'stores').exists()
+
+
+def test_matched_sources_are_prepared_though_no_stage_reads_them(place, capfd):
+  matched = "Data.matched = (('code', 'more'),)\nData.sources = [{'more': @more/Corpus()}, {'text': @text/Corpus(), 'code': @code/Corpus()}]"
+  more = "more/Corpus.files = {'train': 'part-1.jsonl'}"
+  (place / 'recipe.gin').write_text(f"{GIN}\n{KINDS}\nCorpus.root = '{place / 'raw'}'\n{matched}\n{more}\n")
+  assert run(place, 'prepare', '--format=json') == 0
+  stores = json.loads(capfd.readouterr().out)
+  assert stores.keys() == {'text train', 'code train', 'more train', 'text validation'}
+  assert run(place, 'inspect') == 0
+  rows = stores['more train']['tokens'] // 32
+  assert f"code: an epoch is {rows:,} of its {stores['code train']['tokens'] // 32:,} rows" in capfd.readouterr().out

@@ -1,4 +1,4 @@
-"""For each reader, row parser and filter a small input that goes through all that decides its documents.
+"""For each reader, row parser, filter and transformation a small input that goes through all that decides its documents.
 
 `CASES` has a function by stable name: it writes files into an empty folder where it needs any, and
 returns the part with what it gives. What a helper makes of its input (HTML, names of kernels,
@@ -46,11 +46,24 @@ from codemix.data.filters import (
   Size,
   TopLevelDomainLists,
 )
+from codemix.data.filters.parses import Parses
 from codemix.data.filters.passes_tests import PassesTests
+from codemix.data.filters.runs import Runs
 from codemix.data.filters.top_level_domains import KNOWN_DOMAINS
 from codemix.data.languages import LANGUAGE_OF_FILE
 from codemix.data.raw.protocols import Reader, RowParser
 from codemix.data.raw.record import BadRecord, Record
+from codemix.data.transformations import (
+  NormalizeIndentation,
+  OnlyComments,
+  RemoveComments,
+  RenameIdentifiers,
+  ShuffleLines,
+  ShuffleTokens,
+  Transformation,
+  Unsuited,
+  transform,
+)
 from codemix.sandbox.limits import Limits
 from tests.data import tfds_folder
 
@@ -91,6 +104,18 @@ def of_parsers(*parsed: tuple[RowParser, Sequence[Mapping]]) -> Given:
 def of_filter(filter: Filter, records: Iterable[str | Record]) -> Given:
   records = [Record(record) if isinstance(record, str) else record for record in records]
   return Given(filter, [[filter.reason(record), record.id or record.text[:40]] for record in records])
+
+
+def of_transformations(*transformations: Transformation, more: Sequence[str] = ()) -> Given:
+  """What each transformation gives for a program that has everything, and for some small ones."""
+  found = []
+  for text in (PROGRAM, PROGRAM.replace('\n', '\r\n'), 'x = (', '', *more):
+    for transformation in transformations:
+      try:
+        found.append(transform(Record(text, language='python'), transformation))
+      except Unsuited as unsuited:
+        found.append([str(unsuited)])
+  return Given(transformations[0], found)
 
 
 def shown(item: Record | BadRecord | None, root: str = '') -> object:
@@ -399,3 +424,86 @@ def passes_tests(folder: Path) -> Given:
 def exact_duplicates(folder: Path) -> Given:
   filter = ExactDuplicates()
   return Given(filter, [[filter.reason(Record('a')), filter.key(Record(text, id='any')).hex()] for text in ('a', 'a', 'a ', 'é')])
+
+
+@case
+def parses(folder: Path) -> Given:
+  texts = ('x = 1', 'print x', 'def f(:', '', 'a\0b', "'\\d'", '(' * 2000)
+  return of_filter(Parses(), [Record(text, language='Python', id=text[:9]) for text in texts])
+
+
+@case
+def runs(folder: Path) -> Given:
+  programs = ('assert True', 'assert False', 'def f(:', 'import nothing_of_this_name', 'print(1)', '')
+  records = [Record(program, language='py', id=program or 'none') for program in programs]
+  records += [Record('x', language='odd', id='odd'), Record('x', id='no language'), Record('x = 1', id='a.py')]
+  return of_filter(Runs(Limits(cpu_seconds=5), allow_unsandboxed=True), records)
+
+
+# Transformations.
+
+PROGRAM = '''#!/usr/bin/env python
+"""A module."""
+
+from __future__ import annotations
+import os.path as path, re  # both
+
+TABLE = {'a': 1, "b": [0x1f, 1e-5, .5j],  # of numbers
+\t  'c': ...}
+LONG = TABLE if path else \\
+      not re
+
+@property
+async def read(self, *names: str, key=lambda x: x ** 2) -> int | None:
+\t"""Reads.
+
+\t   Twice.
+\t"""
+\tif self.names != names and key:
+\t    # What follows is long.
+\t    return f'{self.names!r:>{len(names)}} {{x}} {names[0]=} # {key("é")}'
+\t  # far
+\t'a string alone'
+
+class A(dict): "doc"; __slots__ = ('é',)
+
+  # between
+
+
+def empty():
+        r''' + "'''" + '''only this''' + "'''" + '''
+try: match = b'x' rb'y' if TABLE else print
+except (OSError, re.error) as error: pass
+'''
+
+
+@case
+def shuffle_lines(folder: Path) -> Given:
+  return of_transformations(ShuffleLines(), ShuffleLines(seed=7), more=('a\nb\nc', 'a\nb\nc\n', '\n\n', 'a\rb\n'))
+
+
+@case
+def shuffle_tokens(folder: Path) -> Given:
+  return of_transformations(ShuffleTokens(), ShuffleTokens(seed=7), more=('a.b.c.d.e == -1 .real', "x = b, 's', rb, ''", 'x = 1 \\\n  + 2'))
+
+
+@case
+def rename_identifiers(folder: Path) -> Given:
+  of_names = (RenameIdentifiers(), RenameIdentifiers('own', seed=7), RenameIdentifiers(keep=('self', 'v1')))
+  return of_transformations(*of_names, more=('x = ﬁ + fi', 'x = 1', 'f"{a[\'b\']:{c}}"'))
+
+
+@case
+def remove_comments(folder: Path) -> Given:
+  return of_transformations(RemoveComments(), more=('# only\n', 'x = 1\r# y\r\n', '"doc"; x = 1'))
+
+
+@case
+def only_comments(folder: Path) -> Given:
+  return of_transformations(OnlyComments(), more=('x = 1\n', 'x = 1\r# y\r\n', '("do" # in\n "c")'))
+
+
+@case
+def normalize_indentation(folder: Path) -> Given:
+  more = ('if x:\n\ty\n\n\n', 'if x:\n        y\n\f# z', 'f(\n1,\n  )\n', 'if x:\n # a\n  # b\n  y')
+  return of_transformations(NormalizeIndentation(), NormalizeIndentation(spaces=1), more=more)

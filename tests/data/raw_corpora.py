@@ -36,6 +36,11 @@ def as_json(text: str) -> bytes:
   return json.dumps({'text': text, 'source': f'set {len(text) % 2}', 'language': language}).encode()
 
 
+def in_python(*texts: str) -> list[bytes]:
+  """Lines for `write_lines` of documents that are labelled as Python."""
+  return [json.dumps({'text': text, 'language': 'python'}).encode() for text in texts]
+
+
 def corpus(folder: Path, **settings) -> Corpus:
   return Corpus(files={'train': 'part-*.jsonl'}, root=str(folder), **settings)
 

@@ -1,4 +1,4 @@
-"""What comes out of each reader, row parser and filter is that of its declared version.
+"""What comes out of each reader, row parser, filter and transformation is that of its declared version.
 
 `tests/golden/documents.jsonl` has it. After a change that is meant, raise `version` of each part
 that the tests name, and run `python -m tests.data.test_golden_documents`.
@@ -18,10 +18,11 @@ from pathlib import Path
 
 import pytest
 
-from codemix.data import filters
+from codemix.data import filters, transformations
 from codemix.data.corpus import layouts, readers
 from codemix.data.corpus.identity import definition
 from codemix.data.filters import Filter
+from codemix.data.transformations import Transformation
 from tests.data.golden_cases import CASES
 
 GOLDEN = Path(__file__).resolve().parents[1] / 'golden' / 'documents.jsonl'
@@ -55,12 +56,12 @@ def fault(name: str, found: list[str], pinned: list[str]) -> str | None:
 
 
 def classes() -> Iterator[type]:
-  """Every reader, row parser and filter of codemix."""
-  for package in (readers, layouts, filters):
+  """Every reader, row parser, filter and transformation of codemix."""
+  for package in (readers, layouts, filters, transformations):
     for module in pkgutil.iter_modules(package.__path__, f'{package.__name__}.'):
       for _, found in inspect.getmembers(importlib.import_module(module.name), inspect.isclass):
-        of_module = found.__module__ == module.name and found is not Filter
-        if of_module and any(hasattr(found, name) for name in ('rows', 'record', 'reason')):
+        of_module = found.__module__ == module.name and found not in (Filter, Transformation)
+        if of_module and any(hasattr(found, name) for name in ('rows', 'record', 'reason', 'transformed')):
           yield found
 
 

@@ -13,28 +13,44 @@ from codemix.data.batches.rows import Batch, pack_row
 from codemix.data.batches.source import Cursor, Source
 from codemix.data.order.permutation import permute, round_keys
 from codemix.data.store.token_store import TokenStore
+from codemix.identity import digest
 from codemix.storage import is_remote
 
 
 @dataclasses.dataclass(frozen=True)
 class PreparedSource(Source):
-  """A token store read in rows of one length; attributes as of `Source`, and its `store`."""
+  """A token store read in rows of one length; attributes as of `Source`, and
+
+  Attributes:
+    store: its tokens.
+    most_rows: of an epoch; the rows behind them are never read. None for all.
+  """
 
   name: str
   store: TokenStore
   length: int
   bos_id: int
+  most_rows: int | None = None
   streamed: ClassVar[bool] = False
 
   identity = property(lambda self: self.store.manifest['identity'])
-  fingerprint = property(lambda self: self.store.digest)
   tokens = property(lambda self: self.store.tokens)
   documents = property(lambda self: self.store.documents)
   epoch_rows = property(len)
 
+  @property
+  def fingerprint(self) -> str:
+    """The store's digest; of a store that is not read to its end also how far it is, which decides the order of rows."""
+    return self.store.digest if len(self) == self.stored_rows else digest({'tokens': self.store.digest, 'rows': len(self)})
+
+  @property
+  def stored_rows(self) -> int:
+    """Whole rows of the store."""
+    return self.tokens // self.length
+
   def __len__(self) -> int:
     """Whole rows of one epoch."""
-    return self.tokens // self.length
+    return self.stored_rows if self.most_rows is None else min(self.stored_rows, self.most_rows)
 
   def will_read(self, rows: Sequence[int]) -> None:
     """Starts to fetch rows that are read next, if the store is in a bucket."""
@@ -73,7 +89,7 @@ class PreparedSource(Source):
   @functools.cached_property
   def _starts_per_row(self) -> np.ndarray:
     """Documents that begin in each row and in the tail: a few bytes a row, not eight a document."""
-    counts = np.zeros(len(self) + 1, np.min_scalar_type(self.length))
+    counts = np.zeros(self.stored_rows + 1, np.min_scalar_type(self.length))
     start = 0
     for ends in self.store.document_ends_by_shard():
       if len(ends):

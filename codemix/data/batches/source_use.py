@@ -32,7 +32,7 @@ class SourceUse:
     epochs: rows drawn in the stage over rows of an epoch.
     epochs_cumulative: the same, over the run up to the stage's end; a rewound source is repeated.
     padded_tokens: positions of the drawn rows without a loss; none, by construction.
-    cropped_tokens: tokens of the source's tail that no row holds.
+    cropped_tokens: tokens of the source's tail that no row of an epoch holds.
 
   What depends on the whole source is None where that is streamed.
   """

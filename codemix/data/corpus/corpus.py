@@ -17,7 +17,7 @@ from codemix.data.corpus.bad_share import UNREAD_RECORDS, BadShare
 from codemix.data.corpus.earlier_identity import earlier_described, is_earlier, without_own_code
 from codemix.data.corpus.identity import described
 from codemix.data.corpus.layouts.text import Text
-from codemix.data.corpus.outcomes import Outcome, judge, without_duplicates
+from codemix.data.corpus.outcomes import Outcome, judge, transformed, without_duplicates
 from codemix.data.corpus.readers.json_lines import JsonLines
 from codemix.data.filters import Filter, is_corpus_wide
 from codemix.data.raw.encodable import encodable_bad, encodable_record
@@ -25,6 +25,7 @@ from codemix.data.raw.fields import MISSING_FIELD
 from codemix.data.raw.local_files import printable
 from codemix.data.raw.protocols import Piece, Reader, RowParser
 from codemix.data.raw.record import BadRecord, Record
+from codemix.data.transformations import Transformation, require_language
 from codemix.errors import UserError, nearest
 from codemix.identity import differences
 from codemix.terminal import warn_once
@@ -46,6 +47,9 @@ class Corpus:
     reader: files -> rows.
     layout: a row -> a record.
     filters: each keeps a record or drops it, in this order.
+    transformations: each gives the text of a record that is kept another form, in this order. The
+      filters and the held-out split see the text as it is distributed, and corpus-wide filters as
+      it comes out.
     root: the folder or URL before relative patterns; '' for the working folder.
     validation_share: share of the documents of 'train' that are held out as 'validation', where
       `files` has no such split. A digest of the text decides, so that copies stay together and the
@@ -62,6 +66,7 @@ class Corpus:
   reader: Reader = JsonLines()
   layout: RowParser = Text()
   filters: tuple[Filter, ...] = ()
+  transformations: tuple[Transformation, ...] = ()
   root: Path = ''
   validation_share: Share = 0.0
   count_dropped_tokens: bool = True
@@ -81,6 +86,11 @@ class Corpus:
 
   def splits(self) -> tuple[str, ...]:
     return (*self.files, *([HELD_OUT] if self._holds_out else []))
+
+  @property
+  def separate_filters(self) -> tuple[Filter, ...]:
+    """The filters that judge a record by itself."""
+    return tuple(filter for filter in self.filters if not is_corpus_wide(filter))
 
   def urls(self, split: str) -> list[str]:
     """The files that hold a split, sorted.
@@ -144,11 +154,14 @@ class Corpus:
           read.check(self)
 
   def outcomes(self, split: str, piece: Piece, read: BadShare | None = None) -> Iterator[Outcome]:
-    """What becomes of each of `records`, in order: kept, dropped, or set aside as broken.
+    """What becomes of each of `records`, in order: kept and transformed, dropped, or set aside as broken.
 
     Corpus-wide filters are not applied.
+
+    Raises UserError: a transformation does not know the language of a record.
     """
-    return judge(self.records(piece, split, read), self.filters)
+    judged = judge(self.records(piece, split, read), self.filters)
+    return transformed(judged, self.transformations, len(self.separate_filters))
 
   def records(self, piece: Piece, split: str, read: BadShare | None = None) -> Iterator[Record | BadRecord]:
     """The records of a piece that belong to `split`, before the filters; never raises for bad data.
@@ -198,8 +211,8 @@ class Corpus:
     """Finds what would end a reading, from the settings and the first rows.
 
     Raises UserError: no such split or files; a corpus-wide filter is not the last one; no row has a
-    field that the row parser needs (the nearest name is given); the whole split is broken; or more
-    of the rows than `max_bad_share`.
+    field that the row parser needs (the nearest name is given); the whole split is broken, or more
+    of the rows than `max_bad_share`; or a transformation does not know the language of a row.
 
     Args:
       split: its name.
@@ -216,11 +229,19 @@ class Corpus:
       if is_whole:
         shown = f'{broken[0].place}: {broken[0].reason} ({broken[0].detail})'
         raise UserError(f"corpus '{self.name}': no record can be read, beginning with {shown}")
+    self._check_languages(first)
     if share:
       read = BadShare()
       for item in first:
         read.add(item)
       read.check(self, unread=0 if is_whole else UNREAD_RECORDS)
+
+  def _check_languages(self, rows: Sequence[Record | BadRecord]) -> None:
+    """Of the rows that the filters keep, as far as it takes no running of programs to know."""
+    quick = [filter for filter in self.separate_filters if not hasattr(filter, 'reasons')]
+    for outcome in judge(rows, quick) if self.transformations else ():
+      for transformation in self.transformations if isinstance(outcome, Record) else ():
+        require_language(outcome, transformation)
 
   def _without_field(self, bad: BadRecord) -> str:
     field = re.search("'(.*)'", bad.reason)[1]
@@ -263,6 +284,8 @@ class Corpus:
       'reader': describe(self.reader),
       'layout': describe(self.layout),
       'filters': [describe(filter) for filter in self.filters],
+      # Left out where there are none, as in the identities of stores from before there were any.
+      **({'transformations': list(map(describe, self.transformations))} if self.transformations else {}),
       'validation_share': self.validation_share if self._holds_out else 0.0,
       'name': self.name,
     }

@@ -1,4 +1,4 @@
-"""What becomes of the records of a corpus: kept, dropped by a filter, or set aside as broken."""
+"""What becomes of the records of a corpus: kept, in another form or not, dropped, or set aside as broken."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TypeVar
 
 from codemix.data.filters import Filter, is_corpus_wide
-from codemix.data.raw.record import BadRecord, Record
+from codemix.data.raw.record import BadRecord, Record, TransformedRecord
+from codemix.data.transformations import Transformation, Unsuited, transform
 
 JUDGED_TOGETHER = 64  # records, by a filter that has `reasons`
 BLOCK_CHARACTERS = 2**20
@@ -22,8 +23,9 @@ class Dropped:
 
   Attributes:
     record: what was read.
-    filter: number in `Corpus.filters` of the first filter that drops it; None where it has no text.
-    reason: of the filter, or NO_TEXT.
+    filter: number of the filter or transformation that drops it, among those that look at a record by itself, filters
+      first; None where it has no text.
+    reason: of the filter or transformation, or NO_TEXT.
   """
 
   record: Record
@@ -57,6 +59,30 @@ def _judge_block(block: list[Outcome], filters: Sequence[tuple[int, Filter]]) ->
       if reason is not None:
         outcomes[index] = Dropped(outcomes[index], number, reason)
   return outcomes
+
+
+def transformed(outcomes: Iterable[Outcome], transformations: Sequence[Transformation], first: int) -> Iterator[Outcome]:
+  """The outcomes, with what is kept transformed in turn, or dropped where that is impossible.
+
+  Raises UserError: a transformation does not know the language of a document.
+
+  Args:
+    first: number of the first transformation, as of `Dropped.filter`.
+  """
+  for outcome in outcomes:
+    for number, transformation in enumerate(transformations, first):
+      if isinstance(outcome, Record):
+        outcome = _transformed(outcome, transformation, number)
+    yield outcome
+
+
+def _transformed(record: Record, transformation: Transformation, number: int) -> Outcome:
+  try:
+    text = transform(record, transformation)
+  except Unsuited as unsuited:
+    return Dropped(record, number, str(unsuited))
+  before = (*getattr(record, 'bytes_before', ()), len(record.text.encode()))
+  return TransformedRecord(text, record.source, record.language, record.id, record.program, before)
 
 
 def without_duplicates(records: Iterable[Record], filters: Sequence[Filter]) -> Iterator[Record]:

@@ -55,10 +55,15 @@ class PassesTests:
   def _reason(self, record: Record, unsafe: bool) -> str | None:
     if not record.program:
       return 'not run: no program'
-    outcome = execute(record.program, record.language, self.limits, unsafe=unsafe)
-    if outcome.status == 'not run':
-      return f'not run: {outcome.stderr}'
-    return None if outcome.status == 'passed' else outcome.status
+    return verdict(record.program, record.language, self.limits, unsafe)
+
+
+def verdict(program: str, language: str, limits: Limits, unsafe: bool) -> str | None:
+  """None where a program passed; else why it did not: 'failed', 'timed out', ..., 'not run: no php'."""
+  outcome = execute(program, language, limits, unsafe=unsafe)
+  if outcome.status == 'not run':
+    return f'not run: {outcome.stderr}'
+  return None if outcome.status == 'passed' else outcome.status
 
 
 def sandbox_works() -> bool:

@@ -69,7 +69,7 @@ class Languages:
     return f'only languages {", ".join(self.keep)}'
 
   def reason(self, record: Record) -> str | None:
-    language = languages.canonical(record.language) or languages.language_of(record.id)
+    language = languages.of_record(record)
     if not language:
       return 'no language'
     return None if language in self.keep else 'other language'

@@ -9,9 +9,9 @@ import tokenize
 import warnings
 from pathlib import Path
 
-from codemix.data.local_corpora.code import without_documentation
 from codemix.data.local_corpora.documentation import COMMENT_OR_STRING, passages
 from codemix.data.local_corpora.prose import paragraphs
+from codemix.data.python_source.documentation import without_documentation
 
 _LEAST_CODE_CHARACTERS = 256
 _GENERATED_NAME = re.compile(r'_pb2(_grpc)?\.py$|^_version\.py$|^_sysconfigdata')

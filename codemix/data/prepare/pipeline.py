@@ -119,7 +119,7 @@ def _nothing_kept(corpus: Corpus, split: str, counts: dict) -> str:
   others = ''.join(f', {count:,} {reason}' for kind in ('bad', 'passed_over') for reason, count in counts[kind].items())
   return (
     f"corpus '{corpus.name}' has no document in its split '{split}': {counts['records']:,} records were read, {counts['empty']:,} without text{others}; "
-    f'{"; ".join(dropped) or "it has no filters"}. Fix Corpus.files, Corpus.layout or Corpus.filters.'
+    f'{"; ".join(dropped) or "it has no filters"}. Fix Corpus.files, Corpus.layout, Corpus.filters or Corpus.transformations.'
   )
 
 

@@ -13,12 +13,11 @@ import numpy as np
 from codemix.data.corpus.bad_share import BadShare, merged
 from codemix.data.corpus.corpus import Corpus
 from codemix.data.corpus.outcomes import Dropped, blocks
-from codemix.data.filters import is_corpus_wide
 from codemix.data.prepare.duplicates import DigestWriter
 from codemix.data.prepare.progress import ShardReporter
 from codemix.data.prepare.quarantine import Quarantine
 from codemix.data.prepare.shards import Shard
-from codemix.data.raw.record import BadRecord, Record
+from codemix.data.raw.record import BadRecord, Record, TransformedRecord
 from codemix.data.store import record_counts, token_store
 from codemix.data.store.record_counts import RecordCounts
 from codemix.data.store.shard_writer import ShardWriter, shard_file, writing_shard
@@ -66,7 +65,8 @@ class _ShardInWork:
 
   def __init__(self, step: TokenizeShard, shard: Shard, writer: ShardWriter, dtype: np.dtype):
     self.step, self.shard, self.writer, self.dtype = step, shard, writer, dtype
-    self.counts = RecordCounts([filter.name for filter in step.corpus.filters if not is_corpus_wide(filter)])
+    names = lambda parts: [part.name for part in parts]
+    self.counts = RecordCounts(names(step.corpus.separate_filters), names(step.corpus.transformations))
     self.read = BadShare()
     self.languages, self.sources = _Names(), _Names()
     self.golden: dict | None = None
@@ -111,6 +111,8 @@ class _ShardInWork:
       record = _record(document)
       size = len(record.text.encode())
       amount = record_counts.amount(1, size, None if ids is None else len(ids))
+      if isinstance(record, TransformedRecord):
+        self.counts.transform((*record.bytes_before, size))
       if isinstance(document, Dropped):
         self.counts.drop(document.filter, document.reason, amount)
         continue

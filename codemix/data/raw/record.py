@@ -28,6 +28,17 @@ class Record:
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
+class TransformedRecord(Record):
+  """A document whose text transformations have changed.
+
+  Attributes:
+    bytes_before: of the text as UTF-8, before each transformation that was applied.
+  """
+
+  bytes_before: tuple[int, ...] = ()
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
 class BadRecord:
   """What is set aside instead of a record.
 

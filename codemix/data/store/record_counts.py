@@ -8,7 +8,8 @@ The counts are plain data, stored in each shard's file and summed in the manifes
     passed_over  {reason: records} with nothing in them to train on, such as images
     empty        records without text
     with_nul     documents that hold NUL bytes, kept or not
-    filters      [{'name', 'before': amount, 'after': amount, 'dropped': {reason: amount}}], in order
+    filters      [{'name', 'before': amount, 'after': amount, 'dropped': {reason: amount}}], in order; transformations,
+                 which come after the filters, too
     kept         amount in the store
     languages    {language: amount} of what is kept
     sources      {set or repository: amount} of what is kept
@@ -16,12 +17,13 @@ The counts are plain data, stored in each shard's file and summed in the manifes
 
 An amount is {'documents', 'bytes', 'tokens'}. Bytes are those of the text in UTF-8. Tokens include
 the EOS of each document, also where a filter dropped it; they are None where dropped documents were
-not tokenized. None plus anything is None.
+not tokenized, and before a transformation, whose result alone is. None plus anything is None.
 """
 
 from __future__ import annotations
 
 import functools
+import itertools
 from collections.abc import Iterable, Sequence
 
 from codemix.data.corpus.bad_share import merged
@@ -39,19 +41,26 @@ def amount(documents: int = 0, bytes: int = 0, tokens: int | None = 0) -> Amount
 class RecordCounts:
   """The counts of a shard that is being written; `seen` is the amount that was kept or dropped."""
 
-  def __init__(self, filters: Sequence[str]):
-    """`filters` are their names, in order."""
+  def __init__(self, filters: Sequence[str], transformations: Sequence[str] = ()):
+    """`filters` and `transformations` are their names, in order."""
     self.records = self.empty = self.with_nul = 0
     self.bad: dict[str, int] = {}
     self.passed_over: dict[str, int] = {}
     self.seen, self._kept = amount(), amount()
-    self._filters = tuple(filters)
-    self._dropped: list[dict[str, Amount]] = [{} for _ in filters]
+    self._filters = (*filters, *transformations)
+    self._dropped: list[dict[str, Amount]] = [{} for _ in self._filters]
+    self._first_transformation = len(filters)
+    self._bytes_gained = [0 for _ in self._filters]
     self._languages: dict[str, Amount] = {}
     self._sources: dict[str, Amount] = {}
 
+  def transform(self, sizes: Sequence[int]) -> None:
+    """Counts what transformations did to a document: its bytes before each, in order, and after the last one."""
+    for number, (before, after) in enumerate(itertools.pairwise(sizes), self._first_transformation):
+      self._bytes_gained[number] += after - before
+
   def drop(self, index: int, reason: str, documents: Amount) -> None:
-    """Counts documents that filter number `index` dropped."""
+    """Counts documents that filter or transformation number `index` dropped."""
     self.seen = plus(self.seen, documents)
     _add_to(self._dropped[index], reason, documents)
 
@@ -64,8 +73,11 @@ class RecordCounts:
   def summary(self) -> dict:
     """The counts as plain data, without 'read'."""
     lines, after = [], self._kept
-    for name, reasons in zip(reversed(self._filters), reversed(self._dropped), strict=True):
-      before, dropped = _sum([after, *reasons.values()]), dict(sorted(reasons.items()))
+    for number, name in reversed(list(enumerate(self._filters))):
+      dropped = dict(sorted(self._dropped[number].items()))
+      before = _sum([after, *dropped.values()])
+      if number >= self._first_transformation:
+        before = amount(before['documents'], before['bytes'] - self._bytes_gained[number], None)
       lines.append({'name': name, 'before': before, 'after': after, 'dropped': dropped})
       after = before
     return {

@@ -30,10 +30,20 @@ from codemix.data.corpus.readers.posts_xml import PostsXml
 from codemix.data.corpus.readers.tfds import Tfds
 from codemix.data.corpus.readers.tfrecords import TFRecords
 from codemix.data.corpus.readers.whole_files import WholeFiles
+from codemix.data.filters.parses import Parses
 from codemix.data.filters.passes_tests import PassesTests
+from codemix.data.filters.runs import Runs
 from codemix.data.prepare.pipeline import corpus_identity
 from codemix.data.store.digests import earlier_seal
 from codemix.data.tokenization.tokenizer import load_tokenizer
+from codemix.data.transformations import (
+  NormalizeIndentation,
+  OnlyComments,
+  RemoveComments,
+  RenameIdentifiers,
+  ShuffleLines,
+  ShuffleTokens,
+)
 from codemix.errors import UserError
 from codemix.identity import digest
 from tests.data.corpus.files import write_lines
@@ -45,6 +55,9 @@ FILTERS = [
   *(filters.Sets(keep=('a',)), filters.Languages(keep=('C#',)), filters.Extensions(keep=('.py',)), filters.Size(), PassesTests()),
   filters.ExactDuplicates(),
 ]
+LATER_FILTERS = [Parses(), Runs()]  # than versions
+TRANSFORMATIONS = [ShuffleLines(), ShuffleTokens(seed=3), RenameIdentifiers('own', keep=('self',)), RemoveComments(), OnlyComments(), NormalizeIndentation(2)]
+ROLES = {'reader': READERS, 'layout': LAYOUTS, 'filters': [*FILTERS, *LATER_FILTERS], 'transformations': TRANSFORMATIONS}
 # Of the descriptions of these parts, as the last codemix without versions wrote them.
 EARLIER = '428460cb5a28f9c6cf0fc8db75a410a683e08411d2ac19a5e8feff1f6c6a9509'
 
@@ -62,7 +75,7 @@ def reworded(source: str) -> str:
   return ast.unparse(tree)
 
 
-@pytest.mark.parametrize('part', [*READERS, *LAYOUTS, *FILTERS], ids=lambda part: type(part).__name__)
+@pytest.mark.parametrize('part', [*READERS, *LAYOUTS, *FILTERS, *LATER_FILTERS, *TRANSFORMATIONS], ids=lambda part: type(part).__name__)
 def test_a_part_that_is_moved_and_reworded_has_the_same_identity_and_stores(part, tmp_path, monkeypatch):
   moved = types.ModuleType('codemix.elsewhere.moved')
   monkeypatch.setitem(sys.modules, moved.__name__, moved)
@@ -72,10 +85,10 @@ def test_a_part_that_is_moved_and_reworded_has_the_same_identity_and_stores(part
   assert type(other) is not type(part) and described(other) == described(part)
   assert set(described(part)) == {'name', 'version', 'arguments'}
   write_lines(tmp_path / 'a.jsonl', [])
-  role = 'reader' if part in READERS else 'layout' if part in LAYOUTS else 'filters'
+  role = next(role for role, parts in ROLES.items() if part in parts)
   if part in READERS and not isinstance(part, JsonLines):
     return
-  names = {store_name(Corpus({'train': str(tmp_path / 'a.jsonl')}, **{role: (each,) if role == 'filters' else each})) for each in (part, other)}
+  names = {store_name(Corpus({'train': str(tmp_path / 'a.jsonl')}, **{role: (each,) if role in ('filters', 'transformations') else each})) for each in (part, other)}
   assert len(names) == 1
 
 

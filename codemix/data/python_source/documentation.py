@@ -1,17 +1,22 @@
-"""Removes the documentation from Python source; the program stays the same.
+"""The documentation in Python source, and the source without it, which is the same program.
 
-Comments are removed, and every statement that is only a string: docstrings, the documentation of
-attributes, and code in quotes. A suite of such statements alone becomes `pass`. All other
+Documentation is comments, and every statement that is only a string: docstrings, the documentation of
+attributes, and code in quotes. Without it a suite of such statements alone becomes `pass`. All other
 statements keep their place and layout.
 """
 
 from __future__ import annotations
 
 import ast
+import bisect
 import io
+import itertools
 import tokenize
+import warnings
 from collections.abc import Iterator
 from typing import NamedTuple
+
+from codemix.data.python_source.tokens import tokens
 
 _MOST_BLANK_LINES = 2
 # From 3.12 on (PEP 701) an f-string is many tokens, between these two.
@@ -43,13 +48,55 @@ def without_documentation(source: str) -> str:
   Raises:
     SyntaxError, ValueError, RecursionError, tokenize.TokenError: `source` does not parse.
   """
-  tree = ast.parse(source)
+  tree = _tree(source)
   lines: list[str | None] = list(source.split('\n'))
   comments, inside_string = _comments(source)
   edits = [*comments, *_string_statements(tree, source.split('\n'))]
   for edit in sorted(edits, reverse=True):  # from the end, so that places stay valid
     _apply(edit, lines)
   return _tidy(lines, inside_string)
+
+
+def documentation_of(source: str) -> list[str]:
+  """Comments and string statements as they are written, in order: what `without_documentation` removes.
+
+  Arguments and errors as of `without_documentation`. A comment in the middle of a string statement is part of it.
+  """
+  statements = sorted(_spans(_tree(source), source))
+  pieces, end = [], 0
+  for token in tokens(source):
+    begin, end = end, end + len(token.text)
+    if token.kind == 'comment' and not any(first <= begin < last for first, last in _near(statements, begin)):
+      pieces.append((begin, token.text))
+  return [text for _, text in sorted([*pieces, *((first, source[first:last]) for first, last in statements)])]
+
+
+def _near(spans: list[tuple[int, int]], place: int) -> list[tuple[int, int]]:
+  """The last of sorted spans that begins before a place, if there is one."""
+  index = bisect.bisect(spans, (place,))
+  return spans[max(index - 1, 0) : index]
+
+
+def _spans(tree: ast.Module, source: str) -> Iterator[tuple[int, int]]:
+  """Where each string statement begins and ends in the source."""
+  lines = source.split('\n')
+  begins = list(itertools.accumulate((len(line) + 1 for line in lines), initial=0))
+  for suite in _suites(tree):
+    for statement in filter(_is_string, suite):
+      first, last = statement.lineno - 1, statement.end_lineno - 1
+      yield (
+        begins[first] + _characters(lines[first], statement.col_offset),
+        begins[last] + _characters(lines[last], statement.end_col_offset),
+      )
+
+
+def _tree(source: str) -> ast.Module:
+  with warnings.catch_warnings(action='ignore'):  # of escapes and comparisons in old source
+    return ast.parse(source)
+
+
+def _is_string(statement: ast.stmt) -> bool:
+  return isinstance(statement, ast.Expr) and isinstance(getattr(statement.value, 'value', None), str)
 
 
 def _comments(source: str) -> tuple[list[_Edit], set[int]]:
@@ -89,8 +136,7 @@ def _suites(tree: ast.Module) -> Iterator[list[ast.stmt]]:
 def _string_statements(tree: ast.Module, lines: list[str]) -> Iterator[_Edit]:
   """The removal of each string statement, with the semicolon behind it."""
   for suite in _suites(tree):
-    expressions = [statement for statement in suite if isinstance(statement, ast.Expr)]
-    strings = [each for each in expressions if isinstance(getattr(each.value, 'value', None), str)]
+    strings = list(filter(_is_string, suite))
     must_pass = len(strings) == len(suite) and suite is not tree.body
     for index, statement in enumerate(strings):
       row, end_row = statement.lineno - 1, statement.end_lineno - 1

@@ -1,36 +1,23 @@
 """Code without documentation is the same program, and has none left."""
 
 import ast
-import functools
 import io
 import random
 import sys
-import sysconfig
 import textwrap
 import tokenize
 import warnings
-from pathlib import Path
+from collections import Counter
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from codemix.data.local_corpora.code import without_documentation
-from codemix.data.local_corpora.readers import read_code
+from codemix.data.python_source.documentation import documentation_of, without_documentation
+from tests.data.python_source.programs import library_files, library_source, programs
 
-LIBRARY = Path(sysconfig.get_path('stdlib'))
 SUITES = ('body', 'orelse', 'finalbody')
 nested_quotes = pytest.mark.skipif(sys.version_info < (3, 12), reason='PEP 701 is of Python 3.12')
-
-
-@functools.cache
-def library_files():
-  return sorted(
-    path
-    for path in LIBRARY.rglob('*.py')
-    if not {'site-packages', 'dist-packages', 'lib2to3', 'test'}
-    & set(path.relative_to(LIBRARY).parts)
-  )
 
 
 def is_string(statement):
@@ -65,6 +52,10 @@ def comments(source):
       yield token.string
 
 
+def letters(text):
+  return Counter(''.join(text.split()))
+
+
 def assert_only_documentation_is_gone(source):
   bare = without_documentation(source)
   assert program(bare) == program(source)
@@ -77,6 +68,15 @@ def assert_only_documentation_is_gone(source):
     for statement in suite
   )
   assert without_documentation(bare) == bare
+  assert_nothing_is_lost(source, bare)
+
+
+def assert_nothing_is_lost(source, bare):
+  """The program and its documentation together have every letter of the source, and no other but those of `pass`."""
+  both = letters(bare) + letters(''.join(documentation_of(source)))
+  assert (both - letters(source)).keys() <= set('pas')
+  # A semicolon goes with the string before it, and so do the brackets around a string, or a backslash behind it.
+  assert (letters(source) - both).keys() <= set(';\\')
 
 
 def check(source, expected):
@@ -202,55 +202,13 @@ def test_what_does_not_parse_is_refused(source):
 @given(st.integers(0, 2**32))
 @settings(max_examples=30, deadline=None)
 def test_real_programs_lose_only_documentation(seed):
-  path = random.Random(seed).choice(library_files())
-  with tokenize.open(path) as file:
-    assert_only_documentation_is_gone(file.read())
+  assert_only_documentation_is_gone(library_source(random.Random(seed).choice(library_files())))
 
 
 @pytest.mark.slow
 def test_the_whole_library_loses_only_documentation():
   for path in library_files():
-    with tokenize.open(path) as file:
-      assert_only_documentation_is_gone(file.read())
-
-
-STATEMENTS = [
-  'x = 1', 'pass', '...', 'x: "note" = "#"', 'x = "# \\" no comment"', 'f(x)', 'b"bytes"', 'f"{x}#"',
-  "x = '''# no comment\n\n\n\n  '''", 'x = [1,  # one\n\n # two\n  2]', 'x = 1 + \\\n 2',
-  "x = f'''{x!r:>{10}}\n\n\n# no comment'''", 'x = r"\\\\"; y = "#"',
-  '"doc"', '"""doc\n\n\n  # doc"""', 'r"\\doc"', '("doc"\n  # in between\n "goes on")', '"do" "c"',
-  '"do" \\\n "c"', 'u"döc é"', "'''é'''", '"doc" \\\n',
-]  # fmt: skip
-HEADS = [
-  'def f(a, b="#"):', 'async def f(*a):', 'class A:', '@d("#")  # c\n{indent}class A(B):', 'if x:', 'for x in y:',
-  'while x:', 'with x as y:', 'if x:  # c\n{indent}  pass\n{indent}else:', 'try:\n{indent}  "a"\n{indent}finally:',
-  'try: "a"\n{indent}except E:', 'match x:\n{indent} case "#":',
-]  # fmt: skip
-
-
-@st.composite
-def programs(draw, indent='', depth=3):
-  """Lines of a suite: statements joined by semicolons, comments, blank lines and deeper suites."""
-  lines = []
-  for _ in range(draw(st.integers(1, 4))):
-    kind = draw(st.sampled_from(['line', 'line', 'comment', 'blank', 'suite', 'one-line suite']))
-    comment = draw(st.sampled_from(['', '', '  # "quoted" comment', '; # c']))
-    code = '; '.join(draw(st.lists(st.sampled_from(STATEMENTS), min_size=1, max_size=3)))
-    code = indent + code + ('' if code.endswith('\\\n') else comment)
-    head = indent + draw(st.sampled_from(HEADS)).format(indent=indent)
-    if kind == 'comment':
-      lines.append(draw(st.sampled_from(['', indent, '      '])) + '# comment')
-    elif kind == 'blank':
-      lines += [''] * draw(st.integers(1, 4))
-    elif kind == 'suite' and depth:
-      lines += [head, *draw(programs(indent + '   ', depth - 1))]
-    elif kind == 'one-line suite':
-      lines.append(head + ' ' + code.lstrip())
-    else:
-      lines.append(code)
-  if not any(line.strip() and not line.strip().startswith('#') for line in lines):
-    lines.append(indent + draw(st.sampled_from(STATEMENTS)))
-  return lines
+    assert_only_documentation_is_gone(library_source(path))
 
 
 @given(programs())
@@ -259,32 +217,17 @@ def test_any_program_loses_only_documentation(lines):
   assert_only_documentation_is_gone('\n'.join(lines) + '\n')
 
 
-# Which files are programs that somebody wrote.
-
-
 @pytest.mark.parametrize(
-  ('name', 'source', 'reason'),
+  ('source', 'expected'),
   [
-    ('m.py', b'x = (\n', 'does not parse'),
-    ('m.py', b'# coding: nonsense\n', 'not text'),
-    ('m.py', b'x = "\xff"\n', 'not text'),
-    ('m.py', b'x = print("\\ud800", long_name)\n' * 50, None),
-    ('m.py', b'"""Docs."""\nimport a\n', 'tiny'),
-    ('m.py', b'# This file is autogenerated.\n' + b'import a\n' * 100, 'generated'),
-    ('m_pb2.py', b'import a\n' * 100, 'generated'),
-    ('m.py', b'TABLE = [\n' + b'  0.25, 0.5, "name",\n' * 100 + b']\n', 'table'),
-    ('m.py', b'import a\n' * 100, None),
+    ('# a\nx = 1  # b\n"""c\n  d"""\n', ['# a', '# b', '"""c\n  d"""']),
+    ('x = "no"  # "yes"\nf(  # in brackets\n  "no")\n', ['# "yes"', '# in brackets']),
+    ('def f(): "doc"; return 1\n', ['"doc"']),
+    ('("do"  # in between\n "c")  # behind\n', ['("do"  # in between\n "c")', '# behind']),
+    ('é = "é"; "é"; b"no"; f"nor {this}"  # é\n', ['"é"', '# é']),
+    ('x = 1\n', []),
+    ('', []),
   ],
 )
-def test_reasons_to_leave_a_file_out(tmp_path, name, source, reason):
-  path = tmp_path / name
-  path.write_bytes(source)
-  read = read_code(str(path))
-  assert read.get('dropped') == reason
-  assert ('text' in read) == (reason is None)
-
-
-def test_other_encodings_and_line_ends_are_read(tmp_path):
-  path = tmp_path / 'm.py'
-  path.write_bytes('# coding: latin-1\r\nname = "é"\r\n'.encode('latin-1') * 30)
-  assert read_code(str(path)) == {'text': 'name = "é"\n' * 30}
+def test_documentation_is_given_as_it_is_written(source, expected):
+  assert documentation_of(source) == expected
