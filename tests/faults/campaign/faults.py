@@ -173,7 +173,7 @@ def damaged(how: str) -> Disturb:
   def disturb(run: Run, rng: random.Random) -> Disturbed:
     started = attempt(run)
     if started.wait_for_step(rng.randint(SAVE_EVERY + 1, 2 * SAVE_EVERY + 1)):
-      started.wait_until(lambda: False, rng.uniform(0, 0.1) * run.place.seconds[1])
+      started.wait_until(lambda: run.newest_checkpoint() is not None, HANGS_S)
     for index in ANY:
       started.send(index, signal.SIGKILL)
     codes = started.ends()
