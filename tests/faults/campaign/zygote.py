@@ -61,6 +61,7 @@ class Zygote:
         if code:
           self._ends[pid] = code[0]
         else:
+          self._ends.pop(pid, None)  # of an earlier process with this number
           self._started.append(pid)
         self._changed.notify_all()
 
