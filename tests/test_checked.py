@@ -52,6 +52,7 @@ NEEDED: Mapping[str, Mapping[str, object]] = {
   'Languages': {'keep': ('python',)},
   'Extensions': {'keep': ('.py',)},
   'Sets': {'keep': ('a',)},
+  'variants': {'corpus': CORPUS, 'kinds': {'code': ()}},
   'corpora_by_language': {'corpus': CORPUS, 'table': 'markup'},
   'MixtureSchedule': {'knots': ((0, {'text': 1}),)},
   'additive_tokens': {'language_tokens': 10, 'share': 0.5},

@@ -157,7 +157,7 @@ def warnings_of(*files: str) -> list[str]:
   [
     ('textt/Stage.tokens = 5', "mine.gin, line 2: textt/Stage.tokens has no effect: nothing refers to @textt/Stage(). Did you mean 'text'?"),
     ('STAGE_TOKEN = 5', "mine.gin, line 2: STAGE_TOKEN has no effect: nothing refers to %STAGE_TOKEN. Did you mean 'STAGE_TOKENS'?"),
-    ('MaxFloats.limit = 5', 'mine.gin, line 2: MaxFloats.limit has no effect: nothing refers to @MaxFloats(). Bind Corpus.filters = (@MaxFloats(),).'),
+    ('MaxFloats.limit = 5', 'mine.gin, line 2: MaxFloats.limit has no effect: nothing refers to @MaxFloats(). Bind Corpus.filters = (@MaxFloats(),) or variants.kinds = {\'NAME\': (@MaxFloats(),)}.'),
     ('ShardingRules.embed = None', 'mine.gin, line 2: ShardingRules.embed has no effect: nothing refers to @ShardingRules(). Bind Runtime.rules = @ShardingRules().'),
     ('Recipe.seed = 1\nRecipe.seed = 2', 'mine.gin, line 3: Recipe.seed was bound in line 2 already; this one counts.'),
   ],

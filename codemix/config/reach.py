@@ -7,8 +7,8 @@ from collections.abc import Iterable, Iterator
 
 import gin
 from codemix.checked import kinds_of
-from codemix.checked.containers import Items
-from codemix.checked.kinds import Instance
+from codemix.checked.containers import Items, Table
+from codemix.checked.kinds import Instance, Kind
 from codemix.config.places import (
   MACRO,
   NAMED,
@@ -95,19 +95,29 @@ def _reason(key: Key, reached: Iterable[tuple[str, str]]) -> str:
   if scope and (selector in {at[1] for at in reached}):
     return f"nothing refers to @{scope}/{name}().{nearest(scope, scopes)}"
   reference = f'@{f"{scope}/" if scope else ""}{name}()'
-  wanting = [f'{place} = {f"({reference},)" if listed else reference}' for place, listed in _takers(selector)]
+  wanting = [f'{place} = {form.format(reference)}' for place, form in _takers(selector)]
   bind = f' Bind {" or ".join(wanting[:3])}.' if wanting else ''
   return f'nothing refers to @{name}().{bind}'
 
 
-def _takers(selector: str) -> Iterator[tuple[str, bool]]:
-  """(CONFIGURABLE.PARAMETER, whether it is a list) of each parameter that accepts an object of this configurable."""
+def _takers(selector: str) -> Iterator[tuple[str, str]]:
+  """(CONFIGURABLE.PARAMETER, form of its value) of each parameter that accepts an object of this configurable."""
   cls = gin.config._REGISTRY[selector].wrapped
   for other, entry in gin.config._REGISTRY.items():
     if isinstance(cls, type) and getattr(entry.wrapped, '__checked__', False):
       for field, kind in kinds_of(entry.wrapped).items():
-        if any(isinstance(each, Instance) and _is_a(cls, each.cls) for each in kind.within()):
-          yield f'{last_name(other)}.{field}', any(isinstance(each, Items) for each in kind.within())
+        if form := _form(kind, cls):
+          yield f'{last_name(other)}.{field}', form
+
+
+def _form(kind: Kind, cls: type) -> str | None:
+  """What stands around an object of `cls` in a value of a kind: nothing, a list, a dictionary; None if it takes none."""
+  if isinstance(kind, Instance):
+    return '{}' if _is_a(cls, kind.cls) else None
+  inner = next(filter(None, (_form(each, cls) for each in kind.inner())), None)
+  if inner and isinstance(kind, Table):
+    return f"{{{{'NAME': {inner}}}}}"
+  return f'({inner},)' if inner and isinstance(kind, Items) else inner
 
 
 def _is_a(cls: type, wanted: type) -> bool:
