@@ -11,7 +11,7 @@ from codemix.errors import CodemixError, StorageUnavailable, UserError, of_colle
 
 # What the clients' errors say after they have given up trying again.
 _AWAY = re.compile(
-  r'\b(408|429|500|502|503|504)\b|timed? ?out|timeout|connect|reset by peer|disconnected|unavailable|rate limit|try again|resource_exhausted|retries|payload is not completed',
+  r'\b(408|429|500|502|503|504)\b|timed? ?out|timeout|connect|reset by peer|broken pipe|disconnected|unavailable|rate limit|try again|resource_exhausted|retries|payload is not completed',
   re.IGNORECASE,
 )
 _REFUSED = re.compile(r'\b(401|403)\b|forbidden|permission|access denied|unauthorized|anonymous caller|credentials', re.IGNORECASE)

@@ -77,3 +77,9 @@ def test_an_error_that_is_its_own_context_is_recognised_and_does_not_hang():
   error, handled = ValueError('gs://a: 503'), RuntimeError()
   error.__context__, handled.__context__ = handled, error
   assert isinstance(outage(error), StorageUnavailable) and outage(handled) is None
+
+
+def test_a_connection_that_broke_while_it_was_written_to_is_an_outage():
+  import aiohttp
+
+  assert isinstance(outage(aiohttp.ClientOSError(32, 'Broken pipe')), StorageUnavailable)
