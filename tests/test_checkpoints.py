@@ -331,3 +331,12 @@ def test_a_folder_of_a_bucket_that_vanishes_while_it_is_listed_has_no_checkpoint
     monkeypatch.setattr(names, 'find_all', clean_up_and_list)
     checkpoints._manager.reload()
     assert checkpoints._manager.all_steps() == [] and there == [True]
+
+
+def test_a_sealed_checkpoint_that_is_gone_is_passed_over_with_a_word(folder):
+  newest = max(steps_in(folder))
+  shutil.rmtree(folder / str(newest))
+  said = []
+  with contextlib.closing(Checkpoints(folder)) as checkpoints:
+    assert checkpoints.newest('previous', said.append) < newest
+  assert [line for line in said if f'{newest} is passed over: it was saved, and is missing' in line]

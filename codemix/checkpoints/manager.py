@@ -18,7 +18,14 @@ from etils import epath
 from jax.experimental import multihost_utils
 
 from codemix.checkpoints.orbax_state import SealedPath, SealedPrefix, state_handler
-from codemix.checkpoints.seal import STATE, damage, digest_file, drop_stray_seals, sealed_digest
+from codemix.checkpoints.seal import (
+  STATE,
+  damage,
+  digest_file,
+  drop_stray_seals,
+  sealed_digest,
+  sealed_steps,
+)
 from codemix.errors import UserError, of_collective
 from codemix.identity import differences
 from codemix.storage import as_path, is_remote, make_folder, remove, writing
@@ -144,7 +151,12 @@ class Checkpoints:
     return step
 
   def _newest_good(self, on_damaged: str, warn: Any) -> int | None:
-    for step in sorted(self._manager.all_steps(), reverse=True):
+    listed = self._manager.all_steps()
+    # Orbax does not list a checkpoint without its mark of being whole. Seals of older ones may be left of what was deleted.
+    for step in sorted(sealed_steps(self.folder) - set(listed), reverse=True):
+      if step > max(listed, default=-1):
+        warn(f'checkpoint {self.folder / str(step)} is passed over: it was saved, and is missing or not whole')
+    for step in sorted(listed, reverse=True):
       why = damage(self.folder, step)
       if why is None:
         return step

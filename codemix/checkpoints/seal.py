@@ -48,6 +48,12 @@ def require_every_chunk(state: Path) -> None:
     raise NotImplementedError(f'{state} has {next(iter(found), "nothing")}, which belongs to no array of zarr 2, so its chunks cannot be counted')
 
 
+def sealed_steps(folder: Path) -> set[int]:
+  """The steps that have a digest file, whether or not their checkpoint is there."""
+  names = (path.name.removesuffix('.digest.json') for path in folder.glob('*.digest.json'))
+  return {int(name) for name in names if name.isdecimal()}
+
+
 def drop_stray_seals(folder: Path) -> None:
   """Removes the digest files of checkpoints that Orbax has deleted since."""
   for path in folder.glob('*.digest.json'):
