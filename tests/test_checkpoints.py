@@ -333,10 +333,28 @@ def test_a_folder_of_a_bucket_that_vanishes_while_it_is_listed_has_no_checkpoint
     assert checkpoints._manager.all_steps() == [] and there == [True]
 
 
-def test_a_sealed_checkpoint_that_is_gone_is_passed_over_with_a_word(folder):
+def test_a_sealed_checkpoint_that_is_gone_is_passed_over_with_a_word_or_ends_the_run(folder):
   newest = max(steps_in(folder))
   shutil.rmtree(folder / str(newest))
-  said = []
+  with contextlib.closing(Checkpoints(folder)) as checkpoints, pytest.raises(UserError, match='is damaged: it was saved, and is missing'):
+    checkpoints.newest('stop', print)
+  said: list[str] = []
   with contextlib.closing(Checkpoints(folder)) as checkpoints:
     assert checkpoints.newest('previous', said.append) < newest
-  assert [line for line in said if f'{newest} is passed over: it was saved, and is missing' in line]
+  [line] = said
+  assert f'{newest} is passed over: it was saved, and is missing' in line and newest not in steps_in(folder)
+
+
+def test_a_checkpoint_of_a_bucket_without_its_mark_of_being_whole_is_passed_over_with_a_word(bucket):
+  folder = as_path(f'{bucket}/unmarked')
+  with contextlib.closing(Checkpoints(folder)) as checkpoints:
+    for step in (2, 4):
+      checkpoints.save(step, state(step), POSITION)
+    checkpoints.wait()
+  marks = [path for path in (folder / '4').iterdir() if path.name.startswith('commit_success')]
+  assert marks
+  remove(marks[0])
+  said: list[str] = []
+  with contextlib.closing(Checkpoints(folder)) as checkpoints:
+    assert checkpoints.newest('previous', said.append) == 2
+  assert len(said) == 1 and f'{folder}/4 is passed over: it was saved' in said[0]

@@ -23,8 +23,8 @@ from codemix.checkpoints.seal import (
   damage,
   digest_file,
   drop_stray_seals,
+  lost_steps,
   sealed_digest,
-  sealed_steps,
 )
 from codemix.errors import UserError, of_collective
 from codemix.identity import differences
@@ -151,13 +151,10 @@ class Checkpoints:
     return step
 
   def _newest_good(self, on_damaged: str, warn: Any) -> int | None:
-    listed = self._manager.all_steps()
-    # Orbax does not list a checkpoint without its mark of being whole. Seals of older ones may be left of what was deleted.
-    for step in sorted(sealed_steps(self.folder) - set(listed), reverse=True):
-      if step > max(listed, default=-1):
-        warn(f'checkpoint {self.folder / str(step)} is passed over: it was saved, and is missing or not whole')
-    for step in sorted(listed, reverse=True):
-      why = damage(self.folder, step)
+    listed = set(self._manager.all_steps())
+    lost = lost_steps(self.folder, listed)  # in a bucket also those without the mark of being whole, by which Orbax lists them
+    for step in sorted(listed | lost, reverse=True):
+      why = 'it was saved, and is missing or not whole' if step in lost else damage(self.folder, step)
       if why is None:
         return step
       if on_damaged == 'stop' and digest_file(self.folder, step).exists():

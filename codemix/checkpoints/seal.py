@@ -5,6 +5,7 @@ from __future__ import annotations
 import collections
 import json
 import math
+from collections.abc import Collection
 from pathlib import Path
 
 import tensorstore as ts
@@ -54,11 +55,16 @@ def sealed_steps(folder: Path) -> set[int]:
   return {int(name) for name in names if name.isdecimal()}
 
 
+def lost_steps(folder: Path, there: Collection[int]) -> set[int]:
+  """The steps of checkpoints that were whole and are gone. Older ones than those that are `there` may have been deleted, with their digest file left."""
+  return {step for step in sealed_steps(folder) if step > max(there, default=-1)}
+
+
 def drop_stray_seals(folder: Path) -> None:
   """Removes the digest files of checkpoints that Orbax has deleted since."""
-  for path in folder.glob('*.digest.json'):
-    if not (folder / path.name.split('.')[0]).exists():
-      remove(path)
+  for step in sealed_steps(folder):
+    if not (folder / str(step)).exists():
+      remove(digest_file(folder, step))
 
 
 def damage(folder: Path, step: int) -> str | None:

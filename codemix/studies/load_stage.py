@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from jax.sharding import Mesh
 
 from codemix.checkpoints import Checkpoints
-from codemix.checkpoints.seal import digest_file, sealed_digest
+from codemix.checkpoints.seal import digest_file, sealed_digest, sealed_steps
 from codemix.data.tokenization.tokenizer import Tokenizer, load_tokenizer
 from codemix.errors import UserError
 from codemix.evaluation.model import Model
@@ -110,8 +110,8 @@ def load_step(folder: str | Path, step: int, tokenizer: Tokenizer | None = None)
 
 def whole_steps(folder: Path) -> list[int]:
   """The steps of a stage's whole checkpoints, ascending."""
-  sealed = [path.name.removesuffix('.digest.json') for path in (folder / 'checkpoints').glob('*.digest.json')]
-  return sorted(int(step) for step in sealed if step.isdecimal() and (folder / 'checkpoints' / step).is_dir())
+  checkpoints = folder / 'checkpoints'
+  return sorted(step for step in sealed_steps(checkpoints) if (checkpoints / str(step)).is_dir())
 
 
 class _Folder(NamedTuple):

@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 from codemix.checkpoints import damage, sealed_digest
+from codemix.checkpoints.seal import digest_file, lost_steps
 from codemix.data.batches import ledger
 from codemix.errors import UserError
 from codemix.evaluation.results import read_results
@@ -38,8 +39,10 @@ def verify_stage(folder: Path) -> dict:
     raise UserError(f'{folder}/stage.json was changed: its hash is not that of its folder. Restore it.')
   finished = (folder / 'done.json').exists()
   checkpoints = folder / 'checkpoints'
-  steps = sorted(int(path.name) for path in checkpoints.glob('[0-9]*') if path.is_dir() and path.name.isdigit())
-  sealed = [step for step in steps if (checkpoints / f'{step}.digest.json').exists()]
+  there = {int(path.name) for path in checkpoints.glob('[0-9]*') if path.is_dir() and path.name.isdigit()}
+  # A finished stage knows its last checkpoint itself.
+  steps = sorted(there if finished else there | lost_steps(checkpoints, there))
+  sealed = [step for step in steps if digest_file(checkpoints, step).exists()]
   for step in sealed:
     if why := damage(checkpoints, step):
       raise UserError(f'the checkpoint {checkpoints / str(step)} is damaged: {why}. {_fix(folder, finished)}')

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import jax
 
+from codemix.checkpoints.seal import digest_file, sealed_steps
 from codemix.errors import NonFiniteError
 from codemix.parallel.coordination import TIMEOUT_S, barrier, decide
 from codemix.storage import read_json, remove, write_json
@@ -126,9 +127,10 @@ def go_back(folder: Path, name: str, first_step: int, found: Rewind) -> None:
 
 def _forget(folder: Path, from_step: int) -> None:
   """Deletes the checkpoints and results of steps of the run from this one on."""
-  for seal in folder.glob('checkpoints/*.digest.json'):
-    if int(seal.name.split('.')[0]) >= from_step:
-      remove(seal)
+  checkpoints = folder / 'checkpoints'
+  for step in sealed_steps(checkpoints):
+    if step >= from_step:
+      remove(digest_file(checkpoints, step))
   for path in (*folder.glob('checkpoints/*'), *folder.glob(f'{STEP_RESULTS}/*')):
     if path.name.isdigit() and int(path.name) >= from_step:
       remove(path)

@@ -46,6 +46,15 @@ def stages(place: Path) -> list[Path]:
   return sorted(place.glob('runs/stages/*/'))
 
 
+def test_the_newest_checkpoint_of_a_stage_that_is_not_finished_is_missed_when_it_is_gone(place, capfd):
+  _, second = stages(place)
+  (second / 'done.json').unlink()
+  newest = max(int(path.name) for path in (second / 'checkpoints').iterdir() if path.name.isdigit())
+  shutil.rmtree(second / 'checkpoints' / str(newest))
+  assert verify(second) == 2
+  assert f'the checkpoint {second}/checkpoints/{newest} is damaged' in one_error(capfd)
+
+
 def test_it_says_what_it_found_in_any_folder_above(place, capfd):
   first, second = stages(place)
   for folder, stores in ((place, 4), (place / 'runs', 0), (place / 'runs' / 'stages', 0)):
