@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import statistics
 import time
 from collections.abc import Iterator, Mapping
 from fractions import Fraction
@@ -45,7 +46,7 @@ class Size(Sizes):
     batch: rows of a batch.
     batches: read one after the other while the growth of memory is measured.
     text_bytes: of text that is prepared, and tokenized alone.
-    repeats: of that; the best counts.
+    repeats: of that, of which the best counts, and of reading rows again, of which the median counts.
     stage_rows: whose order is laid out; by default those of 200B tokens.
   """
 
@@ -140,7 +141,9 @@ def _half(rows: StageRows, size: Size) -> range:
 def _warm(rows: StageRows, size: Size) -> Figure:
   steps = range(min(500, size.batches))
   _read(rows, size, steps)
-  return Figure('rows, one process', _read(rows, size, steps) / 1e6, 'M tokens/s', goal=20)
+  # In a bucket's cache, what was just written to the disk still occupies it in the first of these.
+  speeds = [_read(rows, size, steps) for _ in range(size.repeats)]
+  return Figure('rows, one process', statistics.median(speeds) / 1e6, 'M tokens/s', goal=20)
 
 
 def _on_device(rows: StageRows, size: Size) -> Figure:
