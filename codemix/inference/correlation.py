@@ -38,15 +38,12 @@ def correlation(own_S: np.ndarray, base_S: np.ndarray) -> Correlation:
 
   The interval is that of Fisher (Metron 1, 1921): atanh(r) is about normal with variance 1 / (S - 3).
   """
-  from scipy.special import ndtri
+  from scipy.stats import pearsonr
 
   own_S, base_S = np.asarray(own_S, np.float64), np.asarray(base_S, np.float64)
   pairs = own_S.size
-  own_S, base_S = own_S - own_S.mean(), base_S - base_S.mean()
-  size = math.sqrt(float(own_S @ own_S) * float(base_S @ base_S))
-  value = float(np.clip(own_S @ base_S / size, -1, 1)) if size else math.nan
-  if pairs <= 3 or math.isnan(value):
-    return Correlation(value, -1.0, 1.0, pairs)
-  middle = math.atanh(value) if abs(value) < 1 else math.copysign(math.inf, value)
-  half = float(ndtri(0.975)) / math.sqrt(pairs - 3)
-  return Correlation(value, math.tanh(middle - half), math.tanh(middle + half), pairs)
+  if not (np.ptp(own_S) and np.ptp(base_S)):
+    return Correlation(math.nan, -1.0, 1.0, pairs)
+  found = pearsonr(own_S, base_S)
+  low, high = found.confidence_interval(0.95) if pairs > 3 else (-1.0, 1.0)
+  return Correlation(float(found.statistic), float(low), float(high), pairs)

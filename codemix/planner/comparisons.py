@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import os
 from collections.abc import Mapping, Sequence
 
 from codemix.errors import UserError, nearest
@@ -16,31 +15,10 @@ from codemix.planner.power_settings import Power
 from codemix.planner.programs import model_flops
 from codemix.planner.roofline import chip_hours
 from codemix.planner.stages import planned_stages
-from codemix.studies.recipe import Recipe, Study
+from codemix.studies.arms import Arm, group_arms
+from codemix.studies.recipe import Study
 
 WITHOUT_PRICE = Prices()
-_BEFORE_SEED = ' ,;:_-./(['
-
-
-@dataclasses.dataclass(frozen=True)
-class PlannedArm:
-  """Recipes that differ in their seed alone.
-
-  Attributes:
-    recipes: their names in the study.
-    seeds: theirs.
-  """
-
-  recipes: tuple[str, ...]
-  seeds: tuple[int, ...]
-
-  @property
-  def name(self) -> str:
-    """What the recipes' names have in common: '25% code' of '25% code, seed 0' and '25% code, seed 1'."""
-    if len(self.recipes) == 1:
-      return self.recipes[0]
-    common = os.path.commonprefix(self.recipes).rstrip(_BEFORE_SEED)
-    return common.removesuffix('seed').rstrip(_BEFORE_SEED) or self.recipes[0]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -97,8 +75,9 @@ def plan_power(study: Study, settings: Power, components: Mapping[str, Component
   _require_evaluated(study, components)
   count = settings.comparisons or len(compared) * len(components)
   alike: dict[int, list[str]] = {}
+  seeds_of = lambda arm: {study.recipes[name].seed for name in arm.recipes}
   for arm in compared:
-    alike.setdefault(len(set(arm.seeds) & set(base.seeds)), []).append(arm.name)
+    alike.setdefault(len(seeds_of(arm) & seeds_of(base)), []).append(arm.name)
   comparisons = []
   for task, of in components.items():
     of = dataclasses.replace(of, arm_item=0.0) if settings.items == 'fixed' else of
@@ -112,17 +91,10 @@ def plan_power(study: Study, settings: Power, components: Mapping[str, Component
   return PowerPlan(study.name, settings, comparisons, _hours(study, arms, chip, prices.mfu), count, prices.chip_hour)
 
 
-def planned_arms(study: Study) -> list[PlannedArm]:
-  """The arms of a study, in the order of their first recipes. A second recipe of the same seed is an arm of its own."""
-  groups: list[tuple[Recipe, list[str]]] = []
-  for name, recipe in study.recipes.items():
-    bare = dataclasses.replace(recipe, seed=0, description='')
-    members = next((of for other, of in groups if other == bare and recipe.seed not in {study.recipes[each].seed for each in of}), None)
-    if members is None:
-      groups.append((bare, [name]))
-    else:
-      members.append(name)
-  return [PlannedArm(tuple(names), tuple(study.recipes[name].seed for name in names)) for _, names in groups]
+def planned_arms(study: Study) -> list[Arm]:
+  """The arms of a study that is not trained yet (`group_arms`)."""
+  alike = [dataclasses.replace(recipe, seed=0, description='') for recipe in study.recipes.values()]
+  return group_arms({name: (alike.index(one), recipe.seed) for (name, recipe), one in zip(study.recipes.items(), alike, strict=True)})
 
 
 def _require_evaluated(study: Study, components: Mapping[str, Components]) -> None:
@@ -133,7 +105,7 @@ def _require_evaluated(study: Study, components: Mapping[str, Components]) -> No
       raise UserError(f"Power.components names '{name}', which the study does not evaluate (Study.evaluate: {', '.join(evaluated)}).{nearest(name, evaluated)}")
 
 
-def _hours(study: Study, arms: Sequence[PlannedArm], chip: Chip | None, mfu: float) -> float | None:
+def _hours(study: Study, arms: Sequence[Arm], chip: Chip | None, mfu: float) -> float | None:
   if chip is None:
     return None
   one_seed = dataclasses.replace(study, recipes={name: study.recipes[name] for name in (arm.recipes[0] for arm in arms)}, baseline=None)

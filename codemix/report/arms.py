@@ -1,41 +1,14 @@
-"""Arms: recipes that differ in their seed alone, and which recipe each is compared with."""
+"""The arms of a trained study, and which recipe each is compared with."""
 
 from __future__ import annotations
 
-import collections
-import dataclasses
-import itertools
-import re
-from collections.abc import Sequence
-
 from codemix.report.results import StudyResults
-
-
-@dataclasses.dataclass(frozen=True)
-class Arm:
-  """Recipes that differ in their seed alone, in the study's order; often it is one recipe."""
-
-  name: str
-  recipes: tuple[str, ...]
+from codemix.studies.arms import Arm, group_arms
 
 
 def arms(study: StudyResults) -> list[Arm]:
-  """The arms of a study, in the order of their first recipes.
-
-  A copy of a recipe under a second name, with the same seed, gets an arm of its own.
-  """
-  members: dict[tuple[str, int], dict[int | None, str]] = {}
-  for recipe in study.recipes.values():
-    copy = next(n for n in itertools.count() if recipe.seed not in members.get((recipe.arm, n), {}))
-    members.setdefault((recipe.arm, copy), {})[recipe.seed] = recipe.name
-  groups = [tuple(recipes.values()) for recipes in members.values()]
-  names = [_name(study, recipes) for recipes in groups]
-  taken = collections.Counter([*names, *study.recipes])
-  return [
-    # If another arm or recipe has the name, the arm takes that of its first recipe.
-    Arm(name if name in recipes or taken[name] == 1 else recipes[0], recipes)
-    for name, recipes in zip(names, groups, strict=True)
-  ]
+  """The arms of a study that was trained (`group_arms`)."""
+  return group_arms({recipe.name: (recipe.arm, recipe.seed) for recipe in study.recipes.values()})
 
 
 def baselines(study: StudyResults) -> dict[str, str]:
@@ -78,17 +51,3 @@ def _mixtures(study: StudyResults, recipe: str) -> list[dict[str, float]] | None
   """The shares of each stage's sources; None until every stage is planned."""
   uses = [study.stages[folder].uses for folder in study.recipes[recipe].stages]
   return [{s: round(use['share'], 6) for s, use in of.items()} for of in uses] if all(uses) else None
-
-
-def _name(study: StudyResults, recipes: Sequence[str]) -> str:
-  """What the recipes' names have in common without their seeds, else the first one's."""
-  stems = {_without_seed(name, study.recipes[name].seed) for name in recipes}
-  stem = stems.pop()
-  return stem if len(recipes) > 1 and not stems and stem else recipes[0]
-
-
-def _without_seed(name: str, seed: int | None) -> str:
-  """'25% code, seed 1' and '25% code_s1' of seed 1 without it."""
-  if seed is None:
-    return name
-  return re.sub(rf'([\s,;:_.\-/(\[]+(seed|run|rep|s|r)?|seed)[\s_=:.#\-]*(?<!\d){re.escape(str(seed))}[)\]]*$', '', name, flags=re.IGNORECASE)

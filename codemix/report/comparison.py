@@ -18,8 +18,9 @@ from codemix.errors import UserError
 from codemix.evaluation import statistics
 from codemix.evaluation.statistics import Estimate
 from codemix.report import seed_difference
-from codemix.report.arms import Arm, baseline_arms, baselines
+from codemix.report.arms import baseline_arms, baselines
 from codemix.report.results import StageResults, StudyResults
+from codemix.studies.arms import Arm
 
 # Budgets are rounded to whole steps, so stages of one budget may end a few steps apart.
 SAME_TOKENS = 0.01

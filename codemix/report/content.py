@@ -8,13 +8,14 @@ from typing import Any
 
 from codemix import formatting
 from codemix.report import comparison, palette, remarks
-from codemix.report.arms import Arm, arms
+from codemix.report.arms import arms
 from codemix.report.comparison import Measure, Row
 from codemix.report.palette import Paint
 from codemix.report.provenance import in_words, spaced
 from codemix.report.results import StageResults, StudyResults
 from codemix.report.suite import Suite, clean_scores, gather_suite
 from codemix.report.tree import Node, flat, stage_tree
+from codemix.studies.arms import Arm
 from codemix.training import goodput
 from codemix.training.goodput import Times
 

@@ -12,11 +12,11 @@ from collections.abc import Callable, Sequence
 from codemix import formatting
 from codemix.evaluation.statistics import Estimate
 from codemix.report import curves, learning, plots, svg
-from codemix.report.arms import Arm
 from codemix.report.content import Content, Model
 from codemix.report.curves import Curves
 from codemix.report.plots import Dots, Path
 from codemix.report.svg import Picture
+from codemix.studies.arms import Arm
 
 
 @dataclasses.dataclass(frozen=True)

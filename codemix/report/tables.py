@@ -9,12 +9,12 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from codemix import formatting
 from codemix.evaluation.statistics import Estimate
 from codemix.report import frames
-from codemix.report.arms import Arm
 from codemix.report.comparison import Row
 from codemix.report.content import Content
 from codemix.report.correction import corrected
 from codemix.report.table import Cell, Line, Table
 from codemix.report.tree import Node
+from codemix.studies.arms import Arm
 
 CHAINS = {
   'start': 'the chain starts here',

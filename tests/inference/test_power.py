@@ -31,9 +31,15 @@ few = settings(max_examples=40, deadline=None)
 @given(components, counts, st.floats(0, 10))
 def test_more_seeds_in_both_arms_never_lower_the_power(of, seeds, effect):
   fewer = power(effect, of, Design(seeds, seeds))
-  # Below that it is the chance of a false difference, which is not exactly the level at few seeds.
-  if fewer > 0.06:
+  # A small effect is found little more often than a false one, and the chance of that falls to the level (next test).
+  if fewer > 0.1:
     assert power(effect, of, Design(seeds + 1, seeds + 1)) >= fewer - 1e-3
+
+
+@few
+@given(components, counts)
+def test_without_an_effect_the_power_is_at_most_a_little_over_the_level(of, seeds):
+  assert power(0.0, of, Design(seeds, seeds)) <= 0.07
 
 
 @few
@@ -101,8 +107,8 @@ def test_no_number_of_seeds_shows_what_the_items_hide():
 def test_a_positive_correlation_of_shared_seeds_never_lowers_the_power(of, seeds, effect):
   alike = Components(seed=of.seed, items=of.items, arm_item=of.arm_item, residual=of.residual, correlation=0.8)
   design = Design(seeds, seeds, shared=True)
-  # Without pairs, the test does not know of the correlation: at small effects it then finds less, by luck.
-  if design.paired or power(effect, of, design) > 0.5:
+  # Near the level the power is that of a false difference. Without pairs the test does not know of the correlation, and at small effects finds less.
+  if power(effect, of, design) > (0.1 if design.paired else 0.5):
     assert power(effect, alike, design) >= power(effect, of, design) - 1e-3
 
 

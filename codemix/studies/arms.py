@@ -1,0 +1,53 @@
+"""Arms: recipes that differ in their seed alone."""
+
+from __future__ import annotations
+
+import collections
+import dataclasses
+import itertools
+import re
+from collections.abc import Hashable, Mapping, Sequence
+
+
+@dataclasses.dataclass(frozen=True)
+class Arm:
+  """Recipes that differ in their seed alone, in the study's order; often it is one recipe."""
+
+  name: str
+  recipes: tuple[str, ...]
+
+
+def group_arms(recipes: Mapping[str, tuple[Hashable, int | None]]) -> list[Arm]:
+  """The arms of recipes, in the order of their first ones.
+
+  A copy of a recipe under a second name, with the same seed, gets an arm of its own.
+
+  Args:
+    recipes: by name: what identifies the recipe except for its seed, and its seed.
+  """
+  members: dict[tuple[Hashable, int], dict[int | None, str]] = {}
+  for name, (identity, seed) in recipes.items():
+    copy = next(n for n in itertools.count() if seed not in members.get((identity, n), {}))
+    members.setdefault((identity, copy), {})[seed] = name
+  groups = [tuple(of_seeds.values()) for of_seeds in members.values()]
+  names = [_name(group, [recipes[name][1] for name in group]) for group in groups]
+  taken = collections.Counter([*names, *recipes])
+  return [
+    # If another arm or recipe has the name, the arm takes that of its first recipe.
+    Arm(name if name in group or taken[name] == 1 else group[0], group)
+    for name, group in zip(names, groups, strict=True)
+  ]
+
+
+def _name(recipes: Sequence[str], seeds: Sequence[int | None]) -> str:
+  """What the recipes' names have in common without their seeds, else the first one's."""
+  stems = set(map(_without_seed, recipes, seeds))
+  stem = stems.pop()
+  return stem if len(recipes) > 1 and not stems and stem else recipes[0]
+
+
+def _without_seed(name: str, seed: int | None) -> str:
+  """'25% code, seed 1' and '25% code_s1' of seed 1 without it."""
+  if seed is None:
+    return name
+  return re.sub(rf'([\s,;:_.\-/(\[]+(seed|run|rep|s|r)?|seed)[\s_=:.#\-]*(?<!\d){re.escape(str(seed))}[)\]]*$', '', name, flags=re.IGNORECASE)
