@@ -59,6 +59,7 @@ class Estimate:
     spread: standard deviation over the seeds; NaN with one.
     error: standard error over the documents or items, of a change of several seeds also over seeds; NaN if it is unknown.
     p: of no change; None if the noise of seeds is unknown.
+    base_seeds: of a change of several seeds, the runs of the baseline.
   """
 
   value: float
@@ -69,6 +70,13 @@ class Estimate:
   spread: float = math.nan
   error: float = math.nan
   p: float | None = None
+  base_seeds: int | None = None
+
+  @property
+  def in_seeds(self) -> str:
+    """'3 seeds', '3 against 5 seeds'."""
+    against = f' against {self.base_seeds}' if self.base_seeds not in (None, self.seeds) else ''
+    return f'{self.seeds}{against} seeds'
 
   @property
   def has_interval(self) -> bool:

@@ -74,20 +74,17 @@ def plan_power(study: Study, settings: Power, components: Mapping[str, Component
     raise UserError(f"the study has no arm to compare with its baseline '{study.baseline}': add a recipe of the same model that differs in more than its seed.")
   _require_evaluated(study, components)
   count = settings.comparisons or len(compared) * len(components)
-  alike: dict[int, list[str]] = {}
+  alike: dict[tuple[int, int, bool], list[str]] = {}
   seeds_of = lambda arm: {study.recipes[name].seed for name in arm.recipes}
   for arm in compared:
-    alike.setdefault(len(seeds_of(arm) & seeds_of(base)), []).append(arm.name)
+    own, theirs = seeds_of(arm), seeds_of(base)
+    alike.setdefault((len(own), len(theirs), own == theirs), []).append(arm.name)
   comparisons = []
   for task, of in components.items():
     of = dataclasses.replace(of, arm_item=0.0) if settings.items == 'fixed' else of
-    for seeds, names in alike.items():
-      if not seeds:
-        continue  # the report compares recipes of one seed
-      design = Design(seeds, seeds, shared=True, comparisons=count)
+    for (own, theirs, shared), names in alike.items():
+      design = Design(own, theirs, shared=shared, comparisons=count)
       comparisons.append(Comparison(tuple(names), base.name, resolution(task, settings.effect, of, design, settings.power)))
-  if not comparisons:
-    raise UserError(f"no arm has a seed in common with the baseline '{study.baseline}', and the report compares recipes of one seed: train the baseline with the other arms' seeds.")
   return PowerPlan(study.name, settings, comparisons, _hours(study, arms, chip, prices.mfu), count, prices.chip_hour)
 
 

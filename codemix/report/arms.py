@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from codemix.report.results import StudyResults
 from codemix.studies.arms import Arm, group_arms
 
@@ -18,29 +20,27 @@ def baselines(study: StudyResults) -> dict[str, str]:
   the only arm of that model with the baseline's mixtures. A recipe without a counterpart has no
   entry.
   """
-  if study.baseline is None:
-    return {}
-  found = {}
+  arm_of, found = baseline_arms(study), {}
   for recipe in study.recipes.values():
-    own = [study.recipes[name] for name in _baseline_arm(study, recipe.model_digest)]
+    own = [study.recipes[name] for name in arm_of[recipe.model_digest]]
     base = next((base for base in own if base.seed == recipe.seed), None)
     if base is not None:
       found[recipe.name] = base.name
   return found
 
 
-def baseline_arms(study: StudyResults) -> set[str]:
-  """All recipes that others are compared with, of every model and seed."""
-  models = {recipe.model_digest for recipe in study.recipes.values()}
-  return {name for model in models for name in _baseline_arm(study, model)}
-
-
-def _baseline_arm(study: StudyResults, model: str) -> tuple[str, ...]:
+def baseline_arms(study: StudyResults) -> dict[str, tuple[str, ...]]:
+  """The recipes that those of a model are compared with, one per seed, by `model_digest`; () if there are none."""
+  models = {recipe.model_digest: [] for recipe in study.recipes.values()}
   if study.baseline is None:
-    return ()
-  base = study.recipes[study.baseline]
-  of_model = [arm for arm in arms(study) if study.recipes[arm.recipes[0]].model_digest == model]
-  if base.model_digest == model:
+    return dict.fromkeys(models, ())
+  for arm in arms(study):
+    models[study.recipes[arm.recipes[0]].model_digest].append(arm)
+  return {model: _baseline_arm(study, model, of_model) for model, of_model in models.items()}
+
+
+def _baseline_arm(study: StudyResults, model: str, of_model: Sequence[Arm]) -> tuple[str, ...]:
+  if study.recipes[study.baseline].model_digest == model:
     return next(arm.recipes for arm in of_model if study.baseline in arm.recipes)
   mixtures = _mixtures(study, study.baseline)
   alike = [arm.recipes for arm in of_model if mixtures and _mixtures(study, arm.recipes[0]) == mixtures]

@@ -1,14 +1,16 @@
 """Bits per byte of every recipe and arm after every stage, with intervals, beside the baseline.
 
-A recipe is compared with the baseline's recipe of its own model and seed (`arms.baselines`). A
-stage is compared with the stage of that recipe that ends after the same number of tokens: otherwise
-the difference in budget would look like an effect of the mixture. If there is no such stage, only
-the recipe's last stage is compared, with the baseline's last.
+A recipe is compared with the baseline's recipe of its own model and seed (`arms.baselines`), and an
+arm of several seeds with all seeds of the baseline's arm. A stage is compared with the stage of the
+baseline that ends after the same number of tokens: otherwise the difference in budget would look like
+an effect of the mixture. If there is no such stage, only the recipe's last stage is compared, with the
+baseline's last.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import math
 from collections.abc import Iterable, Mapping, Sequence
 
@@ -18,7 +20,8 @@ from codemix.errors import UserError
 from codemix.evaluation import statistics
 from codemix.evaluation.statistics import Estimate
 from codemix.report import seed_difference
-from codemix.report.arms import baseline_arms, baselines
+from codemix.report.arms import baseline_arms
+from codemix.report.contrast import Contrast
 from codemix.report.results import StageResults, StudyResults
 from codemix.studies.arms import Arm
 
@@ -55,17 +58,24 @@ class Measure:
     known = [folder for folder in dict.fromkeys(folders) if folder in self.totals]
     return self._over_seeds([self._bits(folder) for folder in known])
 
-  def change(self, pairs: Iterable[tuple[str, str]]) -> Estimate | None:
-    """The mean of these changes (stage, stage of the baseline), one per seed of an arm."""
-    known = [pair for pair in dict.fromkeys(pairs) if all(folder in self.totals for folder in pair)]
-    changes = [self._change(*pair) for pair in known]
-    if len(known) < 2 or any(out is None for _, out in changes) or self.documents < 2:
-      return self._over_seeds(changes)
-    over_documents = self._over_documents(changes)
-    if math.isnan(over_documents.error) or not all(self._bits(base)[0] for _, base in known):
-      return self._over_seeds(changes)
-    own, base = (list(zip(*(self._bits(pair[side]) for pair in known), strict=True)) for side in (0, 1))
-    return seed_difference.of_documents(over_documents, np.array(own[0]), np.array(base[0]), np.stack(own[1]), np.stack(base[1]), self.counts)
+  def change(self, contrast: Contrast) -> Estimate | None:
+    """The relative change of the mean; None if nothing that is compared was evaluated."""
+    known = contrast.of(lambda folder: folder in self.totals)
+    if known.is_crossed and (found := self._crossed(known)):
+      return found
+    return self._over_seeds([self._change(*pair) for pair in known.pairs])
+
+  def _crossed(self, contrast: Contrast) -> Estimate | None:
+    """The change over several seeds of both arms; None if it has no interval over documents."""
+    own, base = ([self._bits(folder) for folder in of.values()] for of in (contrast.own, contrast.base))
+    if any(out is None for _, out in (*own, *base)) or self.documents < 2 or not all(value for value, _ in base):
+      return None
+    (own_S, own_SxN), (base_S, base_SxN) = (tuple(np.stack(column) for column in zip(*of, strict=True)) for of in (own, base))
+    out_N = statistics.ratio(own_SxN.mean(axis=0), base_SxN.mean(axis=0)) - 1
+    over_documents = statistics.jackknife(own_S.mean() / base_S.mean() - 1, out_N, self.bytes_N, self.counts)
+    if math.isnan(over_documents.error):
+      return None
+    return seed_difference.of_documents(over_documents, own_S, base_S, own_SxN, base_SxN, self.counts, contrast.shares_seeds)
 
   def _over_seeds(self, figures: Sequence[tuple[float, np.ndarray | None]]) -> Estimate | None:
     """The mean of figures, each given with what it is without each document."""
@@ -107,7 +117,8 @@ class Row:
     tokens_so_far, code_tokens_so_far: from the recipe's first step on. Of code: NaN if the kind of
       a source is not declared.
     bits, changes: by name of the measure; no entry if there is no figure.
-    against: the stage of the baseline that each seed is compared with, or None.
+    against: the stage of the baseline with each seed of the arm, or None.
+    contrast: what its changes compare.
     is_baseline: whether others are compared with it.
   """
 
@@ -124,6 +135,7 @@ class Row:
   bits: Mapping[str, Estimate]
   changes: Mapping[str, Estimate]
   against: tuple[str | None, ...]
+  contrast: Contrast
   is_baseline: bool
 
   @property
@@ -175,27 +187,27 @@ def recipe_rows(study: StudyResults, measures: Mapping[str, Measure]) -> list[Ro
 def arm_rows(study: StudyResults, measures: Mapping[str, Measure], groups: Sequence[Arm]) -> list[Row]:
   """Every arm after every stage, over those of its seeds that have been evaluated."""
   progress = {name: _progress(study, name) for name in study.recipes}
-  against, ground = _counterparts(study, progress), baseline_arms(study)
+  base_of = baseline_arms(study)
+  ground = set(itertools.chain(*base_of.values()))
   rows = []
   for group in groups:
     stages = study.recipes[group.recipes[0]].stages
     for index, folder in enumerate(stages):
-      folders = tuple(study.recipes[name].stages[index] for name in group.recipes)
-      bases = tuple(against.get((name, index)) for name in group.recipes)
-      pairs = [pair for pair in zip(folders, bases, strict=True) if pair[1] is not None]
-      bits = {name: m.bits(folders) for name, m in measures.items()}
-      changes = {name: m.change(pairs) for name, m in measures.items()}
+      contrast = _contrast(study, progress, group, index, base_of[study.recipes[group.recipes[0]].model_digest])
+      bits = {name: m.bits(contrast.own.values()) for name, m in measures.items()}
+      changes = {name: m.change(contrast) for name, m in measures.items()}
       rows.append(
         Row(
           name=group.name,
           position=index + 1,
           last=index == len(stages) - 1,
           stage=study.stages[folder],
-          folders=folders,
+          folders=tuple(contrast.own.values()),
           **progress[group.recipes[0]][index],
           bits={name: figure for name, figure in bits.items() if figure is not None},
           changes={name: figure for name, figure in changes.items() if figure is not None},
-          against=bases,
+          against=tuple(contrast.base.get(seed) for seed in contrast.own),
+          contrast=contrast,
           is_baseline=all(name in ground for name in group.recipes),
         )
       )
@@ -226,20 +238,25 @@ def _progress(study: StudyResults, recipe: str) -> list[dict[str, float]]:
   return lines
 
 
-def _counterparts(study: StudyResults, progress: Mapping[str, list[dict[str, float]]]) -> dict[tuple[str, int], str]:
-  """(recipe, index of the stage) to the stage folder of the baseline that it is compared with."""
-  found = {}
-  for recipe, base in baselines(study).items():
-    folders = study.recipes[base].stages
-    ends_S = np.array([line['tokens_so_far'] for line in progress[base]], np.float64)
-    for index, line in enumerate(progress[recipe]):
-      with np.errstate(divide='ignore', invalid='ignore'):
-        gaps_S = np.nan_to_num(np.abs(ends_S / line['tokens_so_far'] - 1), nan=math.inf)
-      if gaps_S.min() <= SAME_TOKENS:
-        found[recipe, index] = folders[gaps_S.argmin()]
-      elif index == len(progress[recipe]) - 1:
-        found[recipe, index] = folders[-1]
-  return found
+def _contrast(study: StudyResults, progress: Mapping[str, list[dict[str, float]]], group: Arm, index: int, runs: Sequence[str]) -> Contrast:
+  """The stage `index` of each run of an arm, and the stages of the baseline's `runs` that end after as many tokens."""
+  own = {study.recipes[name].seed: study.recipes[name].stages[index] for name in group.recipes}
+  position = _counterpart(progress[group.recipes[0]], index, progress[runs[0]]) if runs else None
+  if position is None:
+    return Contrast(own, {})
+  base = {study.recipes[name].seed: study.recipes[name].stages[position] for name in runs}
+  # A single run is compared with that of its seed.
+  return Contrast(own, base if len(own) > 1 else {seed: folder for seed, folder in base.items() if seed in own})
+
+
+def _counterpart(own: Sequence[Mapping[str, float]], index: int, base: Sequence[Mapping[str, float]]) -> int | None:
+  """The stage of the baseline that the stage `index` is compared with, given the `_progress` of both."""
+  ends_S = np.array([line['tokens_so_far'] for line in base], np.float64)
+  with np.errstate(divide='ignore', invalid='ignore'):
+    gaps_S = np.nan_to_num(np.abs(ends_S / own[index]['tokens_so_far'] - 1), nan=math.inf)
+  if gaps_S.min() <= SAME_TOKENS:
+    return int(gaps_S.argmin())
+  return len(base) - 1 if index == len(own) - 1 else None
 
 
 def _same_documents(

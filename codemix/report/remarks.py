@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from codemix import formatting
 from codemix.evaluation import statistics
-from codemix.report.arms import baselines
+from codemix.report.arms import arms, baseline_arms, baselines
 from codemix.report.comparison import SAME_TOKENS, Measure, Row
 from codemix.report.results import StudyResults
 
@@ -156,7 +156,9 @@ def _other_models(study: StudyResults) -> Iterator[str]:
 
 def _other_optimizers(study: StudyResults) -> Iterator[str]:
   """Recipes that differ from what they are compared with in more than the mixture."""
-  for name, base in baselines(study).items():
+  base_of = baseline_arms(study)
+  for name, recipe in study.recipes.items():
+    base = next(iter(base_of[recipe.model_digest]), name)
     own, other = (study.stages[study.recipes[n].stages[0]].identity.get('optimizer') or {} for n in (name, base))
     differing = [key for key in {**own, **other} if own.get(key) != other.get(key)]
     if own and other and differing:
@@ -179,7 +181,11 @@ def _uncompared(study: StudyResults, rows: Sequence[Row]) -> Iterator[str]:
   if study.baseline is None:
     return
   against, model = baselines(study), study.recipes[study.baseline].model_digest
-  if seedless := [f'{r.name} (seed {r.seed})' for r in study.recipes.values() if r.name not in against and r.model_digest == model]:
+  # An arm of several seeds is compared with all of the baseline's, if those are several.
+  single = len(baseline_arms(study)[model]) < 2
+  groups = [arm for arm in arms(study) if single or len(arm.recipes) < 2]
+  alone = [study.recipes[name] for arm in groups for name in arm.recipes]
+  if seedless := [f'{r.name} (seed {r.seed})' for r in alone if r.name not in against and r.model_digest == model]:
     yield f'Not compared, since {study.baseline} was not trained with their seeds: {", ".join(seedless)}.'
   if alone := [f'{row.name} after {row.stage.name}' for row in rows if row.bits and row.against == (None,) and row.name in against]:
     yield f'Not compared, since no stage of {study.baseline} ends after as many tokens: {", ".join(alone)}.'

@@ -15,6 +15,7 @@ import numpy as np
 from codemix.evaluation import statistics
 from codemix.evaluation.statistics import Estimate
 from codemix.report import seed_difference
+from codemix.report.contrast import Contrast
 
 
 @dataclasses.dataclass(frozen=True)
@@ -49,22 +50,23 @@ class Score:
     of_items = [_mean_of_items(task, known) for task, _ in self.parts]
     return self._over_seeds([self.value(folder) for folder in known], of_items)
 
-  def change(self, pairs: Iterable[tuple[str, str]]) -> Estimate | None:
-    """The mean of the changes (stage, stage of the baseline), one per seed of an arm."""
-    known = [pair for pair in dict.fromkeys(pairs) if all(map(self._is_scored, pair))]
-    if not known:
-      return None
-    if len(known) > 1 and (found := self._crossed(known)):
+  def change(self, contrast: Contrast) -> Estimate | None:
+    """The difference of the means; None if nothing that is compared was scored on all tasks."""
+    known = contrast.of(self._is_scored)
+    if known.is_crossed and (found := self._crossed(known)):
       return found
-    of_items = [_difference_of_items(task, known) for task, _ in self.parts]
-    return self._over_seeds([self.value(own) - self.value(base) for own, base in known], of_items)
-
-  def _crossed(self, pairs: Sequence[tuple[str, str]]) -> Estimate | None:
-    """The change over several seeds; None if a task's items are not known, or nothing varies."""
-    if not all(folder in task.correct for task, _ in self.parts for pair in pairs for folder in pair):
+    if not known.pairs:
       return None
-    own, base = ([np.stack([task.correct[pair[side]] for pair in pairs]) for task, _ in self.parts] for side in (0, 1))
-    return seed_difference.of_scores(own, base, [weight for _, weight in self.parts])
+    of_items = [_difference_of_items(task, known.pairs) for task, _ in self.parts]
+    return self._over_seeds([self.value(own) - self.value(base) for own, base in known.pairs], of_items)
+
+  def _crossed(self, contrast: Contrast) -> Estimate | None:
+    """The change over several seeds of both arms; None if a task's items are not known, or nothing varies."""
+    sides = [list(of.values()) for of in (contrast.own, contrast.base)]
+    if not all(folder in task.correct for task, _ in self.parts for folders in sides for folder in folders):
+      return None
+    own, base = ([np.stack([task.correct[folder] for folder in folders]) for task, _ in self.parts] for folders in sides)
+    return seed_difference.of_scores(own, base, [weight for _, weight in self.parts], contrast.shares_seeds)
 
   def _is_scored(self, folder: str) -> bool:
     return all(folder in task.values for task, _ in self.parts)

@@ -1,14 +1,14 @@
-"""The change of an arm of several seeds against the baseline: seeds and items in one interval (`codemix.inference`).
+"""The change of an arm of several seeds against the baseline's arm: seeds and items in one interval (`codemix.inference`).
 
-A pair is a run of the arm and the run of the baseline with the same seed. Runs are paired by seed if there are enough of them to
-estimate the correlation (`inference.correlation`).
+Arms that have the same seeds are paired by seed if there are enough of them to estimate the correlation (`inference.correlation`).
 
-Shapes: S seeds (pairs), I items or documents.
+Shapes: S seeds, which may differ between the arms; I items or documents.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -20,30 +20,34 @@ from codemix.inference.crossed import Part, combine, item_part, seed_parts
 from codemix.inference.difference import Difference, difference
 
 
-def of_scores(own: Sequence[np.ndarray], base: Sequence[np.ndarray], weights: Sequence[float]) -> Estimate | None:
-  """The change of a weighted sum of tasks' scores over S >= 2 pairs; None if their items show no noise to estimate.
+def of_scores(own: Sequence[np.ndarray], base: Sequence[np.ndarray], weights: Sequence[float], shared: bool) -> Estimate | None:
+  """The change of a weighted sum of tasks' scores; None if their items show no noise to estimate.
 
   Args:
-    own, base: the scores of each task's items, float [S, I], in the order of the pairs.
+    own, base: the scores of each task's items, float [S, I]; S >= 2.
+    shared: whether both arms have the same seeds, in one order.
   """
-  pairs = range(len(own[0]))
-  found = difference(ArmScores(tuple(own), tuple(weights), pairs, 'the arm'), ArmScores(tuple(base), tuple(weights), pairs, 'the baseline'))
-  return _estimate(found) if found.noise == 'seeds and items' and found.error > 0 else None
+  seeds = lambda of: tuple(range(len(of[0]))) if shared else None
+  found = difference(ArmScores(tuple(own), tuple(weights), seeds(own), 'the arm'), ArmScores(tuple(base), tuple(weights), seeds(base), 'the baseline'))
+  return _estimate(found, shared) if found.noise == 'seeds and items' and found.error > 0 else None
 
 
-def of_documents(over_documents: Estimate, own_S: np.ndarray, base_S: np.ndarray, own_SxI: np.ndarray, base_SxI: np.ndarray, counts: Sequence[int]) -> Estimate:
+def of_documents(
+  over_documents: Estimate, own_S: np.ndarray, base_S: np.ndarray, own_SxI: np.ndarray, base_SxI: np.ndarray, counts: Sequence[int], shared: bool
+) -> Estimate:
   """A relative change with its jackknife interval over documents (`statistics.jackknife`), with the seeds added; S >= 2.
 
   The seeds' parts are those of own / base - 1 to first order. The documents' part is the jackknife's without the residual, which the
   seeds' parts hold already; it keeps the jackknife's degrees of freedom, because few documents may decide it.
 
   Args:
-    over_documents: the change, averaged over the pairs.
+    over_documents: the change of the mean over runs.
     own_S, base_S: the figure of each run.
     own_SxI, base_SxI: the figure of each run without each document.
     counts: documents of each source; they sum to I.
+    shared: whether both arms have the same seeds, in one order.
   """
-  paired = len(own_S) >= LEAST_PAIRS
+  paired = shared and len(own_S) >= LEAST_PAIRS
   scale = 1 / base_S.mean(), own_S.mean() / base_S.mean() ** 2
   parts = seed_parts(scale[0] * own_S, scale[1] * base_S, paired)
   strata = [np.split(scale * of_SxI, np.cumsum(counts)[:-1], axis=1) for scale, of_SxI in zip(scale, (own_SxI, base_SxI), strict=True)]
@@ -57,14 +61,15 @@ def of_documents(over_documents: Estimate, own_S: np.ndarray, base_S: np.ndarray
   error, freedom = combine(parts)
   found = Difference(
     value=over_documents.value, error=float(error), freedom=float(freedom), noise='seeds and items', own='the arm', base='the baseline',
-    own_figures=tuple(own_S / base_S), base_figures=(1.0,) * len(base_S), own_seeds=None, base_seeds=None,
+    own_figures=tuple(scale[0] * own_S), base_figures=tuple(scale[1] * base_S), own_seeds=None, base_seeds=None,
     items=sum(counts), paired=paired, correlation=None,
   )  # fmt: skip
-  return dataclasses.replace(_estimate(found), documents=over_documents.documents)
+  return dataclasses.replace(_estimate(found, shared), documents=over_documents.documents)
 
 
-def _estimate(found: Difference) -> Estimate:
+def _estimate(found: Difference, shared: bool) -> Estimate:
   low, high = found.interval(LEVEL)
-  # Of the pairs, whose changes the report lists, whether or not the interval pairs them.
-  spread = float(np.std(np.subtract(found.own_figures, found.base_figures), ddof=1))
-  return Estimate(found.value, low, high, float(found.items), len(found.own_figures), spread, found.error, found.p)
+  own_S, base_S = np.array(found.own_figures), np.array(found.base_figures)
+  # Of the changes of single runs: each against that of its seed, or one drawn from each arm.
+  spread = np.std(own_S - base_S, ddof=1) if shared else math.hypot(np.std(own_S, ddof=1), np.std(base_S, ddof=1))
+  return Estimate(found.value, low, high, float(found.items), own_S.size, float(spread), found.error, found.p, base_S.size)

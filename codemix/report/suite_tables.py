@@ -103,7 +103,7 @@ def gold_changes(content: Content, group: Group) -> Table:
   caption = f'{group.label}: change of the bits per byte of the right answers against {content.baseline_arm}, in percent, with 95% paired intervals over items.'
 
   def cells(row: Row, of_seed: bool) -> list[Cell]:
-    figures = [benchmark.gold.change(_pairs(row)) for benchmark in shown]
+    figures = [benchmark.gold.change(row.contrast) for benchmark in shown]
     return [_change(row, figure, of_seed, formatting.signed_percent, lower_is_better=True) for figure in figures]
 
   return corrected(Table(caption, [Cell('After stage'), *(Cell(b.name) for b in shown)], by_stage(content, compared_arms(content), cells)))
@@ -186,7 +186,7 @@ def _changes(content: Content, what: str, header: Sequence[Cell], columns: Seque
   )
 
   def cells(row: Row, of_seed: bool) -> list[Cell]:
-    return [_change(row, score.change(_pairs(row)), of_seed, formatting.signed, lower_is_better=False) for score in columns]
+    return [_change(row, score.change(row.contrast), of_seed, formatting.signed, lower_is_better=False) for score in columns]
 
   return corrected(Table(caption, header, by_stage(content, compared_arms(content), cells)))
 
@@ -209,10 +209,6 @@ def _of_group(group: Group, kind: str) -> list[float]:
 
 def _with_gold(group: Group) -> list[Benchmark]:
   return [benchmark for benchmark in group.benchmarks if benchmark.gold.totals]
-
-
-def _pairs(row: Row) -> list[tuple[str, str]]:
-  return [(own, base) for own, base in zip(row.folders, row.against, strict=True) if base is not None]
 
 
 def _is_apart(row: Row, benchmark: Benchmark) -> bool:
@@ -258,7 +254,7 @@ def _change(row: Row, figure: Estimate | None, of_seed: bool, form: Callable[[fl
     return Cell(notes=['same model'])
   notes: list[str] = interval(figure, formatting.signed)
   if figure.seeds > 1:
-    notes.append(f'SD {100 * figure.spread:.2g}, {figure.seeds} seeds')
+    notes.append(f'SD {100 * figure.spread:.2g}, {figure.in_seeds}')
   elif figure.has_interval and not of_seed:
     notes.append('items only')
   better = (figure.value < 0) == lower_is_better

@@ -31,8 +31,8 @@ def summary(content: Content) -> Table:
   study, outcomes = content.study, content.outcomes
   caption = 'Every arm after its last evaluated stage: bits per byte with 95% intervals'
   if study.baseline:
-    of_model = ' and model' if len(content.models) > 1 else ''
-    caption += f', and the change against {content.baseline_arm} of the same seed{of_model}'
+    of_model = ' of the same model' if len(content.models) > 1 else ''
+    caption += f', and the change against {content.baseline_arm}{of_model}: of each seed against the same seed, of several against all seeds'
   caption += (
     '. An arm is all recipes that differ in their seed alone. With one seed, an interval covers the choice of '
     'validation documents only; with several, documents and seeds, and SD is the spread of the seeds.'
@@ -207,7 +207,7 @@ def _change(row: Row | None, measure: str, of_seed: bool) -> Cell:
     return Cell(notes=['same model'])
   notes = interval(figure, formatting.signed)
   if figure.seeds > 1:
-    notes.append(f'SD {100 * figure.spread:.2g}%, {figure.seeds} seeds')
+    notes.append(f'SD {100 * figure.spread:.2g}%, {figure.in_seeds}')
   elif figure.has_interval and not of_seed:
     notes.append('documents only')
   mark = ('better' if figure.value < 0 else 'worse') if figure.is_effect else ''

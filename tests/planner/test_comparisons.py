@@ -36,11 +36,11 @@ def test_arms_are_recipes_that_differ_in_their_seed_alone():
   assert [(arm.name, len(arm.recipes)) for arm in arms] == [('base', 2), ('code', 3)]
 
 
-def test_each_comparison_has_the_seeds_that_the_baseline_has_too():
+def test_each_comparison_has_the_seeds_of_its_arm_and_of_the_baseline():
   plan = plan_power(study_of({'code': 3, 'more': 2, 'other': 2}, 3), Power(), NOISE)
-  assert [(each.arms, each.resolution.task, each.resolution.design.own) for each in plan.comparisons] == [
-    (('code',), 'winogrande', 3), (('more', 'other'), 'winogrande', 2),
-    (('code',), 'piqa', 3), (('more', 'other'), 'piqa', 2),
+  assert [(each.arms, each.resolution.task, each.resolution.design.own, each.resolution.design.base) for each in plan.comparisons] == [
+    (('code',), 'winogrande', 3, 3), (('more', 'other'), 'winogrande', 2, 3),
+    (('code',), 'piqa', 3, 3), (('more', 'other'), 'piqa', 2, 3),
   ]  # fmt: skip
   assert plan.corrected_for == 6
   expected = least_effect(NOISE['piqa'], Design(3, 3, shared=True, comparisons=6))

@@ -99,8 +99,11 @@ def test_an_arm_has_the_mean_of_its_seeds_and_their_spread(tmp_path):
   content = content_of(seeds_study(tmp_path / 's', 3))
   (arm,) = (row for row in content.arm_rows if row.name == 'mixed')
   seeds = [row.changes['code'].value for row in content.rows if row.name.startswith('mixed')]
-  assert arm.changes['code'].value == pytest.approx(np.mean(seeds))
-  assert arm.changes['code'].spread == pytest.approx(np.std(seeds, ddof=1))
+  bits = {name: np.mean([row.bits['code'].value for row in content.rows if row.name.startswith(name)]) for name in ('mixed', 'base')}
+  assert arm.changes['code'].value == pytest.approx(bits['mixed'] / bits['base'] - 1)
+  # To first order in the noise of the seeds, which is 0.3% here.
+  assert arm.changes['code'].value == pytest.approx(np.mean(seeds), abs=1e-4)
+  assert arm.changes['code'].spread == pytest.approx(np.std(seeds, ddof=1), rel=0.02)
   assert arm.changes['code'].seeds == arm.bits['code'].seeds == 3
 
 
@@ -112,6 +115,18 @@ def test_a_seed_that_the_baseline_lacks_is_not_compared_and_that_is_reported(tmp
   assert any('not trained with their seeds: mixed_s1 (seed 1)' in note for note in content.notes)
   (mixed,) = (row for row in content.arm_rows if row.name == 'mixed')
   assert mixed.changes['code'].seeds == 1 and mixed.bits['code'].seeds == 2
+
+
+def test_arms_without_a_common_seed_are_compared_if_both_have_several(tmp_path):
+  seeds = {'base_s0': 0, 'base_s1': 1, 'mixed_s2': 2, 'mixed_s3': 3, 'mixed_s4': 4}
+  recipes = {name: TEXT if name.startswith('base') else CODE for name in seeds}
+  folder = write_fake_study(tmp_path / 's', recipes, seeds=seeds, seed_noise=0.003, documents=100)
+  content = content_of(folder)
+  (mixed,) = (row for row in content.arm_rows if row.name == 'mixed')
+  assert (mixed.changes['code'].seeds, mixed.changes['code'].base_seeds) == (3, 2) and mixed.changes['code'].is_effect
+  assert not any('not trained with their seeds' in note for note in content.notes)
+  assert not any(row.changes for row in content.rows if row.name.startswith('mixed'))
+  assert any('3 against 2 seeds' in words for words in Page(write_report(folder).read_text()).words)
 
 
 def test_an_arm_is_reported_over_the_seeds_that_have_been_evaluated(tmp_path):

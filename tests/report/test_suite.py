@@ -153,7 +153,7 @@ def test_a_paired_interval_is_narrower_than_two_separate_ones(folder):
   content = content_of(folder)
   benchmark = next(b for b in content.suite.benchmarks if b.name == 'arc_easy')
   row = content.rows_of(content.arms[1])[-1]
-  change = benchmark.score.change(zip(row.folders, row.against, strict=True))
+  change = benchmark.score.change(row.contrast)
   alone = [benchmark.score.mean([folder]) for folder in (*row.folders, *row.against)]
   assert change.high - change.low < np.hypot(*(figure.high - figure.low for figure in alone))
 
@@ -221,7 +221,7 @@ def test_results_without_items_have_a_score_and_no_interval(folder):
   benchmark = next(b for b in content.suite.benchmarks if b.name == 'piqa')
   row = content.rows_of(content.arms[1])[-1]
   assert not benchmark.score.mean(row.folders).has_interval
-  assert not benchmark.score.change(zip(row.folders, row.against, strict=True)).has_interval
+  assert not benchmark.score.change(row.contrast).has_interval
   assert markdown.render(content)
 
 
