@@ -24,7 +24,7 @@ from codemix.report.tables import changes_by_stage
 from tests import tiny_study
 
 SEEDS = 2  # an arm
-STEPS = 12
+STEPS = 60
 LEVEL = 0.05
 SAME = {'text_again': 0.5, 'code': 0.5}
 
