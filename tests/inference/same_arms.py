@@ -89,10 +89,9 @@ def main() -> None:
   parser.add_argument('--studies', type=int, default=200)
   parser.add_argument('--first', type=int, default=0, help='number of the first study: its seeds follow from it')
   arguments = parser.parse_args()
-  jax.config.update('jax_num_cpu_devices', 1)
   with tempfile.TemporaryDirectory() as folder:
     jax.config.update('jax_compilation_cache_dir', f'{folder}/compiled')
-    jax.config.update('jax_persistent_compilation_cache_min_compile_time_secs', 0)
+    jax.config.update('jax_persistent_cache_min_compile_time_secs', 0)
     data = prepare(Path(folder) / 'data')
     outcomes = []
     for number in range(arguments.first, arguments.first + arguments.studies):
