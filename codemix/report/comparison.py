@@ -53,7 +53,7 @@ class Measure:
   def bits(self, folders: Iterable[str]) -> Estimate | None:
     """The mean over these stages, one per seed of an arm; None if none is evaluated."""
     known = [folder for folder in dict.fromkeys(folders) if folder in self.totals]
-    return self._over_seeds([self._bits(folder) for folder in known])
+    return self._over_seeds([self.figure(folder) for folder in known])
 
   def change(self, pairs: Iterable[tuple[str, str]]) -> Estimate | None:
     """The mean of these changes (stage, stage of the baseline), one per seed of an arm."""
@@ -62,9 +62,9 @@ class Measure:
     if len(known) < 2 or any(out is None for _, out in changes) or self.documents < 2:
       return self._over_seeds(changes)
     over_documents = self._over_documents(changes)
-    if math.isnan(over_documents.error) or not all(self._bits(base)[0] for _, base in known):
+    if math.isnan(over_documents.error) or not all(self.figure(base)[0] for _, base in known):
       return self._over_seeds(changes)
-    own, base = (list(zip(*(self._bits(pair[side]) for pair in known), strict=True)) for side in (0, 1))
+    own, base = (list(zip(*(self.figure(pair[side]) for pair in known), strict=True)) for side in (0, 1))
     return seed_difference.of_documents(over_documents, np.array(own[0]), np.array(base[0]), np.stack(own[1]), np.stack(base[1]), self.counts)
 
   def _over_seeds(self, figures: Sequence[tuple[float, np.ndarray | None]]) -> Estimate | None:
@@ -81,14 +81,15 @@ class Measure:
       return Estimate(mean)
     return statistics.jackknife(mean, np.mean(out, axis=0), self.bytes_N, self.counts)
 
-  def _bits(self, folder: str) -> tuple[float, np.ndarray | None]:
+  def figure(self, folder: str) -> tuple[float, np.ndarray | None]:
+    """(bits per byte, the same without each document or None if that is not known) of a stage in `totals`."""
     nats, size = self.totals[folder]
     nats_N = self.nats_out.get(folder)
     out_N = None if nats_N is None else statistics.ratio(nats_N, self.bytes_out_N) / math.log(2)
     return nats / (math.log(2) * size), out_N
 
   def _change(self, own: str, base: str) -> tuple[float, np.ndarray | None]:
-    (above, _), (below, _) = self._bits(own), self._bits(base)
+    (above, _), (below, _) = self.figure(own), self.figure(base)
     own_N, base_N = self.nats_out.get(own), self.nats_out.get(base)
     out_N = None if own_N is None or base_N is None else statistics.ratio(own_N, base_N) - 1
     return above / below - 1 if below else math.nan, out_N

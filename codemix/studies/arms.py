@@ -7,6 +7,10 @@ import dataclasses
 import itertools
 import re
 from collections.abc import Hashable, Mapping, Sequence
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+  from codemix.studies.recipe import Study
 
 
 @dataclasses.dataclass(frozen=True)
@@ -15,6 +19,12 @@ class Arm:
 
   name: str
   recipes: tuple[str, ...]
+
+
+def planned_arms(study: Study) -> list[Arm]:
+  """The arms of a study that is not trained yet (`group_arms`)."""
+  alike = [dataclasses.replace(recipe, seed=0, description='') for recipe in study.recipes.values()]
+  return group_arms({name: (alike.index(one), recipe.seed) for (name, recipe), one in zip(study.recipes.items(), alike, strict=True)})
 
 
 def group_arms(recipes: Mapping[str, tuple[Hashable, int | None]]) -> list[Arm]:
@@ -41,12 +51,12 @@ def group_arms(recipes: Mapping[str, tuple[Hashable, int | None]]) -> list[Arm]:
 
 def _name(recipes: Sequence[str], seeds: Sequence[int | None]) -> str:
   """What the recipes' names have in common without their seeds, else the first one's."""
-  stems = set(map(_without_seed, recipes, seeds))
+  stems = set(map(without_seed, recipes, seeds))
   stem = stems.pop()
   return stem if len(recipes) > 1 and not stems and stem else recipes[0]
 
 
-def _without_seed(name: str, seed: int | None) -> str:
+def without_seed(name: str, seed: int | None) -> str:
   """'25% code, seed 1' and '25% code_s1' of seed 1 without it."""
   if seed is None:
     return name
