@@ -10,6 +10,7 @@ import importlib
 from typing import Any
 
 _HOME = {
+  'Claim': 'codemix.studies.claim',
   'CodemixError': 'codemix.errors',
   'Constant': 'codemix.training.schedules',
   'Data': 'codemix.data.settings',
@@ -26,6 +27,7 @@ _HOME = {
   'plan_study': 'codemix.studies.planning',
   'Preempted': 'codemix.errors',
   'prepare_study': 'codemix.studies.preparation',
+  'load_claims': 'codemix.report.claim_frame',
   'load_results': 'codemix.report.frames',
   'load_scores': 'codemix.report.score_frame',
   'load_stage': 'codemix.studies.load_stage',

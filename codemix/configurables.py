@@ -73,6 +73,7 @@ from codemix.parallel.mesh import MeshConfig
 from codemix.parallel.sharding import ShardingRules
 from codemix.planner.power_settings import Power
 from codemix.sandbox.limits import Limits
+from codemix.studies.claim import Claim
 from codemix.studies.recipe import Recipe, Study
 from codemix.studies.sweep import sweep
 from codemix.training.handoff import Handoff
@@ -95,7 +96,7 @@ _MIXTURES = (
   *(seqio_mixture, swap, uniform),
 )
 _EVALUATION = (Decoding, Evaluation, Judge, answer_task, choice_task, text_task)
-_POWER = (Components, Power)
+_POWER = (Claim, Components, Power)
 _CONTAMINATION = (Contamination, EvaluationSet, ItemLayout, CodeWindows, WordWindows)
 _TRAINING = (
   *(Constant, LinearTo, WarmupCosine, WarmupStableDecay),

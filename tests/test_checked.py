@@ -46,6 +46,7 @@ CORPUS = Corpus({'train': '{language}/*.jsonl'})
 
 # What each takes at the least.
 NEEDED: Mapping[str, Mapping[str, object]] = {
+  'Claim': {'arm': 'a', 'metric': 'text', 'expected': 'lower'},
   'Components': {'seed': 1.0, 'items': 100},
   'Corpus': {'files': {'train': '*.jsonl'}},
   'Template': {'template': '{question}'},

@@ -17,9 +17,10 @@ from codemix.commands.experiment import (
   set_up_jax,
   show_line,
 )
-from codemix.commands.written import CORPORA, STAGE, STORE, find_written
+from codemix.commands.written import CLAIMS, CORPORA, STAGE, STORE, find_written, has_claims
 from codemix.data.tokenization.tokenizer import Tokenizer
 from codemix.errors import UserError
+from codemix.formatting import count
 from codemix.storage import as_path
 
 if TYPE_CHECKING:
@@ -127,7 +128,14 @@ def _verify_corpora(found: Found, raw: bool) -> dict:
   return {'documents': sum(split.documents for split in splits), 'bytes_read': sum(split.file_bytes for split in splits)}
 
 
-KINDS = {STORE: _verify_store, STAGE: _verify_stage, CORPORA: _verify_corpora}
+def _verify_claims(found: Found, raw: bool) -> dict:
+  from codemix.studies.claim_register import check_claims
+
+  chain = check_claims(found.folder)
+  return {'registrations': len(chain), 'claims': len({claim['hash'] for entry in chain for claim in entry['claims'].values()})}
+
+
+KINDS = {STORE: _verify_store, STAGE: _verify_stage, CORPORA: _verify_corpora, CLAIMS: _verify_claims}
 
 
 def _digest_of(found: Found) -> Callable[[str], str]:
@@ -148,6 +156,8 @@ def _line(found: dict) -> str:
     cut_off = f'; passed over as not wholly written: {", ".join(map(str, found["cut_off"]))}' if found['cut_off'] else ''
     begins = f'begins with {found["start"]}, ' if 'start' in found else ''
     return f'{found["folder"]}: {begins}{"finished" if found["finished"] else "not finished"}, {found["steps"]:,} steps, checkpoints at step {steps}, {read}{cut_off}'
+  if found['kind'] == CLAIMS:
+    return f'{found["folder"]}: {count(found["claims"], "claim")} in {count(found["registrations"], "registration")}, as written'
   if not read:
     return f'{found["folder"]}: not finished, {found["shards"]} of its shards are there; `codemix prepare` goes on with it'
   raw = f'; {found["raw_files"]:,} raw files unchanged' if 'raw_files' in found else ''
@@ -171,5 +181,7 @@ def _of_study(experiment: Experiment) -> list[Found]:
     Found(STORE, data.store_folder(source, split, tokenizer), tokenizer, corpora[source].reader if source in corpora else None)
     for source, split in splits_read(experiment.study, data)
   ]
-  stages = sorted(path.parent for path in as_path(experiment.runtime.output).glob('stages/*/stage.json'))
-  return stores + [Found(STAGE, folder) for folder in stages]
+  output = as_path(experiment.runtime.output)
+  stages = sorted(path.parent for path in output.glob('stages/*/stage.json'))
+  claims = [Found(CLAIMS, output)] if has_claims(output) else []
+  return stores + [Found(STAGE, folder) for folder in stages] + claims

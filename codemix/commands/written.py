@@ -1,4 +1,4 @@
-"""Finds token stores, stages and local corpora below the folders of a command line."""
+"""Finds token stores, stages, local corpora and registered claims below the folders of a command line."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from codemix.data.store.shard_writer import DRAFTS
 from codemix.errors import UserError, nearest
 from codemix.storage import as_path, is_remote, read_json
 
-STORE, STAGE, CORPORA = 'token store', 'stage', 'local corpora'
+STORE, STAGE, CORPORA, CLAIMS = 'token store', 'stage', 'local corpora', 'registered claims'
 
 
-def find_written(named: Sequence[str], kinds: Sequence[str] = (STORE, STAGE, CORPORA)) -> list[tuple[str, Path]]:
+def find_written(named: Sequence[str], kinds: Sequence[str] = (STORE, STAGE, CORPORA, CLAIMS)) -> list[tuple[str, Path]]:
   """(kind, folder) of everything of these kinds at or below these folders, each once.
 
   An unfinished token store, without `manifest.json`, counts too. Raises UserError if a folder has
@@ -36,7 +36,7 @@ def _in(folder: Path, kinds: Sequence[str]) -> list[tuple[str, Path]]:
 def _below(folder: Path) -> list[Path]:
   """The folder and those below it; of a bucket only those that hold one of the files that `_kind` looks for."""
   if is_remote(folder):
-    return sorted({path.parent for name in ('stage.json', 'manifest.json', 'shard-*.json') for path in folder.rglob(name)})
+    return sorted({path.parent for name in ('stage.json', 'manifest.json', 'shard-*.json', 'claims.json', 'study.json') for path in folder.rglob(name)})
   return sorted(map(Path, folders(str(folder))))
 
 
@@ -45,8 +45,19 @@ def _kind(folder: Path) -> str | None:
     return STAGE
   if (folder / 'manifest.json').exists():
     return CORPORA if _holds_corpora(folder) else STORE
+  if has_claims(folder):
+    return CLAIMS
   begun = (path for pattern in ('shard-*.json', f'{DRAFTS}/shard-*.json') for path in folder.glob(pattern))
   return STORE if any(begun) else None
+
+
+def has_claims(folder: Path) -> bool:
+  """Whether it is the output folder of studies with claims, or of one that says so."""
+  if (folder / 'claims.json').exists():
+    return True
+  with contextlib.suppress(UserError):  # the report says what is wrong with it
+    return (folder / 'stages').is_dir() and (folder / 'study.json').exists() and 'claims' in read_json(folder / 'study.json')
+  return False
 
 
 def _holds_corpora(folder: Path) -> bool:
@@ -56,7 +67,7 @@ def _holds_corpora(folder: Path) -> bool:
 
 
 def _why_nothing(folder: Path, kinds: Sequence[str]) -> str:
-  if above := next((above for above in folder.absolute().parents if _kind(above)), None):
+  if above := next((above for above in folder.absolute().parents if _kind(above) not in (None, CLAIMS)), None):
     return f'is a part of the {_kind(above)} {above}: name that.'
   beside = [path for path in folder.absolute().parent.glob('*') if path.is_dir()]
   if not folder.exists():

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from codemix.errors import UserError
-from codemix.identity import file_digest
+from codemix.identity import as_read, digest, file_digest
 from codemix.storage import read_json, require_form, write_bytes, write_json
 
 FOLDER = 'evaluation'  # in a stage's folder
@@ -127,13 +127,18 @@ def write_results(
     write_bytes(path.with_suffix('.parquet'), _parquet(results.items))
     record['items'] = file_digest(path.with_suffix('.parquet'))
   record['versions'] = {package: importlib.metadata.version(package) for package in _PACKAGES}
-  write_json(path, record)
+  write_json(path, {**record, 'digest': record_digest(record)})
+
+
+def record_digest(record: Mapping[str, Any]) -> str:
+  """The digest of all that the JSON file of some results says; the file has it as `digest`."""
+  return digest(as_read({key: value for key, value in record.items() if key != 'digest'}))
 
 
 def read_results(stage_folder: Path, step: int | None = None) -> dict[str, StoredResults]:
   """The results of one checkpoint by evaluator name; those of a stage's end also of earlier versions.
 
-  Raises UserError if one of the JSON files is damaged.
+  Raises UserError if one of the JSON files is damaged, or says something else than when it was written.
 
   Args:
     step: of the run; None for the checkpoint at the end of the stage.
@@ -182,7 +187,11 @@ def _read(path: Path, name: str) -> StoredResults:
   record = read_json(path, _STORED, _AGAIN)
   if name.startswith(HELD_OUT_PREFIX):
     require_form(record['scores'], _SPLIT, path, _AGAIN)
-  require_form(record.get('items'), str | None, path, _AGAIN)
+  for key in ('items', 'digest'):
+    require_form(record.get(key), str | None, path, _AGAIN)
+  known = record.get('digest')  # earlier versions wrote none
+  if known is not None and known != record_digest(record):
+    raise UserError(f'{path} was changed after it was written: its digest is not that of its content. Restore it, or delete it to evaluate the stage again.')
   fields = (record[key] for key in ('step', 'identity', 'scores', 'samples'))
   items = next((found for suffix in ('.parquet', '.npz') if (found := path.with_suffix(suffix)).exists()), path.with_suffix('.parquet'))
   return StoredResults(*fields, path, items, record.get('items'))

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from codemix.errors import UserError, nearest
+from codemix.evaluation.tasks.task import PREFIX
 from codemix.inference.components import Components
 from codemix.inference.power import Design
 from codemix.inference.resolution import Resolution, resolution
@@ -15,7 +16,10 @@ from codemix.planner.power_settings import Power
 from codemix.planner.programs import model_flops
 from codemix.planner.roofline import chip_hours
 from codemix.planner.stages import planned_stages
-from codemix.studies.arms import Arm, group_arms
+from codemix.studies.arms import Arm
+from codemix.studies.claim_comparison import compare
+from codemix.studies.claim_metric import POINTS
+from codemix.studies.planned_arms import planned_arms
 from codemix.studies.recipe import Study
 
 WITHOUT_PRICE = Prices()
@@ -27,11 +31,13 @@ class Comparison:
 
   Attributes:
     arms: names of the arms that have as many seeds in common with the baseline.
+    claim: the name of the claim that compares them; '' for a comparison of the report's tables.
   """
 
   arms: tuple[str, ...]
   baseline: str
   resolution: Resolution
+  claim: str = ''
 
 
 @dataclasses.dataclass(frozen=True)
@@ -39,9 +45,9 @@ class PowerPlan:
   """What `codemix plan --power` reports.
 
   Attributes:
-    comparisons: task by task.
+    comparisons: task by task, then those of the claims.
     hours_of_a_seed: chip-hours of every arm with one seed, stages that arms share counted once; None without a chip.
-    corrected_for: comparisons of the table.
+    corrected_for: comparisons of the table. Claims are corrected for their own number.
     price: of a chip-hour; None if it is not given.
   """
 
@@ -85,13 +91,21 @@ def plan_power(study: Study, settings: Power, components: Mapping[str, Component
     for (own, theirs, shared), names in alike.items():
       design = Design(own, theirs, shared=shared, comparisons=count)
       comparisons.append(Comparison(tuple(names), base.name, resolution(task, settings.effect, of, design, settings.power)))
+  comparisons += _of_claims(study, settings, components)
   return PowerPlan(study.name, settings, comparisons, _hours(study, arms, chip, prices.mfu), count, prices.chip_hour)
 
 
-def planned_arms(study: Study) -> list[Arm]:
-  """The arms of a study that is not trained yet (`group_arms`)."""
-  alike = [dataclasses.replace(recipe, seed=0, description='') for recipe in study.recipes.values()]
-  return group_arms({name: (alike.index(one), recipe.seed) for (name, recipe), one in zip(study.recipes.items(), alike, strict=True)})
+def _of_claims(study: Study, settings: Power, components: Mapping[str, Components]) -> Iterator[Comparison]:
+  """The claims that a score of one task is higher or lower: what they resolve beyond their margins, with all seeds of both arms."""
+  for name, compared in compare(study).items():
+    tasks = [task.removeprefix(PREFIX) for task in compared.metric.weights]
+    if compared.metric.unit != POINTS or len(tasks) > 1 or tasks[0] not in components or study.claims[name].expected == 'equal':
+      continue
+    of = dataclasses.replace(components[tasks[0]], arm_item=0.0) if settings.items == 'fixed' else components[tasks[0]]
+    own, base = ({study.recipes[recipe].seed for recipe in side.arm.recipes} for side in (compared.own, compared.base))
+    design = Design(len(own), len(base), shared=own == base, comparisons=settings.comparisons or len(study.claims))
+    found = resolution(tasks[0], settings.effect, of, design, settings.power)
+    yield Comparison((compared.own.arm.name,), compared.base.arm.name, found, name)
 
 
 def _require_evaluated(study: Study, components: Mapping[str, Components]) -> None:
@@ -105,5 +119,5 @@ def _require_evaluated(study: Study, components: Mapping[str, Components]) -> No
 def _hours(study: Study, arms: Sequence[Arm], chip: Chip | None, mfu: float) -> float | None:
   if chip is None:
     return None
-  one_seed = dataclasses.replace(study, recipes={name: study.recipes[name] for name in (arm.recipes[0] for arm in arms)}, baseline=None)
+  one_seed = dataclasses.replace(study, recipes={name: study.recipes[name] for name in (arm.recipes[0] for arm in arms)}, baseline=None, claims={})
   return sum(chip_hours(stage.steps * model_flops(stage.train_step()), chip, mfu) for stage in planned_stages(one_seed))

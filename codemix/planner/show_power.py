@@ -56,6 +56,7 @@ def describe_power(plan: PowerPlan) -> dict:
     'comparisons': [
       {
         'task': each.resolution.task,
+        **({'claim': each.claim} if each.claim else {}),
         'arms': list(each.arms),
         'baseline': each.baseline,
         'seeds': each.resolution.design.own,
@@ -74,7 +75,7 @@ def describe_power(plan: PowerPlan) -> dict:
 def _named(comparison: Comparison) -> str:
   names = comparison.arms
   shown = ', '.join(names) if len(names) < 4 else f'{", ".join(names[:2])} and {len(names) - 2} more'
-  return f'{shown} v {comparison.baseline}'
+  return f'{f"claim {comparison.claim}: " if comparison.claim else ""}{shown} v {comparison.baseline}'
 
 
 def _amount(value: float | None) -> str:

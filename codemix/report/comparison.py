@@ -56,7 +56,7 @@ class Measure:
   def bits(self, folders: Iterable[str]) -> Estimate | None:
     """The mean over these stages, one per seed of an arm; None if none is evaluated."""
     known = [folder for folder in dict.fromkeys(folders) if folder in self.totals]
-    return self._over_seeds([self._bits(folder) for folder in known])
+    return self._over_seeds([self.figure(folder) for folder in known])
 
   def change(self, contrast: Contrast) -> Estimate | None:
     """The relative change of the mean; None if nothing that is compared was evaluated."""
@@ -67,7 +67,7 @@ class Measure:
 
   def _crossed(self, contrast: Contrast) -> Estimate | None:
     """The change over several seeds of both arms; None if it has no interval over documents."""
-    own, base = ([self._bits(folder) for folder in of.values()] for of in (contrast.own, contrast.base))
+    own, base = ([self.figure(folder) for folder in of.values()] for of in (contrast.own, contrast.base))
     if any(out is None for _, out in (*own, *base)) or self.documents < 2 or not all(value for value, _ in base):
       return None
     (own_S, own_SxN), (base_S, base_SxN) = (tuple(np.stack(column) for column in zip(*of, strict=True)) for of in (own, base))
@@ -91,14 +91,15 @@ class Measure:
       return Estimate(mean)
     return statistics.jackknife(mean, np.mean(out, axis=0), self.bytes_N, self.counts)
 
-  def _bits(self, folder: str) -> tuple[float, np.ndarray | None]:
+  def figure(self, folder: str) -> tuple[float, np.ndarray | None]:
+    """(bits per byte, the same without each document or None if that is not known) of a stage in `totals`."""
     nats, size = self.totals[folder]
     nats_N = self.nats_out.get(folder)
     out_N = None if nats_N is None else statistics.ratio(nats_N, self.bytes_out_N) / math.log(2)
     return nats / (math.log(2) * size), out_N
 
   def _change(self, own: str, base: str) -> tuple[float, np.ndarray | None]:
-    (above, _), (below, _) = self._bits(own), self._bits(base)
+    (above, _), (below, _) = self.figure(own), self.figure(base)
     own_N, base_N = self.nats_out.get(own), self.nats_out.get(base)
     out_N = None if own_N is None or base_N is None else statistics.ratio(own_N, base_N) - 1
     return above / below - 1 if below else math.nan, out_N

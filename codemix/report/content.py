@@ -9,6 +9,7 @@ from typing import Any
 from codemix import formatting
 from codemix.report import comparison, palette, remarks
 from codemix.report.arms import arms
+from codemix.report.claims import Judged, judge_claims
 from codemix.report.comparison import Measure, Row
 from codemix.report.palette import Paint
 from codemix.report.provenance import in_words, spaced
@@ -44,6 +45,7 @@ class Content:
     rows: of the recipes. arm_rows: of the arms.
     suite: the benchmarks.
     clean: scores on clean items, by stage folder and task (`clean_task_scores`); {} if there is no scan.
+    claims: with their verdicts; [] if the study never had one.
     missing: a sentence for each thing that a finished study would have.
     notes: a sentence for each thing to mind in reading the figures.
     caveat: (in a sentence, why) what the report cannot show.
@@ -59,6 +61,7 @@ class Content:
   tree: Sequence[Node]
   suite: Suite
   clean: Mapping[str, Mapping[str, Mapping[str, float]]]
+  claims: Sequence[Judged]
   missing: Sequence[str]
   notes: Sequence[str]
   caveat: tuple[str, str]
@@ -133,7 +136,7 @@ class Content:
 
 
 def gather(study: StudyResults) -> Content:
-  """All that a report shows. Raises UserError if stages were evaluated on different documents."""
+  """All that a report shows. Raises UserError if stages were evaluated on different documents, or registered claims were changed."""
   measures, pooled = comparison.measures_by_source(study), {}
   for kind in dict.fromkeys(study.kinds[s] for s in study.validation_sources if s in study.kinds):
     sources = [source for source in study.validation_sources if study.kinds.get(source) == kind]
@@ -157,6 +160,7 @@ def gather(study: StudyResults) -> Content:
     tree=stage_tree(study),
     suite=dataclasses.replace(suite, notes=[*suite.notes, *uncovered]),
     clean=clean,
+    claims=judge_claims(study, measures, suite),
     missing=remarks.missing(study),
     notes=remarks.notes(study, measures, rows, arm_rows),
     caveat=remarks.caveat(study, rows),

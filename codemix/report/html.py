@@ -11,10 +11,12 @@ from urllib.parse import quote
 from codemix import formatting
 from codemix.evaluation import statistics
 from codemix.report import figures, palette, provenance, suite_tables, tables, tree
+from codemix.report.claim_table import claim_table
 from codemix.report.content import Content
 from codemix.report.svg import Picture
 
 SECTIONS = {
+  'claims': 'Claims',
   'outcome': 'What the mixture did',
   'recipes': 'What the recipes are',
   'reading': 'How to read this',
@@ -40,6 +42,7 @@ def render(content: Content) -> str:
   )
   environment.filters |= {name: getattr(formatting, name) for name in ('tokens', 'integer', 'percent', 'known')}
   template = environment.from_string((here / 'report.html.jinja').read_text(encoding='utf-8'))
+  there = {'claims': bool(content.claims), 'benchmarks': _has_benchmarks(content)}
   return template.render(
     content=content,
     study=content.study,
@@ -48,7 +51,8 @@ def render(content: Content) -> str:
     downloads=functools.partial(_downloads, _slug(content.study.name)),
     few_documents=statistics.FEW_DOCUMENTS,
     widths=_widths(content),
-    sections={anchor: title for anchor, title in SECTIONS.items() if anchor != 'benchmarks' or _has_benchmarks(content)},
+    sections={anchor: title for anchor, title in SECTIONS.items() if there.get(anchor, True)},
+    claims=claim_table(content.claims),
     facts=_facts(content),
     tables=tables,
     suite_tables=suite_tables,

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 
 from codemix import formatting
 from codemix.report import provenance, suite_tables, tables, tree
+from codemix.report.claim_table import claim_table
 from codemix.report.content import Content
 from codemix.report.table import Cell, Line, Table
 from codemix.report.tree import Node
@@ -21,6 +22,7 @@ def render(content: Content) -> str:
     f'# {_plain(study.name)}',
     _plain(study.note),
     *_boxes(content),
+    *(['## Claims', _table(claim_table(content.claims))] if content.claims else []),
     '## What the mixture did',
     _table(tables.summary(content)),
     *map(_plain, content.notes),

@@ -50,14 +50,7 @@ def of_documents(
   paired = shared and len(own_S) >= LEAST_PAIRS
   scale = 1 / base_S.mean(), own_S.mean() / base_S.mean() ** 2
   parts = seed_parts(scale[0] * own_S, scale[1] * base_S, paired)
-  strata = [np.split(scale * of_SxI, np.cumsum(counts)[:-1], axis=1) for scale, of_SxI in zip(scale, (own_SxI, base_SxI), strict=True)]
-  # The jackknife's pseudo-values: their mean over a source has the jackknife's variance.
-  of_sources = [
-    item_part(-(count - 1) * own_Sxi, -(count - 1) * base_Sxi, paired)
-    for own_Sxi, base_Sxi, count in zip(*strata, counts, strict=True) if count
-  ]  # fmt: skip
-  uncertainty = max(sum(part.uncertainty for part in of_sources), over_documents.error**4 / max(over_documents.documents - 1, 1.0))
-  parts.append(Part(sum(part.variance for part in of_sources), uncertainty))
+  parts.append(documents_part(over_documents, scale[0] * own_SxI, scale[1] * base_SxI, counts, paired))
   error, freedom = combine(parts)
   found = Difference(
     value=over_documents.value, error=float(error), freedom=float(freedom), noise='seeds and items', own='the arm', base='the baseline',
@@ -65,6 +58,24 @@ def of_documents(
     items=sum(counts), paired=paired, correlation=None,
   )  # fmt: skip
   return dataclasses.replace(_estimate(found, shared), documents=over_documents.documents)
+
+
+def documents_part(over_documents: Estimate, own_SxI: np.ndarray, base_SxI: np.ndarray, counts: Sequence[int], paired: bool) -> Part:
+  """What the documents add to the variance of the difference of two arms' mean figures; S >= 2 in both.
+
+  Args:
+    over_documents: the difference with its jackknife interval.
+    own_SxI, base_SxI, counts: as of `of_documents`.
+    paired: whether the runs are pairs of the same seeds, in one order.
+  """
+  strata = [np.split(of_SxI, np.cumsum(counts)[:-1], axis=1) for of_SxI in (own_SxI, base_SxI)]
+  # The jackknife's pseudo-values: their mean over a source has the jackknife's variance.
+  of_sources = [
+    item_part(-(count - 1) * own_Sxi, -(count - 1) * base_Sxi, paired)
+    for own_Sxi, base_Sxi, count in zip(*strata, counts, strict=True) if count
+  ]  # fmt: skip
+  uncertainty = max(sum(part.uncertainty for part in of_sources), over_documents.error**4 / max(over_documents.documents - 1, 1.0))
+  return Part(sum(part.variance for part in of_sources), uncertainty)
 
 
 def _estimate(found: Difference, shared: bool) -> Estimate:

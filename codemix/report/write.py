@@ -1,31 +1,35 @@
-"""`codemix report`: a study's folder becomes report.html, report.md, results.csv and scores.csv within it."""
+"""`codemix report`: a study's folder becomes report.html, report.md, results.csv, scores.csv and claims.csv within it."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-from codemix.report import frames, html, markdown, score_frame
+from codemix.report import claim_frame, frames, html, markdown, score_frame
 from codemix.report.content import gather
 from codemix.report.results import read_study
-from codemix.storage import as_path, write_text
+from codemix.storage import as_path, remove, write_text
 from codemix.studies.study_record import REPORT_FILES
 
 
 def write_report(study_dir: Path | str) -> Path:
-  """Writes the four files of the report into `study_dir`; the study may be half done.
+  """Writes the files of the report into `study_dir`, claims.csv only if there is a claim; the study may be half done.
 
   The same folder gives the same bytes. An older report is replaced file by file, each whole; before
   another study runs in the folder, `codemix study` keeps the report (`study_record.keep_former`).
   Raises UserError if the folder is not that of a study, a file of it is damaged, stages were
-  evaluated on different documents, or the report cannot be written there.
+  evaluated on different documents, registered claims were changed, or the report cannot be written there.
 
   Returns:
     The path of report.html, a single file that opens offline.
   """
   content = gather(read_study(study_dir))
-  page, short, table, scores = (as_path(study_dir) / name for name in REPORT_FILES)
+  page, short, table, scores, claims = (as_path(study_dir) / name for name in REPORT_FILES)
   write_text(table, frames.results_frame(content.study, content.rows).to_csv(index=False, lineterminator='\n'))
   write_text(scores, score_frame.score_frame(content.study).to_csv(index=False, lineterminator='\n'))
+  if content.claims:
+    write_text(claims, claim_frame.claim_frame(content.claims).to_csv(index=False, lineterminator='\n'))
+  else:
+    remove(claims)  # of a study that ran here before
   write_text(short, markdown.render(content))
   write_text(page, html.render(content))
   return page

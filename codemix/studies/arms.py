@@ -41,12 +41,12 @@ def group_arms(recipes: Mapping[str, tuple[Hashable, int | None]]) -> list[Arm]:
 
 def _name(recipes: Sequence[str], seeds: Sequence[int | None]) -> str:
   """What the recipes' names have in common without their seeds, else the first one's."""
-  stems = set(map(_without_seed, recipes, seeds))
+  stems = set(map(without_seed, recipes, seeds))
   stem = stems.pop()
   return stem if len(recipes) > 1 and not stems and stem else recipes[0]
 
 
-def _without_seed(name: str, seed: int | None) -> str:
+def without_seed(name: str, seed: int | None) -> str:
   """'25% code, seed 1' and '25% code_s1' of seed 1 without it."""
   if seed is None:
     return name

@@ -18,6 +18,7 @@ from codemix.errors import UserError, nearest
 from codemix.models.config import ModelConfig
 from codemix.studies.recipe import Recipe, Study
 from codemix.studies.seqio_mixtures import expand_study
+from codemix.studies.sources_of import scored_names, source_names
 from codemix.studies.stage_identity import earlier_hash, stage_identity
 from codemix.studies.starts import check_starts, continue_sources, open_start, rates_before
 from codemix.training.stage import Rates, Stage, StagePlan, cursors_at_start, rates_of
@@ -65,23 +66,6 @@ class StudyPlan:
       'stages_alone': len(alone),
       'stages_trained': len(self.stages()),
     }
-
-
-def source_names(study: Study) -> list[str]:
-  """The sources that the study trains on, in the order in which they are first named."""
-  return list(
-    dict.fromkeys(
-      name for recipe in study.recipes.values() for stage in recipe.stages for name in stage.mixtures().drawn()
-    )
-  )
-
-
-def scored_names(study: Study) -> list[str]:
-  """The sources that score every stage: Study.validation, and those of weight 0 in a mixture."""
-  weightless = [
-    name for recipe in study.recipes.values() for stage in recipe.stages for name in stage.mixtures().evaluated_only()
-  ]
-  return list(dict.fromkeys([*study.validation, *(name for name in weightless if name not in source_names(study))]))
 
 
 def plan_study(study: Study, data: Data) -> StudyPlan:

@@ -12,6 +12,7 @@ from codemix.evaluation.judge.judge import Judge
 from codemix.evaluation.tasks.evaluation import Evaluation
 from codemix.evaluation.tasks.instructions import Instructions
 from codemix.models.config import ModelConfig
+from codemix.studies.claim import Claim
 from codemix.training.optimizer import Optimizer
 from codemix.training.stage import Stage
 
@@ -72,6 +73,8 @@ class Study:
     prompts: what each stage's model continues, for the report.
     sample_tokens: length of those continuations.
     note: what the report says at its top.
+    claims: what is expected of the results, by name; registered before the first step, judged in the report. They change
+      nothing that is trained.
   """
 
   name: Name
@@ -84,6 +87,7 @@ class Study:
   prompts: tuple[str, ...] = ()
   sample_tokens: Annotated[int, From(1), 'tokens'] = 48
   note: str = ''
+  claims: Mapping[Name, Claim] = dataclasses.field(default_factory=dict)
 
   def __post_init__(self):
     evaluation = self.evaluation  # an unknown name is an error here
@@ -95,6 +99,10 @@ class Study:
       raise UserError(
         f"Study.baseline is '{self.baseline}', which is not a recipe of the study ({', '.join(self.recipes)}).{nearest(self.baseline, self.recipes)}"
       )
+    if self.claims:
+      from codemix.studies.claim_comparison import compare  # which imports this module
+
+      compare(self)
 
   @property
   def evaluation(self) -> Evaluation | None:

@@ -19,6 +19,7 @@ from codemix.parallel.first_collective import first_collective, start_line
 from codemix.parallel.mesh import make_mesh
 from codemix.storage import as_path, write_json
 from codemix.studies import provenance
+from codemix.studies.claim_record import claim_records, register_claims
 from codemix.studies.consistency import require_same_data, require_same_settings
 from codemix.studies.load_stage import keep_tokenizer
 from codemix.studies.planning import scored_names
@@ -83,9 +84,10 @@ def _run_study(study: Study, data: Data, runtime: Runtime, command: str) -> Path
   plan, validation = ready.plan, ready.validation
   require_same_data(plan, {name: held_out.store for name, held_out in validation.items()})
   check_unlocked(plan, runtime)
+  claims = claim_records(ready, runtime.output)
   if not jax.process_index():
     show_plan(plan, validation, runtime.placement(mesh), runtime.output, sys.stderr)
-    record = describe_study(ready, runtime, command)
+    record = describe_study(ready, runtime, command) | register_claims(runtime.output, plan.study.name, claims)
     if former := keep_former(runtime.output, record):
       print(former, file=sys.stderr)
     write_json(as_path(runtime.output) / 'study.json', record)

@@ -11,7 +11,7 @@ from codemix.errors import UserError
 from codemix.identity import digest
 from codemix.storage import as_path, make_folder, move, read_json, writing
 
-REPORT_FILES = ('report.html', 'report.md', 'results.csv', 'scores.csv')
+REPORT_FILES = ('report.html', 'report.md', 'results.csv', 'scores.csv', 'claims.csv')
 FORMER = 'former'  # the folder, within a study's, of the reports of studies that ran there before
 
 

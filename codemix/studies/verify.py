@@ -9,7 +9,7 @@ from codemix.checkpoints import damage, sealed_digest
 from codemix.checkpoints.seal import digest_file, lost_steps
 from codemix.data.batches import ledger
 from codemix.errors import UserError
-from codemix.evaluation.results import read_results
+from codemix.evaluation.results import evaluated_steps, read_results
 from codemix.identity import digest
 from codemix.studies.load_stage import load_stage, require_unchanged
 from codemix.studies.planning import StudyPlan
@@ -48,6 +48,7 @@ def verify_stage(folder: Path) -> dict:
       raise UserError(f'the checkpoint {checkpoints / str(step)} is damaged: {why}. {_fix(folder, finished)}')
   if finished:
     _check_finished(folder, stage, sealed)
+  _check_results(folder)
   lines = check_metrics(folder, finished, sealed)
   read = [path for step in sealed for path in (checkpoints / str(step)).rglob('*') if path.is_file()]
   return {
@@ -75,8 +76,13 @@ def _check_finished(folder: Path, stage: dict, sealed: list[int]) -> None:
       raise UserError(f'{folder}/ledger.json does not continue {parent}/ledger.json: one of them is of another run.')
   if stage.get('start', {}).get(IMPORTED) and written['parent_hash'] != stage['parent']:
     raise UserError(f'{folder}/ledger.json does not continue the imported model with which the stage began: one of them is of another run.')
-  for results in read_results(folder).values():
-    results.items()  # checks the file
+
+
+def _check_results(folder: Path) -> None:
+  """Reads all results of a stage, whose files have digests."""
+  for step in (None, *evaluated_steps(folder)):
+    for results in read_results(folder, step).values():
+      results.items()
 
 
 def _fix(folder: Path, finished: bool) -> str:

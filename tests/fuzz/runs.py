@@ -15,16 +15,18 @@ from codemix.checkpoints import Checkpoints
 from codemix.checkpoints.seal import sealed_digest
 from codemix.contamination.clean import clean_in, read_result
 from codemix.evaluation.judge.verdicts import Cache
-from codemix.evaluation.results import Results, read_results, write_results
+from codemix.evaluation.results import Results, read_results, record_digest, write_results
 from codemix.identity import digest, file_digest
 from codemix.report.results import read_study
 from codemix.storage import write_json
+from codemix.studies.claim_register import check_claims, history, register
 from codemix.studies.load_stage import load_stage
 from codemix.studies.start_folder import read_start
 from codemix.studies.verify import verify_stage
 from codemix.training.metrics import JsonLines
 from codemix.training.stage_record import read_done
 from tests import tiny_study
+from tests.claims import claim_entry
 from tests.fuzz.harness import Input
 from tests.in_process import one_device_mesh, use_one_device
 
@@ -177,17 +179,52 @@ def _study(study: Path, stage: Path) -> list[Input]:
 
   def reseal() -> None:
     path = task.with_suffix('.json')
-    path.write_text(json.dumps({**json.loads(path.read_text()), 'items': file_digest(task.with_suffix('.parquet'))}))
+    value = {**json.loads(path.read_text()), 'items': file_digest(task.with_suffix('.parquet'))}
+    path.write_text(json.dumps({**value, 'digest': record_digest(value)}))
 
   return [
     Input('study.json', study / 'study.json', 'json', read),
     *(Input(f'report of {name}', stage / name, forms[Path(name).suffix], read) for name in names),
-    Input('held-out results', held_out.with_suffix('.json'), 'json', read),
+    Input('hostile samples', stage / names[-1], 'json', read, reseal=lambda: _reseal_results(stage / names[-1])),
+    Input('hostile held-out results', held_out.with_suffix('.json'), 'json', read, reseal=lambda: _reseal_results(held_out.with_suffix('.json'))),
+    Input('hostile task results', task.with_suffix('.json'), 'json', stored, reseal=lambda: _reseal_results(task.with_suffix('.json'))),
+    *_claims(study),
+    Input('held-out results', held_out.with_suffix('.json'), 'json', read, sealed=True),
     Input('held-out documents', held_out.with_suffix('.parquet'), 'bytes', read, sealed=True),
-    Input('task results', task.with_suffix('.json'), 'json', stored),
+    Input('task results', task.with_suffix('.json'), 'json', stored, sealed=True),
     Input('task completions', task.with_suffix('.parquet'), 'bytes', stored, sealed=True),
     Input('hostile task completions', task.with_suffix('.parquet'), 'parquet', stored, reseal=reseal, also=[task.with_suffix('.json')]),
   ]
+
+
+def _reseal_results(path: Path) -> None:
+  value = json.loads(path.read_text())
+  if isinstance(value, dict):
+    path.write_text(json.dumps({**value, 'digest': record_digest(value)}))
+
+
+def _claims(study: Path) -> list[Input]:
+  """Claims of the study, registered twice."""
+  name = json.loads((study / 'study.json').read_text())['name']
+  first, second = claim_entry('first', 0.0), claim_entry('second', 0.5)
+  register(study, name, {'first': first})
+  register(study, name, {'first': first, 'second': second})
+  path = study / 'claims.json'
+
+  def read() -> object:
+    return history(check_claims(study), name)
+
+  def reseal() -> None:
+    value, before = json.loads(path.read_text()), None
+    for entry in value['registrations']:
+      with contextlib.suppress(AttributeError, KeyError, TypeError):
+        for claim in entry['claims'].values():
+          claim['hash'] = digest(claim['claim'])
+        entry['before'] = before
+        before = entry['digest'] = digest({key: inner for key, inner in entry.items() if key != 'digest'})
+    path.write_text(json.dumps(value))
+
+  return [Input('claims.json', path, 'json', read, sealed=True), Input('hostile claims.json', path, 'json', read, reseal=reseal)]
 
 
 def _beside(root: Path) -> list[Input]:

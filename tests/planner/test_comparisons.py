@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import math
 
@@ -14,6 +15,7 @@ from codemix.inference.power import Design, least_effect
 from codemix.planner.chips import CHIPS
 from codemix.planner.comparisons import plan_power, planned_arms
 from codemix.planner.power_settings import Power
+from codemix.studies.claim import Claim
 from codemix.studies.recipe import Study
 from tests import tiny_study
 
@@ -59,6 +61,17 @@ def test_fixed_items_need_fewer_seeds():
   assert fixed.seeds_needed < random.seeds_needed and fixed.least_of_items == 0 < random.least_of_items
   # At 3 seeds the well-known part of the items gives the test degrees of freedom, which outweighs its variance here.
   assert fixed.least_effect == pytest.approx(random.least_effect, rel=0.1)
+
+
+def test_claims_about_one_task_are_planned_with_all_their_seeds_and_corrected_for_their_own_number():
+  claims = {
+    'more': Claim('more', 'piqa', 'higher', against='code', margin=2), 'less': Claim('code', 'winogrande', 'lower'),
+    'equal': Claim('code', 'piqa', 'equal', margin=1), 'loss': Claim('code', 'text', 'lower'),
+  }  # fmt: skip
+  study = dataclasses.replace(study_of({'code': 3, 'more': 5}, 3), evaluate=('piqa', 'winogrande'), validation=('text',), claims=claims)
+  found = [each for each in plan_power(study, Power(), NOISE).comparisons if each.claim]
+  assert [(each.claim, each.arms, each.baseline, each.resolution.task) for each in found] == [('more', ('more',), 'code', 'piqa'), ('less', ('code',), 'base', 'winogrande')]
+  assert found[0].resolution.design == Design(5, 3, comparisons=4) and found[1].resolution.design == Design(3, 3, shared=True, comparisons=4)
 
 
 def test_the_cost_grows_by_every_arm_with_each_seed():

@@ -10,6 +10,7 @@ import json
 import math
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -23,9 +24,11 @@ from codemix.evaluation.results import (
   SAMPLES,
   Results,
   read_results,
+  record_digest,
   write_results,
 )
 from codemix.storage import write_json
+from codemix.studies.claim_record import claim_records, register_claims
 from codemix.studies.planning import StudyPlan, plan_study
 from codemix.studies.preflight import Ready
 from codemix.studies.runner import describe_study
@@ -86,6 +89,8 @@ def write_fake_study(
   widths: Mapping[str, int] | None = None,
   seed_noise: float = 0.004,
   kinds: Mapping[str, str] = KINDS,
+  claims: Mapping[str, codemix.Claim] = MappingProxyType({}),
+  evaluate: Sequence[str] = (),
 ) -> Path:
   """Writes `<folder>/study.json` and its stages, and data to plan on beside the folder.
 
@@ -99,6 +104,8 @@ def write_fake_study(
     widths: of the models by recipe; 256 if none is given. Wider ones are better by a tenth a doubling.
     seed_noise: standard deviation of the bits per byte over training seeds, as a fraction.
     kinds: declared kinds by source.
+    claims: registered before anything is trained.
+    evaluate: benchmarks that the claims may name; their results are not written (`fake_benchmarks`).
   """
   study = codemix.Study(
     name='code in pre-training, in miniature',
@@ -115,15 +122,19 @@ def write_fake_study(
       for name, stages in (recipes or paper_recipes()).items()
     },
     validation=tuple(sources),
+    evaluate=tuple(evaluate),
+    claims=claims,
   )
   plan = plan_study(study, _prepare(folder.with_name(f'{folder.name}-data')))
+  ready = Ready(plan, {})
+  registered = register_claims(folder, study.name, claim_records(ready, folder))
   for stage_plan in plan.stages():
     place = stage_folder(folder, stage_plan)
     write_plan(place, stage_plan, plan.recipe_of(stage_plan).model)
     if evaluated:
       _write_training(plan, stage_plan, place, seed)
       _write_evaluation(stage_plan, place, sources, documents, seed, seed_noise)
-  record = describe_study(Ready(plan, {}), codemix.Runtime(output=str(folder)), 'codemix study --gin_file=studies/smoke.gin')
+  record = registered | describe_study(ready, codemix.Runtime(output=str(folder)), 'codemix study --gin_file=studies/smoke.gin')
   write_json(folder / 'study.json', {**record, 'kinds': {s: kinds[s] for s in SOURCES if s in kinds}})
   return folder
 
@@ -149,9 +160,11 @@ def items_of(study: Path, folder: str, source: str) -> dict[str, np.ndarray]:
 
 
 def edit(path: Path, change: Callable[[Any], object]) -> None:
-  """Changes a JSON file in place."""
+  """Changes a JSON file in place, with its digest if it is of an evaluation."""
   value = json.loads(path.read_text())
   change(value)
+  if isinstance(value, dict) and {'scores', 'digest'} <= value.keys():
+    value['digest'] = record_digest(value)
   path.write_text(json.dumps(value))
 
 
