@@ -16,9 +16,10 @@ from codemix.planner.power_settings import Power
 from codemix.planner.programs import model_flops
 from codemix.planner.roofline import chip_hours
 from codemix.planner.stages import planned_stages
-from codemix.studies.arms import Arm, planned_arms
+from codemix.studies.arms import Arm
 from codemix.studies.claim_comparison import compare
 from codemix.studies.claim_metric import POINTS
+from codemix.studies.planned_arms import planned_arms
 from codemix.studies.recipe import Study
 
 WITHOUT_PRICE = Prices()

@@ -7,10 +7,6 @@ import dataclasses
 import itertools
 import re
 from collections.abc import Hashable, Mapping, Sequence
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-  from codemix.studies.recipe import Study
 
 
 @dataclasses.dataclass(frozen=True)
@@ -19,12 +15,6 @@ class Arm:
 
   name: str
   recipes: tuple[str, ...]
-
-
-def planned_arms(study: Study) -> list[Arm]:
-  """The arms of a study that is not trained yet (`group_arms`)."""
-  alike = [dataclasses.replace(recipe, seed=0, description='') for recipe in study.recipes.values()]
-  return group_arms({name: (alike.index(one), recipe.seed) for (name, recipe), one in zip(study.recipes.items(), alike, strict=True)})
 
 
 def group_arms(recipes: Mapping[str, tuple[Hashable, int | None]]) -> list[Arm]:

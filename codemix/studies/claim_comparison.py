@@ -5,9 +5,10 @@ from __future__ import annotations
 import dataclasses
 
 from codemix.errors import UserError, nearest
-from codemix.studies.arms import Arm, planned_arms, without_seed
+from codemix.studies.arms import Arm, without_seed
 from codemix.studies.claim import Claim
 from codemix.studies.claim_metric import Metric, metric_of
+from codemix.studies.planned_arms import planned_arms
 from codemix.studies.recipe import Study
 
 

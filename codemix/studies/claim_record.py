@@ -32,8 +32,10 @@ _ITEMS = ('store', 'documents', 'task', 'metric', 'data', 'prompts', 'items', 's
 def claim_records(ready: Ready, output: str | Path) -> dict[str, dict]:
   """The claims by name: `hash`, `claim` (what the hash covers), and `own` and `base`, the stage's folder of each run by its seed.
 
-  Raises UserError if both arms of a claim have the same stage, which is trained once.
+  Called in all processes. Raises UserError if both arms of a claim have the same stage, which is trained once, or if the registrations
+  that are there were changed.
   """
+  read_chain(output)
   plan, evaluators = ready.plan, _evaluators(ready)
   records = {}
   for name, compared in compare(plan.study).items():
@@ -48,7 +50,7 @@ def claim_records(ready: Ready, output: str | Path) -> dict[str, dict]:
 def register_claims(output: str | Path, study: str, records: Mapping[str, dict]) -> dict[str, str]:
   """Registers the claims of a study that is about to begin, and prints which of them are exploratory.
 
-  Raises UserError if the registrations that are there were changed.
+  Called in process 0. Raises UserError if the registrations that are there were changed.
 
   Args:
     study: its name.
