@@ -205,10 +205,11 @@ def _reseal_results(path: Path) -> None:
 
 def _claims(study: Path) -> list[Input]:
   """Claims of the study, registered twice."""
-  name = json.loads((study / 'study.json').read_text())['name']
+  record = json.loads((study / 'study.json').read_text())
+  name = record['name']
   first, second = claim_entry('first', 0.0), claim_entry('second', 0.5)
   register(study, name, {'first': first})
-  register(study, name, {'first': first, 'second': second})
+  write_json(study / 'study.json', {**record, 'claims': register(study, name, {'first': first, 'second': second})})
   path = study / 'claims.json'
 
   def read() -> object:
