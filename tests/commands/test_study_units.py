@@ -26,9 +26,9 @@ third/Stage.mixture = {'code': 1.0}
 Study.name = 'two'
 Study.recipes = {'a': @a/Recipe(), 'b': @b/Recipe()}
 Recipe.max_epochs = 1000.0
-Runtime.save_every = 50
-second/Stage.tokens = 153600
-third/Stage.tokens = 153600
+Runtime.save_every = 20
+second/Stage.tokens = 51200
+third/Stage.tokens = 51200
 """
 
 
