@@ -31,6 +31,10 @@ class UserError(CodemixError):
   exit_code = 2
 
 
+class FolderUnavailable(UserError):
+  """A folder cannot be used now: its disk is full or read-only, or another process works in it. What was to be computed is not to blame."""
+
+
 class NonFiniteError(CodemixError):
   """A loss or a gradient is NaN or infinite, or a loss has spiked too often; no later state was saved."""
 

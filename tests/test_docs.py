@@ -174,6 +174,8 @@ def test_every_command_line_is_one_that_codemix_takes(command, files_of_the_docs
     model.recipes_of(arguments)
   elif verb == 'evaluate' and (arguments.folder or arguments.show_prompts or arguments.write_prompts):
     evaluation_flags.evaluation_of(arguments)
+  elif getattr(arguments, 'status', None):
+    assert not arguments.gin_file
   elif verb == 'evaluate' and arguments.tasks:
     assert arguments.tasks == 'list'
   elif '--gin_file' in flags_of(parser):

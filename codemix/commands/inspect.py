@@ -103,7 +103,7 @@ def _show_plan(experiment: Experiment, form: str) -> None:
     print(json.dumps(_describe(ready.plan), indent=1))
   else:
     show_plan(ready.plan, ready.validation, runtime.placement(mesh), runtime.output, sys.stdout)
-  check_unlocked(ready.plan, runtime)
+  check_unlocked(ready.plan.stages(), runtime)
 
 
 def _print(records: Iterable[dict], form: str, lines: Callable[[dict], Iterable[str]]) -> None:

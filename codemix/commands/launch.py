@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import argparse
+import shlex
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from codemix.commands import launch_remote
 from codemix.commands.experiment import Experiment, add_gin_arguments, load_experiment, show_line
 from codemix.errors import UserError
 from codemix.storage import as_path, is_remote
+
+if TYPE_CHECKING:
+  from codemix.launch.slurm import SlurmJob
 
 # What may be given where, if not everywhere.
 _REMOTE = tuple(launch_remote.PLACES)
@@ -20,6 +25,7 @@ _PLACES = {
   'gpus_per_node': ('slurm', 'jobset', 'skypilot'),
   'time': ('slurm',),
   'sbatch': ('slurm',),
+  'by_unit': ('slurm',),
   **launch_remote.FLAGS,
 }
 _RESTARTS = 20
@@ -35,6 +41,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
   parser.add_argument('--gpus_per_node', type=int, metavar='N', help='GPUs of each node')
   parser.add_argument('--time', metavar='LIMIT', help="slurm: the time limit of each start, such as 24:00:00")
   parser.add_argument('--sbatch', action='append', metavar='OPTION', help='slurm: a further option of sbatch, such as --sbatch=--partition=gpu; may be repeated')
+  parser.add_argument('--by_unit', action='store_true', help='slurm: a job for each stage and each evaluation, which wait for those that they need, and one that writes the report')
   launch_remote.add_arguments(parser)
   parser.add_argument('--restarts', type=int, metavar='N', help='start again after exit code 74, 75 or 76, at most N times; by default 20, local 0')
   parser.add_argument('--dry_run', action='store_true', help='print what would be run, and run nothing')
@@ -121,6 +128,8 @@ def _slurm(experiment: Experiment, arguments: argparse.Namespace, restarts: int)
     restarts=restarts,
     options=arguments.sbatch or (),
   )
+  if arguments.by_unit:
+    return _slurm_by_unit(experiment, job, arguments.dry_run)
   check_sources(experiment.study, experiment.data)  # now, and not after hours in the queue
   texts = {'prepare': job.preparing} if missing(experiment.study, experiment.data) else {}
   texts['train'] = job.training
@@ -134,4 +143,33 @@ def _slurm(experiment: Experiment, arguments: argparse.Namespace, restarts: int)
     number = submit(file, *before)
     before = (f'--dependency=afterok:{number}', '--kill-on-invalid-dep=yes')
     print(f'{name}: job {number}, {file}', flush=True)
+  return 0
+
+
+def _slurm_by_unit(experiment: Experiment, job: SlurmJob, dry_run: bool) -> int:
+  from codemix.commands.study_status import planned_commands
+  from codemix.launch.slurm import submit
+  from codemix.launch.slurm_units import submissions
+  from codemix.storage import write_text
+
+  if (commands := planned_commands(experiment)) is None:
+    prepare = shlex.join(['codemix', 'prepare', *experiment.gin_arguments])
+    raise UserError(f'the data are not prepared, and the names of units hold digests of them. Run `{prepare}` first.')
+  if running := [command.unit.key for command in commands if command.state == 'running']:
+    raise UserError(f'{running[0]} is run by another process now, and a second one would be refused. Wait for it, or stop it; `codemix study --status` shows it.')
+  needs = {command.unit.key: command.needs for command in commands if command.is_left}
+  work = list(submissions(job, needs, experiment.runtime.output))
+  if dry_run:
+    names = {each.name: f'JOB({each.name})' for each in work}
+    for each in work:
+      print(f'# {shlex.join(["sbatch", *each.options(names), str(each.file)])}\n{each.text}', end='')
+    return 0
+  (job.output / 'logs').mkdir(parents=True, exist_ok=True)  # SLURM makes no folders
+  numbers: dict[str, str] = {}
+  for each in work:
+    write_text(each.file, each.text)
+    numbers[each.name] = submit(each.file, *each.options(numbers))
+    print(f'{each.name}: job {numbers[each.name]}, {each.file}', flush=True)
+  if experiment.study.judge:
+    show_line('Study.judge is not a unit: when these jobs have ended, `codemix study` with the same flags asks it.')
   return 0

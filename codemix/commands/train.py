@@ -1,5 +1,22 @@
 """`codemix train`: a study of one recipe, by the name that users of T5X look for."""
 
-from codemix.commands.study import add_arguments, run
+from __future__ import annotations
 
-__all__ = ['add_arguments', 'run']
+import argparse
+
+from codemix.commands.experiment import (
+  add_format_argument,
+  add_gin_arguments,
+  add_process_arguments,
+)
+from codemix.commands.study import run_units
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+  add_gin_arguments(parser)
+  add_process_arguments(parser)
+  add_format_argument(parser)
+
+
+def run(arguments: argparse.Namespace) -> None:
+  run_units(arguments, wanted=())

@@ -14,9 +14,11 @@ from codemix.evaluation.model import Model
 from codemix.evaluation.results import Results, StoredResults, read_results, write_results
 from codemix.identity import as_read
 from codemix.parallel.coordination import decide
-from codemix.storage import require_writable
+from codemix.storage import locked, require_writable
 from codemix.terminal import warn_once
 from codemix.training.goodput import TimeAccount
+
+EVALUATING = 'evaluating'  # what the process does that holds the lock of a stage's folder
 
 
 class Evaluator(Protocol):
@@ -131,17 +133,18 @@ class Found(NamedTuple):
   ran: bool
 
 
-def run_missing(evaluators: Sequence[Evaluator], model: Model, folder: Path, before_end: bool = False) -> Found:
+def run_missing(evaluators: Sequence[Evaluator], model: Model, folder: Path, before_end: bool = False, alone: bool = False) -> Found:
   """Runs the evaluators that have no results of this model in the stage's folder; all processes call it.
 
   The time is in the folder's account of time, as 'evaluation', unless a training loop is already counting
   (`before_end`).
 
-  Raises NonFiniteError if a score is not finite, and UserError if the folder cannot be written or stored results are
-  damaged.
+  Raises NonFiniteError if a score is not finite, and UserError if the folder cannot be written, stored results are
+  damaged, or another process evaluates the stage `alone`, too.
 
   Args:
     before_end: whether the model is that of a checkpoint before the end of the stage.
+    alone: locks the stage's folder while evaluators run, as training it does.
   """
   stored = dict(read_results(folder, model.step if before_end else None))
   work = unfinished(evaluators, stored, model)
@@ -150,5 +153,8 @@ def run_missing(evaluators: Sequence[Evaluator], model: Model, folder: Path, bef
   first = not jax.process_index()
   if first:
     require_writable(folder, 0)
-  with contextlib.nullcontext() if before_end else TimeAccount(folder if first else None, 'evaluation'):
+  with (
+    locked(folder, EVALUATING) if first and alone else contextlib.nullcontext(),
+    contextlib.nullcontext() if before_end else TimeAccount(folder if first else None, 'evaluation', devices=model.mesh.size),
+  ):
     return Found(stored | run_evaluators(work, model, folder, before_end), True)

@@ -58,6 +58,21 @@ class SlurmJob:
   @property
   def training(self) -> str:
     """The batch file that trains."""
+    return self._restarting('train', self._words('study'), self.folder / 'train.sbatch')
+
+  def unit(self, key: str) -> str:
+    """The batch file, at `unit_file`, that runs one unit of the study, such as 'train/balanced-1a2b3c4d'."""
+    return self._restarting(_plain(key), self._words('study', f'--unit={key}'), self.unit_file(key), _REDIRECTED)
+
+  def unit_file(self, key: str) -> Path:
+    return self.folder / 'units' / f'{_plain(key)}.sbatch'
+
+  def _restarting(self, what: str, words: str, file: Path, then: Sequence[str] = ()) -> str:
+    """A batch file that starts itself again.
+
+    Args:
+      then: lines after a job like it was submitted, whose number is in $next.
+    """
     devices = [f'--gpus-per-node={self.gpus_per_node}'] if self.gpus_per_node else []
     head = [
       f'--nodes={self.nodes} --ntasks-per-node=1',
@@ -69,11 +84,11 @@ class SlurmJob:
     again = '|'.join(map(str, RESTARTED))
     return '\n'.join(
       [
-        *self._head(head, 'train'),
+        *self._head(head, what),
         *self._environment(),
         '# When SLURM asks the job to stop, the processes save, and then this script decides what comes next.',
         'trap : TERM',
-        self._srun('study'),
+        self._srun(words, 'process-%t' if what == 'train' else f'{what}-process-%t'),
         'code=$?',
         f'# {", ".join(map(str, RESUMABLE))}: a bucket did not answer, a checkpoint was saved, a process was lost; {", ".join(map(str, KILLED))}: ended by a signal.',
         'starts=$((${CODEMIX_STARTS:-0} + ${SLURM_RESTART_COUNT:-0}))',
@@ -81,7 +96,7 @@ class SlurmJob:
         f'  {again})',
         f'    if [ "$starts" -lt {self.restarts} ]; then',
         '      # A job that was cancelled, as by PreemptMode=CANCEL, cannot be requeued: one like it follows.',
-        f'      scontrol requeue "$SLURM_JOB_ID" || sbatch --export=ALL,CODEMIX_STARTS=$((starts + 1)) --dependency=afterany:"$SLURM_JOB_ID" {shlex.quote(str(self.folder / "train.sbatch"))}',
+        *_again(f'--export=ALL,CODEMIX_STARTS=$((starts + 1)) --dependency=afterany:"$SLURM_JOB_ID" {shlex.quote(str(file))}', then),
         '    fi',
         '    ;;',
         'esac',
@@ -95,6 +110,12 @@ class SlurmJob:
     """The batch file that prepares, on one node without its GPUs."""
     head = ['--nodes=1 --ntasks=1', f'--time={self.time}', '--requeue --open-mode=append']
     return '\n'.join([*self._head(head, 'prepare'), f'exec {self._words("prepare")}', ''])
+
+  def reporting(self, study: str) -> str:
+    """The batch file that writes the report of the study in a folder, as far as it has come, without GPUs."""
+    head = ['--nodes=1 --ntasks=1', f'--time={self.time}', '--requeue --open-mode=append']
+    report = shlex.join([sys.executable, '-m', 'codemix', 'report', f'--output={study}'])
+    return '\n'.join([*self._head(head, 'report'), 'export JAX_PLATFORMS=cpu', f'exec {report}', ''])
 
   def _head(self, options: Sequence[str], what: str) -> list[str]:
     return [
@@ -113,14 +134,40 @@ class SlurmJob:
     flags = f'--xla_force_host_platform_device_count={self.cpu_devices}'
     return ['export JAX_PLATFORMS=cpu', f'export XLA_FLAGS="${{XLA_FLAGS:-}} {flags}"']
 
-  def _srun(self, verb: str) -> str:
-    return f'srun --kill-on-bad-exit=0 --open-mode=append --output={shlex.quote(self._log("process-%t"))} {self._words(verb)}'
+  def _srun(self, words: str, log: str) -> str:
+    return f'srun --kill-on-bad-exit=0 --open-mode=append --output={shlex.quote(self._log(log))} {words}'
 
   def _log(self, name: str) -> str:
     return f'{str(self.output / "logs").replace("%", "%%")}/{name}.log'  # SLURM replaces %j and %t
 
-  def _words(self, verb: str) -> str:
-    return shlex.join([sys.executable, '-m', 'codemix', verb, *self.gin_arguments])
+  def _words(self, verb: str, *flags: str) -> str:
+    return shlex.join([sys.executable, '-m', 'codemix', verb, *flags, *self.gin_arguments])
+
+
+# The jobs that wait for this one wait for the one that follows it.
+_REDIRECTED = (
+  'squeue --noheader --user="$(id -un)" --states=PENDING --format="%A %E" | while read -r job on; do',
+  '  case $job,$on in',
+  '    "$next",*) ;;',
+  '    *":$SLURM_JOB_ID("*)',
+  '      on=${on//":$SLURM_JOB_ID("/":$next("}',
+  '      for state in unfulfilled fulfilled failed; do on=${on//"($state)"/}; done',
+  '      scontrol update JobId="$job" Dependency="$on"',
+  '      ;;',
+  '  esac',
+  'done',
+)
+
+
+def _again(submission: str, then: Sequence[str]) -> list[str]:
+  if not then:
+    return [f'      scontrol requeue "$SLURM_JOB_ID" || sbatch {submission}']
+  return ['      if ! scontrol requeue "$SLURM_JOB_ID"; then', f'        next=$(sbatch --parsable {submission})', *(f'        {line}' for line in then), '      fi']
+
+
+def _plain(key: str) -> str:
+  """The key of a unit as the name of a file or job."""
+  return key.replace('/', '-')
 
 
 def _quoted(option: str) -> str:

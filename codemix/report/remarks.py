@@ -48,7 +48,12 @@ def missing(study: StudyResults) -> list[str]:
   states = {'planned': 'planned but not trained', 'trained': 'trained but not evaluated', 'not started': 'not started'}
   for stage in study.stages.values():
     users = ', '.join(name for name, recipe in study.recipes.items() if stage.folder in recipe.stages)
-    if stage.state == 'in training':
+    if stage.state == 'failed':
+      far = f' after {len(stage.metrics)} of {stage.plan["steps"]} steps' if stage.progress == 'in training' else ''
+      lines.append(f'{stage.folder} failed{far}: {stage.failure} ({users}).')
+    elif stage.state == 'not started' and (failed := _failed_before(stage.folder, study)):
+      lines.append(f'{stage.folder} is not started, because {failed}, with which it begins, failed ({users}).')
+    elif stage.state == 'in training':
       lines.append(f'{stage.folder} has trained {len(stage.metrics)} of {stage.plan["steps"]} steps ({users}).')
     elif stage.state == 'trained' and stage.results:
       lines.append(f'{stage.folder} lacks the results of {_few(stage.lacks)} ({users}).')
@@ -57,6 +62,15 @@ def missing(study: StudyResults) -> list[str]:
     if absent := [source for source in stage.scores if source not in stage.documents]:
       lines.append(f'{stage.folder} has no per-document scores for {", ".join(absent)}: no intervals.')
   return lines
+
+
+def _failed_before(folder: str, study: StudyResults) -> str | None:
+  """The folder of a stage that failed, and that this one, or one before it, begins with; None if there is none."""
+  for recipe in study.recipes.values():
+    if folder in recipe.stages:
+      before = recipe.stages[: recipe.stages.index(folder)]
+      return next((name for name in before if study.stages[name].state == 'failed'), None)
+  return None
 
 
 def notes(

@@ -26,6 +26,7 @@ from codemix.identity import digest
 from codemix.models.config import EXECUTION
 from codemix.storage import FileName, as_path, read_json, require_form
 from codemix.storage.lines import read_lines
+from codemix.studies.failures import Failure, read_failures
 from codemix.studies.study_record import arm_digest
 from codemix.training.goodput import Times, read_times
 
@@ -53,9 +54,15 @@ class StageResults:
   scores: Mapping[str, Mapping[str, float]]  # sums over the validation documents, by source
   documents: Mapping[str, Mapping[str, np.ndarray]]  # by validation source: 'nats' float [N] and 'bytes' int [N] of each
   samples: Sequence[Mapping[str, str]]
+  failure: Failure | None = None  # of its training or evaluation, when it was last tried
 
   @property
   def state(self) -> str:
+    """'failed', or as `progress`."""
+    return 'failed' if self.failure and self.lacks else self.progress
+
+  @property
+  def progress(self) -> str:
     """'not started', 'planned', 'in training', 'trained' or 'evaluated'."""
     if self.plan is None:
       return 'not started'
@@ -78,7 +85,7 @@ class StageResults:
   @property
   def realised(self) -> dict[str, Mapping[str, Any]]:
     """The ledger's realised side; empty until all steps are trained."""
-    done = self.ledger and self.state in ('trained', 'evaluated')
+    done = self.ledger and self.progress in ('trained', 'evaluated')
     return _by_source(self.ledger['realised']) if done else {}
 
 
@@ -159,9 +166,10 @@ def read_study(study_dir: Path | str) -> StudyResults:
   record = read_json(path)
   require_form(record, {key: form for key, form in _STUDY.items() if key in record}, path)
   names = _stage_names(record, path)
+  failures = read_failures(folder)
   wanted = record.get('evaluators', [SAMPLES])  # earlier versions name none; samples were the last to be written
   stages = {
-    name: _read_stage(folder / 'stages' / name, wanted) for name in dict.fromkeys(n for of in names.values() for n in of)
+    name: _read_stage(folder / 'stages' / name, wanted, failures.get(f'train/{name}') or failures.get(f'evaluate/{name}')) for name in dict.fromkeys(n for of in names.values() for n in of)
   }
   recipes = {name: _read_recipe(name, record, [stages[n] for n in folders]) for name, folders in names.items()}
   baseline = record.get('baseline')
@@ -223,7 +231,7 @@ def _read_recipe(name: str, record: Mapping[str, Any], stages: Sequence[StageRes
   )
 
 
-def _read_stage(folder: Path, wanted: Sequence[str]) -> StageResults:
+def _read_stage(folder: Path, wanted: Sequence[str], failure: Failure | None) -> StageResults:
   import pandas as pd
 
   record = _read_if_there(folder / 'stage.json', {'name': str, 'identity': dict}) or {}
@@ -248,6 +256,7 @@ def _read_stage(folder: Path, wanted: Sequence[str]) -> StageResults:
     scores={source: found.scores for source, found in held_out.items()},
     documents={source: items for source, found in held_out.items() if (items := found.items())},
     samples=results[SAMPLES].samples if SAMPLES in results else [],
+    failure=failure,
   )
 
 

@@ -10,7 +10,7 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from codemix.errors import UserError
+from codemix.errors import FolderUnavailable, UserError
 from codemix.storage.outages import naming_outages
 from codemix.storage.paths import as_path, is_remote
 
@@ -34,7 +34,7 @@ _NO_FOLDER = {
 
 @contextlib.contextmanager
 def writing(path: Path, needed_bytes: int | None = None) -> Iterator[None]:
-  """Turns a full disk or a missing permission in this context into a UserError that names `path`.
+  """Turns a full disk or a missing permission in this context into a FolderUnavailable, a UserError, that names `path`.
 
   Raises StorageUnavailable: the bucket of `path` did not answer.
 
@@ -50,12 +50,12 @@ def writing(path: Path, needed_bytes: int | None = None) -> Iterator[None]:
       raise
     message = f'cannot write {path}: {_FIXES[error.errno]}'
     if error.errno not in (errno.ENOSPC, errno.EDQUOT):
-      raise UserError(f'{message}. Choose another folder, or change its permissions.') from error
+      raise FolderUnavailable(f'{message}. Choose another folder, or change its permissions.') from error
     if needed_bytes:
       message += f'; about {needed_bytes / 2**20:,.0f} MiB are needed'
     with contextlib.suppress(OSError):
       message += f', {shutil.disk_usage(_existing(path)).free / 2**20:,.0f} MiB are free'
-    raise UserError(f'{message}. Free some space and run the same command again; nothing saved before is lost.') from error
+    raise FolderUnavailable(f'{message}. Free some space and run the same command again; nothing saved before is lost.') from error
 
 
 def make_folder(folder: Path) -> None:
@@ -102,7 +102,7 @@ def require_writable(folder: Path, needed_bytes: int, keep_folders: bool = True)
       for path in new:
         path.rmdir()
   if free < needed_bytes:
-    raise UserError(
+    raise FolderUnavailable(
       f'{folder} has {free / 2**20:,.0f} MiB free, and about {needed_bytes / 2**20:,.0f} MiB are needed. '
       'Free some space, or choose another folder.'
     )

@@ -19,8 +19,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from codemix.errors import UserError
+from codemix.errors import FolderUnavailable, UserError
 from codemix.storage.folders import writing
+from codemix.storage.holder import Holder
 from codemix.storage.paths import key_value_store
 
 FILE = '.lease'
@@ -55,6 +56,22 @@ def require_unleased(folder: Path, doing: str) -> None:
     raise _is_leased(folder, doing, found.owner)
 
 
+def lease_holder(folder: Path) -> Holder | None:
+  """The process that holds the lease of a folder; None if there is none, or its heartbeat has ended."""
+  path = folder / FILE
+  found = _read(*key_value_store(path))
+  if found.owner is None or _has_ended(found.owner):
+    return None
+  try:
+    silent_s = max(time.time() - path.fs.modified(path.path).timestamp(), 0.0)
+  except FileNotFoundError:  # given back just now
+    return None
+  # Here a live process counts, however late its heartbeat; of others the bucket's clock tells, which is near enough for a report.
+  if silent_s > EXPIRY_S and not _is_here(found.owner):
+    return None
+  return Holder(str(found.owner.get('doing', '')), named(found.owner), silent_s)
+
+
 class _Found:
   """A lease as it is in the bucket: its generation, and its owner, None where there is none."""
 
@@ -71,7 +88,7 @@ class _Lease:
   def __init__(self, folder: Path, doing: str):
     self._folder, self._doing = folder, doing
     self._store, self._key = key_value_store(folder / FILE)
-    self._owner = {**_here(), 'pid': os.getpid(), 'started': _started(os.getpid()), 'token': secrets.token_hex(8), 'doing': doing}
+    self._owner = {**this_process(), 'token': secrets.token_hex(8), 'doing': doing}
     self._generation: bytes | None = None  # of what this process wrote last
     self._beats = 0
     self._ended = threading.Event()
@@ -112,7 +129,7 @@ class _Lease:
       except Exception:
         continue  # the bucket does not answer: the lease may expire, which the next beat that arrives finds out
       if not mine and (owner := _read(self._store, self._key).owner or {}).get('token') != self._owner['token']:
-        print(f'codemix: {_named(owner)} took over {self._folder}, because this process gave no sign of life for {EXPIRY_S:g} s. It ends.', file=sys.stderr, flush=True)
+        print(f'codemix: {named(owner)} took over {self._folder}, because this process gave no sign of life for {EXPIRY_S:g} s. It ends.', file=sys.stderr, flush=True)
         os._exit(UserError.exit_code)
 
   def _write(self, generation: bytes) -> bool:
@@ -130,6 +147,11 @@ class _Lease:
 
 def _read(store: Any, key: str) -> _Found:
   return _Found(store.read(key).result())
+
+
+def this_process() -> dict[str, str | int]:
+  """What names this process among those of all machines."""
+  return {**_here(), 'pid': os.getpid(), 'started': _started(os.getpid())}
 
 
 def _here() -> dict[str, str]:
@@ -156,9 +178,10 @@ def _started(pid: int) -> str:
   return '' if fields[0] == 'Z' else fields[19]
 
 
-def _named(owner: dict) -> str:
+def named(owner: dict) -> str:
+  """'process 4711 on node-7'."""
   return f'process {owner.get("pid")} on {owner.get("host")}'
 
 
-def _is_leased(folder: Path, doing: str, owner: dict) -> UserError:
-  return UserError(f'another process is {doing} in {folder} ({_named(owner)}). Wait for it, or choose another folder.')
+def _is_leased(folder: Path, doing: str, owner: dict) -> FolderUnavailable:
+  return FolderUnavailable(f'another process is {doing} in {folder} ({named(owner)}). Wait for it, or choose another folder.')

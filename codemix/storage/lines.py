@@ -19,6 +19,7 @@ from codemix.storage.paths import is_remote
 from codemix.storage.whole import remove, sync, write_bytes
 
 PART_BYTES = 2**20
+TAIL_BYTES = 2**16
 PUT_EVERY_S = 10.0  # lines that come faster are put together; GCS takes one write of an object a second
 
 Keep = Callable[[bytes, str], bool]  # (a whole line, its place as FILE:NUMBER) -> whether it stays, and those after it are looked at
@@ -53,6 +54,24 @@ def read_lines(path: Path) -> bytes | None:
     return path.read_bytes() if path.exists() else None
   parts = [part.read_bytes() for part in _parts(path)]
   return b''.join(parts) if parts else None
+
+
+def read_tail(path: Path, size: int = TAIL_BYTES) -> list[bytes]:
+  """The last whole lines of what was appended, about `size` bytes of them, without their ends; [] without a file."""
+  if is_remote(path):
+    content = b''.join(part.read_bytes() for part in _parts(path)[-2:])
+    cut = False
+  else:
+    try:
+      with open(path, 'rb') as file:
+        end = file.seek(0, os.SEEK_END)
+        begin = max(end - size, 0)
+        file.seek(begin)
+        content, cut = file.read(), begin > 0
+    except FileNotFoundError:
+      return []
+  lines = content.split(b'\n')[:-1]  # what follows the last end is still being written
+  return lines[1:] if cut else lines
 
 
 class _File:

@@ -6,6 +6,7 @@ import contextlib
 import errno
 import json
 import os
+import secrets
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -26,7 +27,8 @@ def write_bytes(path: Path, data: bytes) -> None:
     with writing(path, len(data)):
       path.fs.pipe_file(path.path, data)
     return
-  part = path.with_name(f'.{path.name}.{os.getpid()}.part')
+  # Processes of several machines may write one file at once, and have equal numbers.
+  part = path.with_name(f'.{path.name}.{os.getpid()}-{secrets.token_hex(4)}.part')
   make_folder(path.parent)
   with writing(path, len(data)):
     try:

@@ -11,14 +11,17 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import datetime
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-from codemix.errors import UserError
+from codemix.errors import FolderUnavailable, UserError
 from codemix.identity import digest
-from codemix.storage import FileName, as_path, read_json, require_form, write_json
+from codemix.storage import FileName, as_path, locked, read_json, require_form, write_json
 
 FILE = 'claims.json'
+LOCK = 'claims'  # a folder, for the lock of whoever registers
+_WAIT_S = 120  # a lease of a process that was killed is over by then
 _ARGUMENTS = {'arm': str, 'metric': str, 'expected': str, 'against': str, 'margin': float, 'stage': int | str | None, 'sentence': str}
 _SIDE = {'arm': str, 'stage': int}
 _CLAIM = {
@@ -86,12 +89,20 @@ def register(output: str | Path, study: str, claims: Mapping[str, dict]) -> str 
   Returns:
     The digest of the study's last registration; None if it never had a claim.
   """
-  chain = read_chain(output)
-  last = next((entry for entry in reversed(chain) if entry['study'] == study), None)
-  if last is not None and last['claims'] == claims:
-    return last['digest']
+  last = _last(read_chain(output), study)
   if last is None and not claims:
     return None
+  if last is not None and last['claims'] == claims:
+    return last['digest']
+  with _alone(as_path(output) / LOCK):  # units of one study may begin at the same moment
+    return _append(output, study, claims)
+
+
+def _append(output: str | Path, study: str, claims: Mapping[str, dict]) -> str:
+  chain = read_chain(output)
+  last = _last(chain, study)
+  if last is not None and last['claims'] == claims:
+    return last['digest']
   registration = {
     'study': study,
     'registered': datetime.datetime.now(datetime.UTC).isoformat(timespec='seconds'),
@@ -102,6 +113,26 @@ def register(output: str | Path, study: str, claims: Mapping[str, dict]) -> str 
   registration['digest'] = digest(registration)
   write_json(as_path(output) / FILE, {'registrations': [*chain, registration]})
   return registration['digest']
+
+
+def _last(chain: Sequence[dict], study: str) -> dict | None:
+  return next((entry for entry in reversed(chain) if entry['study'] == study), None)
+
+
+@contextlib.contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+  """Holds the lock of `folder`, for which it waits a while. Raises UserError if another process keeps it."""
+  deadline = time.monotonic() + _WAIT_S
+  with contextlib.ExitStack() as held:
+    while True:
+      try:
+        held.enter_context(locked(folder, 'registering claims'))
+        break
+      except FolderUnavailable:
+        if time.monotonic() > deadline:
+          raise
+        time.sleep(0.2)
+    yield
 
 
 def read_chain(output: str | Path) -> list[dict]:

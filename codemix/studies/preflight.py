@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import jax
 from jax.sharding import Mesh
@@ -83,14 +83,14 @@ def check_starts_whole(plan: StudyPlan, runtime: Runtime) -> None:
       require_whole(start)
 
 
-def check_unlocked(plan: StudyPlan, runtime: Runtime) -> None:
-  """Checks that no other process trains a stage of this plan now.
+def check_unlocked(stages: Iterable[StagePlan], runtime: Runtime) -> None:
+  """Checks that no other process trains one of these stages now.
 
   Raises UserError if one does, naming the stage's folder.
   """
   if jax.process_index():
     return  # process 0 alone takes the locks
-  for stage_plan in plan.stages():
+  for stage_plan in stages:
     if not is_done(runtime.output, stage_plan):
       require_unlocked(stage_folder(runtime.output, stage_plan), TRAINING)
 

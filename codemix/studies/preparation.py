@@ -78,7 +78,7 @@ def require_prepared(study: Study, data: Data, gin_arguments: Sequence[str]) -> 
   mine = [f'{source} ({split})' for source, split in missing(study, data)]
   if lacking := decide(mine, _lacking):
     command = shlex.join(['codemix', 'prepare', *gin_arguments])
-    raise UserError(f'not prepared: {lacking}. Several processes do not prepare, since their devices would wait. Run `{command}` first, on one machine.')
+    raise UserError(f'not prepared: {lacking}. Several processes, or a single unit, do not prepare. Run `{command}` first, on one machine.')
 
 
 def _lacking(of_processes: Sequence[Sequence[str]]) -> str:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import jax
@@ -12,16 +14,18 @@ import jax
 from codemix.data.settings import Data
 from codemix.errors import UserError
 from codemix.evaluation.results import SAMPLES
+from codemix.identity import as_read
 from codemix.numerics import pinned
 from codemix.parallel import watchdog
 from codemix.parallel.coordination import barrier
 from codemix.parallel.first_collective import first_collective, start_line
 from codemix.parallel.mesh import make_mesh
-from codemix.storage import as_path, write_json
+from codemix.storage import as_path, read_json, write_json
 from codemix.studies import provenance
 from codemix.studies.claim_record import claim_records, register_claims
 from codemix.studies.consistency import require_same_data, require_same_settings
 from codemix.studies.load_stage import keep_tokenizer
+from codemix.studies.outline import planned_outlines
 from codemix.studies.planning import scored_names
 from codemix.studies.preflight import (
   Ready,
@@ -32,25 +36,26 @@ from codemix.studies.preflight import (
   preflight,
 )
 from codemix.studies.recipe import Study
-from codemix.studies.serial import run_units
+from codemix.studies.serial import Outcome, run_units
 from codemix.studies.show import show_plan
 from codemix.studies.stage_evaluation import evaluate_stage
 from codemix.studies.stage_names import find_stages
 from codemix.studies.study_judging import judge_study
 from codemix.studies.study_record import arm_digest, keep_former
-from codemix.studies.units import units
+from codemix.studies.units import Unit, find_units, units
 from codemix.training.loop import BARRIER_TIMEOUT_S, done_for_all
 from codemix.training.preemption import stopping_at_once
 from codemix.training.runtime import Runtime
 from codemix.training.stage import stage_folder
 
 
-@pinned()
 def run_study(study: Study, data: Data, runtime: Runtime, command: str = '') -> Path:
   """Trains and evaluates every stage of every recipe, each shared beginning once.
 
   Everything must be prepared. After an interruption the same call continues
-  where the study was; a finished study takes seconds.
+  where the study was; a finished study takes seconds. If a stage fails in training or evaluation for a reason of its
+  own, such as a loss that is not finite, the stages that begin with it are left out, all others are trained and
+  evaluated, and then its error is raised. The same call tries it again.
 
   Args:
     command: the command line, kept in the study's provenance.
@@ -66,11 +71,23 @@ def run_study(study: Study, data: Data, runtime: Runtime, command: str = '') -> 
     PeerEnded: another process does not come to where the others wait; if all stand still, the process exits with its code.
     CodemixError: the base class of these errors, and of other expected failures.
   """
+  try_study(study, data, runtime, command).raise_first()
+  return as_path(runtime.output)
+
+
+@pinned()
+def try_study(study: Study, data: Data, runtime: Runtime, command: str = '', wanted: Sequence[str] = ()) -> Outcome:
+  """`run_study` that returns the errors of failed units, and raises all others.
+
+  Args:
+    wanted: names of units (`find_units`), of which those that are not done are run; nobody is asked to judge, and no plan is
+      shown. Empty for all units. Raises UserError if one needs another that is neither done nor named.
+  """
   with watchdog.watched(runtime.stuck_after):
-    return _run_study(study, data, runtime, command)
+    return _run_study(study, data, runtime, command, wanted)
 
 
-def _run_study(study: Study, data: Data, runtime: Runtime, command: str) -> Path:
+def _run_study(study: Study, data: Data, runtime: Runtime, command: str, wanted: Sequence[str]) -> Outcome:
   began = time.monotonic()
   mesh = make_mesh(runtime.mesh)
   check_machine(study, runtime, mesh)
@@ -83,23 +100,52 @@ def _run_study(study: Study, data: Data, runtime: Runtime, command: str) -> Path
   ready = preflight(study, data, runtime, mesh)
   plan, validation = ready.plan, ready.validation
   require_same_data(plan, {name: held_out.store for name, held_out in validation.items()})
-  check_unlocked(plan, runtime)
+  work = units(plan)
+  if wanted:
+    work = find_units(wanted, work)
+    _require_needs(work, units(plan), runtime)
+  check_unlocked([unit.stage for unit in work if unit.kind == 'train'], runtime)
   claims = claim_records(ready, runtime.output)
   if not jax.process_index():
-    show_plan(plan, validation, runtime.placement(mesh), runtime.output, sys.stderr)
+    if not wanted:
+      show_plan(plan, validation, runtime.placement(mesh), runtime.output, sys.stderr)
     record = describe_study(ready, runtime, command) | register_claims(runtime.output, plan.study.name, claims)
-    if former := keep_former(runtime.output, record):
-      print(former, file=sys.stderr)
-    write_json(as_path(runtime.output) / 'study.json', record)
+    _write_record(record, runtime, only_if_changed=bool(wanted))
     keep_tokenizer(as_path(runtime.output), plan.tokenizer, data.tokenizer_path)
   planning_s = time.monotonic() - began
   with stopping_at_once():
-    run_units(units(plan), ready, mesh, runtime, planning_s)
-    watchdog.at('the judgements', math.inf)  # of an endpoint, which has limits of its own
-    judge_study(ready, mesh, runtime)
+    outcome = run_units(work, ready, mesh, runtime, planning_s)
+    if not wanted:
+      watchdog.at('the judgements', math.inf)  # of an endpoint, which has limits of its own
+      judge_study(ready, mesh, runtime)
   # A process that has its scores must not exit while others still exchange theirs.
   barrier('study', BARRIER_TIMEOUT_S)
-  return as_path(runtime.output)
+  return outcome
+
+
+def _require_needs(work: Sequence[Unit], of_study: Sequence[Unit], runtime: Runtime) -> None:
+  """Raises UserError, in all processes, if a stage that a unit needs is neither done nor among the units."""
+  known, named = {unit.key: unit for unit in of_study}, {unit.key for unit in work}
+  for unit in work:
+    absent = [need for need in unit.needs if need not in named and known[need].kind == 'train' and not done_for_all(runtime.output, known[need].stage)]
+    if absent and not (unit.kind == 'train' and done_for_all(runtime.output, unit.stage)):
+      raise UserError(f'{unit.key} needs {absent[0]}, which is not done. Run that first, with --unit={absent[0]} and the same gin flags, or name both.')
+
+
+def _write_record(record: dict, runtime: Runtime, only_if_changed: bool) -> None:
+  """Writes `study.json`, after keeping the report of another study.
+
+  Args:
+    only_if_changed: leaves one that differs in its provenance alone: that of a study run unit by unit is of its first.
+  """
+  if former := keep_former(runtime.output, record):
+    print(former, file=sys.stderr)
+  path = as_path(runtime.output) / 'study.json'
+  if only_if_changed:
+    with contextlib.suppress(UserError):  # none, or a damaged one
+      if {**read_json(path), 'provenance': None} == {**as_read(record), 'provenance': None}:
+        return
+  write_json(path, record)
 
 
 @pinned()
@@ -152,6 +198,7 @@ def describe_study(ready: Ready, runtime: Runtime, command: str) -> dict:
       }
       for name, plans in plan.recipes.items()
     },
+    'stages': {outline.folder: outline.describe() for outline in planned_outlines(plan, runtime.output)},
     'kinds': dict(plan.kinds),
     'savings': plan.savings(),
     'provenance': provenance.collect(plan, command),

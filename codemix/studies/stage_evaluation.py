@@ -31,15 +31,15 @@ def evaluate_stage(ready: Ready, stage_plan: StagePlan, mesh: Mesh, runtime: Run
 
   Raises:
     NonFiniteError: a document's score is not finite.
-    UserError: the stage's folder cannot be written, or its checkpoint or stored results are
-      damaged.
+    UserError: the stage's folder cannot be written, another process evaluates it, or its checkpoint or stored
+      results are damaged.
   """
   plan = ready.plan
   watchdog.at(f"the evaluation of stage '{stage_plan.name}'", compiles=True)
   folder = stage_folder(runtime.output, stage_plan)
   config, rows = plan.recipe_of(stage_plan).model, runtime.rows_at_once(stage_plan.stage.batch)
   model = load_stage(folder, plan.tokenizer).model(mesh, rules=runtime.rules, config=config, batch=rows)
-  results, ran = run_missing(evaluators(ready, stage_plan), model, folder)
+  results, ran = run_missing(evaluators(ready, stage_plan), model, folder, alone=True)
   scores = {source: results[held_out.name].scores for source, held_out in ready.validation.items()}
   tasks = {task.name.removeprefix(PREFIX): results[task.name].scores for task in ready.tasks}
   if ran and not jax.process_index():

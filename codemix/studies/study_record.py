@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -51,9 +52,11 @@ def keep_former(study_dir: Path | str, record: Mapping[str, Any]) -> str | None:
   kept = folder / FORMER / f'{readable}-{digest(stages)[:8]}'
   make_folder(kept)
   for file in (*REPORT_FILES, 'study.json'):
-    if (folder / file).is_file():
-      with writing(kept):
-        move(folder / file, kept / file)
+    # A process that runs another unit of the new study may move the same files.
+    with contextlib.suppress(FileNotFoundError):
+      if (folder / file).is_file():
+        with writing(kept):
+          move(folder / file, kept / file)
   return f"{folder} has the report of another study, '{name}' ({len(stages)} recipes): it is kept in {kept}"
 
 

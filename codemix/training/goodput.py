@@ -35,7 +35,7 @@ EVERY_S = 5.0
 # everything else: opening, restoring, handing over.
 PARTS = ('step', 'compile', 'data', 'save', 'evaluation', 'idle')
 LOST = 'lost'
-_LINE = {'seconds': {...: float}, 'from': int, 'step': int}  # what a line may have
+_LINE = {'seconds': {...: float}, 'from': int, 'step': int, 'devices': int}  # what a line may have
 _OF_STEPS = ('step', 'data', 'save')  # activities that are lost together with their steps
 
 
@@ -46,9 +46,11 @@ class TimeAccount:
     folder: of the stage; None if another process writes.
     part: the activity outside of `part(...)` contexts.
     began: start of the count (`time.monotonic()`); None for now.
+    devices: how many are in use, which each line then says; None if that is not known.
   """
 
-  def __init__(self, folder: Path | None, part: str, began: float | None = None):
+  def __init__(self, folder: Path | None, part: str, began: float | None = None, devices: int | None = None):
+    self._devices = {} if devices is None else {'devices': devices}
     self._part, self._since = part, time.monotonic() if began is None else began
     self._seconds: dict[str, float] = collections.defaultdict(float)
     self._steps: dict[str, int] = {}
@@ -118,7 +120,7 @@ class TimeAccount:
       return
     with self._writing, writing(self._path):
       steps, seconds = self._take()
-      line = {**steps, 'seconds': {part: round(spent, 6) for part, spent in seconds.items()}}
+      line = {**steps, **self._devices, 'seconds': {part: round(spent, 6) for part, spent in seconds.items()}}
       try:
         self._append(json.dumps(line))
       except BaseException:  # also an interrupt: the last line of the stage includes this time
@@ -180,10 +182,12 @@ class Times:
   Attributes:
     seconds: of each of PARTS, and of LOST: steps that had to be trained again.
     resumed: how often another process continued the steps; the processes of a pod count as one.
+    device_seconds: seconds times the devices in use, as far as lines say how many.
   """
 
   seconds: dict[str, float]
   resumed: int
+  device_seconds: float = 0.0
 
   @property
   def total(self) -> float:
@@ -218,25 +222,26 @@ def add_up(lines: Iterable[dict]) -> Times:
   Args:
     lines: each with 'seconds' by part since the process's previous line; if steps were trained,
       with the last 'step' (of the run); the first one also with the step 'from' which the process
-      continued.
+      continued; and with the number of 'devices' in use.
   """
   spans: list[_Span] = []
-  begun, step = 0, 0
+  begun, step, device_seconds = 0, 0, 0.0
   for line in lines:
+    device_seconds += line.get('devices', 0) * sum(line['seconds'].values())
     if 'from' in line:
       begun, step = begun + 1, line['from']
       spans = [span.before(step) for span in spans]
     begin, step = step, line.get('step', step)
     spans.append(_Span(begin, step, line['seconds']))
   seconds = {part: sum(span.seconds.get(part, 0.0) for span in spans) for part in (*PARTS, LOST)}
-  return Times(seconds, max(begun - 1, 0))
+  return Times(seconds, max(begun - 1, 0), device_seconds)
 
 
 def total(stages: Iterable[Times]) -> Times:
   """Of several stages together."""
   stages = list(stages)
   seconds = {part: sum(times.seconds[part] for times in stages) for part in (*PARTS, LOST)}
-  return Times(seconds, sum(times.resumed for times in stages))
+  return Times(seconds, sum(times.resumed for times in stages), sum(times.device_seconds for times in stages))
 
 
 @dataclasses.dataclass(frozen=True)

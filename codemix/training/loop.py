@@ -117,7 +117,7 @@ def train_stage(trainer: Trainer, plan: StagePlan, began: float | None = None, e
   watchdog.at(f"the beginning of stage '{plan.name}'", compiles=True)
   with (
     locked(folder, TRAINING) if primary else contextlib.nullcontext(),
-    TimeAccount(folder if primary else None, 'idle', began) as account,
+    TimeAccount(folder if primary else None, 'idle', began, trainer.mesh.size) as account,
   ):
     if primary:
       write_plan(folder, plan, trainer.model)

@@ -1,7 +1,7 @@
 """One of several processes that train the small study together, as a verb of the command.
 
     python -m tests.faults.member DATA OUTPUT CACHE PORT COUNT INDEX [--join_s S] [--silence S] [--stuck_after S]
-                                  [--otherwise S] [--spoil]
+                                  [--otherwise S] [--spoil] [--failing]
                                   [--at MODULE:FUNCTION --call N --send SIGNAL]
 """
 
@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+import types
 
 import jax
 
@@ -18,6 +19,7 @@ from codemix.parallel import processes, watchdog
 from tests import tiny_study
 from tests.faults.driver import spoil, spoiled_study, study
 from tests.faults.interrupt import interrupt
+from tests.studies import failing_study
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -30,6 +32,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
   parser.add_argument('--stuck_after', type=float)
   parser.add_argument('--otherwise', type=float, help='replaces watchdog.OTHERWISE_S')
   parser.add_argument('--spoil', action='store_true')
+  parser.add_argument('--failing', action='store_true', help='train the study of which one arm fails')
   parser.add_argument('--at')
   parser.add_argument('--call', type=int, default=1)
   parser.add_argument('--send', default='SIGKILL')
@@ -47,7 +50,10 @@ def run(arguments: argparse.Namespace) -> None:
     watchdog.OTHERWISE_S = arguments.otherwise
   if arguments.spoil:
     spoil()
-  codemix.run_study(spoiled_study() if arguments.spoil else study(), data, tiny_study.runtime(arguments.output, stuck_after=arguments.stuck_after))
+  if arguments.failing:
+    failing_study.spoil(types.SimpleNamespace(setattr=setattr))
+  chosen = tiny_study.study(**failing_study.RECIPES) if arguments.failing else spoiled_study() if arguments.spoil else study()
+  codemix.run_study(chosen, data, tiny_study.runtime(arguments.output, stuck_after=arguments.stuck_after))
 
 
 if __name__ == '__main__':

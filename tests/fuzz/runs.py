@@ -21,7 +21,9 @@ from codemix.report.results import read_study
 from codemix.storage import write_json
 from codemix.studies.claim_register import check_claims, history, register
 from codemix.studies.load_stage import load_stage
+from codemix.studies.outline import recorded_study
 from codemix.studies.start_folder import read_start
+from codemix.studies.status import study_status
 from codemix.studies.verify import verify_stage
 from codemix.training.metrics import JsonLines
 from codemix.training.stage_record import read_done
@@ -182,8 +184,18 @@ def _study(study: Path, stage: Path) -> list[Input]:
     value = {**json.loads(path.read_text()), 'items': file_digest(task.with_suffix('.parquet'))}
     path.write_text(json.dumps({**value, 'digest': record_digest(value)}))
 
+  failure = study / 'failed' / 'train' / f'{stage.name}.json'
+  write_json(failure, {'unit': f'train/{stage.name}', 'error': 'a loss is not finite', 'exit_code': 3, 'when': '2026-11-29T12:00:00+00:00'})
+
+  def status() -> object:
+    recorded = recorded_study(study)
+    return study_status(study, recorded.stages, recorded.evaluators, {})
+
   return [
     Input('study.json', study / 'study.json', 'json', read),
+    Input('status of study.json', study / 'study.json', 'json', status),
+    *(Input(f'status of {name}', stage / name, 'lines', status, share=0.3) for name in ('metrics.jsonl', 'timing.jsonl', 'time.jsonl')),
+    Input('failed unit', failure, 'json', status),
     *(Input(f'report of {name}', stage / name, forms[Path(name).suffix], read) for name in names),
     Input('hostile samples', stage / names[-1], 'json', read, reseal=lambda: _reseal_results(stage / names[-1])),
     Input('hostile held-out results', held_out.with_suffix('.json'), 'json', read, reseal=lambda: _reseal_results(held_out.with_suffix('.json'))),

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from codemix.errors import UserError
 from codemix.studies.planning import plan_study
-from codemix.studies.units import units
+from codemix.studies.units import find_units, units
 from tests import tiny_study
 
 BEGINNING = tiny_study.stage('balanced', {'text': 0.5, 'code': 0.5}, 4)
@@ -39,3 +40,18 @@ def test_a_stage_needs_its_parent_and_what_it_reads_and_its_evaluation_needs_bot
 def test_a_key_holds_the_hash_of_its_stage(plan):
   stage = plan.stages()[0]
   assert [unit.key for unit in units(plan) if unit.stage is stage] == [f'train/{stage.folder_name}', f'evaluate/{stage.folder_name}']
+
+
+def test_a_unit_is_found_by_its_key_the_beginning_of_it_or_the_name_of_its_stage(plan):
+  found = units(plan)
+  for unit in found:
+    assert find_units([unit.key], found) == [unit]
+    if unit.stage:
+      assert find_units([unit.key[:-4]], found) == [unit] == find_units([f'{unit.kind}/{unit.stage.name}'], found)
+  assert find_units([unit.key for unit in reversed(found)], found) == found  # in the order in which they may run
+
+
+@pytest.mark.parametrize(('name', 'message'), [('train/balansed', r"no unit is named 'train/balansed'\. Did you mean 'train/balanced-"), ('train/to_', r'--unit=train/to_ names 2 units: train/to_text-\w+, train/to_code-\w+\. Write more')])
+def test_a_name_of_none_or_of_several_is_refused(plan, name, message):
+  with pytest.raises(UserError, match=message):
+    find_units([name], units(plan))

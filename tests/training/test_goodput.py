@@ -69,6 +69,13 @@ def test_the_parts_and_what_is_lost_add_up_to_all_that_was_spent(lines):
   assert times.resumed == sum('from' in line for line in lines) - 1
 
 
+@given(histories(), st.integers(1, 1000))
+def test_device_seconds_are_the_seconds_of_all_lines_times_their_devices(lines, devices):
+  assert add_up(lines).device_seconds == 0
+  counted = add_up([{**line, 'devices': devices} for line in lines])
+  assert counted.device_seconds == pytest.approx(devices * counted.total)
+
+
 @given(histories())
 def test_what_is_lost_is_lost_for_good_and_a_further_process_adds_to_the_rest(lines):
   before = add_up(lines)

@@ -64,6 +64,11 @@ def refuse_completions(task: str, settings: Settings) -> None:
     raise UserError(f"task '{task}' is scored by likelihoods, so --completions does not fit it; name tasks that generate, such as humaneval.")
 
 
+def stored_name(task: str, shots: int | None) -> str:
+  """The name of a task's evaluator, under which its results are stored."""
+  return f'{PREFIX}{task}' + (f'-{shots}shot' if shots else '')
+
+
 @dataclasses.dataclass(frozen=True, eq=False)
 class TaskEvaluator:
   """The evaluator of a task's items."""
@@ -78,8 +83,7 @@ class TaskEvaluator:
 
   @property
   def name(self) -> str:
-    shots = self.asked.shots
-    return f'{PREFIX}{self.task.name}' + (f'-{shots}shot' if shots else '')
+    return stored_name(self.task.name, self.asked.shots)
 
   @property
   def identity(self) -> dict[str, Any]:

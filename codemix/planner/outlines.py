@@ -1,0 +1,33 @@
+"""The stages of a study whose data are not prepared yet: hashes, and so the names of folders, are not known."""
+
+from __future__ import annotations
+
+from codemix.planner.stages import planned_stages
+from codemix.studies.outline import StageOutline
+from codemix.studies.recipe import Study
+
+
+def outlines_before_preparing(study: Study) -> list[StageOutline]:
+  """The distinct stages, parents first, under the names 'RECIPE/STAGE', RECIPE being the first one that has it; 'RECIPE/STAGE-2' is the second such stage of it.
+
+  Raises UserError as `codemix.planner.stages.planned_stages`.
+  """
+  found: dict[tuple[str, int], str] = {}  # (recipe, position) -> name
+  outlines = []
+  for planned in planned_stages(study):
+    position = len(planned.path) - sum(step.startswith('from ') for step in planned.path[:1])
+    alike = planned.path.count(planned.stage.name)
+    name = f'{planned.recipes[0]}/{planned.stage.name}{f"-{alike}" if alike > 1 else ""}'
+    found |= {(recipe, position): name for recipe in planned.recipes}
+    outlines.append(
+      StageOutline(
+        name,
+        found.get((planned.recipes[0], position - 1)),
+        planned.steps,
+        planned.tokens,
+        planned.recipe.model.flops_per_token(planned.recipe.length)['total'],
+        tuple(planned.recipes),
+        tuple(planned.stage.mixtures().drawn()),
+      )
+    )
+  return outlines
