@@ -30,6 +30,7 @@ TASK_GROUPS: Mapping[str, tuple[str, ...]] = {
   'Question answering': ('boolq*', 'coqa*', 'drop*', 'jeopardy*', 'naturalq*', 'nq*', 'squad*', 'trivia*qa*', 'webq*'),
   'Science and medicine': ('lab_bench*', 'medmcqa*', 'medqa*', 'openbookqa*', 'obqa*', 'qasper*', 'sciq*', 'sciriff*'),
   'Basic skills': ('basic_skills*',),
+  'LAMBADA': ('lambada*',),
 }
 
 

@@ -49,12 +49,12 @@ class Content:
   def lead(self) -> str:
     """The verdicts on the groups, in a sentence."""
     told = [
-      f'{word}: {", ".join(names)}' if names else ''
-      for verdict, word in (('falls', 'falls'), ('rises', 'rises'), ('not told apart', 'is not told apart from noise'))
+      f'{word} for {", ".join(names)}' if names else ''
+      for verdict, word in (('falls', 'fall'), ('rises', 'rise'), ('not told apart', 'are not told apart from noise'))
       for names in [[effect.name for effect in self.groups if effect.verdict == verdict]]
     ]
     better = 'lower is better' if self.lower_is_better else 'higher is better'
-    return f'As code rises, {self.figure} ({better}) {"; ".join(filter(None, told))}.'
+    return f'As code rises, the figures ({self.figure}, {better}) {"; ".join(filter(None, told))}.'
 
   @property
   def facts(self) -> list[tuple[str, str]]:

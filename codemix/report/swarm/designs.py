@@ -10,11 +10,12 @@ import numpy as np
 
 from codemix.inference import composition
 from codemix.inference.regression import Design, design
-from codemix.report.swarm.columns import domain_groups
+from codemix.report.swarm.columns import domain_groups, few
 from codemix.report.swarm.files import Swarm
 
 ALONE = 'alone'
 RUNS_A_REGRESSOR = 3  # fewer runs for each regressor leave too little to estimate the noise from
+RARE = 5  # runs; domains that fewer draw on are one group: a run that alone draws on a domain decides its coefficient, and shows no noise
 RANGE = (0.1, 0.9)  # quantiles of the share of code between which the shape is read off
 GRID = 61  # points of a drawn curve
 
@@ -49,9 +50,13 @@ class Designs:
     self.knots = composition.knots(self.code_N)
     self.low, self.high = np.quantile(self.code_N, RANGE).tolist()
     self.grid_P = np.linspace(self.code_N.min(), self.code_N.max(), GRID)
-    self.adjustments, self.notes = _adjustments(swarm, self.code_N)
-    self.main = self.adjustments[min(1, len(self.adjustments) - 1)]
     self._kept: dict[tuple[str, bytes], Design | None] = {}
+    self.adjustments, self.notes = _adjustments(swarm, self.code_N)
+    for each in self.adjustments[1:]:
+      if not self.slope(each, np.ones(self.code_N.size, bool)):
+        self.notes.append(f'Not adjusted for {each.label}: beside them the effect of code is not identified.')
+    self.adjustments = [each for each in self.adjustments if each.name == ALONE or self.slope(each, np.ones(self.code_N.size, bool))]
+    self.main = self.adjustments[min(1, len(self.adjustments) - 1)]
 
   @property
   def names(self) -> list[str]:
@@ -99,8 +104,8 @@ class Designs:
 
 def _adjustments(swarm: Swarm, code_N: np.ndarray) -> tuple[list[Adjustment], list[str]]:
   groups = domain_groups(swarm.others)
-  of_group_NxG = np.stack([_share(swarm, members) for members in groups.values()], axis=1)
-  of_domain_NxD = np.stack([_share(swarm, [domain]) for domain in swarm.others], axis=1)
+  of_group_NxG, rare_groups = _pooled(np.stack([_share(swarm, members) for members in groups.values()], axis=1), list(groups))
+  of_domain_NxD, rare = _pooled(np.stack([_share(swarm, [domain]) for domain in swarm.others], axis=1), swarm.others)
   finer = len(swarm.others) > len(groups)
   wanted = [('groups', f'the {len(groups)} groups of other domains' if finer else f'the {len(groups)} other domains', of_group_NxG)]
   wanted += [('domains', f'each of the {len(swarm.others)} other domains', of_domain_NxD)] if finer else []
@@ -113,7 +118,19 @@ def _adjustments(swarm: Swarm, code_N: np.ndarray) -> tuple[list[Adjustment], li
       notes.append(f'Not adjusted for {label}: {code_N.size:,} runs are fewer than {RUNS_A_REGRESSOR} for each of {regressors} coefficients.')
     else:
       found.append(Adjustment(name, label, composition.departures(rest_NxG)))
+  for names, what in ((rare_groups, 'groups of domains'), (rare if finer else [], 'domains')):
+    if names:
+      notes.append(f'{len(names):,} {what} that fewer than {RARE} runs draw on are taken as one in the adjustment: {few(names)}.')
   return found, notes
+
+
+def _pooled(rest_NxG: np.ndarray, names: Sequence[str]) -> tuple[np.ndarray, list[str]]:
+  """(the shares with those that few runs draw on as one column, their names); nothing is pooled if there is one such column."""
+  rare_G = (rest_NxG > 0).sum(axis=0) < RARE
+  if rare_G.sum() < 2:
+    return rest_NxG, []
+  pooled_NxG = np.column_stack([rest_NxG[:, ~rare_G], rest_NxG[:, rare_G].sum(axis=1)])
+  return pooled_NxG, [name for name, is_rare in zip(names, rare_G, strict=True) if is_rare]
 
 
 def _share(swarm: Swarm, domains: Sequence[str]) -> np.ndarray:

@@ -23,7 +23,7 @@ def groups(content: Content) -> Table:
     f'Change of the mean {content.figure} of each group for 10 points more code, all other domains in proportion, with 95% intervals; '
     f'adjusted for {content.designs.main.label}. Coloured, with a verdict: what remains after Holm’s correction for the {len(content.groups)} groups of this table.'
   )
-  return Table(caption, _header(content, 'Group'), [_line(content, effect, _size(effect)) for effect in content.groups])
+  return Table(caption, _header(content, 'Group'), [_line(content, effect, _size(effect)) for effect in content.groups], texts=2)
 
 
 def tasks(content: Content) -> Table:
@@ -39,7 +39,7 @@ def tasks(content: Content) -> Table:
       lines += [Line([Cell(name)], 'group'), *(_line(content, effect) for effect in found)]
   if rest := [effect for effect in content.tasks if effect.name not in in_group]:
     lines += [Line([Cell('in no group')], 'group'), *(_line(content, effect) for effect in rest)]
-  return Table(caption, _header(content, 'Task'), lines)
+  return Table(caption, _header(content, 'Task'), lines, texts=2)
 
 
 def shapes(content: Content) -> Table:
