@@ -21,7 +21,7 @@ CODE_PREFIXES = (
 TASK_GROUPS: Mapping[str, tuple[str, ...]] = {
   'HumanEval': ('*humaneval*',),
   'MBPP': ('mbpp*',),
-  'MBPP in other languages': ('mt_mbpp*', 'multipl*mbpp*'),
+  'MBPP in many languages': ('mt_mbpp*', 'multipl*mbpp*'),
   'Minerva MATH': ('minerva*',),
   'MMLU': ('mmlu*',),
   'ARC': ('arc_*', 'arc-*'),

@@ -56,7 +56,7 @@ def test_every_task_is_in_one_group_by_its_name():
   tasks = ['mbpp:3shot', 'mt_mbpp_v2:c', 'mt_mbpp_v2:rust', 'codex_humaneval:3shot', 'mmlu_law:rc', 'hellaswag:rc', 'my_task:a', 'my_task:b', 'piqa', 'drop:rc']
   groups = task_groups(tasks, (), 'f')
   assert sorted(task for members in groups.values() for task in members) == sorted(tasks)
-  assert groups['MBPP in other languages'] == ['mt_mbpp_v2:c', 'mt_mbpp_v2:rust'] and groups['MBPP'] == ['mbpp:3shot']
+  assert groups['MBPP in many languages'] == ['mt_mbpp_v2:c', 'mt_mbpp_v2:rust'] and groups['MBPP'] == ['mbpp:3shot']
   assert groups['my_task'] == ['my_task:a', 'my_task:b']
   assert list(groups)[:2] == list(TASK_GROUPS)[:2] and all(groups.values())
 

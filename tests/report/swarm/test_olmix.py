@@ -19,11 +19,11 @@ def content(shared_data) -> Content:
 
 def test_code_lowers_the_bits_per_byte_of_code(content):
   groups = {effect.name: effect for effect in content.groups}
-  for name in ('HumanEval', 'MBPP', 'MBPP in other languages'):
+  for name in ('HumanEval', 'MBPP', 'MBPP in many languages'):
     assert groups[name].verdict == 'falls' and groups[name].permutations_agree
     assert groups[name].slope.interval()[1] < -0.1
     assert groups[name].shape.curved
-  assert len(groups['MBPP in other languages'].tasks) == 17 and len(groups['MMLU'].tasks) == 57
+  assert len(groups['MBPP in many languages'].tasks) == 17 and len(groups['MMLU'].tasks) == 57
 
 
 def test_hellaswag_is_told_apart_from_noise_and_its_change_is_a_small_part_of_humanevals(content):
