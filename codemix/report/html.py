@@ -6,7 +6,7 @@ import functools
 
 from codemix import formatting
 from codemix.evaluation import statistics
-from codemix.report import figures, page, provenance, suite_tables, tables, tree
+from codemix.report import figures, page, provenance, shares, suite_tables, tables, tree
 from codemix.report.content import Content
 
 SECTIONS = {
@@ -37,6 +37,7 @@ def render(content: Content) -> str:
     facts=_facts(content),
     tables=tables,
     suite_tables=suite_tables,
+    share_tables=shares.tables(content),
     savings=tree.savings(content.study),
     provenance=provenance.facts(content.study),
     command=provenance.command(content.study),

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable, Sequence
 
 from codemix import formatting
-from codemix.report import provenance, suite_tables, tables, tree
+from codemix.report import provenance, shares, suite_tables, tables, tree
 from codemix.report.content import Content
 from codemix.report.markdown_parts import plain as _plain
 from codemix.report.markdown_parts import table as _table
@@ -24,6 +24,7 @@ def render(content: Content) -> str:
     '## What the mixture did',
     _table(tables.summary(content)),
     *map(_plain, content.notes),
+    *map(_table, shares.tables(content)),
     '## What the recipes are',
     _recipes(content),
     '## After each stage',
