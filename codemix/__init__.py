@@ -44,6 +44,7 @@ _HOME = {
   'WarmupCosine': 'codemix.training.schedules',
   'WarmupStableDecay': 'codemix.training.schedules',
   'write_report': 'codemix.report.write',
+  'write_swarm_report': 'codemix.report.swarm.write',
 }
 
 __all__ = sorted(_HOME)

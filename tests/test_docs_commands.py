@@ -30,6 +30,7 @@ from codemix.studies.planning import plan_study
 from codemix.studies.preparation import splits_read
 from tests import tiny_study
 from tests.in_process import use_one_device
+from tests.report.swarm import fake_swarm
 from tests.test_docs import COMMANDS, PAGES, ROOT, Command, blocks, parser_of
 
 SHORT = ROOT / 'tests' / 'docs_workspace'
@@ -153,7 +154,16 @@ def _write_raw_data(folder: Path) -> None:
   (folder / 'HumanEval.jsonl.gz').write_bytes(gzip.compress((json.dumps(problem) + '\n').encode()))
   countries = [{'country': 'France', 'options': ['Paris', 'Rome'], 'answer': 'Paris'}, {'country': 'Italy', 'options': ['Paris', 'Rome'], 'answer': 'Rome'}]
   write_text(folder / 'capitals.jsonl', '\n'.join(map(json.dumps, countries)))
+  _write_swarms(folder)
   write_text(folder / 'test.jsonl', json.dumps({'question': 'How many stones are 2 and 3?', 'answer': '5 #### 5'}) + '\n')
+
+
+def _write_swarms(folder: Path) -> None:
+  """Files by the names of Olmix's, and of any reader's."""
+  shares, figures = fake_swarm.tables(runs=40)
+  for prefix, of in (('', shares), ('full_recomputation_', shares), ('dclm_', shares.rename(columns={'wiki': 'software_development'}))):
+    for name, table in (('ratios', of), ('metrics', figures)):
+      table.to_csv(folder / f'{prefix}{name}.csv{".gz" if prefix else ""}')
 
 
 def run(words: list[str]) -> int:

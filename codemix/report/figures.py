@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 
 from codemix import formatting
 from codemix.evaluation.statistics import Estimate
-from codemix.report import curves, learning, plots, svg
+from codemix.report import curves, learning, plots, shares, svg
 from codemix.report.content import Content, Model
 from codemix.report.curves import Curves
 from codemix.report.plots import Dots, Path
@@ -24,6 +24,7 @@ class Pictures:
   """Empty if the study has nothing to show (yet)."""
 
   plane: Sequence[Picture]  # text v code: from stage to stage, and after the last stage
+  shares: Sequence[Picture]  # by the share of code in a stage: held-out bits per byte, scores of groups of tasks
   points: Sequence[Sequence[Picture]]  # by source: bits per byte, change against the baseline
   sources: Sequence[Picture]  # training loss on one source, all arms
   learning: Sequence[Picture]  # aggregates and held-out bits per byte over checkpoints, all arms
@@ -40,7 +41,7 @@ def draw(content: Content) -> Pictures:
       for index, source in enumerate(content.study.validation_sources):
         points += [pair] if (pair := _points(content, model, source, f'{index}-{number}', of)) else []
       losses += _source_losses(content, model, number, of)
-    return Pictures(plane, points, losses, *learning.learning_curves(content), _training(content))
+    return Pictures(plane, shares.draw(content), points, losses, *learning.learning_curves(content), _training(content))
 
 
 def _plane(content: Content, model: Model, number: int, of: str) -> list[Picture]:

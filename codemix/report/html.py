@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-import base64
 import functools
-import re
-from importlib import resources
-from urllib.parse import quote
 
 from codemix import formatting
 from codemix.evaluation import statistics
-from codemix.report import figures, palette, provenance, suite_tables, tables, tree
+from codemix.report import figures, page, provenance, shares, suite_tables, tables, tree
 from codemix.report.claim_table import claim_table
 from codemix.report.content import Content
-from codemix.report.svg import Picture
 
 SECTIONS = {
   'claims': 'Claims',
@@ -28,27 +23,17 @@ SECTIONS = {
   'samples': 'Samples',
   'repeat': 'To repeat it',
 }
-# Needs no escape in an address between double quotes; escapes make the page large.
-SAFE = ' !$()*+,-./:;=?@[]_{}~'
 
 
 def render(content: Content) -> str:
   """The page. Every text of the study is escaped: samples and names may hold < and &."""
-  import jinja2
-
-  here = resources.files('codemix.report')
-  environment = jinja2.Environment(
-    autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined
-  )
-  environment.filters |= {name: getattr(formatting, name) for name in ('tokens', 'integer', 'percent', 'known')}
-  template = environment.from_string((here / 'report.html.jinja').read_text(encoding='utf-8'))
   there = {'claims': bool(content.claims), 'benchmarks': _has_benchmarks(content)}
-  return template.render(
+  return page.render(
+    'report.html.jinja',
     content=content,
     study=content.study,
-    style=_colours() + (here / 'report.css').read_text(encoding='utf-8'),
     pictures=figures.draw(content),
-    downloads=functools.partial(_downloads, _slug(content.study.name)),
+    downloads=functools.partial(page.downloads, content.study.name),
     few_documents=statistics.FEW_DOCUMENTS,
     widths=_widths(content),
     sections={anchor: title for anchor, title in SECTIONS.items() if there.get(anchor, True)},
@@ -56,6 +41,7 @@ def render(content: Content) -> str:
     facts=_facts(content),
     tables=tables,
     suite_tables=suite_tables,
+    share_tables=shares.tables(content),
     savings=tree.savings(content.study),
     provenance=provenance.facts(content.study),
     command=provenance.command(content.study),
@@ -64,18 +50,6 @@ def render(content: Content) -> str:
 
 def _has_benchmarks(content: Content) -> bool:
   return bool(content.suite.groups or content.suite.judges or content.has_steps)
-
-
-def _colours() -> str:
-  """The palette as CSS variables, with the dark values for dark screens, also in pictures."""
-  paints = palette.all_paints()
-  light = ' '.join(f'--{paint.variable}: {paint.light};' for paint in paints)
-  dark = ' '.join(f'--{paint.variable}: {paint.dark};' for paint in paints)
-  drawn = '\n'.join(
-    f"figure svg [style*='{what}: {paint.light}'] {{ {what}: {paint.dark} !important }}"
-    for paint in paints for what in ('stroke', 'fill')
-  )  # fmt: skip
-  return f':root {{ {light} }}\n@media screen and (prefers-color-scheme: dark) {{\n:root {{ {dark} }}\n{drawn}\n}}\n'
 
 
 def _facts(content: Content) -> list[tuple[str, str]]:
@@ -94,21 +68,6 @@ def _facts(content: Content) -> list[tuple[str, str]]:
     'date': str(study.provenance.get('date', ''))[:10],
   }
   return [(name, fact) for name, fact in facts.items() if fact]
-
-
-def _downloads(study: str, picture: Picture) -> list[tuple[str, str, str]]:
-  """(kind, file name, data: address) of the files of a picture."""
-  name = f'{study}-{picture.name}'
-  return [
-    ('SVG', f'{name}.svg', f'data:image/svg+xml,{quote(picture.svg, safe=SAFE)}'),
-    ('PNG', f'{name}.png', f'data:image/png;base64,{base64.b64encode(picture.png).decode()}'),
-    ('CSV', f'{name}.csv', f'data:text/csv;charset=utf-8,{quote(picture.csv, safe=SAFE)}'),
-  ]
-
-
-def _slug(name: str) -> str:
-  """What a file name may hold on any system."""
-  return re.sub(r'[^a-z0-9]+', '-', name.lower()).strip('-')[:40] or 'study'
 
 
 def _widths(content: Content) -> dict[str, float]:

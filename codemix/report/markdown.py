@@ -6,13 +6,13 @@ import re
 from collections.abc import Iterable, Sequence
 
 from codemix import formatting
-from codemix.report import provenance, suite_tables, tables, tree
+from codemix.report import provenance, shares, suite_tables, tables, tree
 from codemix.report.claim_table import claim_table
 from codemix.report.content import Content
+from codemix.report.markdown_parts import plain as _plain
+from codemix.report.markdown_parts import table as _table
 from codemix.report.table import Cell, Line, Table
 from codemix.report.tree import Node
-
-MARKS = {'better': ', beyond noise', 'worse': ', beyond noise', 'unlike': ', NOT as planned', '': ''}
 
 
 def render(content: Content) -> str:
@@ -26,6 +26,7 @@ def render(content: Content) -> str:
     '## What the mixture did',
     _table(tables.summary(content)),
     *map(_plain, content.notes),
+    *map(_table, shares.tables(content)),
     '## What the recipes are',
     _recipes(content),
     '## After each stage',
@@ -116,31 +117,6 @@ def _samples(content: Content) -> list[str]:
 
 def _pairs(pairs: Sequence[tuple[str, str]]) -> str:
   return _table(Table('', [Cell('What'), Cell('Value')], [Line([*map(Cell, pair)]) for pair in pairs], texts=2))
-
-
-def _table(table: Table) -> str:
-  """A table; columns of numbers are aligned to the right."""
-  columns = len(table.header)
-  rule = ['---' if index < table.texts else '---:' for index in range(columns)]
-  rows = [
-    [f'**{_cell(line.cells[0])}**', *[''] * (columns - 1)] if line.kind in ('model', 'group') else map(_cell, line.cells)
-    for line in table.lines
-  ]
-  text = '\n'.join(f'| {" | ".join(cells)} |' for cells in ([*map(_cell, table.header)], rule, *rows))
-  return f'{_plain(table.caption)}\n\n{text}' if table.caption else text
-
-
-def _cell(cell: Cell) -> str:
-  notes = '; '.join(cell.notes)
-  shown = f'{cell.text} ({notes})' if cell.text and notes else cell.text or notes
-  return _plain(shown + MARKS[cell.mark])
-
-
-def _plain(text: str) -> str:
-  """Text that Markdown shows as it is, on one line."""
-  # An underscore within a word is not emphasis.
-  special = r'([\\`*|\[\]<>&#]|(?<!\w)_|_(?!\w))'
-  return re.sub(special, r'\\\1', ' '.join(str(text).split()))
 
 
 def _fence(text: str) -> str:

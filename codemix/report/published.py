@@ -33,3 +33,21 @@ def published(arm: str, position: int, stages: int) -> dict[str, float]:
   if len(rows) == 3 and stages != 3 or len(rows) == 2 and stages not in (2, 3) or from_the_end >= len(rows):
     return {}
   return {column: value / 100 for column, value in zip(COLUMNS, rows[from_the_end], strict=True)}
+
+
+# Figure 4: models of 470M parameters after 200B tokens from scratch, by the share of code; in percent.
+SHARES = (0.0, 0.25, 0.5, 0.75, 0.9, 1.0)
+_BY_SHARE: dict[str, tuple[float, ...]] = {
+  'NL reasoning': (50.19, 51.93, 51.71, 50.90, 46.21, 41.00),
+  'World knowledge': (9.13, 8.82, 7.58, 6.30, 4.65, 1.27),
+  'Code': (0.21, 4.13, 5.85, 8.46, 9.56, 10.67),
+}
+
+
+def published_by_share(group: str) -> dict[float, float]:
+  """The paper's scores of a group of tasks in its sweep over the share of code, as fractions by share; {} if it has none.
+
+  Args:
+    group: as the tables of the report call it.
+  """
+  return {share: value / 100 for share, value in zip(SHARES, _BY_SHARE.get(group, ()), strict=False)}

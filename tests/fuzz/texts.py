@@ -1,4 +1,4 @@
-"""Seeds of what people write or download: gin files, and a model of transformers."""
+"""Seeds of what people write or download: gin files, a model of transformers, shares and figures of a swarm."""
 
 from __future__ import annotations
 
@@ -10,10 +10,12 @@ import numpy as np
 from codemix.commands.experiment import load_experiment
 from codemix.huggingface.importing import import_model
 from codemix.huggingface.weights import open_weights
+from codemix.report.swarm.files import read_swarm
 from tests.commands.test_wrong_input import GIN
 from tests.fuzz.harness import Input
 from tests.huggingface.stages import train_sentencepiece
 from tests.huggingface.test_import import foreign_tokenizer, write_folder
+from tests.report.swarm import fake_swarm
 
 # Every kind of statement and value that gin has.
 MORE = """
@@ -38,7 +40,7 @@ second/Stage.mixture = {
 
 
 def inputs(root: Path) -> list[Input]:
-  return [*_gin(root / 'gin'), *_models(root / 'models')]
+  return [*_gin(root / 'gin'), *_models(root / 'models'), *_swarms(root / 'swarms')]
 
 
 # What a binding is missing for is named by its configurable, not by a file.
@@ -88,3 +90,10 @@ def _models(root: Path) -> list[Input]:
   found = [path for folder, names in files.items() for name in names for path in sorted(folder.glob(name))]
   return [Input(f'import of {path.parent.name}/{path.name}', path, forms[path.suffix], lambda folder=path.parent: read(folder), share=0.3) for path in found]
 
+
+def _swarms(root: Path) -> list[Input]:
+  found = []
+  for ending, form in (('csv', 'bytes'), ('parquet', 'parquet')):
+    files = fake_swarm.write(root / ending, *fake_swarm.tables(runs=24), ending).split(',')
+    found += [Input(f'swarm {Path(file).name}', Path(file), form, lambda files=files: read_swarm(*files), share=0.3) for file in files]
+  return found
