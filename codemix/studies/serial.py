@@ -32,7 +32,7 @@ def run_units(units: Sequence[Unit], ready: Ready, mesh: Mesh, runtime: Runtime,
       show_stage(plan, unit.stage, next(numbers), runtime.output)
       if not done_for_all(runtime.output, unit.stage):
         recipe = plan.recipe_of(unit.stage)
-        trainer = Trainer(recipe.model, recipe.optimizer, plan.sources, mesh, runtime, plan.tokenizer.bos_id)
+        trainer = Trainer(recipe.model, recipe.optimizer, plan.sources_of(unit.stage.length), mesh, runtime, plan.tokenizer.bos_id)
         every = unit.stage.stage.evaluate_every
         evaluate = evaluate_steps(ready, unit.stage, mesh, runtime) if every else None
         train_stage(trainer, unit.stage, time.monotonic() - planning_s, evaluate)
