@@ -13,9 +13,12 @@ from codemix.planner.chips import Chip
 from codemix.planner.forecast import Prices
 from codemix.planner.power_settings import Power
 from codemix.planner.programs import model_flops
+from codemix.planner.published import comparable
+from codemix.planner.published_effects import PublishedEffect, published_power
 from codemix.planner.roofline import chip_hours
 from codemix.planner.stages import planned_stages
 from codemix.studies.arms import Arm, group_arms
+from codemix.studies.fields import arm_names
 from codemix.studies.recipe import Study
 
 WITHOUT_PRICE = Prices()
@@ -43,6 +46,9 @@ class PowerPlan:
     hours_of_a_seed: chip-hours of every arm with one seed, stages that arms share counted once; None without a chip.
     corrected_for: comparisons of the table.
     price: of a chip-hour; None if it is not given.
+    seeds: of the baseline's arm.
+    components: of each task.
+    published: what such a study can show of the effects that the paper reports; empty if it has no model of the paper's size.
   """
 
   study: str
@@ -51,6 +57,9 @@ class PowerPlan:
   hours_of_a_seed: float | None
   corrected_for: int
   price: float | None = None
+  seeds: int = 1
+  components: Mapping[str, Components] = dataclasses.field(default_factory=dict)
+  published: Sequence[tuple[PublishedEffect, Resolution | None]] = ()
 
   def hours(self, seeds: int | None) -> float | None:
     """Chip-hours of the whole study with so many seeds an arm; None if either is unknown."""
@@ -88,13 +97,19 @@ def plan_power(study: Study, settings: Power, components: Mapping[str, Component
       comparisons.append(Comparison(tuple(names), base.name, resolution(task, settings.effect, of, design, settings.power)))
   if not comparisons:
     raise UserError(f"no arm has a seed in common with the baseline '{study.baseline}', and the report compares recipes of one seed: train the baseline with the other arms' seeds.")
-  return PowerPlan(study.name, settings, comparisons, _hours(study, arms, chip, prices.mfu), count, prices.chip_hour)
+  published = published_power(components, len(base.recipes), settings.power) if comparable(model) else ()
+  return PowerPlan(
+    study.name, settings, comparisons, _hours(study, arms, chip, prices.mfu), count, prices.chip_hour, len(base.recipes), components, published
+  )
 
 
 def planned_arms(study: Study) -> list[Arm]:
   """The arms of a study that is not trained yet (`group_arms`)."""
-  alike = [dataclasses.replace(recipe, seed=0, description='') for recipe in study.recipes.values()]
-  return group_arms({name: (alike.index(one), recipe.seed) for (name, recipe), one in zip(study.recipes.items(), alike, strict=True)})
+  alike = [dataclasses.replace(recipe, seed=0, description='', fields={}) for recipe in study.recipes.values()]
+  return group_arms(
+    {name: (alike.index(one), recipe.seed) for (name, recipe), one in zip(study.recipes.items(), alike, strict=True)},
+    arm_names({name: recipe.fields for name, recipe in study.recipes.items()}),
+  )
 
 
 def _require_evaluated(study: Study, components: Mapping[str, Components]) -> None:
