@@ -11,7 +11,8 @@ import functools
 import os
 import tempfile
 import types
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from fractions import Fraction
 from pathlib import Path
 from types import MappingProxyType
 from unittest import mock
@@ -19,10 +20,13 @@ from unittest import mock
 import pytest
 
 from codemix import config
+from codemix.data.batches import source_use
 from codemix.data.batches.prepared_source import PreparedSource
 from codemix.data.batches.source import Cursor
 from codemix.data.languages import CODE_DOCUMENTS, MARKUP_DOCUMENTS
 from codemix.data.mixtures.mixture import Mixture
+from codemix.data.order.row_schedule import apportion, rows_of_each
+from codemix.data.order.targets import Segment
 from codemix.data.tokenization.tokenizer import load_tokenizer
 from codemix.errors import UserError
 from codemix.planner.stages import planned_stages
@@ -33,7 +37,8 @@ from tests.studies.starts import write_without_arrays
 GOLDEN = Path(__file__).parent / 'golden' / 'plans.txt'
 GIN = config.gin_directory()
 RECIPES = sorted(path.name for path in (GIN / 'recipes').glob('*.gin') if path.name != 'arms.gin')
-STUDIES = sorted(path.name for path in (GIN / 'studies').glob('*.gin'))
+# The whole paper is last: it has the stages of the others.
+STUDIES = sorted((path.name for path in (GIN / 'studies').glob('*.gin')), key=lambda name: (name == 'paper.gin', name))
 FILES = [*(f'recipes/{name}' for name in RECIPES), *(f'studies/{name}' for name in STUDIES)]
 STARTED = ('recipes/from_checkpoint.gin', 'recipes/cogs.gin')
 SCALES = ('quickstart', '30m', '125m', '470m', '1b3', '2b8')
@@ -86,6 +91,15 @@ def stated_counts(source: PreparedSource, before: Cursor, after: Cursor, seed: i
   return {'source_rows': len(source), 'epochs': (after.drawn - before.drawn) / len(source), 'epochs_cumulative': after.drawn / len(source)}
 
 
+def stated_rows(segments: Sequence[Segment], orders: Path | None = None) -> list[int]:
+  """The rows of each source where shares change: laid out row by row they take half a minute a stage."""
+  if len(segments) == 1:
+    return rows_of_each(segments, orders)
+  drawn = [sum(part.rows * (part.begin[source] + part.end[source]) / 2 for part in segments) for source in range(len(segments[0].begin))]
+  rows = sum(part.rows for part in segments)
+  return list(apportion({str(source): Fraction(count, rows) for source, count in enumerate(drawn)}, rows).values())
+
+
 def planned(*files: str, bindings: tuple[str, ...] = ()) -> StudyPlan:
   """The plan of some gin files."""
   config.parse(list(files), list(bindings))
@@ -93,7 +107,8 @@ def planned(*files: str, bindings: tuple[str, ...] = ()) -> StudyPlan:
     study = config.build('Study')
   else:
     study = config.build('Study', name='recipe', recipes={'recipe': config.build('Recipe')})
-  with mock.patch.object(PreparedSource, 'counts', stated_counts), mock.patch.object(PreparedSource, 'documents_drawn', lambda *_: None):
+  counted = mock.patch.object(PreparedSource, 'counts', stated_counts), mock.patch.object(PreparedSource, 'documents_drawn', lambda *_: None)
+  with counted[0], counted[1], mock.patch.object(source_use, 'rows_of_each', stated_rows):
     return plan_study(study, StatedSizes())
 
 
