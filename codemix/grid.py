@@ -42,7 +42,7 @@ def _builders(value: object, where: str) -> Mapping[str, Callable[[], Recipe]]:
 @checked
 def grid(
   recipe: Annotated[object, ReadBy(_builders, '@NAME/Recipe')],
-  vary: Annotated[Mapping[Name, Mapping[Name, Mapping[Name, object]] | Annotated[Sequence[Field], NotEmpty()]], NotEmpty()],
+  vary: Annotated[Mapping[Name, Annotated[Mapping[Name, Mapping[Name, object]], NotEmpty()] | Annotated[Sequence[Field], NotEmpty()]], NotEmpty()],
   name: str = '',
 ) -> dict[str, Recipe]:
   """A recipe for each combination of the values of some axes; `Study.seeds` repeats them.

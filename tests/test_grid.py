@@ -93,6 +93,7 @@ def test_a_parameter_of_a_scope_is_an_axis(study):
     ("grid.vary = {'WEIGHTS': (0.1,)}", "no gin file binds a macro of that name. Did you mean 'WEIGHT'?"),
     ("grid.vary = {'mixed/Stage.bach': (1, 2)}", "grid.vary binds 'mixed/Stage.bach'"),
     ("grid.vary = {'WEIGHT': ()}", "grid.vary['WEIGHT'] is ()"),
+    ("grid.vary = {'size': {}}", "grid.vary['size'] is {}"),
     ("grid.vary = {'WEIGHT': 0.1}", "grid.vary['WEIGHT'] is 0.1"),
     ("grid.vary = {'WEIGHT': (0.1, 0.1)}", "grid makes two cells 'weight 0.1'"),
     ("grid.vary = {'CODE': ({'local_code': 1.0},)}", "grid.vary['CODE'][0] is {'local_code': 1.0}"),
