@@ -42,6 +42,7 @@ _HOME = {
   'Study': 'codemix.studies.recipe',
   'UserError': 'codemix.errors',
   'WarmupCosine': 'codemix.training.schedules',
+  'WarmupInverseSqrt': 'codemix.training.schedules',
   'WarmupStableDecay': 'codemix.training.schedules',
   'write_report': 'codemix.report.write',
   'write_swarm_report': 'codemix.report.swarm.write',

@@ -66,6 +66,7 @@ from codemix.data.transformations import (
 from codemix.evaluation.judge.judge import Judge
 from codemix.evaluation.tasks.evaluation import Evaluation
 from codemix.evaluation.tasks.own import answer_task, choice_task, text_task
+from codemix.grid import grid
 from codemix.inference.components import Components
 from codemix.models.config import ModelConfig
 from codemix.models.decoding import Decoding
@@ -79,7 +80,13 @@ from codemix.studies.sweep import sweep
 from codemix.training.handoff import Handoff
 from codemix.training.optimizer import Optimizer
 from codemix.training.runtime import Runtime
-from codemix.training.schedules import Constant, LinearTo, WarmupCosine, WarmupStableDecay
+from codemix.training.schedules import (
+  Constant,
+  LinearTo,
+  WarmupCosine,
+  WarmupInverseSqrt,
+  WarmupStableDecay,
+)
 from codemix.training.skips import Skips
 from codemix.training.stage import Stage
 from codemix.workers import Beam, InProcess, Processes
@@ -99,8 +106,8 @@ _EVALUATION = (Decoding, Evaluation, Judge, answer_task, choice_task, text_task)
 _POWER = (Claim, Components, Power)
 _CONTAMINATION = (Contamination, EvaluationSet, ItemLayout, CodeWindows, WordWindows)
 _TRAINING = (
-  *(Constant, LinearTo, WarmupCosine, WarmupStableDecay),
-  *(Handoff, Skips, Stage, Optimizer, ModelConfig, MeshConfig, ShardingRules, Runtime, Recipe, Study, sweep),
+  *(Constant, LinearTo, WarmupCosine, WarmupInverseSqrt, WarmupStableDecay),
+  *(Handoff, Skips, Stage, Optimizer, ModelConfig, MeshConfig, ShardingRules, Runtime, Recipe, Study, grid, sweep),
 )
 # Behind the others: a mistyped `--gin.seed` is answered with the first that has the parameter, Recipe.seed.
 _TRANSFORMATIONS = (NormalizeIndentation, OnlyComments, RemoveComments, RenameIdentifiers, ShuffleLines, ShuffleTokens)

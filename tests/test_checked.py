@@ -73,11 +73,13 @@ NEEDED: Mapping[str, Mapping[str, object]] = {
   'choice_task': {'name': 'own', 'files': 'own.jsonl', 'prompt': '{question}', 'choices': 'options', 'gold': '{answer}'},
   'text_task': {'name': 'own', 'files': 'own.txt'},
   'WarmupCosine': {'peak': 1e-3},
+  'WarmupInverseSqrt': {'peak': 1e-3, 'warmup_steps': 1},
   'WarmupStableDecay': {'peak': 1e-3},
   'Stage': {'name': 'first', 'tokens': 64, 'mixture': {'text': 1}, 'batch': 2},
   'ModelConfig': dataclasses.asdict(MODEL),
   'Recipe': {'stages': (STAGE,), 'model': MODEL, 'length': 8},
   'Study': {'name': 'study', 'recipes': {'a': RECIPE}},
+  'grid': {'recipe': lambda: RECIPE, 'vary': {'size': {'1M': {}}}},
   'sweep': {'recipe': RECIPE, 'language': 'text', 'code': 'code', 'shares': (0.5,)},
 }
 

@@ -37,7 +37,7 @@ NAMED = (
   'SWEEP_90',
   'SWEEP_100',
 )
-KINDS_OF_CODE = ('web_code', 'code', 'code_adjacent', 'code_synthetic', 'code_markup_synthetic')
+KINDS_OF_CODE = ('web_code', 'code', 'code_adjacent', 'code_adjacent_issues', 'code_synthetic', 'code_markup_synthetic')
 
 
 def mixture_of(name: str, *files: str) -> Mixture:
@@ -135,6 +135,9 @@ def test_documents_become_tokens_by_their_length():
 def test_the_arms_of_the_ablation_swap_5_5_5_and_10():
   assert top('CODE', 'mixtures/code_adjacent.gin') == {
     'web_code': Fraction('0.85'), **dict.fromkeys(('commits', 'notebooks', 'stackexchange'), Fraction('0.05'))
+  }
+  assert top('CODE', 'mixtures/code_adjacent_issues.gin') == {
+    'web_code': Fraction('0.85'), **dict.fromkeys(('issues', 'notebooks', 'stackexchange'), Fraction('0.05'))
   }
   assert top('CODE', 'mixtures/code_synthetic.gin') == {'web_code': Fraction('0.9'), 'synthetic': Fraction('0.1')}
   assert top('CODE', 'mixtures/code_markup_synthetic.gin') == {

@@ -63,7 +63,7 @@ def kind_of(annotation: Any) -> Kind:
 def _annotated(kind: Kind, remarks: tuple) -> Kind:
   for remark in remarks:
     if isinstance(remark, ReadBy):
-      kind = Read(remark, kind.bounds)
+      kind = Read(remark, getattr(kind, 'bounds', ()))
     elif isinstance(remark, str):
       kind = dataclasses.replace(kind, unit=remark)
     elif isinstance(remark, AnyPath):

@@ -45,6 +45,8 @@ def run(arguments: argparse.Namespace) -> None:
   settings = experiment.also['Contamination']
   settings = dataclasses.replace(settings, sets=(*settings.sets, *map(_evaluation_set, arguments.items)))
   plan = plan_study(experiment.study, experiment.data)
+  if plan.other_lengths:
+    raise UserError(f'the rows of the study have {len(plan.other_lengths) + 1} lengths, and the search is of rows of one length: bind Study.recipes to those of one Recipe.length.')
   sets = [chosen.read() for chosen in settings.sets]
   for task in () if arguments.no_held_out else scored_names(plan.study):
     store = experiment.data.open_store(task, 'validation', plan.tokenizer)

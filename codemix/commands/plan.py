@@ -19,7 +19,7 @@ from codemix.errors import UserError
 def add_arguments(parser: argparse.ArgumentParser) -> None:
   add_gin_arguments(parser)
   parser.add_argument(
-    '--topology', metavar='CHIP:SIDES', help='what to compile for: v5e:16x16, v6e:8x8, v5p:4x4x4, or cpu:8 for virtual devices; with --power, whose chip-hours are counted'
+    '--topology', metavar='CHIP:SIDES', help='what to compile for: v5e:16x16, v6e:8x8, v5p:4x4x4, or cpu:8 for virtual devices; with --power, whose chip-hours are counted. Without it nothing is compiled: the tree of stages with tokens and chip-hours is reported'
   )
   parser.add_argument('--slices', type=int, default=1, metavar='N', help='the number of slices, joined by the data-center network')
   parser.add_argument('--mfu', type=float, default=0.4, metavar='SHARE', help='share of the peak that the chip-hours assume')
@@ -35,6 +35,9 @@ def run(arguments: argparse.Namespace) -> int:
   _check(arguments)
   if arguments.power:
     _power(arguments)
+    return 0
+  if not arguments.topology:
+    _costs(arguments)
     return 0
   # A TPU host must not start its TPU: compiling needs none, and a run may be using it.
   os.environ.setdefault('JAX_PLATFORMS', 'cpu')
@@ -62,6 +65,19 @@ def run(arguments: argparse.Namespace) -> int:
   else:
     show_forecast(found, sys.stdout)
   return 0 if found.fits else UserError.exit_code
+
+
+def _costs(arguments: argparse.Namespace) -> None:
+  os.environ.setdefault('JAX_PLATFORMS', 'cpu')
+  from codemix.planner.costs import study_costs
+  from codemix.planner.forecast import Prices
+  from codemix.planner.show_costs import describe_costs, show_costs
+
+  costs = study_costs(load_experiment(arguments).study, Prices(arguments.mfu, arguments.price))
+  if arguments.format == 'json':
+    print(json.dumps(describe_costs(costs), indent=1))
+  else:
+    show_costs(costs, sys.stdout)
 
 
 def _power(arguments: argparse.Namespace) -> None:
@@ -98,8 +114,10 @@ def _check(arguments: argparse.Namespace) -> None:
     raise UserError('--pilot has no effect without --power: add it, or leave --pilot out.')
   if arguments.power and arguments.memory:
     raise UserError('--memory has no effect with --power, which compiles nothing: leave one of them out.')
-  if not arguments.power and not arguments.topology:
-    raise UserError('--topology is missing: give what to compile for, such as --topology=v5e:16x16 or --topology=cpu:8.')
+  if not arguments.topology:
+    for flag, given in (('--memory', arguments.memory), ('--slices', arguments.slices != 1)):
+      if given:
+        raise UserError(f'{flag} has no effect without --topology: give what to compile for, such as --topology=v5e:16x16 or --topology=cpu:8.')
   if not 0 < arguments.mfu <= 1:
     raise UserError(f'--mfu={arguments.mfu:g}: it is a share of the peak, above 0 and at most 1.')
   for name in ('price', 'memory'):

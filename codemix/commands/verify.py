@@ -96,7 +96,7 @@ def _replay(experiment: Experiment, steps: int) -> None:
   mesh = make_mesh(runtime.mesh)
   for stage in plan.stages():
     recipe = plan.recipe_of(stage)
-    trainer = Trainer(recipe.model, recipe.optimizer, plan.sources, mesh, runtime, plan.tokenizer.bos_id)
+    trainer = Trainer(recipe.model, recipe.optimizer, plan.sources_of(stage.length), mesh, runtime, plan.tokenizer.bos_id)
     replayed = replay(trainer, stage, steps)
     show_line(f'{trainer.folder(stage)}: {replayed or "has no steps to replay"}')
 

@@ -14,6 +14,8 @@ from codemix.planner.chips import Chip
 from codemix.planner.forecast import Prices
 from codemix.planner.power_settings import Power
 from codemix.planner.programs import model_flops
+from codemix.planner.published import comparable
+from codemix.planner.published_effects import PublishedEffect, published_power
 from codemix.planner.roofline import chip_hours
 from codemix.planner.stages import planned_stages
 from codemix.studies.arms import Arm
@@ -49,6 +51,9 @@ class PowerPlan:
     hours_of_a_seed: chip-hours of every arm with one seed, stages that arms share counted once; None without a chip.
     corrected_for: comparisons of the table. Claims are corrected for their own number.
     price: of a chip-hour; None if it is not given.
+    seeds: of the baseline's arm.
+    components: of each task.
+    published: what such a study can show of the effects that the paper reports; empty if it has no model of the paper's size.
   """
 
   study: str
@@ -57,6 +62,9 @@ class PowerPlan:
   hours_of_a_seed: float | None
   corrected_for: int
   price: float | None = None
+  seeds: int = 1
+  components: Mapping[str, Components] = dataclasses.field(default_factory=dict)
+  published: Sequence[tuple[PublishedEffect, Resolution | None]] = ()
 
   def hours(self, seeds: int | None) -> float | None:
     """Chip-hours of the whole study with so many seeds an arm; None if either is unknown."""
@@ -92,7 +100,10 @@ def plan_power(study: Study, settings: Power, components: Mapping[str, Component
       design = Design(own, theirs, shared=shared, comparisons=count)
       comparisons.append(Comparison(tuple(names), base.name, resolution(task, settings.effect, of, design, settings.power)))
   comparisons += _of_claims(study, settings, components)
-  return PowerPlan(study.name, settings, comparisons, _hours(study, arms, chip, prices.mfu), count, prices.chip_hour)
+  published = published_power(components, len(base.recipes), settings.power) if comparable(model) else ()
+  return PowerPlan(
+    study.name, settings, comparisons, _hours(study, arms, chip, prices.mfu), count, prices.chip_hour, len(base.recipes), components, published
+  )
 
 
 def _of_claims(study: Study, settings: Power, components: Mapping[str, Components]) -> Iterator[Comparison]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 
 from codemix.models.config import ModelConfig
 from codemix.planner.chips import CHIPS
@@ -49,3 +50,17 @@ def comparable(model: ModelConfig) -> list[tuple[PublishedRun, float]]:
     for run in PUBLISHED
     if abs(parameters / run.parameters - 1) < SIZE_TOLERANCE
   ]
+
+
+def published_hours(model: ModelConfig, tokens: float) -> float | None:
+  """Chip-hours of v5e that the paper's run of this size with the nearest number of tokens took, in proportion to the tokens.
+
+  None if the paper trained no model of this size, or its nearest run has less than half or more than twice the tokens.
+  """
+  runs = [run for run, _ in comparable(model)]
+  if not runs:
+    return None
+  nearest = min(runs, key=lambda run: abs(math.log(tokens / run.tokens)))
+  ratio = tokens / nearest.tokens
+  # Budgets are rounded to whole steps.
+  return nearest.chip_hours * ratio if 0.49 < ratio < 2.01 else None

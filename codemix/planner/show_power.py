@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from typing import TextIO
 
@@ -9,7 +10,9 @@ from rich.table import Table
 
 from codemix import formatting
 from codemix.console import Console
+from codemix.evaluation.tasks.registry import GROUPS
 from codemix.planner.comparisons import Comparison, PowerPlan
+from codemix.planner.published_effects import stated_tasks
 
 
 def show_power(plan: PowerPlan, stream: TextIO) -> None:
@@ -41,6 +44,28 @@ def show_power(plan: PowerPlan, stream: TextIO) -> None:
     console.print(f'for claims about their items alone: {named} ({why})')
   for each in plan.comparisons:
     console.print(f'[{"green" if each.resolution.is_resolved else "red"}]{each.resolution}[/]')
+  if plan.published:
+    _show_published(console, plan)
+
+
+def _show_published(console: Console, plan: PowerPlan) -> None:
+  seeds = plan.seeds
+  console.print(f'\nthe effects that the paper reports, at this noise and {formatting.count(seeds, "seed")} an arm, corrected for those that can be judged:')
+  table = Table(box=None, pad_edge=False, header_style='dim')
+  for name in ('group', 'arm', 'v', 'from'):
+    table.add_column(name, no_wrap=True)
+  for name in ('effect, points', 'power', 'seeds needed', 'verdict'):
+    table.add_column(name, justify='right')
+  for effect, found in plan.published:
+    known = ['–', '–', 'noise unknown'] if found is None else [
+      f'{100 * found.power:.0f}%', f'{found.seeds_needed:,}' if found.seeds_needed else 'no number', 'resolved' if found.is_resolved else 'not resolved'
+    ]  # fmt: skip
+    table.add_row(GROUPS[effect.group].label, effect.arm, effect.baseline, effect.source, f'{effect.points:+.3g}', *known)
+  console.print(table)
+  for group in dict.fromkeys(effect.group for effect, _ in plan.published):
+    tasks = stated_tasks(plan.components, group)
+    named = f': {", ".join(tasks)}; the others count with the mean variance of these' if tasks else ''
+    console.print(f'{GROUPS[group].label}: the noise of {len(tasks)} of {len(GROUPS[group].tasks)} tasks is known{named}')
 
 
 def describe_power(plan: PowerPlan) -> dict:
@@ -68,6 +93,15 @@ def describe_power(plan: PowerPlan) -> dict:
         'verdict': str(each.resolution),
       }
       for each in plan.comparisons
+    ],
+    'published': [
+      {
+        **dataclasses.asdict(effect),
+        'seeds': plan.seeds,
+        'power': found and found.power,
+        'seeds_needed': found and found.seeds_needed,
+      }
+      for effect, found in plan.published
     ],
   }
 

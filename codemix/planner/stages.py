@@ -23,6 +23,7 @@ class PlannedStage:
     path: names of the stages up to this one; before them 'from NAME' of the start, if there is one.
     recipes: names of the recipes that share it.
     recipe: one of those recipes.
+    parent: the stage before it in the recipe, or None.
   """
 
   path: tuple[str, ...]
@@ -30,6 +31,7 @@ class PlannedStage:
   recipe: Recipe
   stage: Stage
   steps: int
+  parent: PlannedStage | None = None
 
   @property
   def tokens(self) -> int:
@@ -65,7 +67,7 @@ def planned_stages(study: Study) -> list[PlannedStage]:
     of_recipe = (recipe.model.identity(), recipe.optimizer.identity(), recipe.length, recipe.seed)
     start = open_start(recipe, f"recipe '{name}'")
     rates, path = rates_before(start), (f'from {start.name}',) if start else ()
-    lineage = repr((of_recipe, start.hash if start else None))
+    lineage, parent = repr((of_recipe, start.hash if start else None)), None
     for stage in recipe.stages:
       steps = stage.steps(recipe.length)
       try:
@@ -79,8 +81,9 @@ def planned_stages(study: Study) -> list[PlannedStage]:
       lineage += repr((steps, stage.batch, rates.described, handoff, sorted(stage.rewind), mixture))
       path += (stage.name,)
       if lineage not in planned:
-        planned[lineage] = PlannedStage(path, [], recipe, stage, steps)
+        planned[lineage] = PlannedStage(path, [], recipe, stage, steps, parent)
       planned[lineage].recipes.append(name)
+      parent = planned[lineage]
   return list(planned.values())
 
 

@@ -6,11 +6,15 @@ from collections.abc import Sequence
 
 from codemix.report.results import StudyResults
 from codemix.studies.arms import Arm, group_arms
+from codemix.studies.fields import arm_names
 
 
 def arms(study: StudyResults) -> list[Arm]:
   """The arms of a study that was trained (`group_arms`)."""
-  return group_arms({recipe.name: (recipe.arm, recipe.seed) for recipe in study.recipes.values()})
+  return group_arms(
+    {recipe.name: (recipe.arm, recipe.seed) for recipe in study.recipes.values()},
+    arm_names({recipe.name: recipe.fields for recipe in study.recipes.values()}),
+  )
 
 
 def baselines(study: StudyResults) -> dict[str, str]:

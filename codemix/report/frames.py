@@ -14,6 +14,7 @@ from codemix.evaluation.statistics import Estimate
 from codemix.report.arms import arms, baselines
 from codemix.report.comparison import Row, measures_by_source, recipe_rows
 from codemix.report.results import StageResults, StudyResults, read_study
+from codemix.studies.fields import field_columns
 
 if TYPE_CHECKING:
   import pandas as pd
@@ -40,7 +41,7 @@ def load_results(study_dir: Path | str) -> pd.DataFrame:
 def results_frame(study: StudyResults, rows: Sequence[Row]) -> pd.DataFrame:
   """All numbers of the study, tidy: one row per recipe x stage x source.
 
-  A source is in it if any stage was trained or evaluated on it.
+  A source is in it if any stage was trained or evaluated on it. Each of the recipes' fields is a column 'field_NAME'.
 
   Args:
     rows: of the recipes, with a measure for each validation source.
@@ -49,6 +50,7 @@ def results_frame(study: StudyResults, rows: Sequence[Row]) -> pd.DataFrame:
 
   base_of = baselines(study)
   arm_of = {recipe: arm.name for arm in arms(study) for recipe in arm.recipes}
+  fields_of = field_columns({recipe.name: recipe.fields for recipe in study.recipes.values()})
   lines = []
   for row in rows:
     recipe = study.recipes[row.name]
@@ -59,6 +61,7 @@ def results_frame(study: StudyResults, rows: Sequence[Row]) -> pd.DataFrame:
         'seed': math.nan if recipe.seed is None else recipe.seed,
         'parameters': recipe.model.get('parameters', math.nan),
         'recipe': recipe.name,
+        **fields_of[recipe.name],
         'position': row.position,
         'last': row.last,
         'stage': row.stage.name,
@@ -80,7 +83,7 @@ def results_frame(study: StudyResults, rows: Sequence[Row]) -> pd.DataFrame:
         **ledger.get(source, dict.fromkeys(_ledger_columns(), math.nan)),
       })  # fmt: skip
   frame = pd.DataFrame(lines)
-  counts = [column for column in frame if column.endswith(COUNTS) and not column.endswith('effective_documents')]
+  counts = [column for column in frame if column.endswith(COUNTS) and not column.endswith('effective_documents') and not column.startswith('field_')]
   return frame.astype(dict.fromkeys(counts, 'Int64'))
 
 

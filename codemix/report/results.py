@@ -27,6 +27,7 @@ from codemix.models.config import EXECUTION
 from codemix.storage import FileName, as_path, read_json, require_form
 from codemix.storage.lines import read_lines
 from codemix.studies.failures import Failure, read_failures
+from codemix.studies.fields import Field
 from codemix.studies.study_record import arm_digest
 from codemix.training.goodput import Times, read_times
 
@@ -99,6 +100,7 @@ class RecipeResults:
     seed: None if it is not known.
     model: its configuration and `parameters`; empty if they are not known.
     start: what `Recipe.start` named (`Start.describe`); empty for a random initialisation.
+    fields: what distinguishes it within the study, by name.
   """
 
   name: str
@@ -108,6 +110,7 @@ class RecipeResults:
   seed: int | None
   model: Mapping[str, Any]
   start: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+  fields: Mapping[str, Field] = dataclasses.field(default_factory=dict)
 
   @functools.cached_property
   def model_digest(self) -> str:
@@ -192,7 +195,7 @@ _STUDY = {
   'name': str, 'note': str, 'baseline': str | None, 'savings': {...: int}, 'model': dict, 'provenance': dict,
   'kinds': {...: str | None}, 'evaluators': [str],
 }  # fmt: skip
-_RECIPE = {'description': str, 'arm': str, 'seed': int | None, 'model': dict, 'start': dict}
+_RECIPE = {'description': str, 'arm': str, 'seed': int | None, 'model': dict, 'start': dict, 'fields': {...: Field}}
 _USE = {'source': str, 'loss_tokens': int}
 _PLAN = {'steps': int, 'parameters': int, 'sources': [_USE | {'share': float}]}
 _LEDGER = {'hash': str, 'parent_hash': str | None, 'planned': [_USE], 'realised': [_USE]}
@@ -228,6 +231,7 @@ def _read_recipe(name: str, record: Mapping[str, Any], stages: Sequence[StageRes
     seed=recipe.get('seed', first.get('seed')),
     model=recipe.get('model', model),
     start=recipe.get('start', {}),
+    fields=recipe.get('fields', {}),
   )
 
 

@@ -11,6 +11,7 @@ from codemix.evaluation.results import SAMPLES, StoredResults
 from codemix.report.arms import arms
 from codemix.report.results import StageResults, StudyResults, read_study
 from codemix.report.suite import TASKS
+from codemix.studies.fields import field_columns
 
 if TYPE_CHECKING:
   import pandas as pd
@@ -31,19 +32,22 @@ def score_frame(study: StudyResults) -> pd.DataFrame:
 
   Columns: `step` is that of the run; `at_end` says whether the checkpoint is that of the stage's end; `task` is the
   evaluator without 'tasks/', such as 'piqa' or 'held_out/local_text'; `score` its name, such as 'score' (the headline)
-  or 'gold_bits_per_byte'. A stage that several recipes share is there for each of them.
+  or 'gold_bits_per_byte'; last a column 'field_NAME' for each of the recipes' fields. A stage that several recipes share is
+  there for each of them.
   """
   import pandas as pd
 
   arm_of = {recipe: arm.name for arm in arms(study) for recipe in arm.recipes}
+  fields_of = field_columns({recipe.name: recipe.fields for recipe in study.recipes.values()})
+  names = list(next(iter(fields_of.values()), {}))
   lines = []
   for recipe in study.recipes.values():
     seed = math.nan if recipe.seed is None else recipe.seed
     for position, folder in enumerate(recipe.stages, 1):
       stage = study.stages[folder]
       head = (arm_of[recipe.name], seed, recipe.name, position, stage.name, folder)
-      lines += [(*head, *line) for line in _of_stage(stage)]
-  return pd.DataFrame(lines, columns=list(COLUMNS)).astype({'seed': 'Int64'})
+      lines += [(*head, *line, *fields_of[recipe.name].values()) for line in _of_stage(stage)]
+  return pd.DataFrame(lines, columns=[*COLUMNS, *names]).astype({'seed': 'Int64'})
 
 
 def _of_stage(stage: StageResults) -> Iterator[tuple[int, bool, str, str, float]]:

@@ -7,6 +7,7 @@ import dataclasses
 import itertools
 import re
 from collections.abc import Hashable, Mapping, Sequence
+from types import MappingProxyType
 
 
 @dataclasses.dataclass(frozen=True)
@@ -17,26 +18,34 @@ class Arm:
   recipes: tuple[str, ...]
 
 
-def group_arms(recipes: Mapping[str, tuple[Hashable, int | None]]) -> list[Arm]:
+def group_arms(recipes: Mapping[str, tuple[Hashable, int | None]], called: Mapping[str, str] = MappingProxyType({})) -> list[Arm]:
   """The arms of recipes, in the order of their first ones.
 
   A copy of a recipe under a second name, with the same seed, gets an arm of its own.
 
   Args:
     recipes: by name: what identifies the recipe except for its seed, and its seed.
+    called: what the arm of a recipe is called, by the recipe's name (`fields.arm_names`). Recipes without it were named by hand:
+      their arm is called what their names have in common without their seeds.
   """
   members: dict[tuple[Hashable, int], dict[int | None, str]] = {}
   for name, (identity, seed) in recipes.items():
     copy = next(n for n in itertools.count() if seed not in members.get((identity, n), {}))
     members.setdefault((identity, copy), {})[seed] = name
   groups = [tuple(of_seeds.values()) for of_seeds in members.values()]
-  names = [_name(group, [recipes[name][1] for name in group]) for group in groups]
+  names = [_called(group, called) or _name(group, [recipes[name][1] for name in group]) for group in groups]
   taken = collections.Counter([*names, *recipes])
   return [
     # If another arm or recipe has the name, the arm takes that of its first recipe.
     Arm(name if name in group or taken[name] == 1 else group[0], group)
     for name, group in zip(names, groups, strict=True)
   ]
+
+
+def _called(recipes: Sequence[str], called: Mapping[str, str]) -> str:
+  """What all of them say that their arm is called; '' if they do not agree."""
+  found = {called.get(name, '') for name in recipes}
+  return found.pop() if len(found) == 1 else ''
 
 
 def _name(recipes: Sequence[str], seeds: Sequence[int | None]) -> str:

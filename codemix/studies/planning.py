@@ -13,6 +13,7 @@ from codemix.data.batches.prepared_source import PreparedSource
 from codemix.data.batches.source import Source
 from codemix.data.batches.source_use import plan_uses
 from codemix.data.settings import Data
+from codemix.data.store.token_store import TokenStore
 from codemix.data.tokenization.tokenizer import Tokenizer
 from codemix.errors import UserError, nearest
 from codemix.models.config import ModelConfig
@@ -34,9 +35,9 @@ class StudyPlan:
     recipes: the plans of each recipe's stages, in order; stages that recipes
       share are the same object.
     tokenizer: of the run.
-    sources: the training rows of every source, by name; of one row length each;
-      all prepared or all streamed.
+    sources: the training rows of every source, by name, in rows of the first recipe's length; all prepared or all streamed.
     kinds: what sources are, trained on or scored, as far as it is declared (`Data.kind`).
+    other_lengths: the same in rows of the lengths of other recipes (`sources_of`).
   """
 
   study: Study
@@ -44,6 +45,11 @@ class StudyPlan:
   tokenizer: Tokenizer
   sources: Mapping[str, Source]
   kinds: Mapping[str, str]
+  other_lengths: Mapping[int, Mapping[str, Source]] = dataclasses.field(default_factory=dict)
+
+  def sources_of(self, length: int) -> Mapping[str, Source]:
+    """The training rows of every source in rows of so many tokens, a length that some recipe has."""
+    return self.other_lengths.get(length, self.sources)
 
   def stages(self) -> list[StagePlan]:
     """Each distinct stage once, parents first."""
@@ -77,21 +83,16 @@ def plan_study(study: Study, data: Data) -> StudyPlan:
   study = expand_study(study, data)
   check_starts(study, data)
   tokenizer = data.load_tokenizer()
-  recipes = study.recipes.values()
-  lengths = {recipe.length for recipe in recipes}
-  if len(lengths) > 1:
-    raise UserError(
-      f'the recipes of a study have one row length, and these have {sorted(lengths)}; make each length a study of its own.'
-    )
   for name, recipe in study.recipes.items():
     _check_vocabulary(name, recipe.model, tokenizer)
-  sources = _open_sources(study, data, tokenizer)
-  inputs, planned = _Inputs(sources, tokenizer, data.root / 'orders'), {}
+  sources, *others = _open_sources(study, data, tokenizer).items()
+  inputs = {length: _Inputs(of_length, tokenizer, data.root / 'orders') for length, of_length in (sources, *others)}
+  planned: dict[str, StagePlan] = {}
   # A stage after a start may also be one of a whole recipe; that plan knows the stages before it.
   whole_first = sorted(study.recipes, key=lambda name: study.recipes[name].start is not None)
-  planned_recipes = {name: _plan_recipe(name, study.recipes[name], inputs, planned) for name in whole_first}
+  planned_recipes = {name: _plan_recipe(name, study.recipes[name], inputs[study.recipes[name].length], planned) for name in whole_first}
   plans = {name: planned_recipes[name] for name in study.recipes}
-  return StudyPlan(study, plans, tokenizer, sources, _kinds([*sources, *scored_names(study)], data))
+  return StudyPlan(study, plans, tokenizer, sources[1], _kinds([*sources[1], *scored_names(study)], data), dict(others))
 
 
 def _kinds(names: list[str], data: Data) -> dict[str, str]:
@@ -102,22 +103,28 @@ def _kinds(names: list[str], data: Data) -> dict[str, str]:
   return kinds
 
 
-def _open_sources(study: Study, data: Data, tokenizer: Tokenizer) -> Mapping[str, Source]:
+def _open_sources(study: Study, data: Data, tokenizer: Tokenizer) -> dict[int, Mapping[str, Source]]:
+  """The sources by row length, that of the first recipe first."""
   names, recipes = source_names(study), list(study.recipes.values())
+  lengths = dict.fromkeys(recipe.length for recipe in recipes)
   if not data.streaming:
     stores = {name: data.open_store(name, 'train', tokenizer) for name in [*names, *companions(data.matched, names)]}
-    whole = {name: PreparedSource(name, store, recipes[0].length, tokenizer.bos_id) for name, store in stores.items()}
-    bounds = epoch_rows(data.matched, {name: len(source) for name, source in whole.items()})
-    return {name: dataclasses.replace(whole[name], most_rows=bounds.get(name)) for name in names}
+    return {length: _in_rows(stores, names, length, data, tokenizer) for length in lengths}
   from codemix.data.open_stream import open_stream  # readers of raw files, SeqIO
 
   if len(limits := {recipe.max_epochs for recipe in recipes}) > 1:
     raise UserError(f'with Data.streaming the recipes of a study have one Recipe.max_epochs, and these have {sorted(limits)}.')
-  return {name: open_stream(name, data, tokenizer, recipes[0].length, *limits) for name in names}
+  return {length: {name: open_stream(name, data, tokenizer, length, *limits) for name in names} for length in lengths}
+
+
+def _in_rows(stores: Mapping[str, TokenStore], names: list[str], length: int, data: Data, tokenizer: Tokenizer) -> dict[str, Source]:
+  whole = {name: PreparedSource(name, store, length, tokenizer.bos_id) for name, store in stores.items()}
+  bounds = epoch_rows(data.matched, {name: len(source) for name, source in whole.items()})
+  return {name: dataclasses.replace(whole[name], most_rows=bounds.get(name)) for name in names}
 
 
 class _Inputs(NamedTuple):
-  """What all stages are planned from; `orders` is the folder for the orders of long stages."""
+  """What all stages of one row length are planned from; `orders` is the folder for the orders of long stages."""
 
   sources: Mapping[str, Source]
   tokenizer: Tokenizer

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Annotated
 
 from codemix.checked import Above, From, Name, NotEmpty, Path, Seed, Tokens, checked
@@ -13,6 +13,8 @@ from codemix.evaluation.tasks.evaluation import Evaluation
 from codemix.evaluation.tasks.instructions import Instructions
 from codemix.models.config import ModelConfig
 from codemix.studies.claim import Claim
+from codemix.studies.fields import Field, require_field_names
+from codemix.studies.seeded import joined, seeded
 from codemix.training.optimizer import Optimizer
 from codemix.training.stage import Stage
 
@@ -33,6 +35,8 @@ class Recipe:
     description: one line for the report.
     start: the folder of a finished stage or of an imported model, with whose weights the first stage
       begins; that stage's hand-off says what else it takes over. None for a random initialisation.
+    fields: what distinguishes it within the study, such as {'share': 0.25, 'size': '470m'}; columns of the tables of results.
+      'arm' is what it is called without its seed. They change nothing that is trained.
   """
 
   stages: Annotated[tuple[Stage, ...], NotEmpty()]
@@ -43,8 +47,10 @@ class Recipe:
   max_epochs: Annotated[float, Above(0)] = 4.0
   description: str = ''
   start: Path | None = None
+  fields: Mapping[Name, Field] = dataclasses.field(default_factory=dict)
 
   def __post_init__(self):
+    require_field_names(self.fields)
     if self.model is None:
       if self.start is None:
         raise UserError('Recipe.model is None, and there is no Recipe.start whose model it could be. Bind Recipe.model = @ModelConfig(), or Recipe.start (START in recipes/from_checkpoint.gin).')
@@ -60,7 +66,8 @@ class Study:
 
   Attributes:
     name: of the study.
-    recipes: by name, in the order of the report.
+    recipes: by name, in the order of the report; or several such dictionaries, which are joined. With `seeds` it has a recipe
+      for each seed once the study is built.
     baseline: the recipe that the others are compared with.
     validation: tasks whose validation split every stage is scored on.
     validation_documents: how many documents of each of them are scored, at most;
@@ -75,10 +82,12 @@ class Study:
     note: what the report says at its top.
     claims: what is expected of the results, by name; registered before the first step, judged in the report. They change
       nothing that is trained.
+    seeds: each recipe is trained once with each of them, in place of its own; () leaves every recipe its own. Empty again once
+      the study is built: `recipes` has them.
   """
 
   name: Name
-  recipes: Annotated[Mapping[Name, Recipe], NotEmpty()]
+  recipes: Annotated[Mapping[Name, Recipe], NotEmpty()] | Annotated[Sequence[Mapping[Name, Recipe]], NotEmpty()]
   baseline: Name | None = None
   validation: tuple[Name, ...] = ()
   validation_documents: Annotated[int, From(1), 'documents'] | None = None
@@ -88,8 +97,10 @@ class Study:
   sample_tokens: Annotated[int, From(1), 'tokens'] = 48
   note: str = ''
   claims: Mapping[Name, Claim] = dataclasses.field(default_factory=dict)
+  seeds: tuple[Seed, ...] = ()
 
   def __post_init__(self):
+    object.__setattr__(self, 'recipes', joined(self.recipes))
     evaluation = self.evaluation  # an unknown name is an error here
     if self.judge and not any(isinstance(task, Instructions) for task in (evaluation.selected() if evaluation else ())):
       raise UserError("Study.judge compares answers to instructions, and Study.evaluate has none: add 'dolly' to it, or unbind Study.judge.")
@@ -99,6 +110,11 @@ class Study:
       raise UserError(
         f"Study.baseline is '{self.baseline}', which is not a recipe of the study ({', '.join(self.recipes)}).{nearest(self.baseline, self.recipes)}"
       )
+    if self.seeds:
+      recipes, names = seeded(self.recipes, self.seeds)
+      object.__setattr__(self, 'recipes', recipes)
+      object.__setattr__(self, 'baseline', names[self.baseline])
+      object.__setattr__(self, 'seeds', ())
     if self.claims:
       from codemix.studies.claim_comparison import compare  # which imports this module
 

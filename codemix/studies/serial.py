@@ -91,7 +91,7 @@ def _run_unit(unit: Unit, ready: Ready, mesh: Mesh, runtime: Runtime, planning_s
   if done_for_all(runtime.output, unit.stage):
     return False
   recipe = plan.recipe_of(unit.stage)
-  trainer = Trainer(recipe.model, recipe.optimizer, plan.sources, mesh, runtime, plan.tokenizer.bos_id)
+  trainer = Trainer(recipe.model, recipe.optimizer, plan.sources_of(unit.stage.length), mesh, runtime, plan.tokenizer.bos_id)
   evaluate = evaluate_steps(ready, unit.stage, mesh, runtime) if unit.stage.stage.evaluate_every else None
   train_stage(trainer, unit.stage, time.monotonic() - planning_s, evaluate)
   return True

@@ -207,7 +207,7 @@ def _show_cost(console: Console, plan: StudyPlan, mesh: Mesh, output: str) -> No
     f'{formatting.tokens(savings["stage_tokens_alone"])} in {savings["stages_alone"]} '
     f'({1 - savings["stage_tokens_trained"] / savings["stage_tokens_alone"]:.0%} saved)'
   )
-  needs = {p.name: need for p in left if (need := network_need(p.rows(plan.sources), -(-p.stage.batch // jax.process_count())))}
+  needs = {p.name: need for p in left if (need := network_need(p.rows(plan.sources_of(p.length)), -(-p.stage.batch // jax.process_count())))}
   if needs:
     name, most = max(needs.items(), key=lambda item: item[1].bytes)
     console.print(

@@ -28,5 +28,5 @@ def register_stages(plan: StudyPlan) -> list[str]:
   if twice := next((name for name in names if names.count(name) > 1), None):
     raise UserError(f"two stages are named '{twice}', and SeqIO knows tasks by name: give one of them another Stage.name.")
   for name, stage in stages:
-    register_stage(name, stage.rows(plan.sources), stage.length, plan.tokenizer)
+    register_stage(name, stage.rows(plan.sources_of(stage.length)), stage.length, plan.tokenizer)
   return names

@@ -1,4 +1,4 @@
-"""The recipes of a grid of code shares and seeds, at a fixed total or fixed language."""
+"""Recipes that differ in the share of code of one stage, at a fixed total or fixed language."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from fractions import Fraction
 from typing import Annotated, Literal
 
-from codemix.checked import From, NotEmpty, Seed, UpTo, checked
+from codemix.checked import From, NotEmpty, UpTo, checked
 from codemix.data.mixtures.forms import additive_tokens, competitive
 from codemix.data.mixtures.mixture import Exact, Spec
 from codemix.errors import UserError
@@ -20,12 +20,11 @@ def sweep(
   language: Spec,
   code: Spec,
   shares: Annotated[Sequence[Annotated[Exact, UpTo(1)]], NotEmpty()],
-  seeds: Annotated[Sequence[Seed], NotEmpty()] = (0,),
   mode: Literal['competitive', 'additive'] = 'competitive',
   controls: bool = True,
   stage: Annotated[int, From(0)] = 0,
 ) -> dict[str, Recipe]:
-  """Recipes that differ in the share of code of one stage, and in the seed.
+  """Recipes that differ in the share of code of one stage; `Study.seeds` repeats them.
 
   'competitive' keeps the stage's tokens: code takes the place of language.
   'additive' keeps its language: a stage of N tokens becomes one of N / (1 -
@@ -39,17 +38,16 @@ def sweep(
     recipe: what all of them share; the mixture of the varied stage is not used.
     language, code: mixtures.
     shares: fractions of the stage's tokens that are code.
-    seeds: each share is trained once with each seed.
     mode: 'competitive' or 'additive'.
     controls: whether 'additive' has its controls.
     stage: which of the recipe's stages is varied, from 0.
 
   Returns:
-    Recipes for `Study.recipes`, by names such as '25% code', '25% code, seed 1',
-    '25% code added' and 'text of 25% code added'.
+    Recipes for `Study.recipes`, by names such as '25% code', '25% code added' and 'text of 25% code added', with the fields
+    'share' (of the tokens that are code), 'tokens' (of the stage) and 'design' ('competitive', 'additive' or 'control').
   """
-  _require_distinct(shares, 'shares')
-  _require_distinct(seeds, 'seeds')
+  if len(set(shares)) < len(shares):
+    raise UserError(f'sweep.shares has a number twice: {", ".join(map(str, shares))}.')
   if stage >= len(recipe.stages):
     raise UserError(f'sweep.stage is {stage!r}; the recipe has {len(recipe.stages)} stage{"s"[: len(recipe.stages) != 1]}, counted from 0.')
   cells: dict[str, Recipe] = {}
@@ -58,25 +56,21 @@ def sweep(
     total = additive_tokens(tokens, share) if mode == 'additive' else tokens
     label = f'{_percent(share)}% code' + (' added' if mode == 'additive' else '')
     folder = f'{"added" if mode == "additive" else "code"}_{_percent(share)}'
-    arms = {label: (folder, share)}
+    arms = {label: (folder, share, mode)}
     if mode == 'additive' and controls and share:
-      arms[f'text of {label}'] = (f'text_of_{folder}', Fraction(0))
-    for name, (stage_name, part) in arms.items():
+      arms[f'text of {label}'] = (f'text_of_{folder}', Fraction(0), 'control')
+    for name, (stage_name, part, design) in arms.items():
       varied = dataclasses.replace(
         recipe.stages[stage], name=stage_name, mixture=competitive(language, code, part), tokens=total
       )
       stages = (*recipe.stages[:stage], varied, *recipe.stages[stage + 1 :])
-      for seed in seeds:
-        cell = name if len(seeds) == 1 else f'{name}, seed {seed}'
-        cells[cell] = dataclasses.replace(
-          recipe, stages=stages, seed=seed, description=f'{float(part):.4g} of {total:,.0f} tokens code'
-        )
+      cells[name] = dataclasses.replace(
+        recipe,
+        stages=stages,
+        description=f'{float(part):.4g} of {total:,.0f} tokens code',
+        fields={**recipe.fields, 'share': float(part), 'tokens': total, 'design': design},
+      )
   return cells
-
-
-def _require_distinct(numbers: Sequence, field: str) -> None:
-  if len(set(numbers)) < len(numbers):
-    raise UserError(f'sweep.{field} has a number twice: {", ".join(map(str, numbers))}.')
 
 
 def _percent(share: Fraction) -> str:

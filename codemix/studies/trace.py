@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from codemix.data.batches.prepared_source import PreparedSource
 from codemix.data.batches.stage_rows import StageRows
@@ -65,7 +65,6 @@ def trace_text(plan: StudyPlan, stages: list[StagePlan], text: str) -> Iterator[
     found = find_text.find(source.store, plan.tokenizer, wanted)
     for document, places in itertools.groupby(found, key=lambda place: place.document):
       places = list(places)
-      rows = {row for p in places for row in range(p.start // source.length, -(-p.stop // source.length))}
       yield {
         'source': name,
         'document': document,
@@ -74,7 +73,7 @@ def trace_text(plan: StudyPlan, stages: list[StagePlan], text: str) -> Iterator[
           seen
           for stage_plan, stage in stage_rows
           if name in stage.names
-          for seen in _reads(stage_plan, stage, name, sorted(row for row in rows if row < len(source)))
+          for seen in _reads(stage_plan, stage, name, _rows_of(places, plan.sources_of(stage_plan.length)[name]))
         ],
       }
 
@@ -86,6 +85,12 @@ def _bytes_of(text: str) -> bytes:
     return text.encode('utf-8', 'surrogateescape')
   except UnicodeEncodeError as error:
     raise UserError(f'--find: {text!a} holds half of a surrogate pair, which is not text: {error.reason}.') from None
+
+
+def _rows_of(places: Sequence[find_text.Passage], source: PreparedSource) -> list[int]:
+  """The rows of a source in which the places lie, ascending."""
+  rows = {row for p in places for row in range(p.start // source.length, -(-p.stop // source.length))}
+  return sorted(row for row in rows if row < len(source))
 
 
 def _reads(stage_plan: StagePlan, stage: StageRows, source: str, rows: list[int]) -> list[dict]:
@@ -110,4 +115,4 @@ def _stage_rows(plan: StudyPlan, stage_plan: StagePlan) -> StageRows:
     raise UserError(
       'a streamed source has no rows that can be looked up; set Data.streaming to False and prepare it to see what a step read.'
     )
-  return stage_plan.rows(plan.sources)
+  return stage_plan.rows(plan.sources_of(stage_plan.length))

@@ -30,15 +30,23 @@ class Piece:
   Attributes:
     form: 'line' or 'cosine', which are at `first` in their first step and reach
       `last` one step after their last one; 'to', a line that reaches `last` in
-      its last step; or 'hold', which stays at `first`.
+      its last step; 'hold', which stays at `first`; or 'inverse_sqrt', which is
+      `first` / sqrt(1 + position / timescale) and has no end, so `last` is 0.
     first, last: rates.
     steps: its length, in steps of the curve.
+    timescale: of 'inverse_sqrt', in steps of the curve.
   """
 
   form: str
   first: float
   last: float
   steps: Fraction
+  timescale: Fraction | None = None
+
+  @property
+  def unit(self) -> Fraction:
+    """Steps of the curve that positions are divided by: pieces with equal quotients have equal rates."""
+    return self.timescale or self.steps
 
   def rates(self, positions: np.ndarray) -> np.ndarray:
     """float64, of positions: steps of the curve since the piece began ('to': at the step's end)."""
@@ -48,6 +56,8 @@ class Piece:
       return np.full(len(positions), first)
     if self.form == 'cosine':
       return last + (first - last) * (1 + np.cos(math.pi * positions / steps)) / 2
+    if self.form == 'inverse_sqrt':
+      return first / np.sqrt(1 + positions / float(self.timescale))
     if self.form == 'to':
       return first + (last - first) * (1 - (steps - positions) / steps)
     return last + (first - last) * (1 - positions / steps)
@@ -112,7 +122,7 @@ class Curve:
 
     Returns:
       ['hold', rate, steps], or [form, first, last, begin, stride, steps] with
-      `begin` and `stride` as fractions of the piece.
+      `begin` and `stride` as fractions of the piece, or of its timescale.
     """
     described: list[list] = []
     for piece, begin, stride, count in self._spans(tokens, steps):
@@ -120,7 +130,7 @@ class Curve:
       if count == 1 and piece.form != 'to' and not begin:
         held = piece.first
       if held is None:
-        places = str(begin / piece.steps), str(stride / piece.steps)
+        places = str(begin / piece.unit), str(stride / piece.unit)
         described.append([piece.form, self._name(piece.first), self._name(piece.last), *places, count])
         continue
       rate = self._name(held)

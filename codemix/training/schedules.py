@@ -194,10 +194,47 @@ class WarmupStableDecay(_Schedule):
     )
 
 
-Schedule = WarmupCosine | LinearTo | Constant | WarmupStableDecay
+@dataclasses.dataclass(frozen=True)
+@checked
+class WarmupInverseSqrt(_Schedule):
+  """Linear warm-up to `peak`, then a decay with the inverse square root of the step, which has no end.
+
+  With `timescale` None the rate of step k after w steps of warm-up is peak x sqrt(w / k): Vaswani et al. (arXiv:1706.03762,
+  equation 3), whose peak is (d_model x w)^-0.5. T5 (arXiv:1910.10683, section 3.1.2) has 1 / sqrt(max(k, w)): `start` = `peak` =
+  0.01 with 10,000 steps of warm-up.
+
+  Attributes:
+    peak: highest rate.
+    warmup_steps, warmup_fraction: as of `WarmupCosine`.
+    timescale: steps of the stage that begins the curve; after three times as many the rate is half of the peak. None for those of
+      the warm-up.
+    start: rate before the warm-up; None for 0, or for the last rate of the previous stage if the hand-off keeps it.
+    horizon: as of `WarmupCosine`. The curve does not depend on it, except for a `warmup_fraction`.
+  """
+
+  peak: Annotated[float, Above(0)]
+  warmup_steps: Steps | None = None
+  warmup_fraction: Annotated[float, From(0), Below(1)] | None = None
+  timescale: Annotated[float, Above(0), 'steps'] | None = None
+  start: Rate | None = None
+  horizon: Tokens | None = None
+
+  def pieces(self, steps: Fraction, start: float | None) -> Sequence[Piece]:
+    warmup = _warmup(self, steps)
+    timescale = Fraction(warmup if self.timescale is None else self.timescale)
+    if not timescale:
+      raise UserError('WarmupInverseSqrt.timescale is that of the warm-up, and there is none: set WarmupInverseSqrt.timescale, in steps.')
+    first = self.start if self.start is not None else start or 0.0
+    return (
+      Piece('line', first, self.peak, Fraction(warmup)),
+      Piece('inverse_sqrt', self.peak, 0.0, steps - warmup, timescale),
+    )
 
 
-def _warmup(schedule: WarmupCosine | WarmupStableDecay, steps: Fraction) -> int:
+Schedule = WarmupCosine | LinearTo | Constant | WarmupStableDecay | WarmupInverseSqrt
+
+
+def _warmup(schedule: WarmupCosine | WarmupStableDecay | WarmupInverseSqrt, steps: Fraction) -> int:
   if (schedule.warmup_steps is None) == (schedule.warmup_fraction is None):
     raise UserError(
       f'{type(schedule).__name__} wants one of warmup_steps and warmup_fraction, and has '

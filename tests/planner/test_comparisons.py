@@ -13,9 +13,10 @@ from codemix.errors import UserError
 from codemix.inference.components import Components
 from codemix.inference.power import Design, least_effect
 from codemix.planner.chips import CHIPS
-from codemix.planner.comparisons import plan_power, planned_arms
+from codemix.planner.comparisons import plan_power
 from codemix.planner.power_settings import Power
 from codemix.studies.claim import Claim
+from codemix.studies.planned_arms import planned_arms
 from codemix.studies.recipe import Study
 from tests import tiny_study
 
@@ -98,7 +99,7 @@ STATED = ("--gin.Power.components={'piqa': @piqa/Components()}", '--gin.piqa/Com
 
 
 def test_the_command_prints_a_table_and_a_verdict(capsys):
-  assert cli.main([*FLAGS, '--gin.sweep.seeds=(0, 1, 2)', *STATED, '--topology=v5e:16x16', '--price=2']) == 0
+  assert cli.main([*FLAGS, '--gin.Study.seeds=(0, 1, 2)', *STATED, '--topology=v5e:16x16', '--price=2']) == 0
   out = capsys.readouterr().out
   assert 'least effect' in out and 'chip-hours' in out and 'price' in out
   assert 'this study cannot resolve 1 point on piqa' in out
@@ -106,7 +107,7 @@ def test_the_command_prints_a_table_and_a_verdict(capsys):
 
 
 def test_json_has_the_figures_of_the_table(capsys):
-  assert cli.main([*FLAGS, '--gin.sweep.seeds=(0, 1, 2, 3, 4, 5)', *STATED, '--gin.Power.effect=2', '--format=json']) == 0
+  assert cli.main([*FLAGS, '--gin.Study.seeds=(0, 1, 2, 3, 4, 5)', *STATED, '--gin.Power.effect=2', '--format=json']) == 0
   plan = json.loads(capsys.readouterr().out)
   assert plan['effect'] == 2 and plan['chip_hours_of_one_seed'] is None
   assert all(each['seeds'] == 6 and each['power_at_effect'] > 0.8 and 'can resolve 2 points' in each['verdict'] for each in plan['comparisons'])
@@ -116,7 +117,6 @@ def test_json_has_the_figures_of_the_table(capsys):
   ('flags', 'message'),
   [
     (FLAGS, '--pilot=DIR'),
-    (('plan', '--gin_file=studies/proportions.gin'), '--topology is missing'),
     (('plan', '--gin_file=studies/proportions.gin', '--topology=cpu:8', '--pilot=runs'), 'no effect without --power'),
     ((*FLAGS, *STATED, '--memory=3'), '--memory has no effect'),
     ((*FLAGS, '--pilot=nowhere'), 'not the folder of a study'),

@@ -46,7 +46,7 @@ def test_a_study_of_one_seed_is_no_pilot(tmp_path):
 
 def test_the_command_plans_with_a_pilot(tmp_path, capsys):
   pilot = replicated(tmp_path / 's', 3)
-  flags = ('--gin_file=studies/proportions.gin', '--gin.sweep.shares=(0.0, 0.5)', '--gin.sweep.seeds=(0, 1, 2)')
+  flags = ('--gin_file=studies/proportions.gin', '--gin.sweep.shares=(0.0, 0.5)', '--gin.Study.seeds=(0, 1, 2)')
   assert cli.main(['plan', '--power', *flags, f'--pilot={pilot}', '--format=json']) == 0
   (found,) = json.loads(capsys.readouterr().out)['comparisons']
   assert found['task'] == 'piqa' and found['least_effect'] > found['least_effect_of_items'] >= 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import concurrent.futures
 import copy
 import json
 from pathlib import Path
@@ -10,11 +11,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from codemix.errors import UserError
+from codemix.errors import FolderUnavailable, UserError
 from codemix.identity import digest
-from codemix.storage import write_json
+from codemix.storage import locked, write_json
+from codemix.studies import claim_register
 from codemix.studies.claim_register import (
   FILE,
+  LOCK,
   begun_stages,
   check_claims,
   history,
@@ -194,3 +197,16 @@ def test_whatever_happens_the_first_registration_decides(tmp_path_factory, event
   assert found.keys() == expected.keys()
   assert all(found[name].seen_before == seen for name, seen in expected.items())
   assert {name for name, claim in found.items() if claim.withdrawn is None} == last
+
+
+def test_units_that_begin_at_the_same_moment_register_the_claims_once(tmp_path):
+  with concurrent.futures.ThreadPoolExecutor(8) as threads:
+    digests = set(threads.map(lambda _: register(tmp_path, 's', {'a': FIRST}), range(8)))
+  assert digests == {read_chain(tmp_path)[-1]['digest']} and len(read_chain(tmp_path)) == 1
+
+
+def test_whoever_registers_waits_for_another_that_does(tmp_path, monkeypatch):
+  monkeypatch.setattr(claim_register, '_WAIT_S', 0.5)
+  with locked(tmp_path / LOCK, 'registering claims'), pytest.raises(FolderUnavailable):
+    register(tmp_path, 's', {'a': FIRST})
+  assert register(tmp_path, 's', {'a': FIRST}) == read_chain(tmp_path)[-1]['digest']

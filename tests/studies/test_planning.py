@@ -81,11 +81,15 @@ def test_a_curve_that_cannot_be_laid_out_names_its_stage(data):
   )
 
 
-def test_recipes_of_different_row_lengths_are_two_studies(data):
+def test_recipes_of_different_row_lengths_are_what_they_are_in_studies_of_their_own(data):
   stage = tiny_study.stage('a', MIXED, 4)
-  study = tiny_study.study(x=tiny_study.recipe(stage), y=tiny_study.recipe(stage, length=16))
-  with pytest.raises(UserError, match='have one row length'):
-    plan_study(study, data)
+  recipes = {'x': tiny_study.recipe(stage), 'y': tiny_study.recipe(stage, length=16)}
+  together = plan_study(tiny_study.study(**recipes), data)
+  for name, recipe in recipes.items():
+    [alone], [planned] = plan_study(tiny_study.study(**{name: recipe}), data).recipes[name], together.recipes[name]
+    assert planned.hash == alone.hash and planned.length == recipe.length
+    assert {source.length for source in together.sources_of(planned.length).values()} == {recipe.length}
+    assert planned.draws == alone.draws
 
 
 def test_what_is_left_of_the_budget_is_told(data):

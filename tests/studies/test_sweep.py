@@ -49,14 +49,14 @@ def test_the_six_points_of_the_study():
 
 
 def test_the_grid_of_petty_et_al():
-  competitive = cells(shares=[i / 10 for i in range(10)], seeds=range(5))
-  assert len(competitive) == 50
-  assert {recipe.seed for recipe in competitive.values()} == set(range(5))
+  competitive = cells(shares=[i / 10 for i in range(10)])
+  assert len(Study('competitive', competitive, seeds=range(5)).recipes) == 50
   assert len({recipe.stages[0].name for recipe in competitive.values()}) == 10
-  additive = cells(shares=[i / 10 for i in range(6)], seeds=range(5), mode='additive')
-  assert len(additive) == 55  # six points and five controls
-  names = [name for name in additive if name.endswith('seed 0')]
-  assert names[:3] == ['0% code added, seed 0', '10% code added, seed 0', 'text of 10% code added, seed 0']
+  additive = cells(shares=[i / 10 for i in range(6)], mode='additive')
+  assert len(Study('additive', additive, seeds=range(5)).recipes) == 55  # six points and five controls
+  assert list(additive)[:3] == ['0% code added', '10% code added', 'text of 10% code added']
+  assert [(of['share'], of['design']) for of in (recipe.fields for recipe in additive.values())][:3] == [(0, 'additive'), (0.1, 'additive'), (0, 'control')]
+  assert all(recipe.fields['tokens'] == recipe.stages[0].tokens for recipe in additive.values())
   billions = {round(recipe.stages[0].tokens / 1e9, 1) for recipe in additive.values()}
   assert billions == {132.0, 146.7, 165.0, 188.6, 220.0, 264.0}
 
@@ -80,8 +80,8 @@ def test_controls_can_be_left_out_and_another_stage_varied():
 
 
 def test_a_sweep_is_the_recipes_of_a_study():
-  recipes = cells(shares=(Fraction(1, 3), 0.125), seeds=(1, 2))
-  study = Study('sweep', recipes)
+  recipes = cells(shares=(Fraction(1, 3), 0.125))
+  study = Study('sweep', recipes, seeds=(1, 2))
   assert study.baseline == '33.333333% code, seed 1'
   assert {recipe.stages[0].name for recipe in recipes.values()} == {'code_33.333333', 'code_12.5'}
 
@@ -91,8 +91,6 @@ def test_a_sweep_is_the_recipes_of_a_study():
   [
     ({'shares': ()}, 'sweep.shares is ()'),
     ({'shares': (0.5, '1/2')}, 'sweep.shares has a number twice'),
-    ({'shares': (0.5,), 'seeds': (1, 1)}, 'sweep.seeds has a number twice'),
-    ({'shares': (0.5,), 'seeds': '12'}, 'it is a list of whole numbers'),
     ({'shares': (1.5,)}, 'sweep.shares[0] is 1.5'),
     ({'shares': ('half',)}, 'write a number'),
     ({'shares': (1.0,), 'mode': 'additive'}, 'additive_tokens.share is 1'),

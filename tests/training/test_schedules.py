@@ -14,7 +14,13 @@ from hypothesis import strategies as st
 
 from codemix.errors import UserError
 from codemix.training.handoff import Handoff
-from codemix.training.schedules import Constant, LinearTo, WarmupCosine, WarmupStableDecay
+from codemix.training.schedules import (
+  Constant,
+  LinearTo,
+  WarmupCosine,
+  WarmupInverseSqrt,
+  WarmupStableDecay,
+)
 from codemix.training.stage import Rates, Stage, rates_of
 
 STEPS = 100
@@ -76,8 +82,35 @@ def test_warmup_stable_decay_has_a_plateau():
   np.testing.assert_allclose(rates[80:], 1 - np.arange(20) / 20, atol=1e-6)
 
 
+def test_the_inverse_square_root_is_that_of_the_transformer():
+  # Vaswani et al., equation 3: d^-0.5 min(k^-0.5, k w^-1.5), with d = 512 and 40 steps of warm-up.
+  d, w = 512, 40
+  rates = WarmupInverseSqrt(peak=(d * w) ** -0.5, warmup_steps=w).curve(2000, None)
+  steps = np.arange(1, 2000)
+  np.testing.assert_allclose(rates[1:], d**-0.5 * np.minimum(steps**-0.5, steps * w**-1.5), rtol=1e-6)
+
+
+def test_the_inverse_square_root_of_t5_holds_its_rate_through_the_warm_up():
+  rates = WarmupInverseSqrt(peak=0.01, start=0.01, warmup_steps=10_000).curve(40_000, None)
+  np.testing.assert_allclose(rates, 1 / np.sqrt(np.maximum(np.arange(40_000), 10_000)), rtol=1e-6)
+
+
+def test_a_timescale_of_its_own_stretches_the_decay():
+  rates = WarmupInverseSqrt(peak=1.0, warmup_steps=5, timescale=20).curve(66, None)
+  assert rates[5] == 1 and rates[65] == np.float32(0.5)  # after three timescales
+
+
+def test_the_inverse_square_root_is_one_curve_however_long_the_stage_is():
+  schedule = WarmupInverseSqrt(peak=1.0, warmup_steps=5)
+  short, long = schedule.curve(20, None), schedule.curve(300, None)
+  assert short.tolist() == long[:20].tolist()
+  of = lambda horizon: rates_of(_stage(20, dataclasses.replace(schedule, horizon=horizon)), 20, None).described
+  assert of(None) == of(300) == [['line', 0.0, 1.0, '0', '1/5', 5], ['inverse_sqrt', 1.0, 0.0, '0', '1/5', 15]]
+
+
 def test_a_warm_up_begins_where_the_last_stage_ended():
   assert WarmupCosine(peak=1.0, warmup_steps=10).curve(STEPS, 0.25)[0] == np.float32(0.25)
+  assert WarmupInverseSqrt(peak=1.0, warmup_steps=10).curve(STEPS, 0.25)[0] == np.float32(0.25)
   assert (Constant().curve(STEPS, 0.25) == np.float32(0.25)).all()
 
 
@@ -95,6 +128,9 @@ def test_a_warm_up_begins_where_the_last_stage_ended():
     (WarmupCosine(1.0, warmup_steps=6, floor=2.0), 'floor is 2, above its peak'),
     (LinearTo(1e-3, start=1e-6), 'floor is 0.001, above the rate from which it starts'),
     (Constant(1.0, warmup_steps=STEPS), 'Constant warms up for 100 steps'),
+    (WarmupInverseSqrt(1.0, warmup_steps=0), 'set WarmupInverseSqrt.timescale'),
+    (WarmupInverseSqrt(1.0), 'WarmupInverseSqrt wants one of warmup_steps and warmup_fraction, and has neither'),
+    (WarmupInverseSqrt(1.0, warmup_steps=STEPS), 'WarmupInverseSqrt warms up for 100 steps'),
   ],
 )
 def test_a_schedule_that_makes_no_curve_is_refused(schedule, says):
@@ -120,6 +156,7 @@ SHARED = [
   WarmupStableDecay(peak=1.0, warmup_fraction=0.05, decay_fraction=0.3),
   LinearTo(1e-6, start=1.0),
   Constant(1.0, warmup_steps=50),
+  WarmupInverseSqrt(peak=1.0, warmup_steps=5, timescale=20),
 ]
 
 
@@ -141,8 +178,15 @@ def test_the_rate_is_a_function_of_the_tokens_whatever_the_batch(schedule):
     if isinstance(schedule, LinearTo):
       expected = np.interp(at + batch / 10, np.arange(201), np.append(small[0].values[-1:], small[1].values))
     else:
-      expected = np.interp(at, np.arange(201), np.append(small[1].values, getattr(schedule, 'floor', 1.0)))
+      expected = np.interp(at, np.arange(201), np.append(small[1].values, _rate_after(schedule)))
     np.testing.assert_allclose(second.values, expected, rtol=2e-3, atol=1e-6)
+
+
+def _rate_after(schedule) -> float:
+  """The rate of the step after 400."""
+  if isinstance(schedule, WarmupInverseSqrt):
+    return float(schedule.curve(401, None)[400])
+  return getattr(schedule, 'floor', 1.0)
 
 
 @settings(deadline=None)

@@ -1,0 +1,55 @@
+"""The paper's effects against the noise of seeds."""
+
+from __future__ import annotations
+
+import json
+import math
+
+import pytest
+
+from codemix import cli
+from codemix.evaluation.tasks.registry import GROUPS
+from codemix.inference.components import Components
+from codemix.planner.published_effects import (
+  PUBLISHED_EFFECTS,
+  group_noise,
+  published_power,
+  stated_tasks,
+)
+
+NOISE = {'piqa': Components(seed=0.35), 'sciq-5shot': Components(seed=0.7), 'humaneval': Components(seed=0.43), 'lambada': Components(seed=9.0)}
+
+
+def test_the_noise_of_a_mean_is_that_of_as_many_independent_tasks():
+  assert stated_tasks(NOISE, 'nl_reasoning') == ['piqa', 'sciq']
+  assert group_noise(NOISE, 'nl_reasoning').seed == pytest.approx(math.sqrt((0.35**2 + 0.7**2) / 2 / 11))
+  every = {task: Components(seed=2.0) for task in GROUPS['code'].tasks}
+  assert group_noise(every, 'code').seed == pytest.approx(2 / math.sqrt(2))
+  assert group_noise(NOISE, 'knowledge') is None
+
+
+def test_one_run_resolves_no_effect_and_more_seeds_resolve_no_fewer():
+  resolved = [{effect for effect, found in published_power(NOISE, seeds, 0.8) if found and found.is_resolved} for seeds in (1, 3, 5, 10)]
+  assert not resolved[0] and resolved[1] <= resolved[2] <= resolved[3] and len(resolved[3]) > len(resolved[1])
+
+
+def test_effects_without_noise_are_listed_as_unknown():
+  found = published_power(NOISE, 3, 0.8)
+  assert [effect for effect, _ in found] == list(PUBLISHED_EFFECTS)
+  assert {effect.group for effect, of in found if of is None} == {'knowledge'}
+  # Corrected for those alone that can be judged.
+  assert {of.design.comparisons for _, of in found if of} == {sum(effect.group != 'knowledge' for effect in PUBLISHED_EFFECTS)}
+
+
+FLAGS = ('plan', '--power', '--gin_file=studies/initialization.gin', '--gin_file=evaluations/seed_noise.gin', '--gin.Study.seeds=(0, 1, 2)')
+
+
+def test_the_command_shows_them_for_models_of_the_papers_size_only(capsys):
+  assert cli.main([*FLAGS, '--gin_file=scales/470m.gin', '--format=json']) == 0
+  plan = json.loads(capsys.readouterr().out)
+  assert len(plan['published']) == len(PUBLISHED_EFFECTS) and {each['seeds'] for each in plan['published']} == {3}
+  assert cli.main([*FLAGS, '--gin_file=scales/470m.gin']) == 0
+  out = capsys.readouterr().out
+  assert 'the effects that the paper reports' in out and 'noise unknown' in out and 'Reason.: the noise of 6 of 11 tasks is known' in out
+  assert cli.main([*FLAGS, '--format=json']) == 0
+  assert not json.loads(capsys.readouterr().out)['published']
