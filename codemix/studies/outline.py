@@ -100,7 +100,7 @@ def recorded_study(output: str | Path) -> RecordedStudy:
   stages = [_recorded(stage, parents[stage], known.get(stage), folder, users[stage]) for stage in users]
   evaluators = record.get('evaluators', [])
   require_form(evaluators, [str], path)
-  return RecordedStudy(str(record.get('name', folder.name)), stages, evaluators)
+  return RecordedStudy(str(record.get('name', folder.name)), stages, list(dict.fromkeys(evaluators)))
 
 
 def _recorded(stage: str, parent: str | None, known: Mapping[str, Any] | None, output: Path, users: list[str]) -> StageOutline:

@@ -134,7 +134,7 @@ class _Look(NamedTuple):
     evaluates = progress.holder is not None and progress.is_done and not is_done
     made = self._unit(key, needs, units, is_done, evaluates, 'evaluators', progress.evaluated, self.evaluators)
     left = Left(0.0, 0.0) if is_done else UNKNOWN
-    if not is_done and self.evaluation_s is not None:
+    if not is_done and self.evaluators and self.evaluation_s is not None:
       left = _times(self.evaluation_s, devices or self._any_devices(), 1 - progress.evaluated / self.evaluators)
     return dataclasses.replace(
       made, seconds=progress.evaluation_s, device_seconds=devices and devices * progress.evaluation_s, left=left, holder=progress.holder if evaluates else None
