@@ -72,7 +72,7 @@ def snapshot(output: Path) -> dict[Path, tuple[int, bytes]]:
 
 
 def test_recipes_of_two_models_and_row_lengths_end_bitwise_as_if_trained_alone(data, tmp_path):
-  stage = tiny_study.stage('balanced', {'text': 0.5, 'code': 0.5}, 4)
+  stage = tiny_study.stage('balanced', {'text': 0.5, 'code': 0.5}, 6)  # 3 steps in rows twice as long
   wide = dataclasses.replace(tiny_study.MODEL, width=32, head_dim=16)
   recipes = {'short': tiny_study.recipe(stage), 'long': tiny_study.recipe(stage, length=64, model=wide)}
   together = result_of(run(data, tmp_path / 'together', **recipes))
