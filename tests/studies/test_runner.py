@@ -71,16 +71,6 @@ def snapshot(output: Path) -> dict[Path, tuple[int, bytes]]:
   return {path: (path.stat().st_mtime_ns, path.read_bytes()) for path in paths}
 
 
-def test_recipes_of_two_models_and_row_lengths_end_bitwise_as_if_trained_alone(data, tmp_path):
-  stage = tiny_study.stage('balanced', {'text': 0.5, 'code': 0.5}, 4)
-  wide = dataclasses.replace(tiny_study.MODEL, width=32, head_dim=16)
-  recipes = {'short': tiny_study.recipe(stage), 'long': tiny_study.recipe(stage, length=64, model=wide)}
-  together = result_of(run(data, tmp_path / 'together', **recipes))
-  for name, recipe in recipes.items():
-    alone = result_of(run(data, tmp_path / name, **{name: recipe}))
-    assert_same({key: together[key] for key in alone}, alone)
-
-
 @pytest.mark.parametrize('name', RECIPES)
 def test_a_recipe_that_shares_its_beginning_ends_bitwise_as_if_trained_alone(name, data, together, tmp_path):
   alone = result_of(run(data, tmp_path, **{name: RECIPES[name]}))
