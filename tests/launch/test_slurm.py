@@ -132,6 +132,7 @@ def test_without_sbatch_the_message_says_where_to_go(tmp_path, monkeypatch):
     submit(tmp_path / 'train.sbatch')
 
 
+@pytest.mark.slow
 def test_what_is_not_prepared_becomes_a_job_before(tmp_path):
   sources = "Data.sources = {'text': @text/Corpus(), 'code': @text/Corpus()}\nCorpus.reader = @JsonLines()\ntext/Corpus.files = {'train': 'a.jsonl', 'validation': 'a.jsonl'}\n"
   flags = small_run.flags(GIN + sources + f"Corpus.root = '{tmp_path}'\n", tmp_path / 'data', tmp_path)

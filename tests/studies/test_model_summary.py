@@ -27,8 +27,10 @@ def bytes_on(device, tree) -> int:
   return sum(shard.data.nbytes for shard in shards if shard.device == device)
 
 
-@pytest.mark.parametrize('axes', [{'fsdp': 4, 'data': 2}, {'tensor': 2, 'data': 4}])
-@pytest.mark.parametrize('optimizer', [Optimizer(), Optimizer(moments_dtype='bfloat16'), Optimizer('lion')])
+@pytest.mark.parametrize(
+  ('axes', 'optimizer'),
+  [({'fsdp': 4, 'data': 2}, Optimizer()), ({'tensor': 2, 'data': 4}, Optimizer(moments_dtype='bfloat16')), ({'fsdp': 4, 'data': 2}, Optimizer('lion'))],
+)
 def test_the_bytes_are_those_of_the_state(axes, optimizer):
   mesh = make_mesh(MeshConfig(**axes))
   said = describe_model(MODEL, optimizer, 32, Placement(mesh))

@@ -164,7 +164,7 @@ def as_earlier_versions_wrote_it(folder: Path, *, with_documents: bool) -> None:
   write_json(folder / 'evaluation.json', record)
 
 
-@pytest.mark.parametrize('with_documents', [True, False])  # before documents could be left out, archives had no numbers of them
+@pytest.mark.parametrize('with_documents', [True, pytest.param(False, marks=pytest.mark.slow)])  # before documents could be left out, archives had no numbers of them
 def test_results_of_earlier_versions_are_found_and_taken_over(with_documents, data, output, computed):
   every = arrays(output, 'text')
   for folder in output.glob('stages/*'):

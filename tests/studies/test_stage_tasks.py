@@ -18,7 +18,7 @@ from tests import tiny_study
 from tests.commands.test_wrong_input import GIN
 
 LENGTH = {'targets': tiny_study.LENGTH}
-SHARDS = pytest.mark.parametrize('shards', [1, 3, 8])
+SHARDS = pytest.mark.parametrize('shards', [1, 3, pytest.param(8, marks=pytest.mark.slow)])
 
 
 @pytest.fixture(autouse=True)

@@ -22,7 +22,7 @@ def compiled(level: int) -> dict:
   return program.lower().compile(compiler_options={'xla_backend_optimization_level': level})()
 
 
-@pytest.mark.parametrize('axes', [{'data': 8}, {'fsdp': 4, 'tensor': 2}])
+@pytest.mark.parametrize('axes', [pytest.param({'data': 8}, marks=pytest.mark.slow), {'fsdp': 4, 'tensor': 2}])
 def test_what_is_compiled_quickly_has_the_numbers_of_what_is_optimized_most(axes):
   state = train_state.init_state(MODEL, Optimizer(), 7, Placement(make_mesh(MeshConfig(**axes))))
   jax.tree.map(np.testing.assert_array_equal, state.params, compiled(level=3))

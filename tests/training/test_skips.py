@@ -102,7 +102,7 @@ def test_what_was_skipped_is_in_the_metrics_and_the_ledger_and_the_plan_still_ho
   assert 'the loss of step 14 is' in capfd.readouterr().err
 
 
-@pytest.mark.parametrize('save_every', [1, 100])
+@pytest.mark.parametrize('save_every', [pytest.param(1, marks=pytest.mark.slow), 100])
 def test_the_end_does_not_depend_on_where_the_stage_went_back_to(save_every, data, tmp_path, monkeypatch):
   spoiled.spoil(monkeypatch, {14: SPIKE})
   expected = run(data, tmp_path / 'expected')
@@ -130,7 +130,7 @@ def test_steps_after_a_rewind_do_not_know_those_that_were_skipped(data, tmp_path
   assert arrays(spiked) and arrays(spiked) == arrays(skipped)
 
 
-@pytest.mark.parametrize(('steps', 'bound'), [({5: NAN, 6: NAN}, 'nonfinite'), ({14: SPIKE, 20: SPIKE}, 'rewinds')])
+@pytest.mark.parametrize(('steps', 'bound'), [({5: NAN, 6: NAN}, 'nonfinite'), pytest.param({14: SPIKE, 20: SPIKE}, 'rewinds', marks=pytest.mark.slow)])
 def test_a_bound_ends_the_run_and_a_higher_one_goes_on(steps, bound, data, tmp_path, monkeypatch):
   spoiled.spoil(monkeypatch, steps)
   with pytest.raises(NonFiniteError, match=f'Skips.{bound}'):

@@ -127,7 +127,7 @@ def test_a_fresh_state_depends_on_the_seed_and_not_on_the_mesh():
   assert not np.array_equal(init(1, one_device_mesh()).params['embedding'], alone.params['embedding'])
 
 
-@pytest.mark.parametrize('name', ['adamw', 'lion', 'adafactor'])
+@pytest.mark.parametrize('name', ['adamw', *(pytest.param(name, marks=pytest.mark.slow) for name in ('lion', 'adafactor'))])
 def test_every_optimizer_counts_a_step_a_step_and_is_handed_over(name, data, tmp_path, one_device):
   first = tiny_study.stage('first', {'text': 1.0}, 3)
   second = tiny_study.stage('second', {'code': 1.0}, 3)

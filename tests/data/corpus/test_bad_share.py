@@ -69,7 +69,7 @@ def test_every_reader_takes_what_the_share_allows(tmp_path, kind):
 
 
 @pytest.mark.parametrize('kind', ['train', 'task'])
-@pytest.mark.parametrize('shards', [1, 3, 8])
+@pytest.mark.parametrize('shards', [1, 3, pytest.param(8, marks=pytest.mark.slow)])
 def test_the_division_into_shards_does_not_decide_what_is_too_broken(tmp_path, kind, shards):
   # A part of 2% within a whole of 0.5%.
   write_lines(tmp_path / 'raw', [lines(980, 20), *(lines(1000, 0, seed) for seed in (1, 2, 3))])

@@ -28,7 +28,7 @@ def small_jobs(monkeypatch):
 
 
 @pytest.mark.parametrize('reader', [read_code, read_prose])
-@pytest.mark.parametrize('count', [0, 1, 3])
+@pytest.mark.parametrize('count', [0, pytest.param(1, marks=pytest.mark.slow), 3])
 def test_processes_give_what_this_one_would_in_order(reader, count, monkeypatch):
   monkeypatch.setattr(module, 'cores', lambda: count)
   assert list(read_files(reader, FILES)) == [(file, reader(str(file.location))) for file in FILES]
