@@ -109,6 +109,8 @@ class FaultyProxy:
             self._request(head, body, client, server, answered)
       finally:
         self._open -= {client, server}
+        with contextlib.suppress(OSError):
+          server.shutdown(socket.SHUT_RDWR)  # wakes `_answers`: closing it does not
 
   def _request(self, head: bytes, body: Iterator[bytes], client: socket.socket, server: socket.socket, answered: threading.Event) -> None:
     if self._refusal and _UPLOAD.match(head):

@@ -28,6 +28,7 @@ FILE = '.lease'
 BEAT_S = 10.0
 EXPIRY_S = 60.0
 POLL_S = 1.0
+GIVE_BACK_S = 5.0
 
 
 @contextlib.contextmanager
@@ -116,11 +117,12 @@ class _Lease:
       yield
     finally:
       self._ended.set()
-      thread.join()
+      thread.join(GIVE_BACK_S)
 
   def give_back(self) -> None:
-    with contextlib.suppress(Exception):  # it expires by itself
-      self._store.write(self._key, None, if_equal=self._generation).result()
+    # It expires by itself. A process that ends because the bucket does not answer must not wait for it here: clients try for minutes.
+    with contextlib.suppress(Exception):
+      self._store.write(self._key, None, if_equal=self._generation).result(timeout=GIVE_BACK_S)
 
   def _beat(self) -> None:
     while not self._ended.wait(BEAT_S):

@@ -109,7 +109,6 @@ def test_the_table_says_the_same(capsys):
     (('--topology=cpu:8', '--slices=0'), '--slices'),
     (('--topology=cpu:8', '--gin.MeshConfig.fsdp=3'), 'MeshConfig'),
     (('--topology=cpu:8', '--gin.Stage.batch=12'), 'Stage.batch'),
-    ((), '--topology'),
   ],
 )
 def test_a_mistake_ends_with_2_and_one_line(flags, told, capsys):

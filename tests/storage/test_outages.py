@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import threading
+
 import pytest
 
 from codemix import storage
 from codemix.errors import StorageUnavailable, UserError
+from codemix.storage import lease
 from codemix.storage.lines import open_lines, read_lines
 from codemix.storage.outages import outage
 from codemix.storage.ranges import open_ranges
@@ -50,6 +53,22 @@ def test_a_bucket_that_does_not_answer_is_named_with_what_to_do(proxy, monkeypat
   with pytest.raises(Exception) as caught:
     path.read_bytes()
   assert isinstance(outage(caught.value), StorageUnavailable)
+
+
+def test_a_process_that_ends_in_an_outage_does_not_wait_to_give_back_its_lease(proxy, monkeypatch):
+  monkeypatch.setattr(lease, 'GIVE_BACK_S', 0.5)
+  folder, left = storage.as_path(f'gs://{gcs.BUCKET}/x'), threading.Event()
+
+  def work():
+    with storage.locked(folder, 'training'):
+      proxy.fail(faulty_proxy.HOLD)
+    left.set()
+
+  threading.Thread(target=work, daemon=True).start()
+  try:
+    assert left.wait(30)  # while nothing is answered; clients try again for minutes
+  finally:
+    proxy.heal()
 
 
 @pytest.mark.parametrize(
