@@ -149,7 +149,7 @@ def full_disk(run: Run, rng: random.Random) -> Disturbed:
 
 
 def outage(mode: str) -> Disturb:
-  """The bucket fails for seconds; in a third of all cases the clients, in a hurry, give up before it is back."""
+  """The bucket fails for seconds; in a third of all cases a client, in a hurry, gives up before it is back."""
 
   def disturb(run: Run, rng: random.Random) -> Disturbed:
     proxy, hurried = run.place.proxy, rng.random() < 1 / 3
@@ -157,7 +157,8 @@ def outage(mode: str) -> Disturb:
     started = attempt(run, hurried=hurried)
     if started.wait_for_moment(rng):
       proxy.fail(mode)
-      started.wait_until(lambda: False, HANGS_S if hurried else rng.uniform(0.5, 5))
+      # TensorStore is in no hurry: it is waited for before the process ends.
+      started.wait_until(lambda: False, 20 if hurried else rng.uniform(0.5, 5))
       proxy.heal()
     codes, failed = started.ends(), proxy.failed - before
     ended = codes == [StorageUnavailable.exit_code] * COUNT
