@@ -165,7 +165,7 @@ def test_every_source_that_a_named_mixture_draws_is_a_corpus_of_the_study():
   for kind in (*KINDS_OF_CODE, 'cooldown_math_instruct'):
     drawn |= set(mixture_of('COOLDOWN', f'mixtures/{kind}.gin').drawn())
   assert drawn == corpora.keys()
-  assert len(corpora) == 2 + 25 + 10 + 6
+  assert len(corpora) == 2 + 25 + 10 + 7
 
 
 def test_starcoderdata_has_fewer_languages_in_the_same_ratio():
@@ -224,6 +224,7 @@ def distributed(tmp_path) -> Path:
   cells = [{'cell_type': 'markdown', 'source': ['# Rain']}, {'cell_type': 'code', 'source': 'wet = 1', 'outputs': []}]
   row = {**code_row('x', ''), 'content': json.dumps({'cells': cells, 'metadata': {'kernelspec': {'name': 'python3', 'display_name': 'Python 3'}}, 'nbformat': 4})}
   write_parquet(tmp_path / 'the-stack-dedup' / 'data' / 'jupyter-notebook' / 'data-0.parquet', [row])
+  write_parquet(tmp_path / 'the-stack-github-issues' / 'data' / 'train-0.parquet', [{'repo': 'a/b', 'content': '<issue_start>username_0: Is it wet?'}])
   change = {'commit': 'c0', 'message': 'Make it wet', 'old_contents': 'dry\n', 'new_contents': 'wet\n'}
   write_lines(tmp_path / 'commitpack' / 'data' / 'python' / 'data.jsonl', [change | {'lang': 'Python', 'repos': 'a/b', 'new_file': 'rain.py'}])
   problem = {'task_id': 'p/0', 'prompt': 'def f():\n', 'canonical_solution': '  return 1\n', 'language': 'python', 'entry_point': 'f'}
@@ -282,6 +283,7 @@ def test_every_source_reads_what_is_distributed(distributed):
       ('SLIMPAJAMA_ROOT', 'SlimPajama-627B'),
       ('STACK_ROOT', 'the-stack-dedup'),
       ('NOTEBOOKS_ROOT', 'the-stack-dedup'),
+      ('ISSUES_ROOT', 'the-stack-github-issues'),
       ('COMMITS_ROOT', 'commitpack'),
       ('SYNTHETIC_ROOT', 'verified_code'),
       ('MATH_ROOT', 'open-web-math'),
@@ -304,6 +306,8 @@ def test_every_source_reads_what_is_distributed(distributed):
     assert {(record.source, record.language) for record in found} == {('a/b', name.split('_', 1)[1])}
   [notebook_record] = records['notebooks']
   assert notebook_record.text == '# Rain\n\n```python\nwet = 1\n```'
+  [issue_record] = records['issues']
+  assert (issue_record.text, issue_record.language) == ('<issue_start>username_0: Is it wet?', 'en')
   [commit_record] = records['commits']
   assert commit_record.text.startswith('Make it wet\n\n') and '\n-dry\n+wet' in commit_record.text
   assert (commit_record.source, commit_record.id) == ('a/b', 'c0')

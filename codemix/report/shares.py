@@ -85,7 +85,7 @@ def shown(content: Content, sweep: Sweep) -> list[Figure]:
   scores = [
     Figure(
       group.label, True, lambda row, score=group.average: score.mean(row.folders),
-      lambda row, score=group.average: score.change([pair for pair in zip(row.folders, row.against, strict=True) if pair[1] is not None]),
+      lambda row, score=group.average: score.change(row.contrast),
       # An average of some of the group's tasks is another figure than the paper's.
       published_by_share(group.label) if sweep.alone and len(group.scored) == group.declared else {},
     )
