@@ -229,8 +229,8 @@ def _claims(study: Path) -> list[Input]:
 
   def reseal() -> None:
     value, before = json.loads(path.read_text()), None
-    for entry in value['registrations']:
-      with contextlib.suppress(AttributeError, KeyError, TypeError):
+    with contextlib.suppress(AttributeError, KeyError, TypeError):
+      for entry in value['registrations']:
         for claim in entry['claims'].values():
           claim['hash'] = digest(claim['claim'])
         entry['before'] = before

@@ -111,6 +111,7 @@ def read_swarm(ratios: str, metrics: str, code: Sequence[str] = (), groups: Sequ
 def _read(name: str) -> tuple[pd.DataFrame, Source]:
   """The numbers of a file by run, and what was read."""
   import pandas as pd
+  import pyarrow
 
   path = as_path(name)
   ending = next((ending for ending in ENDINGS if path.name.endswith(ending)), None)
@@ -128,7 +129,7 @@ def _read(name: str) -> tuple[pd.DataFrame, Source]:
       rows = pd.read_csv(io.BytesIO(text), header=None, dtype=str, keep_default_na=False, encoding='utf-8').fillna('')
       table = rows.iloc[1:].reset_index(drop=True)
       table.columns = list(rows.iloc[0])
-  except (OSError, EOFError, zlib.error, ValueError, ImportError) as error:  # pandas' and pyarrow's own are ValueErrors
+  except (OSError, EOFError, zlib.error, ValueError, ImportError, pyarrow.ArrowException) as error:  # pandas' own are ValueErrors
     raise UserError(f'{name} is damaged: {" ".join(str(error).split())[:200]}') from None
   return _numbers(table, name), source
 
