@@ -41,8 +41,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from codemix.errors import UserError
+from codemix.inference.difference import LEVEL
 
-LEVEL = 0.95  # of every interval
 # With fewer effective documents than this, intervals may be too narrow: the sample then says little
 # about long documents that it lacks.
 FEW_DOCUMENTS = 30

@@ -9,8 +9,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from codemix.inference.difference import Difference
 from codemix.inference.expectation import Outcome, Tested, corrected, expectation
 from codemix.report.arms import arms
-from codemix.report.claim_difference import Runs, of_bits, of_scores
+from codemix.report.claim_difference import of_bits, of_scores
 from codemix.report.comparison import Measure
+from codemix.report.contrast import Contrast
 from codemix.report.results import StudyResults
 from codemix.report.suite import TASKS, Suite
 from codemix.studies.claim_register import Registered, check_claims, history
@@ -88,8 +89,8 @@ def _compare(study: StudyResults, claim: Registered, names: Mapping[str, str], m
   """A claim with the difference of its arms, before a verdict."""
   said = claim.claim['arguments']
   shown = tuple(names.get(said[key], said[key]) for key in ('arm', 'against'))
-  own, base = ({seed: folder for seed, folder in runs.items() if folder in study.stages} for runs in (claim.own, claim.base))
-  difference = _difference(claim, own, base, shown, measures, suite)
+  contrast = Contrast(claim.own, claim.base).of(lambda folder: folder in study.stages)
+  difference = _difference(claim, contrast, shown, measures, suite)
   tested = expectation(difference, said['expected'], said['margin']) if difference else None
   status = WITHDRAWN if claim.withdrawn else EXPLORATORY if claim.seen_before else BEFORE
   return Judged(
@@ -97,16 +98,16 @@ def _compare(study: StudyResults, claim: Registered, names: Mapping[str, str], m
   )  # fmt: skip
 
 
-def _difference(claim: Registered, own: Runs, base: Runs, names: tuple[str, str], measures: Mapping[str, Measure], suite: Suite) -> Difference | None:
+def _difference(claim: Registered, contrast: Contrast, names: tuple[str, str], measures: Mapping[str, Measure], suite: Suite) -> Difference | None:
   benchmarks = {f'{TASKS}{benchmark.name}': benchmark for benchmark in suite.benchmarks}
   parts = claim.claim['metric']
   if claim.claim['unit'] == _POINTS:
     if not all(part['evaluator'] in benchmarks for part in parts):
       return None
-    return of_scores([(benchmarks[part['evaluator']].task, part['weight']) for part in parts], own, base, names)
+    return of_scores([(benchmarks[part['evaluator']].task, part['weight']) for part in parts], contrast, names)
   name = parts[0]['evaluator']
   measure = measures.get(name.removeprefix(_HELD_OUT)) if name.startswith(_HELD_OUT) else benchmarks[name].gold if name in benchmarks else None
-  return of_bits(measure, own, base, names) if measure else None
+  return of_bits(measure, contrast, names) if measure else None
 
 
 def _notes(claim: Registered, difference: Difference | None) -> Iterator[str]:

@@ -1,20 +1,20 @@
-"""What is compared in a table of changes: the runs of an arm with those of the baseline's arm."""
+"""What is compared in a table of changes or by a claim: the runs of one arm with those of another."""
 
 from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Mapping
 
-Seed = int | None  # None: the study was made before seeds were kept
+Seed = int | str | None  # None: the study was made before seeds were kept; registered claims have them as text
 
 
 @dataclasses.dataclass(frozen=True)
 class Contrast:
-  """Stages that are compared with stages of the baseline.
+  """Stages that are compared with stages of the baseline, or of what a claim compares with.
 
   Attributes:
     own: the stage's folder in each run of an arm, by seed. A line of a single run has one.
-    base: that of each run of the baseline's arm; {} if nothing is compared.
+    base: that of each run of the other arm; {} if nothing is compared.
   """
 
   own: Mapping[Seed, str]

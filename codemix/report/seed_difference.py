@@ -15,7 +15,6 @@ import numpy as np
 
 from codemix.evaluation.statistics import LEVEL, Estimate
 from codemix.inference.arm_scores import ArmScores
-from codemix.inference.correlation import LEAST_PAIRS
 from codemix.inference.crossed import Part, combine, item_part, seed_parts
 from codemix.inference.difference import Difference, difference
 
@@ -27,8 +26,8 @@ def of_scores(own: Sequence[np.ndarray], base: Sequence[np.ndarray], weights: Se
     own, base: the scores of each task's items, float [S, I]; S >= 2.
     shared: whether both arms have the same seeds, in one order.
   """
-  seeds = lambda of: tuple(range(len(of[0]))) if shared else None
-  found = difference(ArmScores(tuple(own), tuple(weights), seeds(own), 'the arm'), ArmScores(tuple(base), tuple(weights), seeds(base), 'the baseline'))
+  own, base = (ArmScores(tuple(of), tuple(weights), _labels(of[0], shared), name) for of, name in ((own, 'the arm'), (base, 'the baseline')))
+  found = difference(own, base)
   return _estimate(found, shared) if found.noise == 'seeds and items' and found.error > 0 else None
 
 
@@ -47,27 +46,30 @@ def of_documents(
     counts: documents of each source; they sum to I.
     shared: whether both arms have the same seeds, in one order.
   """
-  paired = shared and len(own_S) >= LEAST_PAIRS
-  scale = 1 / base_S.mean(), own_S.mean() / base_S.mean() ** 2
-  parts = seed_parts(scale[0] * own_S, scale[1] * base_S, paired)
-  parts.append(documents_part(over_documents, scale[0] * own_SxI, scale[1] * base_SxI, counts, paired))
-  error, freedom = combine(parts)
-  found = Difference(
-    value=over_documents.value, error=float(error), freedom=float(freedom), noise='seeds and items', own='the arm', base='the baseline',
-    own_figures=tuple(scale[0] * own_S), base_figures=tuple(scale[1] * base_S), own_seeds=None, base_seeds=None,
-    items=sum(counts), paired=paired, correlation=None,
-  )  # fmt: skip
+  own_scale, base_scale = 1 / base_S.mean(), own_S.mean() / base_S.mean() ** 2
+  found = of_figures(over_documents, own_scale * own_S, base_scale * base_S, own_scale * own_SxI, base_scale * base_SxI, counts, _labels(own_S, shared), _labels(base_S, shared))
   return dataclasses.replace(_estimate(found, shared), documents=over_documents.documents)
 
 
-def documents_part(over_documents: Estimate, own_SxI: np.ndarray, base_SxI: np.ndarray, counts: Sequence[int], paired: bool) -> Part:
-  """What the documents add to the variance of the difference of two arms' mean figures; S >= 2 in both.
+def of_figures(
+  over_documents: Estimate, own_S: np.ndarray, base_S: np.ndarray, own_SxI: np.ndarray, base_SxI: np.ndarray, counts: Sequence[int],
+  own_seeds: tuple | None, base_seeds: tuple | None,
+) -> Difference:
+  """The difference of two arms' mean figures over documents; S >= 2 in both.
 
   Args:
     over_documents: the difference with its jackknife interval.
-    own_SxI, base_SxI, counts: as of `of_documents`.
-    paired: whether the runs are pairs of the same seeds, in one order.
-  """
+    own_S, base_S, own_SxI, base_SxI, counts: as of `of_documents`.
+    own_seeds, base_seeds: labels of the runs, those that both have first and in one order.
+  """  # fmt: skip
+  found = difference(ArmScores.of(own_S, own_seeds, 'the arm'), ArmScores.of(base_S, base_seeds, 'the baseline'))
+  parts = [*seed_parts(own_S, base_S, found.paired), _documents_part(over_documents, own_SxI, base_SxI, counts, found.paired)]
+  error, freedom = combine(parts)
+  return dataclasses.replace(found, value=over_documents.value, error=float(error), freedom=float(freedom), noise='seeds and items', items=sum(counts))
+
+
+def _documents_part(over_documents: Estimate, own_SxI: np.ndarray, base_SxI: np.ndarray, counts: Sequence[int], paired: bool) -> Part:
+  """What the documents add to the variance."""
   strata = [np.split(of_SxI, np.cumsum(counts)[:-1], axis=1) for of_SxI in (own_SxI, base_SxI)]
   # The jackknife's pseudo-values: their mean over a source has the jackknife's variance.
   of_sources = [
@@ -76,6 +78,10 @@ def documents_part(over_documents: Estimate, own_SxI: np.ndarray, base_SxI: np.n
   ]  # fmt: skip
   uncertainty = max(sum(part.uncertainty for part in of_sources), over_documents.error**4 / max(over_documents.documents - 1, 1.0))
   return Part(sum(part.variance for part in of_sources), uncertainty)
+
+
+def _labels(runs: Sequence, shared: bool) -> tuple[int, ...] | None:
+  return tuple(range(len(runs))) if shared else None
 
 
 def _estimate(found: Difference, shared: bool) -> Estimate:

@@ -14,39 +14,19 @@ import pytest
 
 from codemix import cli
 from codemix.storage import locked, read_json
-from tests import tiny_study
-from tests.commands.test_wrong_input import GIN
 from tests.faults import runs
+from tests.studies import two_arms
 
-STUDY = """
-a/Recipe.stages = [@first/Stage(), @second/Stage()]
-b/Recipe.stages = [@first/Stage(), @third/Stage()]
-third/Stage.name = 'third'
-third/Stage.mixture = {'code': 1.0}
-Study.name = 'two'
-Study.recipes = {'a': @a/Recipe(), 'b': @b/Recipe()}
-Recipe.max_epochs = 1000.0
-Runtime.save_every = 20
-second/Stage.tokens = 51200
-third/Stage.tokens = 51200
-"""
-
-
-def flags(root: Path, output: str = 'out') -> tuple[str, ...]:
-  return (
-    f'--gin_file={root / "study.gin"}',
-    f"--gin.Data.directory='{root / 'data'}'",
-    f"--gin.Runtime.output='{root / output}'",
-    f"--gin.Runtime.compilation_cache='{root / 'cache'}'",
-  )
+LONGER = ('--gin.second/Stage.tokens=51200', '--gin.third/Stage.tokens=51200')  # one is killed in them
 
 
 @pytest.fixture(scope='module')
 def root(tmp_path_factory) -> Path:
-  root = tmp_path_factory.mktemp('units')
-  tiny_study.prepare(root / 'data', bytes_each=6_000)
-  (root / 'study.gin').write_text(GIN + STUDY)
-  return root
+  return two_arms.write(tmp_path_factory.mktemp('units'))
+
+
+def flags(root: Path, output: str = 'out') -> tuple[str, ...]:
+  return two_arms.flags(root, root / output, *LONGER)
 
 
 def start(root: Path, *units: str) -> subprocess.Popen:

@@ -13,35 +13,18 @@ import pytest
 from codemix.launch.slurm import SlurmJob
 from codemix.launch.slurm_units import submissions
 from codemix.storage import read_json
-from tests import tiny_study
-from tests.commands.test_wrong_input import GIN
 from tests.faults import runs
 from tests.launch import cluster
+from tests.studies import two_arms
+from tests.studies.two_arms import flags
 
-STUDY = """
-a/Recipe.stages = [@first/Stage(), @second/Stage()]
-b/Recipe.stages = [@first/Stage(), @third/Stage()]
-third/Stage.name = 'third'
-third/Stage.mixture = {'code': 1.0}
-Study.name = 'two'
-Study.recipes = {'a': @a/Recipe(), 'b': @b/Recipe()}
-Recipe.max_epochs = 1000.0
-Runtime.save_every = 20
-"""
 ON_CLUSTER = pytest.mark.skipif(not cluster.is_possible(), reason='SLURM (slurm-wlm, munge) is not installed, or this user may not start its daemons')
 BY_UNIT = ('codemix', 'launch', 'slurm', '--by_unit', '--nodes=1', '--time=60:00', '--cpu_devices=1')
 
 
 @pytest.fixture(scope='module')
 def root(tmp_path_factory) -> Path:
-  root = tmp_path_factory.mktemp('units')
-  tiny_study.prepare(root / 'data', bytes_each=6_000)
-  (root / 'study.gin').write_text(GIN + STUDY)
-  return root
-
-
-def flags(root: Path, output: Path, *more: str) -> tuple[str, ...]:
-  return (f'--gin_file={root / "study.gin"}', f"--gin.Data.directory='{root / 'data'}'", f"--gin.Runtime.output='{output}'", f"--gin.Runtime.compilation_cache='{root / 'cache'}'", *more)
+  return two_arms.write(tmp_path_factory.mktemp('units'))
 
 
 def alone(root: Path, output: Path, *more: str) -> dict[str, object]:

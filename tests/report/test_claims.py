@@ -21,6 +21,7 @@ from codemix.inference.difference import difference
 from codemix.report.claim_difference import of_bits, of_scores
 from codemix.report.claims import Judged
 from codemix.report.content import gather
+from codemix.report.contrast import Contrast
 from codemix.report.results import read_study
 from codemix.report.scores import TaskScores
 from codemix.report.write import write_report
@@ -113,12 +114,12 @@ def test_the_difference_of_scores_is_that_of_inference_also_with_other_numbers_o
   correct = {f'{arm}{seed}': (generator.random(60) < 0.5).astype(float) for arm in 'ab' for seed in range(4)}
   task = TaskScores({name: of.mean() for name, of in correct.items()}, correct)
   own, base = {str(seed): f'a{seed}' for seed in range(4)}, {str(seed): f'b{seed}' for seed in (3, 1)}
-  found = of_scores([(task, 1.0)], own, {**base, '9': 'missing'}, ('a', 'b'))
+  found = of_scores([(task, 1.0)], Contrast(own, {**base, '9': 'missing'}), ('a', 'b'))
   arms = [ArmScores.of(100 * np.stack([correct[folder] for folder in runs.values()]), tuple(runs), name) for runs, name in ((own, 'a'), (base, 'b'))]
   assert found == difference(*arms) and (len(found.own_figures), len(found.base_figures)) == (4, 2)
-  figures = of_scores([(TaskScores(task.values, {}), 1.0)], own, base, ('a', 'b'))
+  figures = of_scores([(TaskScores(task.values, {}), 1.0)], Contrast(own, base), ('a', 'b'))
   assert figures.noise == 'seeds' and figures.value == pytest.approx(found.value)
-  assert of_scores([(task, 1.0)], {}, base, ('a', 'b')) is None
+  assert of_scores([(task, 1.0)], Contrast({}, base), ('a', 'b')) is None
 
 
 @pytest.mark.parametrize('seeds', [1, 3, 6])
@@ -127,7 +128,7 @@ def test_bits_of_equal_documents_differ_as_their_means_do(seeds):
   rate = generator.gamma(20, 0.7 / 20, 60)
   nats = {f'{arm}{s}': 1000 * rate * (1 + 0.01 * generator.normal()) * generator.gamma(900, 1 / 900, 60) for arm in 'ab' for s in range(seeds)}
   own, base = ({str(s): f'{arm}{s}' for s in range(seeds)} for arm in 'ab')
-  found = of_bits(measure_of(nats, np.full(60, 1000.0), (60,)), own, base, ('a', 'b'))
+  found = of_bits(measure_of(nats, np.full(60, 1000.0), (60,)), Contrast(own, base), ('a', 'b'))
   bits = [ArmScores.of(np.stack([nats[folder] for folder in runs.values()]) / (1000 * math.log(2)), tuple(runs)) for runs in (own, base)]
   expected = difference(*bits)
   assert (found.value, found.error) == pytest.approx((expected.value, expected.error)) and found.paired == expected.paired == (seeds >= 5)

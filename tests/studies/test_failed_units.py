@@ -30,9 +30,7 @@ from tests.faults import runs, together
 from tests.faults.conftest import Place
 from tests.in_process import use_one_device
 from tests.studies import failing_study
-from tests.studies.failing_study import RECIPES
-
-STUDY = tiny_study.study(**RECIPES)
+from tests.studies.failing_study import RECIPES, STUDY
 
 
 @pytest.fixture(scope='module')
@@ -51,12 +49,7 @@ def whole(data, tmp_path_factory) -> Path:
 @pytest.fixture(scope='module')
 def broken(data, tmp_path_factory) -> Path:
   """The study of which one arm failed."""
-  with pytest.MonkeyPatch.context() as patch:
-    use_one_device(patch)
-    failing_study.spoil(patch)
-    output = tmp_path_factory.mktemp('broken')
-    with pytest.raises(NonFiniteError, match=rf"stage 'spoiled', step {4 + failing_study.STEP} is not finite"):
-      codemix.run_study(STUDY, data, tiny_study.runtime(output))
+  failing_study.fail(data, output := tmp_path_factory.mktemp('broken'))
   return output
 
 

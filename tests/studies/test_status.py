@@ -21,17 +21,14 @@ from codemix.planner.outlines import outlines_before_preparing
 from codemix.storage import locked, read_json, write_json
 from codemix.studies.outline import evaluator_names, planned_outlines, recorded_study
 from codemix.studies.planning import plan_study
-from codemix.studies.runner import try_study
 from codemix.studies.show_status import describe_status, show_status
 from codemix.studies.status import Left, UnitStatus, study_status
 from codemix.studies.units import place_of, units
 from codemix.training.stage import TRAINING
 from tests import tiny_study, tiny_tasks
 from tests.commands.test_wrong_input import GIN
-from tests.in_process import use_one_device
 from tests.studies import failing_study
-
-STUDY = tiny_study.study(**failing_study.RECIPES)
+from tests.studies.failing_study import STUDY
 
 
 @pytest.fixture(scope='module')
@@ -42,11 +39,7 @@ def data(tmp_path_factory) -> codemix.Data:
 @pytest.fixture(scope='module')
 def broken(data, tmp_path_factory) -> Path:
   """The study of which one arm failed."""
-  with pytest.MonkeyPatch.context() as patch:
-    use_one_device(patch)
-    failing_study.spoil(patch)
-    output = tmp_path_factory.mktemp('broken')
-    try_study(STUDY, data, tiny_study.runtime(output))
+  failing_study.fail(data, output := tmp_path_factory.mktemp('broken'))
   return output
 
 
