@@ -79,6 +79,21 @@ def test_a_recipe_that_shares_its_beginning_ends_bitwise_as_if_trained_alone(nam
   assert len({key.split('/')[0] for key in alone if '/' in key}) == 3
 
 
+def test_recipes_with_other_row_lengths_and_models_are_trained_and_scored_in_one_study_as_alone(data, tmp_path):
+  wide = dataclasses.replace(tiny_study.MODEL, width=24)
+  recipes = {
+    'short': tiny_study.recipe(BEGINNING, length=tiny_study.LENGTH // 2),
+    'long': tiny_study.recipe(BEGINNING),
+    'wide': tiny_study.recipe(BEGINNING, length=tiny_study.LENGTH // 2, model=wide),
+  }
+  output = run(data, tmp_path / 'together', **recipes)
+  shared = result_of(output)
+  alone = [result_of(run(data, tmp_path / name, **{name: recipe})) for name, recipe in recipes.items()]
+  assert_same(shared, {key: value for result in alone for key, value in result.items()})
+  assert len({key.split('/')[0] for key in shared if '/' in key}) == 3
+  assert codemix.write_report(output).is_file()
+
+
 def test_a_shared_beginning_is_trained_once(data, trained, tmp_path):
   output = run(data, tmp_path, **RECIPES)
   assert sorted(trained) == ['balanced', 'continued', 'continued', 'cooldown', 'cooldown']
