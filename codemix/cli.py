@@ -91,30 +91,32 @@ def main(argv: Sequence[str] | None = None) -> int:
     print(f'{speaker}: {error}', file=sys.stderr)
     _report_to_peers(error.exit_code, str(error))
     return error.exit_code
-  except BrokenPipeError:  # the reader of the output, such as `head`, has closed it
-    drop_output()
-    return 141
-  except PermissionError as error:
-    if not error.filename:
-      raise
-    print(f'{speaker}: {error.filename} cannot be read or written: {error.strerror}. Change its permissions.', file=sys.stderr)
-    return 2
-  except OSError as error:
-    if not stdout_is_full(error):
-      raise
-    drop_output()
-    print(f'{speaker}: cannot write its output: {error.strerror}.', file=sys.stderr)
-    return 2
   except KeyboardInterrupt:
     print(f'{speaker}: stopped; the same command resumes from the last checkpoint.', file=sys.stderr)
     _report_to_peers(130, 'Ctrl-C')
     return 130
   except Exception as error:
+    # First: what a bucket's client raises can be any of the errors below, too.
     if (found := _outage(error)) is None:
-      raise
+      return _end_of_system_error(error, speaker)
     print(f'{speaker}: {found}', file=sys.stderr)
     _report_to_peers(found.exit_code, str(found))
     return found.exit_code
+
+
+def _end_of_system_error(error: Exception, speaker: str) -> int:
+  """The exit code of an error of this machine's files and streams, after a word about it; raises any other error again."""
+  if isinstance(error, BrokenPipeError):  # the reader of the output, such as `head`, has closed it
+    drop_output()
+    return 141
+  if isinstance(error, PermissionError) and error.filename:
+    print(f'{speaker}: {error.filename} cannot be read or written: {error.strerror}. Change its permissions.', file=sys.stderr)
+    return 2
+  if isinstance(error, OSError) and stdout_is_full(error):
+    drop_output()
+    print(f'{speaker}: cannot write its output: {error.strerror}.', file=sys.stderr)
+    return 2
+  raise error
 
 
 def _outage(error: Exception) -> CodemixError | None:

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import glob
 import re
+import sys
 import tempfile
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -46,16 +49,18 @@ class _Manager(ocp.CheckpointManager):
   all wait for its time-out.
   """
 
-  _failure: BaseException | None = None
   has_raised = False  # what `wait_here` raised; from then on nothing may be waited for
 
-  def _wait_for_checkpointers(self) -> None:
-    # Orbax's own: called in the background, before it waits for the other processes.
-    try:
-      super()._wait_for_checkpointers()
-    except BaseException as error:
-      self._failure = error
-      raise
+  def __init__(self, folder: Path | epath.Path, options: ocp.CheckpointManagerOptions, item_handlers: dict[str, Any]):
+    self._failure: BaseException | None = None
+    options = dataclasses.replace(options, async_options=ocp.options.AsyncOptions(barrier_sync_fn=self._meet))
+    super().__init__(folder, options=options, item_handlers=item_handlers)
+
+  def _meet(self, *, key: str, timeout_ms: int) -> None:
+    """Waits for the other processes. The thread that ends a save also does so after an error, while that is on its way up."""
+    if threading.current_thread() is not threading.main_thread():
+      self._failure = self._failure or sys.exception()
+    ocp.multihost.get_barrier_sync_fn()(key=key, timeout_ms=timeout_ms)
 
   def _load_checkpoint_infos(self, *arguments: Any, **named: Any) -> list:
     # A bucket has no empty folders: between the question whether it is there and its listing, process 0 may have cleaned up all that a kill left in it.

@@ -43,7 +43,7 @@ def writing(path: Path, needed_bytes: int | None = None) -> Iterator[None]:
     needed_bytes: its size, if known.
   """
   try:
-    with naming_outages(path) if is_remote(path) else contextlib.nullcontext():
+    with naming_outages(path):
       yield
   except OSError as error:
     if error.errno not in _FIXES:
@@ -53,8 +53,9 @@ def writing(path: Path, needed_bytes: int | None = None) -> Iterator[None]:
       raise FolderUnavailable(f'{message}. Choose another folder, or change its permissions.') from error
     if needed_bytes:
       message += f'; about {needed_bytes / 2**20:,.0f} MiB are needed'
-    with contextlib.suppress(OSError):
-      message += f', {shutil.disk_usage(_existing(path)).free / 2**20:,.0f} MiB are free'
+    if not is_remote(path):  # else it is the disk of a client's temporary files
+      with contextlib.suppress(OSError):
+        message += f', {shutil.disk_usage(_existing(path)).free / 2**20:,.0f} MiB are free'
     raise FolderUnavailable(f'{message}. Free some space and run the same command again; nothing saved before is lost.') from error
 
 

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from codemix.errors import CodemixError, StorageUnavailable, UserError, of_collective
+from codemix.storage.paths import is_remote
 
 # What the clients' errors say after they have given up trying again.
 _AWAY = re.compile(
@@ -45,11 +46,11 @@ def outage(error: BaseException, where: Path | None = None) -> CodemixError | No
 
 @contextlib.contextmanager
 def naming_outages(path: Path) -> Iterator[None]:
-  """Raises StorageUnavailable or UserError with `path` for errors of its bucket in this block."""
+  """Raises StorageUnavailable or UserError with `path` for errors of its bucket in this block; on a disk there are none."""
   try:
     yield
   except Exception as error:
-    if found := outage(error, path):
+    if is_remote(path) and (found := outage(error, path)):
       raise found from error
     raise
 

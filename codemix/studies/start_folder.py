@@ -94,7 +94,7 @@ def _last_rate(folder: Path) -> float:
   path = folder / 'rate.csv'
   try:
     rate = float(list(csv.DictReader(path.read_text().splitlines()))[-1]['rate'])
-  except (OSError, ValueError, IndexError, KeyError, TypeError):
+  except (FileNotFoundError, IsADirectoryError, ValueError, IndexError, KeyError, TypeError):
     rate = math.nan
   if not 0 <= rate < math.inf:
     raise UserError(f'{path} is damaged: it does not end with a rate. Restore it.')

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import shlex
@@ -15,6 +16,7 @@ from subprocess import CompletedProcess
 import pytest
 
 from codemix import cli
+from codemix.errors import StorageUnavailable
 from codemix.storage import locked
 from tests import tiny_study
 from tests.commands.test_wrong_input import GIN
@@ -170,6 +172,21 @@ def test_another_full_disk_is_not_blamed_on_the_output(monkeypatch, capsys):
   with pytest.raises(OSError, match='No space left'):
     cli.main(['verify', 'folder'])
   assert capsys.readouterr().out == 'a result\n'
+
+
+@pytest.mark.parametrize('number', [errno.EPIPE, errno.EACCES, errno.ENOSPC], ids=errno.errorcode.get)
+def test_an_error_of_a_bucket_is_not_taken_for_one_of_this_machine(monkeypatch, capsys, number):
+  """The clients' errors are OSErrors, too."""
+  import aiohttp
+
+  key = aiohttp.client_reqrep.ConnectionKey('storage', 443, True, True, None, None, None)
+
+  def away(_arguments):
+    raise aiohttp.ClientConnectorError(key, OSError(number, 'Connect call failed'))
+
+  monkeypatch.setattr('codemix.commands.verify.run', away)
+  assert cli.main(['verify', 'folder']) == StorageUnavailable.exit_code
+  assert 'does not answer' in capsys.readouterr().err
 
 
 def test_what_a_run_starts_has_standard_streams_too(tmp_path):

@@ -2,7 +2,7 @@
 
     python -m tests.faults.member DATA OUTPUT CACHE PORT COUNT INDEX [--join_s S] [--silence S] [--stuck_after S]
                                   [--otherwise S] [--spoil] [--failing]
-                                  [--at MODULE:FUNCTION --call N --send SIGNAL]
+                                  [--at MODULE:FUNCTION ... --call N --send SIGNAL]
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
   parser.add_argument('--otherwise', type=float, help='replaces watchdog.OTHERWISE_S')
   parser.add_argument('--spoil', action='store_true')
   parser.add_argument('--failing', action='store_true', help='train the study of which one arm fails')
-  parser.add_argument('--at')
+  parser.add_argument('--at', action='append', default=[], help='may be given again; FUNCTION#N is its N-th call')
   parser.add_argument('--call', type=int, default=1)
   parser.add_argument('--send', default='SIGKILL')
 
@@ -41,8 +41,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> None:
   jax.config.update('jax_compilation_cache_dir', arguments.cache)
   jax.config.update('jax_persistent_cache_min_compile_time_secs', 0.0)
-  if arguments.at:
-    interrupt(arguments.at, arguments.call, arguments.send)
+  for at in arguments.at:
+    target, _, call = at.partition('#')
+    interrupt(target, int(call or arguments.call), arguments.send)
   if arguments.count > 1:
     processes.initialize(f'localhost:{arguments.port}', arguments.count, arguments.index, arguments.join_s, arguments.silence)
   data = codemix.Data(directory=arguments.data, tokenizer='bytes')

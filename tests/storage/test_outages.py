@@ -6,12 +6,15 @@ import threading
 
 import pytest
 
-from codemix import storage
+from codemix import cli, storage
+from codemix.data.store.document_table import table_blocks
+from codemix.data.tokenization.tokenizer import load_tokenizer
 from codemix.errors import StorageUnavailable, UserError
 from codemix.storage import lease
 from codemix.storage.lines import open_lines, read_lines
 from codemix.storage.outages import outage
 from codemix.storage.ranges import open_ranges
+from codemix.studies.start_folder import _last_rate as last_rate
 from tests import faulty_proxy, gcs
 
 
@@ -53,6 +56,24 @@ def test_a_bucket_that_does_not_answer_is_named_with_what_to_do(proxy, monkeypat
   with pytest.raises(Exception) as caught:
     path.read_bytes()
   assert isinstance(outage(caught.value), StorageUnavailable)
+
+
+@pytest.mark.parametrize(
+  'read', [lambda root: load_tokenizer(root / 'tokenizer.json'), lambda root: list(table_blocks(root / 'documents.npy')), lambda root: last_rate(root)], ids=['tokenizer', 'table', 'rate']
+)
+def test_a_file_that_cannot_be_read_in_an_outage_is_not_called_damaged(proxy, monkeypatch, capsys, read):
+  import gcsfs.retry
+
+  monkeypatch.setattr(gcsfs.retry.asyncio, 'sleep', lambda seconds, sleep=gcsfs.retry.asyncio.sleep: sleep(min(seconds, 0.01)))
+  root = storage.as_path(f'gs://{gcs.BUCKET}/x')
+  for name in ('tokenizer.json', 'documents.npy', 'rate.csv'):
+    storage.write_text(root / name, 'rate')
+  with pytest.raises(UserError):
+    read(root)
+  proxy.fail(faulty_proxy.RESET)
+  monkeypatch.setattr('codemix.commands.verify.run', lambda _: read(root))
+  assert cli.main(['verify', 'folder']) == StorageUnavailable.exit_code
+  assert 'does not answer' in capsys.readouterr().err.splitlines()[-1]
 
 
 def test_a_process_that_ends_in_an_outage_does_not_wait_to_give_back_its_lease(proxy, monkeypatch):

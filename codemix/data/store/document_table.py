@@ -19,6 +19,7 @@ import numpy as np
 from codemix.data.store.damage import damaged
 from codemix.errors import UserError
 from codemix.storage import is_remote
+from codemix.storage.outages import naming_outages
 from codemix.storage.ranges import BLOCK_BYTES, CACHE, open_ranges
 
 BLOCK_ROWS = 2**20  # 16 MiB
@@ -128,9 +129,10 @@ def table_blocks(path: Path, rows: int | None = None) -> Iterator[np.ndarray]:
 def _read_header(file: IO[bytes], path: Path) -> tuple[int, int]:
   """Rows and columns of a `.npy` file of int64. Raises UserError if it is none."""
   try:
-    if (version := np.lib.format.read_magic(file)) != (1, 0):
-      raise damaged(path, f'it is a .npy file of version {version}, not (1, 0)')
-    shape, by_columns, dtype = np.lib.format.read_array_header_1_0(file)
+    with naming_outages(path):
+      if (version := np.lib.format.read_magic(file)) != (1, 0):
+        raise damaged(path, f'it is a .npy file of version {version}, not (1, 0)')
+      shape, by_columns, dtype = np.lib.format.read_array_header_1_0(file)
   except (ValueError, OSError, tokenize.TokenError, SyntaxError, TypeError) as error:  # numpy lets those of Python's tokenizer through
     raise damaged(path, f'its header cannot be read ({" ".join(str(error).split())})') from None
   if len(shape) != 2 or by_columns or dtype != np.dtype('<i8') or min(shape) < 0:

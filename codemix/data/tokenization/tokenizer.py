@@ -18,6 +18,7 @@ from codemix.data.raw import local_files
 from codemix.data.tokenization.text_bytes import BYTES, as_bytes
 from codemix.errors import UserError, nearest
 from codemix.storage import as_path, is_remote
+from codemix.storage.outages import naming_outages
 
 SPECIAL_TOKENS = ('<pad>', '<bos>', '<eos>')  # ids 0, 1 and 2 of what is trained here
 
@@ -86,7 +87,9 @@ def load_tokenizer(spec: str | Path, lossy: bool = False) -> Tokenizer:
   try:
     if not is_remote(path) and path.exists() and (no_file := local_files.kind(str(path))):  # opening a named pipe would block
       raise UserError(f'{path} is {no_file}: give the path of a tokenizer file.')
-    return kind(path.read_bytes(), str(path), lossy)
+    with naming_outages(path):
+      data = path.read_bytes()
+    return kind(data, str(path), lossy)
   except FileNotFoundError:
     raise UserError(f"{path} does not exist: train it with `codemix tokenizer train`, or use 'bytes'.") from None
   except OSError as error:
