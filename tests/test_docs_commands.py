@@ -234,7 +234,13 @@ def is_run(command: Command) -> bool:
   return not dry(command.words) and not NOT_RUN.keys() & set(command.words)
 
 
-@pytest.mark.parametrize('command', [c for c in LINES if is_run(c)], ids=str)
+def marked(command: Command):
+  """A line as a parameter of a test: those that train or measure are slow, but for the README's."""
+  slow = command.words[0] in ('study', 'train', 'bench') and command.page != 'README.md'
+  return pytest.param(command, marks=[pytest.mark.slow] * slow)
+
+
+@pytest.mark.parametrize('command', [marked(c) for c in LINES if is_run(c)], ids=str)
 def test_every_command_of_the_pages_runs(command, workspace):
   assert run(shortened(list(command.words))) == 0
 
