@@ -34,6 +34,7 @@ _HOME = {
   'Recipe': 'codemix.studies.recipe',
   'register_stages': 'codemix.studies.stage_tasks',
   'register_study': 'codemix.gin_stages',
+  'results': 'codemix.report.study_frames',
   'run_study': 'codemix.studies.runner',
   'Runtime': 'codemix.training.runtime',
   'ShardingRules': 'codemix.parallel.sharding',

@@ -6,9 +6,10 @@ The results of a checkpoint before the stage's end are in `evaluation/steps/STEP
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import importlib.metadata
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -80,12 +81,14 @@ class StoredResults:
     Args:
       columns: of a parquet file, those to read if they are there; None for all.
     """
-    if not self.path.is_file():
+    try:
+      content = self.path.read_bytes()  # once: a study has thousands of these files
+    except (FileNotFoundError, IsADirectoryError):
       return {}
-    if self.items_digest is not None and file_digest(self.path) != self.items_digest:
+    if self.items_digest is not None and hashlib.sha256(content).hexdigest() != self.items_digest:
       raise self._error('is damaged (its digest has changed)')
     try:
-      arrays = _read_parquet(self.path, columns) if self.path.suffix == '.parquet' else _read_npz(self.path)
+      arrays = _read_parquet(content, columns) if self.path.suffix == '.parquet' else _read_npz(content)
     except Exception as error:  # zipfile, zlib and NumPy each have errors of their own
       raise self._error(f'is damaged ({" ".join(str(error).split())})') from None
     if self.items_digest is None:  # nothing else says that the two files belong together
@@ -144,9 +147,11 @@ def read_results(stage_folder: Path, step: int | None = None) -> dict[str, Store
     step: of the run; None for the checkpoint at the end of the stage.
   """
   folder = results_folder(stage_folder, step)
-  paths = {str(path.relative_to(folder)).removesuffix('.json'): path for path in sorted(folder.rglob('*.json'))}
+  there = sorted(folder.rglob('*'))
+  files = set(map(str, there))
+  paths = {str(path.relative_to(folder)).removesuffix('.json'): path for path in there if path.suffix == '.json'}
   at_steps = f'{STEPS}/'
-  found = {name: _read(path, name) for name, path in paths.items() if step is not None or not name.startswith(at_steps)}
+  found = {name: _read(path, name, files) for name, path in paths.items() if step is not None or not name.startswith(at_steps)}
   return found if step is not None else {**_read_earlier(stage_folder), **found}
 
 
@@ -164,17 +169,19 @@ def _parquet(items: Mapping[str, np.ndarray | Sequence]) -> bytes:
   return buffer.getvalue()
 
 
-def _read_npz(path: Path) -> dict[str, np.ndarray]:
-  with path.open('rb') as opened, np.load(opened) as file:
+def _read_npz(content: bytes) -> dict[str, np.ndarray]:
+  with np.load(io.BytesIO(content)) as file:
     return dict(file)
 
 
-def _read_parquet(path: Path, columns: Sequence[str] | None) -> dict[str, np.ndarray]:
+def _read_parquet(content: bytes, columns: Sequence[str] | None) -> dict[str, np.ndarray]:
+  import pyarrow as pa
   import pyarrow.parquet as pq
 
-  with path.open('rb') as opened, pq.ParquetFile(opened) as file:
+  with pq.ParquetFile(pa.BufferReader(content)) as file:
     names = file.schema_arrow.names
-    table = file.read([name for name in names if columns is None or name in columns])
+    # Threads take longer to start than a file of items to read.
+    table = file.read([name for name in names if columns is None or name in columns], use_threads=False)
   return {name: table[name].to_numpy() for name in table.column_names}
 
 
@@ -183,17 +190,18 @@ def of_held_out(stored: Mapping[str, StoredResults]) -> dict[str, StoredResults]
   return {name.removeprefix(HELD_OUT_PREFIX): found for name, found in stored.items() if name.startswith(HELD_OUT_PREFIX)}
 
 
-def _read(path: Path, name: str) -> StoredResults:
+def _read(path: Path, name: str, files: Container[str]) -> StoredResults:
+  """The results of an evaluator; `files` are those of the folder."""
   record = read_json(path, _STORED, _AGAIN)
   if name.startswith(HELD_OUT_PREFIX):
     require_form(record['scores'], _SPLIT, path, _AGAIN)
   for key in ('items', 'digest'):
     require_form(record.get(key), str | None, path, _AGAIN)
   known = record.get('digest')  # earlier versions wrote none
-  if known is not None and known != record_digest(record):
+  if known is not None and known != digest({key: value for key, value in record.items() if key != 'digest'}):
     raise UserError(f'{path} was changed after it was written: its digest is not that of its content. Restore it, or delete it to evaluate the stage again.')
   fields = (record[key] for key in ('step', 'identity', 'scores', 'samples'))
-  items = next((found for suffix in ('.parquet', '.npz') if (found := path.with_suffix(suffix)).exists()), path.with_suffix('.parquet'))
+  items = next((found for suffix in ('.parquet', '.npz') if str(found := path.with_suffix(suffix)) in files), path.with_suffix('.parquet'))
   return StoredResults(*fields, path, items, record.get('items'))
 
 

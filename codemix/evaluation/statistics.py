@@ -41,7 +41,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from codemix.errors import UserError
-from codemix.inference.difference import LEVEL
+from codemix.inference.difference import LEVEL, Difference
 
 # With fewer effective documents than this, intervals may be too narrow: the sample then says little
 # about long documents that it lacks.
@@ -60,6 +60,7 @@ class Estimate:
     error: standard error over the documents or items, of a change of several seeds also over seeds; NaN if it is unknown.
     p: of no change; None if the noise of seeds is unknown.
     base_seeds: of a change of several seeds, the runs of the baseline.
+    difference: of a change of several seeds in both arms, what it was computed as.
   """
 
   value: float
@@ -71,6 +72,7 @@ class Estimate:
   error: float = math.nan
   p: float | None = None
   base_seeds: int | None = None
+  difference: Difference | None = None
 
   @property
   def in_seeds(self) -> str:

@@ -6,6 +6,7 @@ Shapes: S seeds, I items, T tasks.
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Hashable, Sequence
 
 import numpy as np
@@ -65,7 +66,7 @@ class ArmScores:
     """Whether the items' part of the noise can be estimated: every task has two items or more."""
     return all(task.ndim == 2 and task.shape[1] > 1 for task in self.tasks)
 
-  @property
+  @functools.cached_property
   def figures(self) -> np.ndarray:
     """The weighted figure of each run, float [S]; NaN if a score is missing."""
     means = [task.mean(axis=1) if task.ndim == 2 else task for task in self.tasks]

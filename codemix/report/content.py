@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -11,6 +12,7 @@ from codemix.report import comparison, palette, remarks
 from codemix.report.arms import arms
 from codemix.report.claims import Judged, judge_claims
 from codemix.report.comparison import Measure, Row
+from codemix.report.margins import Margins
 from codemix.report.palette import Paint
 from codemix.report.provenance import in_words, spaced
 from codemix.report.results import StageResults, StudyResults
@@ -19,6 +21,10 @@ from codemix.report.tree import Node, flat, stage_tree
 from codemix.studies.arms import Arm
 from codemix.training import goodput
 from codemix.training.goodput import Times
+
+# With more runs a page has no line for each seed, no curves of each arm and no ledger of each stage that is as planned: it would be
+# tens of megabytes, which nobody reads.
+MANY_RUNS = 64
 
 
 @dataclasses.dataclass(frozen=True)
@@ -50,6 +56,8 @@ class Content:
     notes: a sentence for each thing to mind in reading the figures.
     caveat: (in a sentence, why) what the report cannot show.
     arm_paints: also by recipe. source_paints: by source.
+    margins: of equivalence in tables of changes.
+    made: tables so far (`table.once`).
   """
 
   study: StudyResults
@@ -67,12 +75,19 @@ class Content:
   caveat: tuple[str, str]
   arm_paints: Mapping[str, Paint]
   source_paints: Mapping[str, Paint]
+  margins: Margins = Margins()
+  made: dict[Any, Any] = dataclasses.field(default_factory=dict, compare=False, repr=False)
 
   @property
+  def is_large(self) -> bool:
+    """Whether the page leaves out what it would have of each run (MANY_RUNS)."""
+    return len(self.study.recipes) > MANY_RUNS
+
+  @functools.cached_property
   def arms(self) -> list[Arm]:
     return [arm for model in self.models for arm in model.arms]
 
-  @property
+  @functools.cached_property
   def nodes(self) -> list[Node]:
     """The stages, each before those that begin with its model."""
     return flat(self.tree)
@@ -99,12 +114,17 @@ class Content:
   def baseline_arm(self) -> str | None:
     return next((arm.name for arm in self.arms if self.study.baseline in arm.recipes), None)
 
+  def baseline_of(self, arm: Arm) -> str | None:
+    """The name of the arm that an arm is compared with: the baseline's of its model."""
+    of_model = next(model.arms for model in self.models if arm in model.arms)
+    return next((base.name for base in of_model if self.rows_of(base)[-1].is_baseline), None)
+
   def recipe_rows(self, recipe: str) -> list[Row]:
-    return [row for row in self.rows if row.name == recipe]
+    return self._rows_of_recipe.get(recipe, [])
 
   def rows_of(self, arm: Arm) -> list[Row]:
     """The arm after each of its stages, over its seeds."""
-    return [row for row in self.arm_rows if row.name == arm.name]
+    return self._rows_of_arm.get(arm.name, [])
 
   def latest(self, arm: Arm) -> Row | None:
     """The arm after the last of its stages that has been evaluated with some seed."""
@@ -114,8 +134,24 @@ class Content:
     """('seed 1', its row) of each recipe of an arm after a stage; empty for a single recipe."""
     if len(arm.recipes) == 1:
       return []
-    found = {row.name: row for row in self.rows if row.position == position}
-    return [(f'seed {self.study.recipes[recipe].seed}', found[recipe]) for recipe in arm.recipes]
+    return [(f'seed {self.study.recipes[recipe].seed}', self.recipe_rows(recipe)[position - 1]) for recipe in arm.recipes]
+
+  def seed_lines(self, arm: Arm, position: int) -> list[tuple[str, Row]]:
+    """The `seed_rows` that tables have lines for: none in a large study."""
+    return [] if self.is_large else self.seed_rows(arm, position)
+
+  @property
+  def shown_ledgers(self) -> list[Node]:
+    """The stages whose ledger is shown: in a large study those alone that are not as planned, or do not follow their parent's."""
+    return [node for node in self.nodes if not self.is_large or node.as_planned is False or node.chain == 'broken']
+
+  @functools.cached_property
+  def _rows_of_arm(self) -> dict[str, list[Row]]:
+    return _by_name(self.arm_rows)
+
+  @functools.cached_property
+  def _rows_of_recipe(self) -> dict[str, list[Row]]:
+    return _by_name(self.rows)
 
   def shares(self, stage: StageResults) -> list[tuple[str, float]]:
     """(source, share of the loss tokens asked for); empty before the stage is planned."""
@@ -126,16 +162,17 @@ class Content:
     return ', '.join(f'{formatting.share(share)} {source}' for source, share in self.shares(stage)) or 'not planned yet'
 
   def samples(self) -> dict[tuple[str, str], list[tuple[str, str]]]:
-    """(prompt, method) to (recipe, text) of every recipe, from its last stage that has samples."""
+    """(prompt, method) to (recipe, text) of every recipe, from its last stage that has samples; in a large study of one recipe an arm."""
     groups: dict[tuple[str, str], list[tuple[str, str]]] = {}
-    for recipe in self.study.recipes.values():
+    names = [name for arm in self.arms for name in arm.recipes[:1]] if self.is_large else self.study.recipes
+    for recipe in map(self.study.recipes.get, names):
       sampled = [samples for folder in recipe.stages if (samples := self.study.stages[folder].samples)]
       for sample in sampled[-1] if sampled else []:
         groups.setdefault((sample['prompt'], sample['method']), []).append((recipe.name, sample['text']))
     return groups
 
 
-def gather(study: StudyResults) -> Content:
+def gather(study: StudyResults, margins: Margins | None = None) -> Content:
   """All that a report shows. Raises UserError if stages were evaluated on different documents, or registered claims were changed."""
   measures, pooled = comparison.measures_by_source(study), {}
   for kind in dict.fromkeys(study.kinds[s] for s in study.validation_sources if s in study.kinds):
@@ -162,11 +199,28 @@ def gather(study: StudyResults) -> Content:
     clean=clean,
     claims=judge_claims(study, measures, suite),
     missing=remarks.missing(study),
-    notes=remarks.notes(study, measures, rows, arm_rows),
+    notes=[*remarks.notes(study, measures, rows, arm_rows), *_left_out(study)],
     caveat=remarks.caveat(study, rows),
     arm_paints={recipe: paints[arm.name] for arm in groups for recipe in arm.recipes} | paints,
     source_paints=palette.source_paints(study.sources, study.kinds),
+    margins=margins or Margins(),
   )
+
+
+def _left_out(study: StudyResults) -> list[str]:
+  if len(study.recipes) <= MANY_RUNS:
+    return []
+  return [
+    f'This study has {len(study.recipes):,} runs, more than {MANY_RUNS}, so this page leaves out the lines of single seeds, the training curves of single arms, '
+    'the ledgers that are as planned, and all samples but those of one seed of each arm. results.csv and scores.csv have every number of every run.'
+  ]
+
+
+def _by_name(rows: Sequence[Row]) -> dict[str, list[Row]]:
+  found: dict[str, list[Row]] = {}
+  for row in rows:
+    found.setdefault(row.name, []).append(row)
+  return found
 
 
 def models(study: StudyResults) -> list[Model]:

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 # Points kept of a line over a recipe's steps: as many as a panel has pixels.
 POINTS = 360
+# Lines of one panel from which on they share a number of points: hundreds lie over each other anyway.
+MANY_LINES = 64
 # The smoothing window as a part of the recipe's steps: less noise, and the bends stay visible.
 SMOOTHING = 1 / 50
 # Plots by source cut off the top of the first steps' fall, which would flatten the rest.
@@ -64,10 +66,13 @@ def source_losses(
   points = _points_of_a_line(sum(len(runs) for runs in arms.values()))
   for arm, runs in arms.items():
     style = {'color': paints[arm].light, 'linestyle': paints[arm].linestyle}
+    drawn_on = []
     for run, curves in enumerate(runs, 1):
       for steps, _, smooth in curves.lines('metrics', f'loss/{source}', points):
-        axes.plot(steps, smooth, linewidth=1.4 if len(runs) == 1 else 0.9, **style)
+        drawn_on += [(steps, smooth), ([math.nan], [math.nan])]  # one line with gaps is drawn faster than many
         lines += [(arm, run, step, value) for step, value in zip(steps + 1, smooth, strict=True)]
+    if drawn_on:
+      axes.plot(*(np.concatenate(part) for part in zip(*drawn_on, strict=True)), linewidth=1.4 if len(runs) == 1 else 0.9, **style)
   _cut_opening(axes)
   axes.set_title(svg.short(title, 52))
   axes.set_ylabel('loss, nats per token')
@@ -135,9 +140,9 @@ def _cut_opening(axes: Axes) -> None:
   if not drawn:
     return
   points_Px2 = np.concatenate(drawn)
-  end = points_Px2[:, 0].max()
+  end = np.nanmax(points_Px2[:, 0])
   later_P = points_Px2[points_Px2[:, 0] >= OPENING * end, 1]
-  low, high = points_Px2[:, 1].min(), later_P.max()
+  low, high = np.nanmin(points_Px2[:, 1]), np.nanmax(later_P)
   margin = 0.06 * (high - low)
   axes.set_xlim(0, max(1, end))
   if high > low:
@@ -146,7 +151,8 @@ def _cut_opening(axes: Axes) -> None:
 
 def _points_of_a_line(lines: int) -> int:
   """Points kept of each of so many lines in one panel: a page of many runs stays small."""
-  return max(90, POINTS // max(1, (lines + 1) // 2))
+  lines = max(1, lines)
+  return max(90, POINTS // ((lines + 1) // 2)) if lines <= MANY_LINES else max(16, 90 * MANY_LINES // lines)
 
 
 def _thinned(length: int, points: int = POINTS) -> np.ndarray:

@@ -32,8 +32,13 @@ class Pictures:
   arms: Sequence[Picture]  # loss, loss by source, rate, gradient norm and throughput of one arm
 
 
-def draw(content: Content) -> Pictures:
-  with svg.drawing():
+def draw(content: Content, pixels: bool = True) -> Pictures:
+  """All pictures of the page.
+
+  Args:
+    pixels: whether they have a `png`.
+  """
+  with svg.drawing(pixels):
     plane, points, losses = [], [], []
     for number, model in enumerate(content.models):
       of = f' – {model.label}' if len(content.models) > 1 else ''
@@ -41,7 +46,7 @@ def draw(content: Content) -> Pictures:
       for index, source in enumerate(content.study.validation_sources):
         points += [pair] if (pair := _points(content, model, source, f'{index}-{number}', of)) else []
       losses += _source_losses(content, model, number, of)
-    return Pictures(plane, shares.draw(content), points, losses, *learning.learning_curves(content), _training(content))
+    return Pictures(plane, shares.draw(content), points, losses, *learning.learning_curves(content), [] if content.is_large else training(content))
 
 
 def _plane(content: Content, model: Model, number: int, of: str) -> list[Picture]:
@@ -127,7 +132,8 @@ def _source_losses(content: Content, model: Model, number: int, of: str) -> list
   return drawn
 
 
-def _training(content: Content) -> list[Picture]:
+def training(content: Content) -> list[Picture]:
+  """The curves of each arm. Call within `svg.drawing()`."""
   drawn = []
   for index, arm in enumerate(content.arms):
     if runs := _runs(content, arm):

@@ -1,4 +1,4 @@
-"""The report as one HTML file that opens offline: style and pictures inside, no scripts."""
+"""The report as one HTML file that opens offline: style, pictures and the script that sorts tables inside."""
 
 from __future__ import annotations
 
@@ -32,8 +32,9 @@ def render(content: Content) -> str:
     'report.html.jinja',
     content=content,
     study=content.study,
-    pictures=figures.draw(content),
-    downloads=functools.partial(page.downloads, content.study.name),
+    pictures=figures.draw(content, pixels=not content.is_large),
+    # The files of a large study's pictures would be most of its page.
+    downloads=(lambda picture: []) if content.is_large else functools.partial(page.downloads, content.study.name),
     few_documents=statistics.FEW_DOCUMENTS,
     widths=_widths(content),
     sections={anchor: title for anchor, title in SECTIONS.items() if there.get(anchor, True)},

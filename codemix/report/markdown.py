@@ -34,7 +34,7 @@ def render(content: Content) -> str:
     *_benchmarks(content),
     '## Data, planned and realised',
     table(tables.shares(content)),
-    table(tables.ledger(content, content.nodes)),
+    table(tables.ledger(content, content.shown_ledgers)) if content.shown_ledgers else '',
     '## The tree of stages',
     plain(tree.savings(study)),
     '\n'.join(_branches(content.tree)),

@@ -7,6 +7,7 @@ them within `svg.drawing()`.
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -53,9 +54,9 @@ def trajectories(paths: Sequence[Path], title: str, name: str, alt: str) -> Pict
   lines = []
   for path in paths:
     style = {'color': path.paint.light, 'linestyle': path.paint.linestyle}
+    axes.plot(*_joined(path.ways), linewidth=1.3 if len(path.ways) == 1 else 0.9, alpha=0.75, **style)
+    axes.plot(*_joined([(text[:-1], code[:-1]) for text, code in path.ways]), 'o', markersize=3.5, color=path.paint.light)
     for seed, (text, code) in enumerate(path.ways):
-      axes.plot(text, code, linewidth=1.3 if len(path.ways) == 1 else 0.9, alpha=0.75, **style)
-      axes.plot(text[:-1], code[:-1], 'o', markersize=3.5, color=path.paint.light)
       lines += [(path.name, seed + 1, stage + 1, *point) for stage, point in enumerate(zip(text, code, strict=True))]
   _name_ends(axes, paths)
   axes.set_title(svg.short(title, 52))
@@ -89,14 +90,20 @@ def point_plot(
   scale = 100 if zero else 1
   drawn = svg.figure(430, 74 + 24 * len(rows))
   axes = drawn.add_subplot()
-  for height, row in enumerate(rows):
-    colour = row.paint.light
-    ring = {'markersize': 4, 'markerfacecolor': 'none', 'markeredgecolor': colour, 'alpha': 0.6}
-    axes.plot([scale * v for v in row.earlier], [height] * len(row.earlier), 'o', **ring)
-    ends = [scale * row.last.low, scale * row.last.high]
-    axes.plot(ends, [height] * 2, color=colour, linewidth=2.4, alpha=0.5)
-    axes.plot([scale * v for v in row.seeds], [height] * len(row.seeds), '|', markersize=11, color=colour)
-    axes.plot([scale * row.last.value], [height], 'o', markersize=6.5, color=colour)
+  colours = [row.paint.light for row in rows]
+
+  def points(of_rows: Sequence[Sequence[float]], size: float, **style) -> None:
+    """All rows at once: matplotlib takes as long for a line of one point as for all of them."""
+    found = [(scale * value, height, colours[height]) for height, values in enumerate(of_rows) for value in values]
+    if found:
+      across, heights, paints = zip(*found, strict=True)
+      axes.scatter(across, heights, s=size**2, **{name: paints if value is None else value for name, value in style.items()})
+
+  points([row.earlier for row in rows], 4, facecolors='none', edgecolors=None, alpha=0.6)
+  lows, highs = ([scale * getattr(row.last, end) for row in rows] for end in ('low', 'high'))
+  axes.hlines(range(len(rows)), lows, highs, colors=colours, linewidth=2.4, alpha=0.5, capstyle='round')
+  points([row.seeds for row in rows], 11, marker='|', c=None, linewidths=1)
+  points([[row.last.value] for row in rows], 6.5, c=None)
   if zero:
     axes.axvline(0, color=palette.MUTED, linewidth=1)
     axes.xaxis.set_major_formatter(lambda value, _: f'{value:+g}%'.replace('-', '\u2212') if value else '0')
@@ -111,6 +118,15 @@ def point_plot(
   axes.set_xlabel(label)
   lines = [(r.name, r.last.seeds, r.last.value, r.last.low, r.last.high, r.last.spread) for r in rows]
   return svg.picture(drawn, name, alt, ('arm', 'seeds', 'value', 'low', 'high', 'spread'), lines)
+
+
+def _joined(ways: Sequence[tuple[Sequence[float], Sequence[float]]]) -> tuple[list[float], list[float]]:
+  """Several lines as one with gaps: matplotlib takes as long for a line of two points as for one of a hundred."""
+  across, up = [], []
+  for text, code in ways:
+    across += [*text, math.nan]
+    up += [*code, math.nan]
+  return across, up
 
 
 def _plane(paths: Sequence[Path]) -> Axes:
@@ -129,19 +145,17 @@ def _name_ends(axes: Axes, paths: Sequence[Path]) -> None:
     fill = path.paint.light if path.finished else 'none'
     dot = {'markersize': 7, 'markerfacecolor': fill, 'markeredgecolor': path.paint.light}
     axes.plot([path.text.value], [path.code.value], 'o', **dot)
-  low, high = axes.get_ylim()
+  (left, right), (low, high) = axes.get_xlim(), axes.get_ylim()
+  axes.set(xlim=(left, right), ylim=(low, high))  # the lines to the names leave them as they are
   wanted = [(path.code.value - low) / (high - low) for path in paths]
   gap = min(15 / 310, 1 / len(paths))
   for path, at, height in zip(paths, wanted, spread_labels(wanted, gap), strict=True):
-    end = path.text.value, low + at * (high - low)
+    # A line and a text: an annotation with an arrow takes many times as long.
+    ends = [path.text.value, left + 1.02 * (right - left)], [low + at * (high - low), low + height * (high - low)]
+    axes.plot(*ends, linewidth=0.5, alpha=0.5, color=path.paint.light, clip_on=False, zorder=1)
     axes.annotate(
-      svg.short(path.name), xy=end, xytext=(1.03, height), textcoords='axes fraction', va='center',
-      fontsize=10.5, color=path.paint.light, annotation_clip=False,
-      arrowprops={
-        'arrowstyle': '-', 'color': path.paint.light, 'linewidth': 0.5, 'alpha': 0.5,
-        'shrinkA': 1, 'shrinkB': 5, 'relpos': (0, 0.5),
-      },
-    )  # fmt: skip
+      svg.short(path.name), xy=(1.03, height), xycoords='axes fraction', va='center', fontsize=10.5, color=path.paint.light, annotation_clip=False
+    )
 
 
 def spread_labels(wanted: Sequence[float], gap: float) -> list[float]:

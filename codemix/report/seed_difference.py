@@ -89,4 +89,4 @@ def _estimate(found: Difference, shared: bool) -> Estimate:
   own_S, base_S = np.array(found.own_figures), np.array(found.base_figures)
   # Of the changes of single runs: each against that of its seed, or one drawn from each arm.
   spread = np.std(own_S - base_S, ddof=1) if shared else math.hypot(np.std(own_S, ddof=1), np.std(base_S, ddof=1))
-  return Estimate(found.value, low, high, float(found.items), own_S.size, float(spread), found.error, found.p, base_S.size)
+  return Estimate(found.value, low, high, float(found.items), own_S.size, float(spread), found.error, found.p, base_S.size, found)

@@ -153,10 +153,10 @@ def _draw(sweep: Sweep, figure: Figure, name: str) -> Picture:
   drawn = svg.figure(430, 270, margins=(58, 12, 44, 28))
   axes = drawn.add_subplot()
   axes.plot([100 * share for share in found], [scale * each.value for each in found.values()], color=_COLOUR, linewidth=1.2)
-  for share, each in found.items():
-    if each.has_interval:
-      axes.errorbar(100 * share, scale * each.value, [[scale * (each.value - each.low)], [scale * (each.high - each.value)]], color=_COLOUR, capsize=3, linewidth=1.2)
-    axes.plot(100 * share, scale * each.value, 'o', color=_COLOUR, markersize=6)
+  if known := {share: each for share, each in found.items() if each.has_interval}:
+    ends = [scale * (each.value - each.low) for each in known.values()], [scale * (each.high - each.value) for each in known.values()]
+    axes.errorbar([100 * share for share in known], [scale * each.value for each in known.values()], ends, fmt='none', ecolor=_COLOUR, capsize=3, elinewidth=1.2)
+  axes.plot([100 * share for share in found], [scale * each.value for each in found.values()], 'o', color=_COLOUR, markersize=6)
   if figure.paper:
     axes.plot([100 * share for share in figure.paper], [100 * value for value in figure.paper.values()], 's', color=palette.MUTED, markerfacecolor='none', linestyle=(0, (3, 2)), linewidth=1)
   axes.set_xlabel(f'code in {svg.short(sweep.stage, 24)} (%)')

@@ -10,17 +10,20 @@ from codemix.evaluation.statistics import Estimate
 from codemix.report.comparison import Row
 from codemix.report.content import Content
 from codemix.report.correction import corrected
+from codemix.report.margins import p_of_equality
+from codemix.report.noise import CAPTION, floor_lines
 from codemix.report.published import published
 from codemix.report.scores import Score
 from codemix.report.suite import Benchmark, Group
-from codemix.report.table import Cell, Line, Table
-from codemix.report.tables import by_stage, compared_arms, interval
+from codemix.report.table import Cell, Line, Table, once
+from codemix.report.tables import by_stage, compared_arms, interval, percent_margin
 
 PAPER = 'the paper, 470M'
 _BASELINES = (('chance', 'Chance'), ('majority', 'Majority answer'))
 _JUDGED = ('win', 'loss', 'tie', 'win_rate', 'win_rate_equal_length')
 
 
+@once
 def aggregates(content: Content) -> Table:
   """The paper's aggregates of every arm after every stage, with the paper's own figures below its arms."""
   columns = content.suite.aggregates
@@ -41,6 +44,7 @@ def aggregates(content: Content) -> Table:
   return Table(caption, header, [*lines, *_guesses(lambda kind: [column.baseline(kind) for column in columns])])
 
 
+@once
 def aggregate_changes(content: Content) -> Table:
   """The change of the aggregates against the baseline."""
   columns = content.suite.aggregates
@@ -62,6 +66,7 @@ def details(content: Content, group: Group) -> Iterator[tuple[str, Table]]:
     yield 'Scores on clean items', table
 
 
+@once
 def scores(content: Content, group: Group) -> Table:
   """The headline scores of a group and their macro-average."""
   metrics: dict[str, list[str]] = {}
@@ -80,11 +85,13 @@ def scores(content: Content, group: Group) -> Table:
   return Table(caption, _header(group), [*lines, *_guesses(lambda kind: _of_group(group, kind)), items])
 
 
+@once
 def score_changes(content: Content, group: Group) -> Table:
   """The changes of a group's scores and of their average against the baseline."""
   return _changes(content, group.label, _header(group), [*(benchmark.score for benchmark in group.scored), group.average])
 
 
+@once
 def gold_bits(content: Content, group: Group) -> Table:
   """Bits per byte of the right answers of a group."""
   shown = _with_gold(group)
@@ -97,18 +104,22 @@ def gold_bits(content: Content, group: Group) -> Table:
   return Table(caption, [Cell('After stage'), *(Cell(b.name) for b in shown)], by_stage(content, content.arms, cells))
 
 
+@once
 def gold_changes(content: Content, group: Group) -> Table:
   """The changes of the bits per byte of the right answers against the baseline, in percent of them."""
   shown = _with_gold(group)
-  caption = f'{group.label}: change of the bits per byte of the right answers against {content.baseline_arm}, in percent, with 95% paired intervals over items.'
+  caption = f'{group.label}: change of the bits per byte of the right answers against {content.baseline_arm}, in percent, with 95% paired intervals over items.' + CAPTION
 
   def cells(row: Row, of_seed: bool) -> list[Cell]:
     figures = [benchmark.gold.change(row.contrast) for benchmark in shown]
-    return [_change(row, figure, of_seed, formatting.signed_percent, lower_is_better=True) for figure in figures]
+    return [_change(row, figure, of_seed, formatting.signed_percent, content.margins.percent, lower_is_better=True) for figure in figures]
 
-  return corrected(Table(caption, [Cell('After stage'), *(Cell(b.name) for b in shown)], by_stage(content, compared_arms(content), cells)))
+  columns = [lambda folder, of=b.gold: of.figure(folder)[0] if folder in of.totals else math.nan for b in shown]
+  lines = [*by_stage(content, compared_arms(content), cells), *floor_lines(content, columns, True, formatting.percent)]
+  return corrected(Table(caption, [Cell('After stage'), *(Cell(b.name) for b in shown)], lines), percent_margin(content))
 
 
+@once
 def gold_probability(content: Content, group: Group) -> Table | None:
   """The mean normalised probability of the right choice; None if no benchmark of the group has it."""
   shown = [(benchmark, found) for benchmark in group.benchmarks if (found := benchmark.other('gold_probability'))]
@@ -119,6 +130,7 @@ def gold_probability(content: Content, group: Group) -> Table | None:
   return Table(caption, [Cell('After stage'), *(Cell(b.name) for b, _ in shown)], by_stage(content, content.arms, cells))
 
 
+@once
 def clean(content: Content, group: Group) -> Table | None:
   """The scores on the items that the scan found clean; None if no benchmark of the group was searched for."""
   names = [benchmark.name for benchmark in group.scored if any(benchmark.name in of for of in content.clean.values())]
@@ -145,6 +157,7 @@ def clean(content: Content, group: Group) -> Table | None:
   return Table(caption, [Cell('After stage'), *map(Cell, names)], [*lines, *guesses])
 
 
+@once
 def judged(content: Content) -> Table:
   """What judges decided."""
   caption = (
@@ -183,12 +196,13 @@ def _changes(content: Content, what: str, header: Sequence[Cell], columns: Seque
   caption = (
     f'Change of {what} against {content.baseline_arm} after the same number of tokens, in points (hundredths), with 95% paired '
     'intervals: over items, and over seeds where there are several.'
-  )
+  ) + CAPTION
 
   def cells(row: Row, of_seed: bool) -> list[Cell]:
-    return [_change(row, score.change(row.contrast), of_seed, formatting.signed, lower_is_better=False) for score in columns]
+    return [_change(row, score.change(row.contrast), of_seed, formatting.signed, content.margins.points, lower_is_better=False) for score in columns]
 
-  return corrected(Table(caption, header, by_stage(content, compared_arms(content), cells)))
+  lines = [*by_stage(content, compared_arms(content), cells), *floor_lines(content, [score.value for score in columns], False, points)]
+  return corrected(Table(caption, header, lines), f'{content.margins.points:g} points' if content.margins.points is not None else '')
 
 
 def _header(group: Group) -> list[Cell]:
@@ -247,7 +261,7 @@ def _ends(figure: Estimate) -> list[str]:
   return interval(figure, points)
 
 
-def _change(row: Row, figure: Estimate | None, of_seed: bool, form: Callable[[float], str], lower_is_better: bool) -> Cell:
+def _change(row: Row, figure: Estimate | None, of_seed: bool, form: Callable[[float], str], margin: float | None, lower_is_better: bool) -> Cell:
   if not figure:
     return Cell(formatting.UNKNOWN)
   if row.is_compared_with_itself:
@@ -259,7 +273,8 @@ def _change(row: Row, figure: Estimate | None, of_seed: bool, form: Callable[[fl
     notes.append('items only')
   better = (figure.value < 0) == lower_is_better
   mark = ('better' if better else 'worse') if figure.is_effect else ''
-  return Cell(form(figure.value), notes, mark, p=None if of_seed else figure.p)
+  equal_p = None if of_seed else p_of_equality(figure, margin)
+  return Cell(form(figure.value), notes, mark, p=None if of_seed else figure.p, equal_p=equal_p)
 
 
 def _as_number(value: object) -> float:

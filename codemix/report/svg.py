@@ -6,6 +6,7 @@ Only object-oriented matplotlib: no pyplot, and the settings it needs hold for t
 from __future__ import annotations
 
 import contextlib
+import contextvars
 import dataclasses
 import io
 import re
@@ -51,15 +52,26 @@ _SETTINGS = {
 _NO_METADATA = dict.fromkeys(('Creator', 'Date', 'Format', 'Type'))
 
 
+_pixels_wanted = contextvars.ContextVar('pixels', default=True)
+
+
 @contextlib.contextmanager
-def drawing() -> Iterator[None]:
-  """The look of the report's figures, inside the block only. Make and save figures within it."""
+def drawing(pixels: bool = True) -> Iterator[None]:
+  """The look of the report's figures, inside the block only. Make and save figures within it.
+
+  Args:
+    pixels: whether pictures have a `png`; it takes as long as the rest.
+  """
   import matplotlib
 
-  with matplotlib.rc_context(_SETTINGS), warnings.catch_warnings():
-    # A name in a script that the font lacks: the page shows it with the reader's fonts.
-    warnings.filterwarnings('ignore', message='Glyph .* missing from font')
-    yield
+  before = _pixels_wanted.set(pixels)
+  try:
+    with matplotlib.rc_context(_SETTINGS), warnings.catch_warnings():
+      # A name in a script that the font lacks: the page shows it with the reader's fonts.
+      warnings.filterwarnings('ignore', message='Glyph .* missing from font')
+      yield
+  finally:
+    _pixels_wanted.reset(before)
 
 
 def figure(width: float, height: float, margins: tuple[float, float, float, float] | None = None) -> Figure:
@@ -87,7 +99,7 @@ class Picture:
     name: unique in the page.
     alt: what the picture shows, for those who do not see it.
     svg: an <svg> element, in the light colours; also a file of its own.
-    png: the same as pixels.
+    png: the same as pixels; b'' if they are not wanted (`drawing`).
     csv: the numbers that are drawn.
   """
 
@@ -116,7 +128,7 @@ def picture(
     drawn.savefig(file, format='svg', transparent=True, metadata=_NO_METADATA)
   text = re.sub(r'<g id="[\w.]+"', '<g', ' '.join(map(str.strip, file.getvalue().splitlines())))
   table = pd.DataFrame(lines, columns=header).to_csv(index=False, float_format='%.5g', lineterminator='\n')
-  return Picture(name, alt, text[text.index('<svg') :], _pixels(drawn), table)
+  return Picture(name, alt, text[text.index('<svg') :], _pixels(drawn) if _pixels_wanted.get() else b'', table)
 
 
 def _pixels(drawn: Figure) -> bytes:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
@@ -12,7 +13,9 @@ from codemix.report import frames
 from codemix.report.comparison import Row
 from codemix.report.content import Content
 from codemix.report.correction import corrected
-from codemix.report.table import Cell, Line, Table
+from codemix.report.margins import p_of_equality
+from codemix.report.noise import CAPTION, floor_lines
+from codemix.report.table import Cell, Line, Table, once
 from codemix.report.tree import Node
 from codemix.studies.arms import Arm
 
@@ -26,6 +29,7 @@ CHAINS = {
 AS_PLANNED = {True: 'yes', False: 'NO', None: 'not known yet'}
 
 
+@once
 def summary(content: Content) -> Table:
   """Every arm after its last evaluated stage, by kind."""
   study, outcomes = content.study, content.outcomes
@@ -47,7 +51,7 @@ def summary(content: Content) -> Table:
     for _, measure in outcomes:
       yield _bits(row, measure)
       if study.baseline:
-        yield _change(row, measure, of_seed)
+        yield _change(content, row, measure, of_seed)
 
   lines = []
   for model in content.models:
@@ -57,24 +61,35 @@ def summary(content: Content) -> Table:
       after = row.stage.name if row else 'not evaluated yet'
       progress = _progress(row) if row else [Cell(formatting.UNKNOWN)] * 2
       lines.append(Line([_arm(content, arm), Cell(after), Cell(_seeds(arm, row)), *progress, *figures(row, False)], 'final'))
-      for label, seed in content.seed_rows(arm, row.position) if row else []:
+      for label, seed in content.seed_lines(arm, row.position) if row else []:
         lines.append(Line([_seed(label, seed), *[Cell()] * 4, *figures(seed, True)], 'seed'))
-  return corrected(Table(caption, header, lines, texts=2))
+  return corrected(Table(caption, header, lines, texts=2), percent_margin(content))
 
 
+@once
 def bits_by_stage(content: Content) -> Table:
   """Bits per byte of every arm after every stage, by source."""
   caption = 'Bits per byte on each validation source, with 95% intervals: over documents, and over seeds where there are several.'
   return _by_source(content, caption, content.arms, lambda row, source, of_seed: _bits(row, source))
 
 
+@once
 def changes_by_stage(content: Content) -> Table:
   """The change against the baseline of every other arm after every stage, by source."""
   caption = (
     f'Change against {content.baseline_arm} after the same number of tokens, with 95% paired intervals: over '
     'documents, and over seeds where there are several.'
-  )
-  return corrected(_by_source(content, caption, compared_arms(content), _change))
+  ) + CAPTION
+  table = _by_source(content, caption, compared_arms(content), functools.partial(_change, content))
+  measures = [content.measures[source] for source in content.study.validation_sources]
+  columns = [lambda folder, of=measure: of.figure(folder)[0] if folder in of.totals else math.nan for measure in measures]
+  table = dataclasses.replace(table, lines=[*table.lines, *floor_lines(content, columns, True, formatting.percent, blank=2)])
+  return corrected(table, percent_margin(content))
+
+
+def percent_margin(content: Content) -> str:
+  """Of changes of bits per byte, in words; '' if there is none."""
+  return f'{content.margins.percent:g}%' if content.margins.percent is not None else ''
 
 
 def compared_arms(content: Content) -> list[Arm]:
@@ -116,12 +131,13 @@ def by_stage(
       for row in content.rows_of(arm):
         stage = Cell(f'{row.position} {row.stage.name}', [] if row.bits else [row.stage.state])
         lines.append(Line([stage, *cells(row, False)], 'final' if row.last else ''))
-        for label, seed in content.seed_rows(arm, row.position):
+        for label, seed in content.seed_lines(arm, row.position):
           lines.append(Line([_seed(label, seed), *cells(seed, True)], 'seed'))
         lines += below(row)
   return lines
 
 
+@once
 def shares(content: Content) -> Table:
   """The share of each source in each stage: asked for, and realised."""
   sources = content.study.training_sources
@@ -150,7 +166,7 @@ def ledger(content: Content, nodes: Sequence[Node]) -> Table:
       if source in of:
         lines.append(Line([_source(content, source), Cell('planned'), *_side(of[source], 'planned')]))
         lines.append(Line([Cell(), Cell('realised'), *_side(of[source], 'realised')]))
-  return Table('The ledger', [Cell('Source'), Cell(), *map(Cell, names)], lines, texts=2)
+  return Table('The ledger', [Cell('Source'), Cell(), *map(Cell, names)], lines, texts=2, ordered=True)
 
 
 def _side(line: Mapping[str, float], side: str) -> Iterable[Cell]:
@@ -162,6 +178,7 @@ def _side(line: Mapping[str, float], side: str) -> Iterable[Cell]:
       yield Cell(formatting.ledger(value, column), mark='' if value == line[f'planned_{column}'] or side == 'planned' else 'unlike')
 
 
+@once
 def costs(content: Content) -> Table:
   """What each stage cost, and all together."""
   caption = (
@@ -174,7 +191,8 @@ def costs(content: Content) -> Table:
     steps, tokens, flops, seconds, goodput, speed = figures
     texts = [formatting.integer(steps), formatting.integer(tokens), formatting.power(flops), formatting.duration(seconds)]
     texts += [formatting.percent(goodput, 0), formatting.integer(speed)]
-    return Line([name, *map(Cell, texts)], kind)
+    cells = [Cell(text, value=figure if formatting.known(figure) else None) for text, figure in zip(texts, figures, strict=True)]
+    return Line([name, *cells], kind)
 
   figures = [(n.steps, n.tokens, n.flops, n.seconds, n.goodput, n.tokens_per_second) for n in content.nodes]
   sums = [_total(column) for column in zip(*figures, strict=True)]
@@ -197,7 +215,7 @@ def _bits(row: Row | None, measure: str) -> Cell:
   return Cell(formatting.bits(figure.value), [*interval(figure, formatting.bits), *spread])
 
 
-def _change(row: Row | None, measure: str, of_seed: bool) -> Cell:
+def _change(content: Content, row: Row | None, measure: str, of_seed: bool) -> Cell:
   figure = row and row.changes.get(measure)
   if not figure:
     return Cell(formatting.UNKNOWN)
@@ -211,7 +229,8 @@ def _change(row: Row | None, measure: str, of_seed: bool) -> Cell:
   elif figure.has_interval and not of_seed:
     notes.append('documents only')
   mark = ('better' if figure.value < 0 else 'worse') if figure.is_effect else ''
-  return Cell(formatting.signed_percent(figure.value), notes, mark, p=None if of_seed else figure.p)
+  equal_p = None if of_seed else p_of_equality(figure, content.margins.percent)
+  return Cell(formatting.signed_percent(figure.value), notes, mark, p=None if of_seed else figure.p, equal_p=equal_p)
 
 
 def interval(figure: Estimate, form: Callable[[float], str]) -> list[str]:
@@ -240,7 +259,8 @@ def _seed(label: str, row: Row) -> Cell:
 
 
 def _progress(row: Row) -> list[Cell]:
-  return [Cell(formatting.tokens(row.tokens_so_far)), Cell(formatting.percent(row.code_share))]
+  tokens = row.tokens_so_far if formatting.known(row.tokens_so_far) else None
+  return [Cell(formatting.tokens(row.tokens_so_far), value=tokens), Cell(formatting.percent(row.code_share))]
 
 
 def _seeds(arm: Arm, row: Row | None) -> str:

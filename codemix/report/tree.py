@@ -58,7 +58,14 @@ def stage_tree(study: StudyResults) -> list[Node]:
   for recipe in study.recipes.values():
     for parent, folder in zip((None, *recipe.stages), recipe.stages, strict=False):
       parents.setdefault(folder, parent)
-  return [_node(study, folder, parents) for folder, parent in parents.items() if parent is None]
+  children: dict[str | None, list[str]] = {}
+  for folder, parent in parents.items():
+    children.setdefault(parent, []).append(folder)
+  users: dict[str, list[str]] = {}
+  for recipe in study.recipes.values():
+    for folder in dict.fromkeys(recipe.stages):
+      users.setdefault(folder, []).append(recipe.name)
+  return [_node(study, folder, parents, children, users) for folder in children.get(None, [])]
 
 
 def flat(tree: Sequence[Node]) -> list[Node]:
@@ -79,7 +86,9 @@ def savings(study: StudyResults) -> str:
   )
 
 
-def _node(study: StudyResults, folder: str, parents: Mapping[str, str | None]) -> Node:
+def _node(
+  study: StudyResults, folder: str, parents: Mapping[str, str | None], children: Mapping[str | None, Sequence[str]], users: Mapping[str, Sequence[str]]
+) -> Node:
   stage = study.stages[folder]
   parent = parents[folder]
   plan = stage.plan or {}
@@ -87,8 +96,8 @@ def _node(study: StudyResults, folder: str, parents: Mapping[str, str | None]) -
   times, speed = stage.times, stage.timing.get('tokens_per_second')
   return Node(
     stage=stage,
-    recipes=[name for name, recipe in study.recipes.items() if folder in recipe.stages],
-    ends=[name for name, recipe in study.recipes.items() if recipe.stages[-1] == folder],
+    recipes=users[folder],
+    ends=[name for name in users[folder] if study.recipes[name].stages[-1] == folder],
     steps=plan.get('steps', math.nan),
     tokens=tokens,
     seconds=times.total if times else math.nan,
@@ -98,7 +107,7 @@ def _node(study: StudyResults, folder: str, parents: Mapping[str, str | None]) -
     begins_with=_begins_with(study, folder) if parent is None else '',
     chain=_chain(stage, study.stages[parent] if parent else None),
     as_planned=_as_planned(stage),
-    children=[_node(study, child, parents) for child, above in parents.items() if above == folder],
+    children=[_node(study, child, parents, children, users) for child in children.get(folder, [])],
   )
 
 

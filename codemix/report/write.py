@@ -6,12 +6,14 @@ from pathlib import Path
 
 from codemix.report import claim_frame, frames, html, markdown, score_frame
 from codemix.report.content import gather
+from codemix.report.files import write_files
+from codemix.report.margins import Margins
 from codemix.report.results import read_study
 from codemix.storage import as_path, remove, write_text
-from codemix.studies.study_record import REPORT_FILES
+from codemix.studies.study_record import REPORT_FILES, REPORT_FOLDER
 
 
-def write_report(study_dir: Path | str) -> Path:
+def write_report(study_dir: Path | str, files: bool = False, equal_points: float | None = None, equal_percent: float | None = None) -> Path:
   """Writes the files of the report into `study_dir`, claims.csv only if there is a claim; the study may be half done.
 
   The same folder gives the same bytes. An older report is replaced file by file, each whole; before
@@ -19,10 +21,16 @@ def write_report(study_dir: Path | str) -> Path:
   Raises UserError if the folder is not that of a study, a file of it is damaged, stages were
   evaluated on different documents, registered claims were changed, or the report cannot be written there.
 
+  Args:
+    files: also write `report_files/`, the pictures as SVG, PNG and CSV and the tables as LaTeX. If it is there already, it is written
+      in any case.
+    equal_points, equal_percent: the largest change that does not matter, of scores in points and of bits per byte in percent, each above 0
+      and below 100; tables of changes then also say which changes are shown to be smaller. None says nothing of it.
+
   Returns:
     The path of report.html, a single file that opens offline.
   """
-  content = gather(read_study(study_dir))
+  content = gather(read_study(study_dir), Margins(equal_points, equal_percent))
   page, short, table, scores, claims = (as_path(study_dir) / name for name in REPORT_FILES)
   write_text(table, frames.results_frame(content.study, content.rows).to_csv(index=False, lineterminator='\n'))
   write_text(scores, score_frame.score_frame(content.study).to_csv(index=False, lineterminator='\n'))
@@ -32,4 +40,6 @@ def write_report(study_dir: Path | str) -> Path:
     remove(claims)  # of a study that ran here before
   write_text(short, markdown.render(content))
   write_text(page, html.render(content))
+  if files or (as_path(study_dir) / REPORT_FOLDER).is_dir():  # older ones would be of other numbers than the page
+    write_files(as_path(study_dir), content)
   return page

@@ -13,6 +13,7 @@ from codemix.identity import digest
 from codemix.storage import as_path, make_folder, move, read_json, writing
 
 REPORT_FILES = ('report.html', 'report.md', 'results.csv', 'scores.csv', 'claims.csv')
+REPORT_FOLDER = 'report_files'  # pictures and tables of the report as files
 FORMER = 'former'  # the folder, within a study's, of the reports of studies that ran there before
 
 
@@ -57,6 +58,12 @@ def keep_former(study_dir: Path | str, record: Mapping[str, Any]) -> str | None:
       if (folder / file).is_file():
         with writing(kept):
           move(folder / file, kept / file)
+  for file in sorted((folder / REPORT_FOLDER).rglob('*')):
+    if file.is_file():
+      to = kept / file.relative_to(folder)
+      make_folder(to.parent)
+      with contextlib.suppress(FileNotFoundError), writing(kept):
+        move(file, to)
   return f"{folder} has the report of another study, '{name}' ({len(stages)} recipes): it is kept in {kept}"
 
 

@@ -213,6 +213,6 @@ def test_without_claims_there_is_no_section_and_no_file(finished_study, changed_
 def test_no_sentence_becomes_markup(tmp_path, hostile):
   folder = written(tmp_path / 's', {hostile: codemix.Claim('mixed', 'code', 'lower', sentence=hostile)}, seeds=1)
   shown = Page(write_report(folder).read_text())
-  assert hostile in shown.words and 'script' not in shown.tags
+  assert hostile in shown.words and shown.tags.count('script') == 1
   line = next(line for line in (folder / 'report.md').read_text().splitlines() if 'unresolved (' in line)
   assert line.replace(r'\|', '').count('|') == 8 and '<script' not in line.replace(r'\<', '')

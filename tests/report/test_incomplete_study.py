@@ -11,6 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+import codemix
 from codemix.errors import UserError
 from codemix.evaluation.results import Results, write_results
 from codemix.report import frames, markdown
@@ -154,3 +155,22 @@ def test_stages_evaluated_on_different_documents_are_not_compared(changed_study)
   write_results(folder, 'held_out/text', 80, {}, Results(scores_of(changed_study, folder.name, 'text'), arrays))
   with pytest.raises(UserError, match=rf"{folder.name}, source 'text': document 0 has"):
     write_report(changed_study)
+
+
+def test_an_arm_that_was_never_evaluated_is_missing_and_the_rest_is_whole(tmp_path):
+  mixtures = {'base': {'text': 1.0}, 'half': {'text': 0.5, 'code': 0.5}, 'late': {'code': 1.0}}
+  recipes = {f'{name} seed {seed}': [stage(name, mixture, 8)] for name, mixture in mixtures.items() for seed in (0, 1)}
+  folder = write_fake_study(tmp_path / 's', recipes, seeds={name: int(name[-1]) for name in recipes})
+  for gone in (path for path in stage_folders(folder) if path.name.startswith('late')):
+    shutil.rmtree(gone / 'evaluation')
+  words = Page(write_report(folder, files=True, equal_points=1, equal_percent=1).read_text()).words
+  assert 'not evaluated yet' in words and sum('trained but not evaluated' in line for line in words) == 2
+  frames = codemix.results(folder)
+  assert set(frames.changes.arm) == {'half'} and set(frames.stages.arm) == {'base', 'half', 'late'}
+  assert 'late' in (folder / 'report_files' / 'tables' / 'summary.tex').read_text()
+
+
+def test_a_single_recipe_has_files_and_frames_without_changes(tmp_path):
+  folder = write_fake_study(tmp_path / 's', {'alone': [stage('pre', {'text': 1.0}, 8)]})
+  write_report(folder, files=True)
+  assert codemix.results(folder).changes.empty and not (folder / 'report_files' / 'tables' / 'changes.tex').exists()

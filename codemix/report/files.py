@@ -1,0 +1,74 @@
+"""`codemix report --files`: the pictures and tables of a report as files of their own, for a paper or slides."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+from codemix.report import figures, latex, shares, suite_tables, svg, tables
+from codemix.report.claim_table import claim_table
+from codemix.report.content import Content
+from codemix.report.figures import Pictures
+from codemix.report.svg import Picture
+from codemix.report.table import Table
+from codemix.storage import remove, write_bytes, write_text
+from codemix.studies.study_record import REPORT_FOLDER
+
+
+def write_files(study_dir: Path, content: Content) -> Path:
+  """Writes `figures/NAME.svg`, `.png` and `.csv` and `tables/NAME.tex` in the folder REPORT_FOLDER of a study, which it replaces.
+
+  Also the curves of each arm that the page of a large study leaves out.
+
+  Returns:
+    That folder.
+  """
+  folder = study_dir / REPORT_FOLDER
+  remove(folder)  # pictures of arms that are no more
+  for picture in every_picture(content):
+    for ending, data in (('svg', picture.svg.encode()), ('png', picture.png), ('csv', picture.csv.encode())):
+      write_bytes(folder / 'figures' / f'{picture.name}.{ending}', data)
+  for name, table in every_table(content):
+    write_text(folder / 'tables' / f'{name}.tex', latex.tabular(table))
+  return folder
+
+
+def every_picture(content: Content) -> list[Picture]:
+  drawn: Pictures = figures.draw(content)
+  arms = drawn.arms
+  if content.is_large:
+    with svg.drawing():
+      arms = figures.training(content)
+  pairs = [picture for pair in drawn.points for picture in pair]
+  return [*drawn.plane, *drawn.shares, *pairs, *drawn.sources, *drawn.learning, *drawn.tasks, *arms]
+
+
+def every_table(content: Content) -> Iterator[tuple[str, Table]]:
+  """(name of the file, table) of all that the page shows, but for the ledgers of single stages."""
+  compared = bool(content.study.baseline)
+  if content.claims:
+    yield 'claims', claim_table(content.claims)
+  yield 'summary', tables.summary(content)
+  for number, table in enumerate(shares.tables(content), 1):
+    yield f'shares-of-code-{number}', table
+  yield 'bits-per-byte', tables.bits_by_stage(content)
+  if compared:
+    yield 'changes', tables.changes_by_stage(content)
+  if content.suite.aggregates:
+    yield 'aggregates', suite_tables.aggregates(content)
+    if compared:
+      yield 'aggregate-changes', suite_tables.aggregate_changes(content)
+  for group in content.suite.groups:
+    if group.scored:
+      yield f'{_name(group.label)}-scores', suite_tables.scores(content, group)
+    for title, table in suite_tables.details(content, group):
+      yield f'{_name(group.label)}-{_name(title)}', table
+  if content.suite.judges:
+    yield 'judged', suite_tables.judged(content)
+  yield 'mixtures', tables.shares(content)
+  yield 'costs', tables.costs(content)
+
+
+def _name(title: str) -> str:
+  return re.sub(r'[^a-z0-9]+', '-', title.lower()).strip('-')
