@@ -155,7 +155,8 @@ def _line(found: dict) -> str:
     steps = ', '.join(f'{step:,}' for step in found['checkpoints']) or 'none yet'
     cut_off = f'; passed over as not wholly written: {", ".join(map(str, found["cut_off"]))}' if found['cut_off'] else ''
     begins = f'begins with {found["start"]}, ' if 'start' in found else ''
-    return f'{found["folder"]}: {begins}{"finished" if found["finished"] else "not finished"}, {found["steps"]:,} steps, checkpoints at step {steps}, {read}{cut_off}'
+    unsealed = '; its metrics are not sealed: an earlier codemix finished it' if found['finished'] and found['steps'] and not found['sealed'] else ''
+    return f'{found["folder"]}: {begins}{"finished" if found["finished"] else "not finished"}, {found["steps"]:,} steps, checkpoints at step {steps}, {read}{unsealed}{cut_off}'
   if found['kind'] == CLAIMS:
     return f'{found["folder"]}: {count(found["claims"], "claim")} in {count(found["registrations"], "registration")}, as written'
   if not read:
