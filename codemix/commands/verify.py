@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -34,7 +34,6 @@ from codemix.storage import as_path
 
 if TYPE_CHECKING:
   from codemix.data.raw.protocols import Reader
-  from codemix.report.verify import Verified
 
 
 @dataclasses.dataclass(frozen=True)
@@ -162,17 +161,18 @@ def _verify_report(found: Found, raw: bool) -> dict:
     return result | {'error': f'{found.folder} has no report.json beside it, so nothing says what it was computed from: an earlier codemix wrote it, or the file was removed. {again}.'}
   # What was kept when the study went on is older than its units on purpose.
   if verified.state == 'altered' or (verified.state == 'stale' and (named or not verified.former)):
-    return result | {'error': _what_differs(folder, verified, again)}
+    return result | {'error': _what_differs(folder, verified.state, [(finding.kind, str(finding)) for finding in verified.findings], again)}
   return result
 
 
-def _what_differs(folder: Path, verified: Verified, again: str) -> str:
-  for finding in verified.findings:
-    show_line(f'  {finding.kind}: {finding}')
-  first = verified.findings[0] if verified.state == 'stale' else next(finding for finding in verified.findings if finding.kind != 'stale')
-  if verified.state == 'stale':
-    return f'the report in {folder} is stale: its units went on since it was written; {first}. {again}.'
-  return f'the report in {folder} is not what its units say: {first}. {count(len(verified.findings), "finding")} in all, in the lines above; restore what was changed, or, if it is right as it is now, {again}.'
+def _what_differs(folder: Path, state: str, findings: Sequence[tuple[str, str]], again: str) -> str:
+  """Shows what was found, (kind, what) each, and returns the error in one line."""
+  for kind, what in findings:
+    show_line(f'  {kind}: {what}')
+  if state == 'stale':
+    return f'the report in {folder} is stale: its units went on since it was written; {findings[0][1]}. {again}.'
+  first = next(what for kind, what in findings if kind != 'stale')
+  return f'the report in {folder} is not what its units say: {first}. {count(len(findings), "finding")} in all, in the lines above; restore what was changed, or, if it is right as it is now, {again}.'
 
 
 KINDS = {STORE: _verify_store, STAGE: _verify_stage, CORPORA: _verify_corpora, CLAIMS: _verify_claims, REPORT: _verify_report}
