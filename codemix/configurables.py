@@ -75,6 +75,7 @@ from codemix.parallel.sharding import ShardingRules
 from codemix.planner.power_settings import Power
 from codemix.sandbox.limits import Limits
 from codemix.studies.claim import Claim
+from codemix.studies.pilot import Pilot
 from codemix.studies.recipe import Recipe, Study
 from codemix.studies.sweep import sweep
 from codemix.training.handoff import Handoff
@@ -103,7 +104,7 @@ _MIXTURES = (
   *(seqio_mixture, swap, uniform),
 )
 _EVALUATION = (Decoding, Evaluation, Judge, answer_task, choice_task, text_task)
-_POWER = (Claim, Components, Power)
+_POWER = (Claim, Components, Pilot, Power)
 _CONTAMINATION = (Contamination, EvaluationSet, ItemLayout, CodeWindows, WordWindows)
 _TRAINING = (
   *(Constant, LinearTo, WarmupCosine, WarmupInverseSqrt, WarmupStableDecay),

@@ -179,7 +179,14 @@ def test_every_command_line_is_one_that_codemix_takes(command, files_of_the_docs
   elif verb == 'evaluate' and arguments.tasks:
     assert arguments.tasks == 'list'
   elif '--gin_file' in flags_of(parser):
-    experiment.load_experiment(arguments, also=('Power',) if getattr(arguments, 'power', False) else ())
+    experiment.load_experiment(arguments, also=_also(verb, arguments))
+
+
+def _also(verb: str, arguments: argparse.Namespace) -> tuple[str, ...]:
+  """Configurables that a command builds beside the study."""
+  if verb == 'study' and arguments.pilot:
+    return ('Pilot', 'Power')
+  return ('Power',) if getattr(arguments, 'power', False) else ()
 
 
 @pytest.mark.parametrize('page', PAGES, ids=lambda page: page.name)

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from codemix import formatting
-from codemix.commands import study_status
+from codemix.commands import study_pilot, study_status
 from codemix.commands.experiment import (
   Experiment,
   add_format_argument,
@@ -30,6 +30,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
   add_gin_arguments(parser)
   add_process_arguments(parser)
   parser.add_argument('--unit', action='append', default=[], metavar='KIND/NAME', help='run this unit alone, such as train/balanced-1a2b3c4d, if those that it needs are done; may be repeated')
+  parser.add_argument('--pilot', action='store_true', help='train a few seeds of one arm, measure the noise of its scores, and say what the study can show with its seeds')
   study_status.add_arguments(parser)
   add_format_argument(parser)
 
@@ -40,6 +41,8 @@ def run(arguments: argparse.Namespace) -> None:
     return study_status.show(arguments)
   if arguments.list_commands:
     return study_status.list_commands(arguments)
+  if arguments.pilot:
+    return study_pilot.run(arguments)
   run_units(arguments, arguments.unit)
 
 
@@ -57,21 +60,10 @@ def run_units(arguments: argparse.Namespace, wanted: Sequence[str]) -> None:
   import jax
 
   from codemix.parallel.coordination import barrier
-  from codemix.parallel.mesh import make_mesh
-  from codemix.studies.consistency import require_same_settings
-  from codemix.studies.preflight import check_machine
-  from codemix.studies.preparation import prepare_in_own_process, require_prepared
   from codemix.studies.runner import try_study
   from codemix.training.loop import BARRIER_TIMEOUT_S
 
-  set_up_jax(experiment.runtime)
-  # try_study checks again; here it comes before preparing, which can take a day.
-  check_machine(experiment.study, experiment.runtime, make_mesh(experiment.runtime.mesh))
-  require_same_settings(experiment.study, experiment.data, experiment.runtime)
-  if jax.process_count() > 1 or _trains(wanted):  # chips would wait for a tokenizer, or several units write one store
-    require_prepared(experiment.study, experiment.data, experiment.gin_arguments)
-  else:
-    prepare_in_own_process(experiment.study, experiment.data, experiment.gin_arguments, experiment.warnings)
+  make_ready(experiment, prepares=not _trains(wanted))
   # That of the whole study: a unit's own would not repeat it.
   command = shlex.join(['codemix', 'study', *experiment.gin_arguments]) if wanted else experiment.command
   outcome = try_study(experiment.study, experiment.data, experiment.runtime, command, wanted)
@@ -80,6 +72,29 @@ def run_units(arguments: argparse.Namespace, wanted: Sequence[str]) -> None:
   if outcome.failed:
     barrier('report', BARRIER_TIMEOUT_S)  # the end of another process, with an error, would end this one while it writes
   outcome.raise_first()
+
+
+def make_ready(experiment: Experiment, prepares: bool = True) -> None:
+  """Checks the machine, and prepares what is missing.
+
+  Args:
+    prepares: with False, data that are not prepared are an error.
+  """
+  import jax
+
+  from codemix.parallel.mesh import make_mesh
+  from codemix.studies.consistency import require_same_settings
+  from codemix.studies.preflight import check_machine
+  from codemix.studies.preparation import prepare_in_own_process, require_prepared
+
+  set_up_jax(experiment.runtime)
+  # try_study checks again; here it comes before preparing, which can take a day.
+  check_machine(experiment.study, experiment.runtime, make_mesh(experiment.runtime.mesh))
+  require_same_settings(experiment.study, experiment.data, experiment.runtime)
+  if jax.process_count() > 1 or not prepares:  # chips would wait for a tokenizer, or several units write one store
+    require_prepared(experiment.study, experiment.data, experiment.gin_arguments)
+  else:
+    prepare_in_own_process(experiment.study, experiment.data, experiment.gin_arguments, experiment.warnings)
 
 
 def _trains(wanted: Sequence[str]) -> bool:
@@ -99,11 +114,12 @@ def _show(outcome: Outcome, experiment: Experiment, as_json: bool, whole: bool) 
     print(json.dumps(found), flush=True)
   elif 'report' in found:
     print(f'report: {found["report"]}', flush=True)
-  for line in _failures(outcome, experiment.command):
+  for line in failures(outcome, experiment.command):
     show_line(line)
 
 
-def _failures(outcome: Outcome, command: str) -> Iterator[str]:
+def failures(outcome: Outcome, command: str) -> Iterator[str]:
+  """Lines that say which units failed, which were not run, and how to go on."""
   if not outcome.failed:
     return
   yield f'{formatting.count(len(outcome.failed), "unit")} failed:'

@@ -26,25 +26,25 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     '--status', nargs='?', const='', metavar='DIR', help='show the state of every unit, and run nothing; without gin flags, of the study in the folder DIR'
   )
   parser.add_argument('--topology', metavar='CHIP:SIDES', help='with --status: the chips whose published peak predicts what nothing was measured of, as for codemix plan')
-  parser.add_argument('--mfu', type=float, metavar='SHARE', help='with --status: share of that peak; by default 0.4')
-  parser.add_argument('--price', type=float, metavar='AMOUNT', help='with --status: of a device-hour, in any currency')
+  parser.add_argument('--mfu', type=float, metavar='SHARE', help='with --status: share of that peak; with --pilot: share of the peak of v5e that its chip-hours assume; by default 0.4')
+  parser.add_argument('--price', type=float, metavar='AMOUNT', help='with --status: of a device-hour, in any currency; with --pilot: of a chip-hour')
   parser.add_argument('--list_commands', action='store_true', help='print the command of every unit that is not done, in an order in which they may run')
 
 
 def check(arguments: argparse.Namespace) -> None:
   """Raises UserError for flags that do not go together."""
-  asked = [f'--{name}' for name in ('status', 'list_commands', 'unit') if getattr(arguments, name) not in (None, False, [])]
+  asked = [f'--{name}' for name in ('status', 'list_commands', 'unit', 'pilot') if getattr(arguments, name) not in (None, False, [])]
   if len(asked) > 1:
     raise UserError(f'{asked[0]} and {asked[1]} are two things to do: give one of them.')
   for name in ('topology', 'mfu', 'price'):
     value = getattr(arguments, name)
-    if value is not None and arguments.status is None:
+    if value is not None and arguments.status is None and not (arguments.pilot and name != 'topology'):
       raise UserError(f'--{name} has no effect without --status: add it, or leave --{name} out.')
   if arguments.price is not None and not 0 < arguments.price < float('inf'):
     raise UserError(f'--price={arguments.price:g}: it is a number above 0.')
   if arguments.mfu is not None and not 0 < arguments.mfu <= 1:
     raise UserError(f'--mfu={arguments.mfu:g}: it is a share of the peak, above 0 and at most 1.')
-  if arguments.mfu is not None and arguments.topology is None:
+  if arguments.mfu is not None and arguments.topology is None and not arguments.pilot:
     raise UserError('--mfu is a share of the peak of the chips of --topology: add that, or leave --mfu out.')
   if arguments.status and (arguments.gin_file or arguments.gin_bindings):
     raise UserError(f'--status={arguments.status} reads the study in that folder, so gin flags have no effect beside it: give one of them.')

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,7 +17,16 @@ from codemix.commands.experiment import (
   set_up_jax,
   show_line,
 )
-from codemix.commands.written import CLAIMS, CORPORA, STAGE, STORE, find_written, has_claims
+from codemix.commands.written import (
+  CLAIMS,
+  CORPORA,
+  REPORT,
+  STAGE,
+  STORE,
+  find_written,
+  has_claims,
+  is_report,
+)
 from codemix.data.tokenization.tokenizer import Tokenizer
 from codemix.errors import UserError
 from codemix.formatting import count
@@ -33,7 +42,7 @@ class Found:
 
   Attributes:
     kind: one of `KINDS`.
-    folder: where it lies.
+    folder: where it lies; of a report that is named by one of its files, that file.
     tokenizer: of a token store, if it is known: must still encode as it did.
     reader: of a token store's corpus, which knows how its raw files are digested.
   """
@@ -45,7 +54,7 @@ class Found:
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-  parser.add_argument('folder', nargs='*', metavar='FOLDER', help='folder of a token store or a stage, or one with such in it; else --gin_file says which')
+  parser.add_argument('folder', nargs='*', metavar='FOLDER', help='folder of a token store, a stage or a report, one with such in it, or a file of a report; else --gin_file says which')
   add_gin_arguments(parser)
   parser.add_argument('--sources', action='store_true', help='re-read the raw files of token stores as well')
   parser.add_argument('--replay', type=int, metavar='N', help='train up to N recorded steps of each stage again, beside it, and compare them bit by bit; wants --gin_file')
@@ -65,7 +74,9 @@ def run(arguments: argparse.Namespace) -> None:
     checked.append({'kind': found.kind, 'folder': str(found.folder)})
     try:
       checked[-1] |= KINDS[found.kind](found, arguments.sources)
-      if arguments.format == 'text':
+      if error := checked[-1].get('error'):
+        errors.append(UserError(error))
+      elif arguments.format == 'text':
         print(_line(checked[-1]))
     except UserError as error:
       errors.append(error)
@@ -135,7 +146,36 @@ def _verify_claims(found: Found, raw: bool) -> dict:
   return {'registrations': len(chain), 'claims': len({claim['hash'] for entry in chain for claim in entry['claims'].values()})}
 
 
-KINDS = {STORE: _verify_store, STAGE: _verify_stage, CORPORA: _verify_corpora, CLAIMS: _verify_claims}
+def _verify_report(found: Found, raw: bool) -> dict:
+  from codemix.report.verify import verify_report
+
+  named = not found.folder.is_dir()
+  folder = found.folder.parent if named else found.folder
+  verified = verify_report(folder)
+  result = {
+    'state': verified.state, 'units': verified.units, 'files': verified.files, 'values': verified.values, 'former': verified.former,
+    'other_versions': list(verified.others), 'findings': [dataclasses.asdict(finding) for finding in verified.findings],
+  }  # fmt: skip
+  again = f'`codemix report --output={folder}` writes it again'
+  if verified.state == 'not sealed' and named:
+    return result | {'error': f'{found.folder} has no report.json beside it, so nothing says what it was computed from: an earlier codemix wrote it, or the file was removed. {again}.'}
+  # What was kept when the study went on is older than its units on purpose.
+  if verified.state == 'altered' or (verified.state == 'stale' and (named or not verified.former)):
+    return result | {'error': _what_differs(folder, verified.state, [(finding.kind, str(finding)) for finding in verified.findings], again)}
+  return result
+
+
+def _what_differs(folder: Path, state: str, findings: Sequence[tuple[str, str]], again: str) -> str:
+  """Shows what was found, (kind, what) each, and returns the error in one line."""
+  for kind, what in findings:
+    show_line(f'  {kind}: {what}')
+  if state == 'stale':
+    return f'the report in {folder} is stale: its units went on since it was written; {findings[0][1]}. {again}.'
+  first = next(what for kind, what in findings if kind != 'stale')
+  return f'the report in {folder} is not what its units say: {first}. {count(len(findings), "finding")} in all, in the lines above; restore what was changed, or, if it is right as it is now, {again}.'
+
+
+KINDS = {STORE: _verify_store, STAGE: _verify_stage, CORPORA: _verify_corpora, CLAIMS: _verify_claims, REPORT: _verify_report}
 
 
 def _digest_of(found: Found) -> Callable[[str], str]:
@@ -155,7 +195,10 @@ def _line(found: dict) -> str:
     steps = ', '.join(f'{step:,}' for step in found['checkpoints']) or 'none yet'
     cut_off = f'; passed over as not wholly written: {", ".join(map(str, found["cut_off"]))}' if found['cut_off'] else ''
     begins = f'begins with {found["start"]}, ' if 'start' in found else ''
-    return f'{found["folder"]}: {begins}{"finished" if found["finished"] else "not finished"}, {found["steps"]:,} steps, checkpoints at step {steps}, {read}{cut_off}'
+    unsealed = '; its metrics are not sealed: an earlier codemix finished it' if found['finished'] and found['steps'] and not found['sealed'] else ''
+    return f'{found["folder"]}: {begins}{"finished" if found["finished"] else "not finished"}, {found["steps"]:,} steps, checkpoints at step {steps}, {read}{unsealed}{cut_off}'
+  if found['kind'] == REPORT:
+    return _line_of_report(found)
   if found['kind'] == CLAIMS:
     return f'{found["folder"]}: {count(found["claims"], "claim")} in {count(found["registrations"], "registration")}, as written'
   if not read:
@@ -163,6 +206,16 @@ def _line(found: dict) -> str:
   raw = f'; {found["raw_files"]:,} raw files unchanged' if 'raw_files' in found else ''
   tokens = f'{found["tokens"]:,} tokens, ' if 'tokens' in found else ''
   return f'{found["folder"]}: {found["documents"]:,} documents, {tokens}{read}{raw}'
+
+
+def _line_of_report(found: dict) -> str:
+  if found['state'] == 'not sealed':
+    return f'{found["folder"]}: a report that is not sealed: without report.json nothing says what it was computed from'
+  former = 'of a study that ran here before, ' if found['former'] else ''
+  if found['state'] == 'stale':
+    return f'{found["folder"]}: a report {former}older than its units'
+  pages = f'; its pages were compared with their digests alone, since {", ".join(found["other_versions"])} had other versions' if found['other_versions'] else ''
+  return f'{found["folder"]}: a report {former}as its {count(found["units"], "unit")} say: {found["values"]:,} numbers and texts in {found["files"]} files computed again{pages}'
 
 
 def _load(arguments: argparse.Namespace) -> Experiment:
@@ -184,4 +237,5 @@ def _of_study(experiment: Experiment) -> list[Found]:
   output = as_path(experiment.runtime.output)
   stages = sorted(path.parent for path in output.glob('stages/*/stage.json'))
   claims = [Found(CLAIMS, output)] if has_claims(output) else []
-  return stores + [Found(STAGE, folder) for folder in stages] + claims
+  report = [Found(REPORT, output)] if is_report(output) else []
+  return stores + [Found(STAGE, folder) for folder in stages] + claims + report

@@ -1,4 +1,4 @@
-"""Finds token stores, stages, local corpora and registered claims below the folders of a command line."""
+"""Finds token stores, stages, local corpora, registered claims and reports below the folders of a command line."""
 
 from __future__ import annotations
 
@@ -10,22 +10,27 @@ from codemix.data.raw.local_files import folders
 from codemix.data.store.shard_writer import DRAFTS
 from codemix.errors import UserError, nearest
 from codemix.storage import as_path, is_remote, read_json
+from codemix.studies.study_record import RECORD, REPORT_FILES
 
-STORE, STAGE, CORPORA, CLAIMS = 'token store', 'stage', 'local corpora', 'registered claims'
+STORE, STAGE, CORPORA, CLAIMS, REPORT = 'token store', 'stage', 'local corpora', 'registered claims', 'report'
 
 
-def find_written(named: Sequence[str], kinds: Sequence[str] = (STORE, STAGE, CORPORA, CLAIMS)) -> list[tuple[str, Path]]:
+def find_written(named: Sequence[str], kinds: Sequence[str] = (STORE, STAGE, CORPORA, CLAIMS, REPORT)) -> list[tuple[str, Path]]:
   """(kind, folder) of everything of these kinds at or below these folders, each once.
 
-  An unfinished token store, without `manifest.json`, counts too. Raises UserError if a folder has
+  An unfinished token store, without `manifest.json`, counts too. A report is also found by one of its files, which then is the
+  path in place of the folder. Raises UserError if a folder has
   nothing of these kinds, with what it has or the nearest.
   """
   return list(dict.fromkeys(found for folder in map(as_path, named) for found in _in(folder, kinds)))
 
 
 def _in(folder: Path, kinds: Sequence[str]) -> list[tuple[str, Path]]:
+  if REPORT in kinds and is_report(folder) and not folder.is_dir():
+    return [(REPORT, folder)]
   below = _below(folder) if folder.is_dir() else []
   found = [(kind, path) for path in below if (kind := _kind(path)) and path.name != DRAFTS]
+  found += [(REPORT, path) for path in below if is_report(path)]
   if of_these := [one for one in found if one[0] in kinds]:
     return of_these
   if found:
@@ -36,7 +41,7 @@ def _in(folder: Path, kinds: Sequence[str]) -> list[tuple[str, Path]]:
 def _below(folder: Path) -> list[Path]:
   """The folder and those below it; of a bucket only those that hold one of the files that `_kind` looks for."""
   if is_remote(folder):
-    return sorted({path.parent for name in ('stage.json', 'manifest.json', 'shard-*.json', 'claims.json', 'study.json') for path in folder.rglob(name)})
+    return sorted({path.parent for name in ('stage.json', 'manifest.json', 'shard-*.json', 'claims.json', 'study.json', RECORD, REPORT_FILES[0]) for path in folder.rglob(name)})
   return sorted(map(Path, folders(str(folder))))
 
 
@@ -49,6 +54,13 @@ def _kind(folder: Path) -> str | None:
     return CLAIMS
   begun = (path for pattern in ('shard-*.json', f'{DRAFTS}/shard-*.json') for path in folder.glob(pattern))
   return STORE if any(begun) else None
+
+
+def is_report(path: Path) -> bool:
+  """Whether a folder holds a report of a study, or a file is one of such a report, by its name."""
+  if path.name in (*REPORT_FILES, RECORD) and path.is_file():
+    return (path.parent / RECORD).exists() or (path.parent / 'study.json').exists()
+  return (path / RECORD).exists() or ((path / REPORT_FILES[0]).exists() and (path / 'study.json').exists())
 
 
 def has_claims(folder: Path) -> bool:

@@ -22,7 +22,7 @@ from codemix.config.places import (
 from codemix.errors import nearest
 
 # The verbs build these, even if no file refers to them.
-ROOTS = ('Study', 'Recipe', 'Data', 'Runtime', 'Contamination', 'ModelConfig', 'Evaluation', 'Power')
+ROOTS = ('Study', 'Recipe', 'Data', 'Runtime', 'Contamination', 'ModelConfig', 'Evaluation', 'Power', 'Pilot')
 
 
 def without_reference(shipped: str) -> list[str]:

@@ -53,15 +53,25 @@ def spread_of(arms: Sequence[np.ndarray], level: float = LEVEL) -> Spread:
 
   Raises UserError if no arm has two runs.
   """
-  from scipy.special import chdtri
-
   known = [np.asarray(figures_S, np.float64) for figures_S in arms if len(figures_S) > 1]
   if not known:
     raise UserError('no arm has two runs, so nothing is known of the spread over seeds: train replicates, which differ in Recipe.seed alone.')
   freedom = sum(figures_S.size - 1 for figures_S in known)
   squares = sum(float(((figures_S - figures_S.mean()) ** 2).sum()) for figures_S in known)
-  low, high = (math.sqrt(squares / chdtri(freedom, tail)) for tail in ((1 - level) / 2, (1 + level) / 2))
-  return Spread(math.sqrt(squares / freedom), low, high, freedom)
+  value = math.sqrt(squares / freedom)
+  return Spread(value, *(factor * value for factor in spread_factors(freedom, level)), freedom)
+
+
+def spread_factors(freedom: int, level: float = LEVEL) -> tuple[float, float]:
+  """The ends of the interval of a standard deviation of normal figures, as multiples of it.
+
+  Args:
+    freedom: degrees of freedom; of one arm, its runs less one.
+  """
+  from scipy.special import chdtri
+
+  low, high = (math.sqrt(freedom / chdtri(freedom, tail)) for tail in ((1 - level) / 2, (1 + level) / 2))
+  return low, high
 
 
 def noise_floor(spread: Spread, seeds: int = 1, level: float = LEVEL) -> NoiseFloor:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import collections
 import dataclasses
 from collections.abc import Iterator, Mapping, Sequence
 
@@ -20,7 +21,7 @@ from codemix.planner.roofline import chip_hours
 from codemix.planner.stages import planned_stages
 from codemix.studies.arms import Arm
 from codemix.studies.claim_comparison import compare
-from codemix.studies.claim_metric import POINTS
+from codemix.studies.claim_metric import BITS, POINTS
 from codemix.studies.planned_arms import planned_arms
 from codemix.studies.recipe import Study
 
@@ -49,7 +50,7 @@ class PowerPlan:
   Attributes:
     comparisons: task by task, then those of the claims.
     hours_of_a_seed: chip-hours of every arm with one seed, stages that arms share counted once; None without a chip.
-    corrected_for: comparisons of the table. Claims are corrected for their own number.
+    corrected_for: comparisons of each table, by the unit of its figures. Claims are corrected for their own number.
     price: of a chip-hour; None if it is not given.
     seeds: of the baseline's arm.
     components: of each task.
@@ -60,7 +61,7 @@ class PowerPlan:
   settings: Power
   comparisons: Sequence[Comparison]
   hours_of_a_seed: float | None
-  corrected_for: int
+  corrected_for: Mapping[str, int]
   price: float | None = None
   seeds: int = 1
   components: Mapping[str, Components] = dataclasses.field(default_factory=dict)
@@ -75,7 +76,7 @@ def plan_power(study: Study, settings: Power, components: Mapping[str, Component
   """What every comparison of a study can resolve.
 
   Args:
-    components: by task, in points; `settings.components` are not read.
+    components: by task, in points, or by source of `Study.validation`, in bits per byte; `settings.components` are not read.
     chip: whose hours are counted, at the MFU of `prices`; None counts none.
 
   Raises UserError if the study has no second arm of the baseline's model, or a task is not among those that the study evaluates.
@@ -87,7 +88,8 @@ def plan_power(study: Study, settings: Power, components: Mapping[str, Component
   if not compared:
     raise UserError(f"the study has no arm to compare with its baseline '{study.baseline}': add a recipe of the same model that differs in more than its seed.")
   _require_evaluated(study, components)
-  count = settings.comparisons or len(compared) * len(components)
+  units = {task: unit_of(study, task) for task in components}
+  counts = {unit: settings.comparisons or len(compared) * tasks for unit, tasks in collections.Counter(units.values()).items()}
   alike: dict[tuple[int, int, bool], list[str]] = {}
   seeds_of = lambda arm: {study.recipes[name].seed for name in arm.recipes}
   for arm in compared:
@@ -96,14 +98,27 @@ def plan_power(study: Study, settings: Power, components: Mapping[str, Component
   comparisons = []
   for task, of in components.items():
     of = dataclasses.replace(of, arm_item=0.0) if settings.items == 'fixed' else of
+    effect = settings.effect_bits if units[task] == BITS else settings.effect
     for (own, theirs, shared), names in alike.items():
-      design = Design(own, theirs, shared=shared, comparisons=count)
-      comparisons.append(Comparison(tuple(names), base.name, resolution(task, settings.effect, of, design, settings.power)))
+      design = Design(own, theirs, shared=shared, samples=_samples(study), comparisons=counts[units[task]])
+      comparisons.append(Comparison(tuple(names), base.name, resolution(task, effect, of, design, settings.power, units[task])))
   comparisons += _of_claims(study, settings, components)
   published = published_power(components, len(base.recipes), settings.power) if comparable(model) else ()
   return PowerPlan(
-    study.name, settings, comparisons, _hours(study, arms, chip, prices.mfu), count, prices.chip_hour, len(base.recipes), components, published
+    study.name, settings, comparisons, _hours(study, arms, chip, prices.mfu), counts, prices.chip_hour, len(base.recipes), components, published
   )
+
+
+def unit_of(study: Study, task: str) -> str:
+  """Of the components of a task: points, or bits per byte of a source."""
+  evaluated = [each.name for each in study.evaluation.selected()] if study.evaluation else []
+  return BITS if task in study.validation and task not in evaluated else POINTS
+
+
+def _samples(study: Study) -> int:
+  """Answers of an item, where a task samples them."""
+  decoding = study.evaluation.decoding if study.evaluation else None
+  return decoding.samples if decoding else 1
 
 
 def _of_claims(study: Study, settings: Power, components: Mapping[str, Components]) -> Iterator[Comparison]:
@@ -114,7 +129,7 @@ def _of_claims(study: Study, settings: Power, components: Mapping[str, Component
       continue
     of = dataclasses.replace(components[tasks[0]], arm_item=0.0) if settings.items == 'fixed' else components[tasks[0]]
     own, base = ({study.recipes[recipe].seed for recipe in side.arm.recipes} for side in (compared.own, compared.base))
-    design = Design(len(own), len(base), shared=own == base, comparisons=settings.comparisons or len(study.claims))
+    design = Design(len(own), len(base), shared=own == base, samples=_samples(study), comparisons=settings.comparisons or len(study.claims))
     found = resolution(tasks[0], settings.effect, of, design, settings.power)
     yield Comparison((compared.own.arm.name,), compared.base.arm.name, found, name)
 

@@ -17,16 +17,18 @@ class Power:
   """The effect that a study should resolve, and the noise of its scores; for `codemix plan --power`.
 
   Attributes:
-    components: of each task's scores, in points, by the task's name.
+    components: of each task's scores, in points, by the task's name; of a source of `Study.validation`, in bits per byte.
     effect: the least difference of two arms that should be found, in points.
+    effect_bits: the same of sources, in bits per byte.
     power: the chance of finding it.
     items: 'random' for claims about items like those of the task; 'fixed' for claims about these items alone, which need fewer
       seeds and say less.
-    comparisons: of the report's table, to correct for; None for all arms and tasks of the study.
+    comparisons: of the report's table, to correct for; None for all arms and tasks of the study, and for all arms and sources.
   """
 
   components: Mapping[Name, Components] = dataclasses.field(default_factory=dict)
   effect: Annotated[float, Above(0), 'points'] = 1.0
+  effect_bits: Annotated[float, Above(0), 'bits per byte'] = 0.01
   power: Annotated[float, From(0.5), Below(1)] = POWER
   items: Literal['random', 'fixed'] = 'random'
   comparisons: Annotated[int, From(1), 'comparisons'] | None = None

@@ -11,26 +11,30 @@ from rich.table import Table
 from codemix import formatting
 from codemix.console import Console
 from codemix.evaluation.tasks.registry import GROUPS
+from codemix.inference.resolution import Resolution
 from codemix.planner.comparisons import Comparison, PowerPlan
 from codemix.planner.published_effects import stated_tasks
+from codemix.studies.claim_metric import BITS
 
 
 def show_power(plan: PowerPlan, stream: TextIO) -> None:
   """Prints a line for each comparison, then a verdict for each task."""
   console = Console(stream, width=180)
   of = plan.settings
-  console.print(f'[bold]{plan.study}[/bold]: what it can show at power {100 * of.power:g}%, corrected for {formatting.count(plan.corrected_for, "comparison")}')
+  console.print(f'[bold]{plan.study}[/bold]: what it can show at power {100 * of.power:g}%, corrected for {_corrected(plan)}')
   table = Table(box=None, pad_edge=False, header_style='dim')
   costed = plan.hours_of_a_seed is not None
   priced = costed and plan.price is not None
-  columns = ['seeds an arm', 'least effect, points', f'power at {of.effect:g}', f'seeds needed for {of.effect:g}', *(['chip-hours with these'] if costed else []), *(['price'] if priced else [])]
+  units = {each.resolution.unit for each in plan.comparisons}
+  at = f'{of.effect_bits if units == {BITS} else of.effect:g}' if len(units) == 1 else 'the wanted effect'
+  columns = ['seeds an arm', f'least effect{f", {units.copy().pop()}" if len(units) == 1 else ""}', f'power at {at}', f'seeds needed for {at}', *(['chip-hours with these'] if costed else []), *(['price'] if priced else [])]
   for name in ('task', 'comparison'):
     table.add_column(name, no_wrap=True)
   for name in columns:
     table.add_column(name, justify='right')
   for each in plan.comparisons:
     found = each.resolution
-    row = [_points(found.least_effect), f'{100 * found.power:.0f}%', f'{found.seeds_needed:,}' if found.seeds_needed else 'no number']
+    row = [_least(found, with_unit=len(units) > 1), f'{100 * found.power:.0f}%', f'{found.seeds_needed:,}' if found.seeds_needed else 'no number']
     hours = plan.hours(found.seeds_needed)
     costs = [_amount(hours)] if costed else []
     costs += [_amount(None if hours is None else hours * plan.price)] if priced else []
@@ -69,10 +73,11 @@ def _show_published(console: Console, plan: PowerPlan) -> None:
 
 
 def describe_power(plan: PowerPlan) -> dict:
-  """All figures, unrounded; effects in points. Null: infinite, unknown or no number."""
+  """All figures, unrounded; effects in the `unit` of each comparison. Null: infinite, unknown or no number."""
   return {
     'study': plan.study,
     'effect': plan.settings.effect,
+    'effect_bits': plan.settings.effect_bits,
     'power': plan.settings.power,
     'items': plan.settings.items,
     'corrected_for': plan.corrected_for,
@@ -81,6 +86,7 @@ def describe_power(plan: PowerPlan) -> dict:
     'comparisons': [
       {
         'task': each.resolution.task,
+        'unit': each.resolution.unit,
         **({'claim': each.claim} if each.claim else {}),
         'arms': list(each.arms),
         'baseline': each.baseline,
@@ -116,5 +122,15 @@ def _amount(value: float | None) -> str:
   return f'{value:.2g}' if formatting.known(value) and value < 10 else formatting.integer(value)
 
 
-def _points(value: float) -> str:
-  return f'{value:.2f}' if math.isfinite(value) else formatting.UNKNOWN
+def _corrected(plan: PowerPlan) -> str:
+  """'4 comparisons', and of which unit if there are two."""
+  counts = plan.corrected_for
+  several = ' and '.join(f'{formatting.count(count, "comparison")} in {unit}' for unit, count in counts.items())
+  return several if len(counts) > 1 else formatting.count(sum(counts.values()), 'comparison')
+
+
+def _least(found: Resolution, with_unit: bool) -> str:
+  if not math.isfinite(found.least_effect):
+    return formatting.UNKNOWN
+  value = f'{found.least_effect:.4f}' if found.unit == BITS else f'{found.least_effect:.2f}'
+  return f'{value} {found.unit}' if with_unit else value

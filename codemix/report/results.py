@@ -156,17 +156,28 @@ class StudyResults:
     return sorted(sources, key=lambda s: (rank.get(kind := self.kinds.get(s), 2), kind or '', s))
 
 
-def read_study(study_dir: Path | str) -> StudyResults:
+def read_study(study_dir: Path | str, study_file: Path | None = None) -> StudyResults:
   """The study in `study_dir`, as far as it has got.
 
   Raises UserError if the folder is not that of a study, a file in it is damaged, the baseline is
   not one of the recipes, or the documents of an evaluation do not add up to its scores.
+
+  Args:
+    study_file: the `study.json` of a study that ran there before, if it is not the last one that is meant.
   """
   folder = as_path(study_dir)
-  path = folder / 'study.json'
+  path = study_file or folder / 'study.json'
   if not path.is_file():
     raise UserError(f'{folder} is not the folder of a study: it has no study.json. Give the Runtime.output of `codemix study`.')
-  record = read_json(path)
+  return study_of(read_json(path), folder, path)
+
+
+def study_of(record: Mapping[str, Any], folder: Path, path: Path) -> StudyResults:
+  """The study that a record of the form of `study.json` describes, with its stages in `folder`. Raises UserError as `read_study`.
+
+  Args:
+    path: where the record is from, for errors.
+  """
   require_form(record, {key: form for key, form in _STUDY.items() if key in record}, path)
   names = _stage_names(record, path)
   failures = read_failures(folder)

@@ -1,16 +1,18 @@
-"""`codemix report`: a study's folder becomes report.html, report.md, results.csv, scores.csv and claims.csv within it."""
+"""`codemix report`: a study's folder becomes report.html, report.md, results.csv, scores.csv and claims.csv within it, and report.json, which says what they were computed from."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 from codemix.report import claim_frame, frames, html, markdown, score_frame
-from codemix.report.content import gather
+from codemix.report.content import Content, gather
 from codemix.report.files import write_files
+from codemix.report.inputs import read_inputs
 from codemix.report.margins import Margins
+from codemix.report.record import write_record
 from codemix.report.results import read_study
 from codemix.storage import as_path, remove, write_text
-from codemix.studies.study_record import REPORT_FILES, REPORT_FOLDER
+from codemix.studies.study_record import RECORD, REPORT_FILES, REPORT_FOLDER
 
 
 def write_report(study_dir: Path | str, files: bool = False, equal_points: float | None = None, equal_percent: float | None = None) -> Path:
@@ -30,16 +32,30 @@ def write_report(study_dir: Path | str, files: bool = False, equal_points: float
   Returns:
     The path of report.html, a single file that opens offline.
   """
-  content = gather(read_study(study_dir), Margins(equal_points, equal_percent))
-  page, short, table, scores, claims = (as_path(study_dir) / name for name in REPORT_FILES)
-  write_text(table, frames.results_frame(content.study, content.rows).to_csv(index=False, lineterminator='\n'))
-  write_text(scores, score_frame.score_frame(content.study).to_csv(index=False, lineterminator='\n'))
-  if content.claims:
-    write_text(claims, claim_frame.claim_frame(content.claims).to_csv(index=False, lineterminator='\n'))
-  else:
-    remove(claims)  # of a study that ran here before
-  write_text(short, markdown.render(content))
-  write_text(page, html.render(content))
-  if files or (as_path(study_dir) / REPORT_FOLDER).is_dir():  # older ones would be of other numbers than the page
-    write_files(as_path(study_dir), content)
-  return page
+  folder = as_path(study_dir)
+  inputs = read_inputs(folder)
+  content = gather(read_study(folder), Margins(equal_points, equal_percent))
+  written = texts(content)
+  remove(folder / RECORD)  # a report that is half replaced must not be taken for an altered one
+  for name in REPORT_FILES:
+    if name in written:
+      write_text(folder / name, written[name])
+    else:
+      remove(folder / name)  # claims.csv of a study that ran here before
+  if files or (folder / REPORT_FOLDER).is_dir():  # older ones would be of other numbers than the page
+    write_files(folder, content)
+  write_record(folder, content, inputs, written)
+  return folder / 'report.html'
+
+
+def texts(content: Content) -> dict[str, str]:
+  """The files of the report by name, without those that the study has no use for."""
+  csv = {'index': False, 'lineterminator': '\n'}
+  made = {
+    'results.csv': frames.results_frame(content.study, content.rows).to_csv(**csv),
+    'scores.csv': score_frame.score_frame(content.study).to_csv(**csv),
+    **({'claims.csv': claim_frame.claim_frame(content.claims).to_csv(**csv)} if content.claims else {}),
+    'report.md': markdown.render(content),
+    'report.html': html.render(content),
+  }
+  return {name: made[name] for name in REPORT_FILES if name in made}

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 
-from codemix.errors import UserError, nearest
-from codemix.studies.arms import Arm, without_seed
+from codemix.errors import UserError
+from codemix.studies.arms import Arm
 from codemix.studies.claim import Claim
 from codemix.studies.claim_metric import Metric, metric_of
+from codemix.studies.named_arms import arm_named, stage_named
 from codemix.studies.planned_arms import planned_arms
 from codemix.studies.recipe import Study
 
@@ -58,37 +59,17 @@ def compare(study: Study) -> dict[str, Compared]:
 
 
 def _compare(study: Study, arms: list[Arm], claim: Claim) -> Compared:
-  own = _arm(study, arms, claim.arm, 'Claim.arm')
-  base = _arm(study, arms, claim.against or study.baseline, 'Claim.against')
+  own = arm_named(study, arms, claim.arm, 'Claim.arm')
+  base = arm_named(study, arms, claim.against or study.baseline, 'Claim.against')
   if own == base:
     which = f"'{claim.against}'" if claim.against else f"the baseline '{study.baseline}'"
     raise UserError(f"it compares '{claim.arm}' with {which}, which is the same arm: name another in Claim.arm or Claim.against.")
   return Compared(_side(study, own, claim), _side(study, base, claim), metric_of(study, claim.metric))
 
 
-def _arm(study: Study, arms: list[Arm], name: str, field: str) -> Arm:
-  # Of a single recipe 'code, seed 0' also 'code', so that the name stays when there are more seeds.
-  stems = {without_seed(recipe, study.recipes[recipe].seed): arm for arm in reversed(arms) for recipe in arm.recipes}
-  by_name = stems | {recipe: arm for arm in arms for recipe in arm.recipes} | {arm.name: arm for arm in arms}
-  if name not in by_name:
-    raise UserError(f"{field} is '{name}', which is not a recipe or an arm of the study ({', '.join(arm.name for arm in arms)}).{nearest(name, by_name)}")
-  return by_name[name]
-
-
 def _side(study: Study, arm: Arm, claim: Claim) -> Side:
-  names = [stage.name for stage in study.recipes[arm.recipes[0]].stages]
-  if claim.stage is None:
-    return Side(arm, len(names) - 1)
-  if isinstance(claim.stage, int):
-    if claim.stage > len(names):
-      raise UserError(f"Claim.stage is {claim.stage}, and '{arm.name}' has {len(names)} stage{'s'[: len(names) != 1]}.")
-    return Side(arm, claim.stage - 1)
-  if claim.stage not in names:
-    raise UserError(
-      f"Claim.stage is '{claim.stage}', which '{arm.name}' does not have ({', '.join(names)}).{nearest(claim.stage, names)} "
-      'Stages that have other names in the two arms are given by their place, from 1.'
-    )
-  return Side(arm, len(names) - 1 - names[::-1].index(claim.stage))
+  hint = ' Stages that have other names in the two arms are given by their place, from 1.'
+  return Side(arm, stage_named(study, arm, claim.stage, 'Claim.stage', hint))
 
 
 def _says(compared: Compared, claim: Claim) -> tuple:

@@ -6,10 +6,11 @@ import contextlib
 import math
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import jax
+from jax.sharding import Mesh
 
 from codemix.data.settings import Data
 from codemix.errors import UserError
@@ -87,8 +88,48 @@ def try_study(study: Study, data: Data, runtime: Runtime, command: str = '', wan
     return _run_study(study, data, runtime, command, wanted)
 
 
+@pinned()
+def try_pilot(study: Study, pilot: Study, data: Data, runtime: Runtime, command: str = '') -> tuple[Outcome, dict]:
+  """Runs the units of a pilot (`codemix.studies.pilot`), after the whole study was planned, its claims registered and `study.json` written.
+
+  So claims are registered before the pilot's results can be seen. Raises as `try_study`.
+
+  Returns:
+    How the units ended, and the pilot as `describe_study` describes a study.
+  """
+  with watchdog.watched(runtime.stuck_after):
+    began = time.monotonic()
+    mesh, ready = _ready(study, data, runtime)
+    runs = preflight(pilot, data, runtime, mesh)
+    require_same_data(runs.plan, {name: held_out.store for name, held_out in runs.validation.items()})
+    work = units(runs.plan)
+    check_unlocked([unit.stage for unit in work if unit.kind == 'train'], runtime)
+    claims = claim_records(ready, runtime.output)
+    if not jax.process_index():
+      show_plan(runs.plan, runs.validation, runtime.placement(mesh), runtime.output, sys.stderr)
+      _record(ready, runtime, data, command, claims, only_if_changed=True)
+    return _run(work, runs, mesh, runtime, began), describe_study(runs, runtime, command)
+
+
 def _run_study(study: Study, data: Data, runtime: Runtime, command: str, wanted: Sequence[str]) -> Outcome:
   began = time.monotonic()
+  mesh, ready = _ready(study, data, runtime)
+  plan = ready.plan
+  work = units(plan)
+  if wanted:
+    work = find_units(wanted, work)
+    _require_needs(work, units(plan), runtime)
+  check_unlocked([unit.stage for unit in work if unit.kind == 'train'], runtime)
+  claims = claim_records(ready, runtime.output)
+  if not jax.process_index():
+    if not wanted:
+      show_plan(plan, ready.validation, runtime.placement(mesh), runtime.output, sys.stderr)
+    _record(ready, runtime, data, command, claims, only_if_changed=bool(wanted))
+  return _run(work, ready, mesh, runtime, began, judges=not wanted)
+
+
+def _ready(study: Study, data: Data, runtime: Runtime) -> tuple[Mesh, Ready]:
+  """The devices, and all that is checked before the first step."""
   mesh = make_mesh(runtime.mesh)
   check_machine(study, runtime, mesh)
   require_same_settings(study, data, runtime)
@@ -98,24 +139,22 @@ def _run_study(study: Study, data: Data, runtime: Runtime, command: str, wanted:
       print(line, file=sys.stderr, flush=True)
   watchdog.at('planning', math.inf)  # of as many steps as a user asks for
   ready = preflight(study, data, runtime, mesh)
-  plan, validation = ready.plan, ready.validation
-  require_same_data(plan, {name: held_out.store for name, held_out in validation.items()})
-  work = units(plan)
-  if wanted:
-    work = find_units(wanted, work)
-    _require_needs(work, units(plan), runtime)
-  check_unlocked([unit.stage for unit in work if unit.kind == 'train'], runtime)
-  claims = claim_records(ready, runtime.output)
-  if not jax.process_index():
-    if not wanted:
-      show_plan(plan, validation, runtime.placement(mesh), runtime.output, sys.stderr)
-    record = describe_study(ready, runtime, command) | register_claims(runtime.output, plan.study.name, claims)
-    _write_record(record, runtime, only_if_changed=bool(wanted))
-    keep_tokenizer(as_path(runtime.output), plan.tokenizer, data.tokenizer_path)
+  require_same_data(ready.plan, {name: held_out.store for name, held_out in ready.validation.items()})
+  return mesh, ready
+
+
+def _record(ready: Ready, runtime: Runtime, data: Data, command: str, claims: Mapping[str, dict], only_if_changed: bool) -> None:
+  """Registers the claims, and writes `study.json` and the tokenizer; of process 0 alone."""
+  record = describe_study(ready, runtime, command) | register_claims(runtime.output, ready.plan.study.name, claims)
+  _write_record(record, runtime, only_if_changed)
+  keep_tokenizer(as_path(runtime.output), ready.plan.tokenizer, data.tokenizer_path)
+
+
+def _run(work: Sequence[Unit], ready: Ready, mesh: Mesh, runtime: Runtime, began: float, judges: bool = False) -> Outcome:
   planning_s = time.monotonic() - began
   with stopping_at_once():
     outcome = run_units(work, ready, mesh, runtime, planning_s)
-    if not wanted:
+    if judges:
       watchdog.at('the judgements', math.inf)  # of an endpoint, which has limits of its own
       judge_study(ready, mesh, runtime)
   # A process that has its scores must not exit while others still exchange theirs.

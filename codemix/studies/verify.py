@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 from codemix.checkpoints import damage, sealed_digest
@@ -16,9 +17,10 @@ from codemix.studies.planning import StudyPlan
 from codemix.studies.stage_names import SHORT
 from codemix.studies.verify_metrics import check_metrics, skipped_as_planned
 from codemix.training.rewinds import read_rewinds
+from codemix.training.sealed_files import unlike
 from codemix.training.stage import is_done, stage_folder
 from codemix.training.stage_changes import namesake
-from codemix.training.stage_record import read_ledger, read_stage
+from codemix.training.stage_record import read_done, read_ledger, read_stage
 from codemix.training.start import IMPORTED
 
 
@@ -29,8 +31,8 @@ def verify_stage(folder: Path) -> dict:
 
   Returns:
     'name', 'finished', 'checkpoints' (their steps), 'cut_off' (steps of checkpoints that were not
-    completely written, which a resumed run passes over), 'steps' (with a line of metrics) and 'bytes_read'; 'start', the folder that
-    `Recipe.start` named, if the stage began with it.
+    completely written, which a resumed run passes over), 'steps' (with a line of metrics), 'sealed' (whether the metrics have a digest: not before
+    the stage is finished, nor if an earlier codemix finished it) and 'bytes_read'; 'start', the folder that `Recipe.start` named, if the stage began with it.
   """
   stage = read_stage(folder)
   require_unchanged(folder, stage)
@@ -48,18 +50,46 @@ def verify_stage(folder: Path) -> dict:
       raise UserError(f'the checkpoint {checkpoints / str(step)} is damaged: {why}. {_fix(folder, finished)}')
   if finished:
     _check_finished(folder, stage, sealed)
-  _check_results(folder)
-  lines = check_metrics(folder, finished, sealed)
+  lines = check_records(folder, finished, sealed)
   read = [path for step in sealed for path in (checkpoints / str(step)).rglob('*') if path.is_file()]
   return {
     'name': stage['name'],
     'finished': finished,
     'checkpoints': sealed,
     'steps': lines,
+    'sealed': finished and bool(read_done(folder)['files']),
     'cut_off': [step for step in steps if step not in sealed],
     'bytes_read': sum(path.stat().st_size for path in read),
     **({'start': stage['start']['folder']} if 'start' in stage else {}),
   }
+
+
+def check_unit(folder: Path) -> None:
+  """Compares everything of a stage but its checkpoints with their digests. Raises UserError as `verify_stage`."""
+  require_unchanged(folder, read_stage(folder))
+  finished = (folder / 'done.json').exists()
+  if finished:
+    _check_ledger(folder, read_done(folder)['ledger'])
+  check_records(folder, finished, [])
+
+
+def check_records(folder: Path, finished: bool, saved: Sequence[int]) -> int:
+  """Checks the results of all evaluations and the metrics of a stage.
+
+  Raises UserError, naming the first file or line that is not as it was written.
+
+  Args:
+    saved: as of `check_metrics`.
+
+  Returns:
+    The number of steps with a line of metrics.
+  """
+  _check_results(folder)
+  lines = check_metrics(folder, finished, saved)
+  # After the checks that can name the line.
+  if finished and (wrong := unlike(folder, read_done(folder)['files'])):
+    raise UserError(f'{wrong}. {_fix(folder, True)}')
+  return lines
 
 
 def _check_finished(folder: Path, stage: dict, sealed: list[int]) -> None:
@@ -69,13 +99,18 @@ def _check_finished(folder: Path, stage: dict, sealed: list[int]) -> None:
     raise UserError(f'the checkpoint {at}, with which its stage was done, is missing. {_fix(folder, True)}')
   if sealed_digest(at.parent, done.step) != done.checkpoint:
     raise UserError(f'the checkpoint {at} is another than the one with which its stage was done. {_fix(folder, True)}')
-  if not written['hash'] == done.ledger == digest({key: value for key, value in written.items() if key != 'hash'}):
-    raise UserError(f'{folder}/ledger.json is not the ledger with which the stage was done. {_fix(folder, True)}')
+  _check_ledger(folder, done.ledger)
   for parent in folder.parent.glob(f'*-{stage["parent"][:SHORT]}') if stage['parent'] else ():
     if (parent / 'ledger.json').exists() and read_ledger(parent)['hash'] != written['parent_hash']:
       raise UserError(f'{folder}/ledger.json does not continue {parent}/ledger.json: one of them is of another run.')
   if stage.get('start', {}).get(IMPORTED) and written['parent_hash'] != stage['parent']:
     raise UserError(f'{folder}/ledger.json does not continue the imported model with which the stage began: one of them is of another run.')
+
+
+def _check_ledger(folder: Path, known: str) -> None:
+  written = read_ledger(folder)
+  if not written['hash'] == known == digest({key: value for key, value in written.items() if key != 'hash'}):
+    raise UserError(f'{folder}/ledger.json is not the ledger with which the stage was done. {_fix(folder, True)}')
 
 
 def _check_results(folder: Path) -> None:

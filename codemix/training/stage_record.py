@@ -12,6 +12,7 @@ from codemix.models.config import ModelConfig
 from codemix.storage import read_json, require_form, write_json, write_text
 from codemix.training.drawn import Drawn
 from codemix.training.rewinds import read_rewinds
+from codemix.training.sealed_files import digests
 from codemix.training.stage import StagePlan
 from codemix.training.stage_changes import as_written
 
@@ -24,8 +25,10 @@ def read_stage(folder: Path) -> dict:
 
 
 def read_done(folder: Path) -> dict:
-  """Reads done.json (step, digests of checkpoint and ledger). Raises UserError if it is damaged."""
-  return read_json(folder / 'done.json', {'step': int, 'checkpoint': str, 'ledger': str}, _FIX)
+  """Reads done.json: `step`, digests of `checkpoint` and `ledger`, and of `files`, {} if an earlier codemix wrote it. Raises UserError if it is damaged."""
+  done = read_json(folder / 'done.json', {'step': int, 'checkpoint': str, 'ledger': str}, _FIX)
+  require_form(done.setdefault('files', {}), {...: str}, folder / 'done.json', _FIX)
+  return done
 
 
 def read_ledger(folder: Path) -> dict:
@@ -98,5 +101,5 @@ def write_result(
   write_json(folder / 'ledger.json', entry)
   write_json(
     folder / 'done.json',
-    {'step': plan.last_step, 'checkpoint': checkpoint, 'ledger': entry['hash']},
+    {'step': plan.last_step, 'checkpoint': checkpoint, 'ledger': entry['hash'], 'files': digests(folder)},
   )

@@ -76,7 +76,7 @@ def _files(folder: Path) -> dict[str, bytes]:
   return {str(p.relative_to(folder)): p.read_bytes() for p in folder.rglob('*') if p.is_file()}
 
 
-ASKED = tuple(f'out/{name}' for name in ('study.json', 'report.html', 'report.md', 'results.csv', 'scores.csv'))
+ASKED = tuple(f'out/{name}' for name in ('study.json', 'report.html', 'report.md', 'report.json', 'results.csv', 'scores.csv'))
 
 
 def refused(capfd, place: Path, verb: str, *flags: str) -> str:

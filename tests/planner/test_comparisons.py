@@ -45,7 +45,7 @@ def test_each_comparison_has_the_seeds_of_its_arm_and_of_the_baseline():
     (('code',), 'winogrande', 3, 3), (('more', 'other'), 'winogrande', 2, 3),
     (('code',), 'piqa', 3, 3), (('more', 'other'), 'piqa', 2, 3),
   ]  # fmt: skip
-  assert plan.corrected_for == 6
+  assert plan.corrected_for == {'points': 6}
   expected = least_effect(NOISE['piqa'], Design(3, 3, shared=True, comparisons=6))
   assert plan.comparisons[2].resolution.least_effect == pytest.approx(expected)
 
@@ -81,6 +81,16 @@ def test_the_cost_grows_by_every_arm_with_each_seed():
   one_seed = plan_power(study_of({'code': 1, 'more': 1}, 1), Power(), NOISE, CHIPS['v5e'])
   assert plan.hours(7) == pytest.approx(7 * plan.hours_of_a_seed) == pytest.approx(7 * one_seed.hours_of_a_seed)
   assert plan.hours(None) is None and plan_power(study, Power(), NOISE).hours(7) is None
+
+
+def test_sources_are_planned_in_bits_per_byte_and_corrected_for_their_own_number():
+  study = dataclasses.replace(study_of({'code': 3}, 3), validation=('text', 'code'))
+  plan = plan_power(study, Power(effect_bits=0.02), {'piqa': NOISE['piqa'], 'text': Components(seed=0.01), 'code': Components(seed=0.02)})
+  assert plan.corrected_for == {'points': 1, 'bits per byte': 2}
+  piqa, text, code = (each.resolution for each in plan.comparisons)
+  assert (piqa.unit, piqa.effect, text.unit, text.effect) == ('points', 1.0, 'bits per byte', 0.02)
+  assert code.least_effect == pytest.approx(2 * text.least_effect) == pytest.approx(2 * least_effect(Components(seed=0.01), Design(3, 3, shared=True, comparisons=2)))
+  assert '0.02 bits per byte on text' in str(text)
 
 
 def test_one_seed_an_arm_resolves_nothing():

@@ -205,8 +205,10 @@ def _write_training(plan: StudyPlan, stage_plan: StagePlan, folder: Path, seed: 
   shares = [draw.share for draw in stage_plan.draws]
   seen = _seen(stage_plan.lineage()[:-1])
   metrics, timing = [], []
+  # As many rows of each source as the ledger has.
+  rows_of_stage = _random(1, stage_plan.hash).permutation(np.repeat(np.arange(len(names)), [draw.rows for draw in stage_plan.draws]))
   for number, rate in enumerate(stage_plan.rates.tolist(), 1):
-    source_B = generator.choice(len(names), BATCH, p=np.divide(shares, sum(shares)))
+    source_B = rows_of_stage[(number - 1) * BATCH : number * BATCH]
     seen = {name: seen.get(name, 0) + share * BATCH * LENGTH for name, share in zip(names, shares, strict=True)} | {
       name: tokens for name, tokens in seen.items() if name not in names
     }

@@ -129,13 +129,13 @@ def test_no_text_of_the_study_becomes_markup(small_study, hostile):
 def test_the_same_folder_gives_the_same_bytes(finished_study, tmp_path):
   copy = Path(shutil.copytree(finished_study, tmp_path / 'study'))
   write_report(copy)
-  for name in ('report.html', 'report.md', 'results.csv', 'scores.csv'):
+  for name in ('report.html', 'report.md', 'report.json', 'results.csv', 'scores.csv'):
     assert (copy / name).read_bytes() == (finished_study / name).read_bytes()
 
 
-def test_nothing_but_the_four_files_is_written(finished_study):
+def test_nothing_but_the_files_of_the_report_is_written(finished_study):
   assert {path.name for path in finished_study.iterdir()} == {
-    'study.json', 'stages', 'report.html', 'report.md', 'results.csv', 'scores.csv',
+    'study.json', 'stages', 'report.html', 'report.md', 'report.json', 'results.csv', 'scores.csv',
   }  # fmt: skip
 
 
@@ -273,7 +273,7 @@ def test_the_report_of_another_study_is_kept_with_a_message(finished_study, tmp_
   (kept,) = (folder / 'former').iterdir()
   assert str(kept) in message and '4 recipes' in message
   assert (kept / 'report.html').read_bytes() == page
-  assert {path.name for path in kept.iterdir()} == {'report.html', 'report.md', 'results.csv', 'scores.csv', 'study.json'}
+  assert {path.name for path in kept.iterdir()} == {'report.html', 'report.md', 'report.json', 'results.csv', 'scores.csv', 'study.json'}
   assert not (folder / 'report.html').exists()
 
 

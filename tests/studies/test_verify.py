@@ -145,3 +145,43 @@ def test_metrics_that_do_not_follow_each_other_or_do_not_add_up_are_found(place,
   path.write_text(''.join(json.dumps(line) + '\n' for line in lines[:2]))
   assert verify(stage) == 2
   assert f'{path} has 2 whole lines; 3 steps were saved, of 3' in one_error(capfd)
+
+
+@pytest.mark.parametrize('name', ['metrics.jsonl', 'rate.csv', 'plan.json'])
+def test_one_altered_digit_in_any_line_of_a_finished_stage_is_found(place, capfd, name):
+  """Also a loss or a rate, which no sum depends on."""
+  [stage] = [folder for folder in stages(place) if folder.name.startswith('first')]
+  whole = (stage / name).read_bytes()
+  digits = [at for at, byte in enumerate(whole) if chr(byte).isdigit()]
+  for at in digits[:: max(1, len(digits) // 8)]:
+    other = b'3' if whole[at : at + 1] != b'3' else b'4'
+    (stage / name).write_bytes(whole[:at] + other + whole[at + 1 :])
+    assert verify(stage) == 2
+    assert str(stage) in one_error(capfd)
+  (stage / name).write_bytes(whole)
+  assert verify(stage) == 0 and 'not sealed' not in capfd.readouterr().out
+
+
+def test_an_altered_loss_is_named_by_its_file(place, capfd):
+  [stage] = [folder for folder in stages(place) if folder.name.startswith('first')]
+  path = stage / 'metrics.jsonl'
+  lines = [json.loads(line) for line in path.read_text().splitlines()]
+  lines[1]['loss'] -= 1e-9
+  path.write_text(''.join(json.dumps(line) + '\n' for line in lines))
+  assert verify(stage) == 2
+  assert f'{path} was changed after its stage was done' in one_error(capfd)
+
+
+def test_a_stage_of_an_earlier_codemix_is_whole_and_said_to_be_not_sealed(place, capfd):
+  [stage] = [folder for folder in stages(place) if folder.name.startswith('first')]
+  done = json.loads((stage / 'done.json').read_text())
+  (stage / 'done.json').write_text(json.dumps({key: value for key, value in done.items() if key != 'files'}))
+  assert verify(stage) == 0
+  assert 'its metrics are not sealed' in capfd.readouterr().out
+
+
+def test_digests_lead_to_no_file_outside_of_the_stage(place, capfd):
+  [stage] = [folder for folder in stages(place) if folder.name.startswith('first')]
+  done = json.loads((stage / 'done.json').read_text())
+  (stage / 'done.json').write_text(json.dumps({**done, 'files': {**done['files'], '../../../data/nothing': 'f' * 64}}))
+  assert verify(stage) == 0
