@@ -199,7 +199,7 @@ def _describe(plan: StudyPlan) -> dict:
         'remainder_tokens': p.remainder_tokens,
         **({'start': p.start.describe()} if p.start else {}),
         'rates': [float(rate) for rate in p.rates[np.linspace(0, p.steps - 1, min(p.steps, 9)).astype(int)]],
-        'sources': [dataclasses.asdict(draw) for draw in p.draws],
+        'sources': [draw.as_json() for draw in p.draws],
       }
       for p in plans
     ]
