@@ -167,6 +167,8 @@ def _store_lines(store: dict) -> Iterator[str]:
     f'  {store["documents"]:,} documents, {store["tokens"]:,} tokens, {store["bytes"]:,} bytes '
     f'({store["bytes"] / store["tokens"]:.2f} bytes a token), digest {store["digest"][:12]}'
   )
+  if 'loss_tokens' in store:
+    yield f'  {store["loss_tokens"]:,} of the tokens ({store["loss_tokens"] / store["tokens"]:.1%}) count in the loss; the others are prompts'
   for unit in ('tokens', 'bytes'):
     spread = store['lengths'][unit]
     quantiles = ', '.join(f'{float(q):.0%} {value:,}' for q, value in spread['quantiles'].items())

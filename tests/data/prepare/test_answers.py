@@ -14,6 +14,7 @@ from codemix.data.corpus.layouts.text import Text
 from codemix.data.filters import ExactDuplicates
 from codemix.data.raw.record import Record
 from codemix.data.settings import Data
+from codemix.data.store.describe import describe
 from codemix.data.store.shard_writer import loss_file
 from codemix.data.store.token_store import open_store
 from codemix.data.store.verify import verify_whole
@@ -40,6 +41,7 @@ def test_every_token_of_an_answer_and_its_eos_counts_and_no_token_of_a_prompt(tm
   assert store.counts_in_loss(3, 200).tolist() == counts[3:200]
   assert store.loss_tokens == sum(counts) == sum(shard['loss_tokens'] for shard in store.manifest['shards'])
   assert verify_whole(store) > 2 * len(ids)
+  assert describe(store)['loss_tokens'] == sum(counts)
 
 
 def test_duplicates_are_dropped_with_what_counts_of_them(tmp_path):
