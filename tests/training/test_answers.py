@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 import codemix
+from codemix.data.batches import ledger
 from codemix.data.batches.prepared_source import PreparedSource
 from codemix.data.batches.rows import stack_rows
 from codemix.data.mixtures.schedule import MixtureSchedule
@@ -166,9 +167,9 @@ def test_both_counts_of_the_ledger_are_those_of_the_tokens_that_were_fed(ran, da
     for targets, source in zip(batch['targets'].tolist(), batch['source'].tolist(), strict=True):
       fed['rows', source] += 1
       fed['loss', source] += rows[tuple(targets)] if source == 0 else LENGTH
-  [ledger] = (read_json(path) for path in output.glob('stages/*/ledger.json'))
+  [written] = (read_json(path) for path in output.glob('stages/*/ledger.json'))
   for side in ('planned', 'realised'):
-    asked, text = ledger[side]
+    asked, text = written[side]
     assert (asked['source'], asked['tokens'], asked['loss_tokens']) == ('asked', fed['rows', 0] * LENGTH, fed['loss', 0])
     assert (text['source'], text['loss_tokens'], 'tokens' in text) == ('text', fed['loss', 1], False)
   assert abs(fed['loss', 0] - fed['loss', 1]) / 2 <= LENGTH  # half each, within a row
@@ -198,6 +199,14 @@ def test_what_a_stage_without_prompts_is_does_not_depend_on_how_shares_are_meant
   [a], [b] = (plan_study(study(plain, shares=shares), data).stages() for shares in ('loss_tokens', 'tokens'))
   assert a.hash == b.hash
   assert all('tokens' not in draw.as_json() for draw in a.draws)
+
+
+def test_a_study_without_prompts_has_the_hashes_that_it_had_before_there_were_any(tmp_path):
+  # Of stages and ledgers of the commit before. They change with `NUMERICS`, and with what the tiny study is.
+  stages = plan_study(tiny_study.study(a=tiny_study.balanced_to_text()), tiny_study.prepare(tmp_path)).stages()
+  assert [stage.hash[:12] for stage in stages] == ['ace9161d746c', 'c683ed982d19', 'f2de84e384bc']
+  realised = {draw.source: {key: getattr(draw, key) for key in ledger.counted(draw)} for draw in stages[0].draws}
+  assert ledger.entry('balanced', stages[0].draws, realised, None)['hash'][:12] == '768a04e3c93d'
 
 
 def test_a_mixture_that_changes_has_no_shares_of_loss_tokens_where_there_are_prompts(data):
