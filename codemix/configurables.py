@@ -13,6 +13,7 @@ from codemix.contamination.settings import Contamination
 from codemix.data.corpus.by_language import corpora_by_language
 from codemix.data.corpus.corpus import Corpus
 from codemix.data.corpus.layouts.commit import Commit
+from codemix.data.corpus.layouts.instruction import Instruction
 from codemix.data.corpus.layouts.notebook import Notebook
 from codemix.data.corpus.layouts.question import Question
 from codemix.data.corpus.layouts.template import Template
@@ -93,7 +94,7 @@ from codemix.training.stage import Stage
 from codemix.workers import Beam, InProcess, Processes
 
 _DATA = (
-  *(Commit, Corpus, JsonArray, JsonLines, Notebook, Parquet, PostsXml, Puzzle, Question, Template, Text),
+  *(Commit, Corpus, Instruction, JsonArray, JsonLines, Notebook, Parquet, PostsXml, Puzzle, Question, Template, Text),
   *(TFRecords, Tfds, Tsv, Verified, WholeFiles, corpora_by_language, standard_library, variants),
   *(Encoding, ExactDuplicates, Extensions, GeneratedBy, HexLiterals, Languages, MaxFloats, Sets, Size),
   *(Parses, TopLevelDomainLists, PassesTests, Runs, Limits),

@@ -50,6 +50,7 @@ NEEDED: Mapping[str, Mapping[str, object]] = {
   'Components': {'seed': 1.0, 'items': 100},
   'Corpus': {'files': {'train': '*.jsonl'}},
   'Template': {'template': '{question}'},
+  'Instruction': {'prompt': '{question}', 'answer': '{answer}'},
   'Languages': {'keep': ('python',)},
   'Extensions': {'keep': ('.py',)},
   'Sets': {'keep': ('a',)},

@@ -62,6 +62,7 @@ NOT_RUN = {
   '--image=IMAGE': 'a Kubernetes cluster; tests/launch/test_launches.py keeps what is printed',
   '--zone=us-west4-a': 'Google Cloud; tests/launch/test_tpu_vm.py runs on a stand-in for it, tests/launch/test_engines.py asks the real clients',
   '--gin_file=evaluations/real_sets.gin': 'released evaluation sets are not kept in this project',
+  '--gin_file=recipes/instruction_tuning.gin': 'Dolly is not kept in this project; tests/studies/test_instruction_tuning.py runs the file',
   '--gin_file=recipes/cogs.gin': 'COGS is not kept in this project; tests/studies/test_cogs.py runs the file',
   '--eval_dir=eval': 'released evaluation sets are not kept in this project; tests/commands/test_evaluate.py runs such lines',
 }

@@ -40,7 +40,7 @@ RECIPES = sorted(path.name for path in (GIN / 'recipes').glob('*.gin') if path.n
 # The whole paper is last: it has the stages of the others.
 STUDIES = sorted((path.name for path in (GIN / 'studies').glob('*.gin')), key=lambda name: (name == 'paper.gin', name))
 FILES = [*(f'recipes/{name}' for name in RECIPES), *(f'studies/{name}' for name in STUDIES)]
-STARTED = ('recipes/from_checkpoint.gin', 'recipes/cogs.gin')
+STARTED = ('recipes/from_checkpoint.gin', 'recipes/cogs.gin', 'recipes/instruction_tuning.gin')
 SCALES = ('quickstart', '30m', '125m', '470m', '1b3', '2b8')
 PAPER = ('470m', '1b3', '2b8')
 
@@ -58,7 +58,7 @@ POOLS = {
   'open_orca': 1.7e9,
   'dolly': 3.4e6,
 }
-LOCAL = {'local_text': 2.4e6, 'local_code': 6e6, 'cogs': 3e6}
+LOCAL = {'local_text': 2.4e6, 'local_code': 6e6, 'cogs': 3e6, 'dolly_answers': 3.4e6}
 # Kinds of one corpus: as much as the paper's code. Of its Python alone, an arm of the paper's length reads more than there is.
 KINDS = dict.fromkeys(
   ['python', *(f'python_{kind}' for kind in ('lines_shuffled', 'tokens_shuffled', 'names_numbered', 'names_swapped', 'without_comments', 'only_comments', 'indented'))],
@@ -83,7 +83,7 @@ class StatedSizes:
 
   def open_store(self, name, split, tokenizer):
     tokens = int({**POOLS, **LOCAL, **KINDS}[name])
-    return types.SimpleNamespace(tokens=tokens, documents=tokens // 1000, digest=name)
+    return types.SimpleNamespace(tokens=tokens, documents=tokens // 1000, digest=name, has_prompts=False, loss_tokens=tokens)
 
 
 def stated_counts(source: PreparedSource, before: Cursor, after: Cursor, seed: int) -> dict:

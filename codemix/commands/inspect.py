@@ -167,6 +167,8 @@ def _store_lines(store: dict) -> Iterator[str]:
     f'  {store["documents"]:,} documents, {store["tokens"]:,} tokens, {store["bytes"]:,} bytes '
     f'({store["bytes"] / store["tokens"]:.2f} bytes a token), digest {store["digest"][:12]}'
   )
+  if 'loss_tokens' in store:
+    yield f'  {store["loss_tokens"]:,} of the tokens ({store["loss_tokens"] / store["tokens"]:.1%}) count in the loss; the others are prompts'
   for unit in ('tokens', 'bytes'):
     spread = store['lengths'][unit]
     quantiles = ', '.join(f'{float(q):.0%} {value:,}' for q, value in spread['quantiles'].items())
@@ -199,7 +201,7 @@ def _describe(plan: StudyPlan) -> dict:
         'remainder_tokens': p.remainder_tokens,
         **({'start': p.start.describe()} if p.start else {}),
         'rates': [float(rate) for rate in p.rates[np.linspace(0, p.steps - 1, min(p.steps, 9)).astype(int)]],
-        'sources': [dataclasses.asdict(draw) for draw in p.draws],
+        'sources': [draw.as_json() for draw in p.draws],
       }
       for p in plans
     ]

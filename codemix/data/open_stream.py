@@ -31,7 +31,7 @@ def open_stream(name: str, data: Data, tokenizer: Tokenizer, length: int, max_ep
   The raw files of a corpus are identified by their names and sizes: a digest
   would read them all, which streaming is meant to avoid.
 
-  Raises UserError: there is no such source, or a filter of it looks at the whole corpus.
+  Raises UserError: there is no such source, a filter of it looks at the whole corpus, or it has prompts.
   """
   if name in data.corpora:
     corpus = data.corpora[name]
@@ -40,6 +40,8 @@ def open_stream(name: str, data: Data, tokenizer: Tokenizer, length: int, max_ep
       raise UserError(
         f"corpus '{name}' cannot be streamed: the filter '{wide.name}' looks at the whole corpus. Prepare it, or leave the filter out of Corpus.filters."
       )
+    if corpus.marks_answers:
+      raise UserError(f"corpus '{name}' cannot be streamed: {type(corpus.layout).__name__} has prompts, which do not count in the loss. Prepare it: bind Data.streaming = False.")
     fingerprint = lambda url: corpus.reader.digest(url) if storage.is_folder(url) else storage.size(url)
     identity = corpus.identity(SPLIT, fingerprint, stream_described)
     read = functools.partial(_tokenized, corpus, tokenizer)

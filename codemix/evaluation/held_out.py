@@ -12,6 +12,7 @@ import jax
 import numpy as np
 
 from codemix.data.store.token_store import TokenStore
+from codemix.data.tokenization.tokenizer import Tokenizer
 from codemix.errors import NonFiniteError, UserError
 from codemix.evaluation.model import Model
 from codemix.evaluation.results import HELD_OUT_PREFIX, Results, StoredResults
@@ -59,22 +60,28 @@ class HeldOut:
 
     Returns:
       The scores of `summary`, with `of_documents` (those of the split) where some are left out;
-      items `nats`, `tokens`, `bytes` and `documents` (their numbers in the store).
+      items `nats`, `tokens`, `bytes` and `documents` (their numbers in the store). Of a split with prompts all of them
+      are those of the answers.
     """
     nats = np.full(self.store.documents, np.nan)
     scored, nats_of_scored = self._scored(earlier)
     nats[scored] = nats_of_scored
     if len(missing := np.setdiff1d(self.documents, scored, assume_unique=True)):
       nats[missing] = self._score(model, missing)
-    items = {
-      'nats': nats[self.documents],
-      'tokens': np.diff(self.store.document_ends, prepend=0)[self.documents],
-      'bytes': self.store.document_bytes[self.documents],
-    }
+    tokens, size = self._sizes(model.tokenizer)
+    items = {'nats': nats[self.documents], 'tokens': tokens, 'bytes': size}
     scores = summary(**items)
     if not self.whole:
       scores['of_documents'] = self.store.documents
     return Results(scores, {**items, 'documents': self.documents})
+
+  def _sizes(self, tokenizer: Tokenizer) -> tuple[np.ndarray, np.ndarray]:
+    """Tokens of each document that count, int64, and the bytes of their text; those of answers as the tokenizer gives them back."""
+    if not self.store.has_prompts:
+      return np.diff(self.store.document_ends, prepend=0)[self.documents], self.store.document_bytes[self.documents]
+    answers = [ids[counts] for ids, counts in StoredDocuments(self.store, self.documents)]
+    size = [len(tokenizer.decode_bytes(ids.tolist())) for ids in answers]
+    return np.array([len(ids) for ids in answers], np.int64), np.array(size, np.int64)
 
   def _scored(self, earlier: StoredResults | None) -> tuple[np.ndarray, np.ndarray]:
     """(numbers, nats) of the documents that earlier results hold of this split."""
@@ -102,7 +109,7 @@ class HeldOut:
 
 
 class StoredDocuments(Sequence):
-  """Documents of a token store as (ids, mask), each read on access; every token counts."""
+  """Documents of a token store as (ids, mask), each read on access; of a store with prompts only answers count."""
 
   def __init__(self, store: TokenStore, documents: np.ndarray | None = None):
     ends = store.document_ends
@@ -114,8 +121,9 @@ class StoredDocuments(Sequence):
     return len(self._ends)
 
   def __getitem__(self, index: int) -> tuple[np.ndarray, np.ndarray]:
-    ids = self._store.read(int(self._starts[index]), int(self._ends[index]))
-    return ids, np.broadcast_to(True, len(ids))
+    place = int(self._starts[index]), int(self._ends[index])
+    ids = self._store.read(*place)
+    return ids, self._store.counts_in_loss(*place) if self._store.has_prompts else np.broadcast_to(True, len(ids))
 
 
 def summary(nats: np.ndarray, tokens: np.ndarray, bytes: np.ndarray) -> dict[str, float]:
@@ -123,8 +131,8 @@ def summary(nats: np.ndarray, tokens: np.ndarray, bytes: np.ndarray) -> dict[str
 
   Args:
     nats: float64 [N], summed negative log-likelihood of each document, EOS included.
-    tokens: int64 [N].
-    bytes: int64 [N], length before tokenization.
+    tokens: int64 [N], those that count.
+    bytes: int64 [N], their length before tokenization.
   """
   total, count, size = math.fsum(nats), int(tokens.sum()), int(bytes.sum())
   return {

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from codemix.evaluation.statistics import Estimate
 from codemix.report.arms import arms, baselines
 from codemix.report.comparison import Row, measures_by_source, recipe_rows
-from codemix.report.results import StageResults, StudyResults, read_study
+from codemix.report.results import StageResults, StudyResults, read_study, tokens_of
 from codemix.studies.fields import field_columns
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 # The columns of the ledger, in the order in which a person reads them.
 LEDGER_COLUMNS = (
-  'rows', 'loss_tokens', 'unique_tokens', 'epochs', 'epochs_cumulative', 'documents', 'padded_tokens', 'cropped_tokens',
+  'rows', 'tokens', 'loss_tokens', 'unique_tokens', 'epochs', 'epochs_cumulative', 'documents', 'padded_tokens', 'cropped_tokens',
 )  # fmt: skip
 SCORES = ('documents', 'tokens', 'bytes', 'nats', 'loss')
 # Columns of whole numbers, by how their names end; pandas would make them floating-point where one is
@@ -99,11 +99,15 @@ def ledger_of(stage: StageResults) -> dict[str, dict[str, float]]:
       'share': asked.get(source, use).get('share', math.nan),
       'planned_share': _share(source, planned),
       'realised_share': _share(source, realised),
-      **{f'planned_{column}': use.get(column, math.nan) for column in LEDGER_COLUMNS},
-      **{f'realised_{column}': realised.get(source, {}).get(column, math.nan) for column in LEDGER_COLUMNS},
+      **{f'planned_{column}': _amount(use, column) for column in LEDGER_COLUMNS},
+      **{f'realised_{column}': _amount(realised.get(source, {}), column) for column in LEDGER_COLUMNS},
     }
     for source, use in planned.items()
   }
+
+
+def _amount(use: Mapping[str, Any], column: str) -> float:
+  return tokens_of(use) if column == 'tokens' else use.get(column, math.nan)
 
 
 def _ledger_columns() -> list[str]:

@@ -10,10 +10,12 @@ import dataclasses
 import functools
 import io
 import json
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from codemix.data.batches.ledger import TOKENS
 from codemix.errors import UserError, nearest
 from codemix.evaluation.results import (
   SAMPLES,
@@ -154,6 +156,11 @@ class StudyResults:
   def _ordered(self, sources: set[str]) -> list[str]:
     rank = {'text': 0, 'code': 1, None: 3}
     return sorted(sources, key=lambda s: (rank.get(kind := self.kinds.get(s), 2), kind or '', s))
+
+
+def tokens_of(use: Mapping[str, Any]) -> float:
+  """The tokens that a source gave, planned or realised: with prompts, if it has them; else they are its loss tokens. NaN: not known."""
+  return use.get(TOKENS, use.get('loss_tokens', math.nan))
 
 
 def read_study(study_dir: Path | str, study_file: Path | None = None) -> StudyResults:

@@ -7,7 +7,7 @@ import math
 from collections.abc import Mapping, Sequence
 
 from codemix import formatting
-from codemix.report.results import StageResults, StudyResults
+from codemix.report.results import StageResults, StudyResults, tokens_of
 
 
 @dataclasses.dataclass(frozen=True)
@@ -92,7 +92,7 @@ def _node(
   stage = study.stages[folder]
   parent = parents[folder]
   plan = stage.plan or {}
-  tokens = sum(use['loss_tokens'] for use in stage.uses.values()) if plan else math.nan
+  tokens = sum(tokens_of(use) for use in stage.uses.values()) if plan else math.nan
   times, speed = stage.times, stage.timing.get('tokens_per_second')
   return Node(
     stage=stage,

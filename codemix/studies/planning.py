@@ -8,15 +8,19 @@ from fractions import Fraction
 from pathlib import Path
 from typing import NamedTuple
 
+from codemix.data.batches.loss_shares import rows_by_loss_tokens
 from codemix.data.batches.matched import companions, epoch_rows
 from codemix.data.batches.prepared_source import PreparedSource
-from codemix.data.batches.source import Source
+from codemix.data.batches.source import Cursor, Source
 from codemix.data.batches.source_use import plan_uses
+from codemix.data.mixtures.schedule import MixtureSchedule
+from codemix.data.order.targets import Segment, constant
 from codemix.data.settings import Data
 from codemix.data.store.token_store import TokenStore
 from codemix.data.tokenization.tokenizer import Tokenizer
 from codemix.errors import UserError, nearest
 from codemix.models.config import ModelConfig
+from codemix.parallel.coordination import from_first
 from codemix.studies.recipe import Recipe, Study
 from codemix.studies.seqio_mixtures import expand_study
 from codemix.studies.sources_of import scored_names, source_names
@@ -156,16 +160,19 @@ def _plan_stage(
     rates = rates_of(stage, steps, rates)
   except UserError as error:
     raise UserError(f'{where}: {error}') from None
-  mixtures = stage.mixtures().resolve(
-    {name: Fraction(source.tokens, source.documents) for name, source in drawn.items() if source.documents}
-  )
+  by_loss = stage.shares == 'loss_tokens'
+  lengths = {name: source.loss_tokens_per_document if by_loss else source.tokens_per_document for name, source in drawn.items()}
+  mixtures = stage.mixtures().resolve({name: length for name, length in lengths.items() if length})
   mean = mixtures.mean(stage.tokens).shares()
-  segments = mixtures.row_segments(stage.tokens, steps * stage.batch)
+  cursors = cursors_at_start(stage, before)
+  segments, shares = mixtures.row_segments(stage.tokens, steps * stage.batch), None
+  if by_loss and len(drawn) > 1 and any(source.has_prompts for source in drawn.values()):
+    segments, shares = _by_loss_tokens(mixtures, stage, drawn, cursors, steps * stage.batch, recipe.seed, where)
   uses = plan_uses(
     drawn,
     {name: mean[name] for name in drawn},
     segments,
-    cursors_at_start(stage, before),
+    cursors,
     recipe.seed,
     max_epochs=recipe.max_epochs,
     where=where,
@@ -186,6 +193,7 @@ def _plan_stage(
       first_step=first_step,
       rates=rates,
       segments=segments,
+      loss_shares=shares,
       digests=digests,
       tokenizer=inputs.tokenizer,
     ),
@@ -208,6 +216,20 @@ def _plan_stage(
     rates=rates.values,
   )
   return plan, rates
+
+
+def _by_loss_tokens(
+  mixtures: MixtureSchedule, stage: Stage, drawn: Mapping[str, Source], cursors: Mapping[str, Cursor], rows: int, seed: int, where: str
+) -> tuple[tuple[Segment, ...], dict[str, Fraction]]:
+  """The segments of a stage whose shares are of loss tokens, where a row does not tell how many these are; and the shares."""
+  if (shares := mixtures.constant(stage.tokens)) is None:
+    prompts = [name for name, source in drawn.items() if source.has_prompts]
+    raise UserError(
+      f"{where}: its mixture changes along the stage, and '{prompts[0]}' has prompts: shares of loss tokens can only be constant. Bind Stage.shares = 'tokens', or "
+      'divide the stage into several.'
+    )
+  # It may read whole stores, as the counts of documents do.
+  return constant(from_first(lambda: rows_by_loss_tokens(drawn, shares, cursors, rows, seed))), shares
 
 
 def _check_vocabulary(name: str, model: ModelConfig, tokenizer: Tokenizer) -> None:

@@ -95,7 +95,7 @@ def start_of(kept: Sequence[int], steps: int) -> int:
 def _state_at(trainer: Trainer, plan: StagePlan, stage_step: int) -> tuple[TrainState, Drawn]:
   if stage_step:
     return _saved(trainer, plan, stage_step)
-  return first_state(trainer, plan), nothing_drawn(draw.source for draw in plan.draws)
+  return first_state(trainer, plan), nothing_drawn(plan.draws)
 
 
 def _saved(trainer: Trainer, plan: StagePlan, stage_step: int) -> tuple[TrainState, Drawn]:

@@ -132,13 +132,16 @@ def draws_table(stage_plan: StagePlan) -> Table:
   """The shares, rows, tokens, epochs and documents of each source in a stage."""
   table = Table(box=None, pad_edge=False, header_style='dim')
   table.add_column('source')
-  for column in ('share', 'rows', 'loss tokens', 'epochs', 'over the run', 'documents'):
+  # Without prompts every token is a loss token.
+  with_prompts = any(draw.tokens is not None for draw in stage_plan.draws)
+  for column in ('share', 'rows', *(['tokens'] if with_prompts else []), 'loss tokens', 'epochs', 'over the run', 'documents'):
     table.add_column(column, justify='right')
   for draw in stage_plan.draws:
     table.add_row(
       draw.source,
       f'{draw.share:.2%}',
       f'{draw.rows:,}',
+      *([f'{draw.rows * stage_plan.length:,}'] if with_prompts else []),
       f'{draw.loss_tokens:,}',
       formatting.ledger(draw.epochs, 'epochs'),
       formatting.ledger(draw.epochs_cumulative, 'epochs'),

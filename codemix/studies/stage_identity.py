@@ -36,6 +36,7 @@ def stage_identity(
   segments: Sequence[Segment],
   digests: Mapping[str, str],
   tokenizer: Tokenizer,
+  loss_shares: Mapping[str, Fraction] | None = None,
 ) -> dict:
   """The plain data whose digest is the hash of the stage.
 
@@ -47,6 +48,8 @@ def stage_identity(
     first_step: the run's step count when the stage begins.
     segments: how the shares of its sources go along its rows.
     digests: of each source that is drawn, in the order of the mixture.
+    loss_shares: of each, if they decide the rows (`Stage.shares`). The rows then differ by the seed, and stages that differ
+      in the seed alone are seeds of one arm, so the identity has what decides the rows.
   """
   return {
     'parent': before.hash if before else None,
@@ -55,7 +58,7 @@ def stage_identity(
     'batch': stage.batch,
     'length': recipe.length,
     'rates': rates.described,
-    'rows': describe_rows(list(digests), segments),
+    'rows': {'of loss tokens': [[name, str(share)] for name, share in loss_shares.items()]} if loss_shares else describe_rows(list(digests), segments),
     'rewound': rewound(stage, before),
     # A first stage without a start has no hand-off. `rates` holds what becomes of the rate, `first_step` of the step.
     'handoff': {'weights': stage.handoff.weights, 'optimizer': stage.handoff.optimizer} if before else None,

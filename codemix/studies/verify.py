@@ -146,7 +146,7 @@ def check_ledgers(plan: StudyPlan, output: str) -> list[dict]:
     counted = {counts['source']: counts for counts in written['realised']}
     # What a streamed source holds was not planned.
     realised = {
-      d.source: {key: counted[d.source][key] if getattr(d, key) is None else getattr(d, key) for key in ledger.COUNTED}
+      d.source: {key: counted[d.source][key] if getattr(d, key) is None else getattr(d, key) for key in ledger.counted(d)}
       for d in stage_plan.draws
     }
     parent = hashes.get(stage_plan.parent.hash) if stage_plan.parent else stage_plan.start and stage_plan.start.ledger

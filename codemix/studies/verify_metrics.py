@@ -7,6 +7,7 @@ import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from codemix.data.batches.ledger import TOKENS
 from codemix.data.order.row_schedule import RowSchedule
 from codemix.errors import UserError
 from codemix.storage import lines as appended
@@ -79,13 +80,13 @@ def _compare_with_ledger(path: Path, lines: Sequence[dict], tokens: collections.
 
 
 def skipped_as_planned(plan: StagePlan, skipped: Sequence[dict]) -> Iterator[str]:
-  """What is wrong with the skipped steps of a ledger, whose rows and loss tokens follow from the plan."""
+  """What is wrong with the skipped steps of a ledger, whose rows and tokens follow from the plan."""
   schedule, batch = RowSchedule(plan.segments, plan.orders), plan.stage.batch
   for entry in skipped:
     step = entry['stage_step']
     which, _ = schedule.draws((step - 1) * batch, step * batch)
     rows = collections.Counter(plan.draws[source].source for source in which.tolist())
-    found = {source: (counts['rows'], counts['loss_tokens']) for source, counts in entry['sources'].items()}
+    found = {source: (counts['rows'], counts.get(TOKENS, counts['loss_tokens'])) for source, counts in entry['sources'].items()}
     if found != {source: (count, count * plan.length) for source, count in rows.items()}:
       yield f'step {step}, which was skipped, drew {dict(rows)} rows, and not what it has'
 

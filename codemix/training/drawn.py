@@ -6,7 +6,8 @@ import copy
 import dataclasses
 from collections.abc import Iterable, Mapping
 
-from codemix.data.batches.ledger import COUNTED
+from codemix.data.batches.ledger import counted
+from codemix.data.batches.source_use import SourceUse
 
 Realised = dict[str, dict[str, int]]  # source -> what the ledger counts
 
@@ -18,7 +19,7 @@ class Drawn:
   """Counts of the steps of a stage; the stage's log adds to them.
 
   Attributes:
-    realised: rows, loss tokens and documents by source, skipped steps included.
+    realised: what the ledger counts of each source (`ledger.counted`), skipped steps included.
     skipped: for each skipped step `stage_step` (from 1), `why`, and in `sources` what it drew.
     recent_losses: of the last steps that were learned from, if the stage looks for spikes.
   """
@@ -37,8 +38,8 @@ class Drawn:
     return sum(skipped['why'] == why for skipped in self.skipped)
 
 
-def nothing_drawn(sources: Iterable[str]) -> Drawn:
-  return Drawn({source: dict.fromkeys(COUNTED, 0) for source in sources})
+def nothing_drawn(uses: Iterable[SourceUse]) -> Drawn:
+  return Drawn({use.source: dict.fromkeys(counted(use), 0) for use in uses})
 
 
 def drawn_at(position: Mapping) -> Drawn:

@@ -183,10 +183,10 @@ def _begin(
       raise UserError(
         f'the checkpoint {checkpoints.folder / str(step)} does not belong to this stage: {"; ".join(different)}. Delete it, or restore the right one.'
       )
-    counts = {draw.source: dict.fromkeys(ledger.COUNTED, int) for draw in plan.draws}
+    counts = {draw.source: dict.fromkeys(ledger.counted(draw), int) for draw in plan.draws}
     require_form(position, {'realised': counts}, checkpoints.folder / str(step), 'Delete it, or restore the right one.')
     return checkpoints.restore_state(step, trainer.abstract_state()), drawn_at(position)
-  return first_state(trainer, plan, account), nothing_drawn(draw.source for draw in plan.draws)
+  return first_state(trainer, plan, account), nothing_drawn(plan.draws)
 
 
 def first_state(trainer: Trainer, plan: StagePlan, account: TimeAccount | None = None) -> TrainState:

@@ -22,7 +22,7 @@ from pathlib import Path
 
 import numpy as np
 
-from codemix.data.batches.ledger import COUNTED
+from codemix.data.batches.ledger import COUNTED, TOKENS
 from codemix.errors import UserError
 from codemix.storage import is_remote, make_folder, writing
 from codemix.storage.lines import PART_BYTES, open_lines
@@ -98,12 +98,12 @@ def skipped_record(record: Record, why: str) -> Record:
 
 
 def count_rows(values: dict[str, np.ndarray], rows_of: RowsOf) -> dict[str, collections.Counter]:
-  """The counts of a step for the ledger: `COUNTED` of each source with rows in the batch."""
+  """The counts of a step for the ledger: `COUNTED` of each source with rows in the batch, and TOKENS."""
   counts = {}
   for name, rows in rows_of.items():
-    rows = rows & (values['tokens'] > 0)
-    counted = (rows.sum(), values['tokens'][rows].sum(), values['documents'][rows].sum())
-    counts[name] = collections.Counter(dict(zip(COUNTED, map(int, counted), strict=True)))
+    rows = rows & (values['read'] > 0)
+    counted = (rows.sum(), *(values[key][rows].sum() for key in ('tokens', 'documents', 'read')))
+    counts[name] = collections.Counter(dict(zip((*COUNTED, TOKENS), map(int, counted), strict=True)))
   return counts
 
 

@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Mapping
 from fractions import Fraction
 from pathlib import Path
-from typing import Annotated, NamedTuple
+from typing import Annotated, Literal, NamedTuple
 
 import numpy as np
 
@@ -37,10 +37,12 @@ class Stage:
 
   Attributes:
     name: readable name; the folder of its results begins with it.
-    tokens: loss tokens; the nearest whole number of steps is trained, and the
+    tokens: loss tokens, and with them those of prompts; the nearest whole number of steps is trained, and the
       remainder reported.
     mixture: sources and their fractions of the loss tokens (`data.mixture`),
       or a `MixtureSchedule` of such along the stage.
+    shares: what the fractions are of where sources have prompts: 'loss_tokens', or 'tokens', which are all that is read. Without
+      prompts the two are the same.
     batch: rows of a global batch.
     schedule: the learning rate; None follows the curve of the stage before.
     handoff: what is taken over; in a first stage from `Recipe.start`, and without one it has no meaning.
@@ -58,6 +60,7 @@ class Stage:
   rewind: tuple[Name, ...] = ()
   evaluate_every: Annotated[int, From(1), 'steps'] | None = None
   skips: Skips | None = None
+  shares: Literal['loss_tokens', 'tokens'] = 'loss_tokens'
 
   def __post_init__(self):
     if any(not (c.isalnum() or c in '_.') for c in self.name) or len(self.name.encode()) > 200:
@@ -169,7 +172,7 @@ class StagePlan:
 
   @property
   def tokens(self) -> int:
-    """Loss tokens trained on."""
+    """Tokens read: those that are trained on, and the prompts of sources that have them."""
     return self.steps * self.stage.batch * self.length
 
   def mixture(self) -> Mixture:

@@ -61,6 +61,8 @@ def _changes(now: Mapping, then: Mapping, written: Mapping, before: Mapping) -> 
     yield from _different(name, then[key], now[key])
   if now['rates'] != then['rates']:
     yield from _different_schedule(before['schedule'], written['schedule'])
+  if now['rows'] and then['rows']:
+    yield from _different('Stage.shares', *('loss_tokens' if isinstance(each['rows'], dict) else 'tokens' for each in (then, now)))
   if now['rows'] != then['rows']:
     for source in dict.fromkeys((*before['mixture'], *written['mixture'])):
       then_share, now_share = (_percent(each, source) for each in (before, written))

@@ -11,6 +11,7 @@ from pathlib import Path
 import jax
 import numpy as np
 
+from codemix.data.batches.ledger import TOKENS
 from codemix.errors import NonFiniteError, UserError
 from codemix.training import metrics
 from codemix.training.drawn import Drawn
@@ -53,7 +54,7 @@ class StageLog:
     self._plan, self._names = plan, names
     self._peak_tflops, self._flops_per_token = peak_tflops, flops_per_token
     self._clock, self._starting = time.monotonic(), True
-    self._timed = self._tokens()
+    self._timed = self._read()
     self._unwritten: list[tuple[metrics.Record, metrics.Record]] = []
     self._written = -math.inf
     self.lines: list[metrics.JsonLines] = []
@@ -77,7 +78,7 @@ class StageLog:
       (steps of the stage done, loss, tokens/s).
     """
     record = self.count(index, values)
-    timing = self._time(record['step'], record['tokens'])
+    timing = self._time(record['step'], self._read())
     self._unwritten.append((record, timing))
     if time.monotonic() - self._written > WRITE_EVERY_S:
       self._write_lines()
@@ -102,17 +103,22 @@ class StageLog:
       self._guard.look(index + 1, record['loss'], self.drawn)
     else:
       record = metrics.skipped_record(record, why)
-    counted = metrics.count_rows(host, rows_of)
+    of_step = metrics.count_rows(host, rows_of)
+    counted = {name: {key: counts[key] for key in self.drawn.realised[name]} for name, counts in of_step.items()}
     for name, counts in counted.items():
       for key, count in counts.items():
         self.drawn.realised[name][key] += count
     if why is not None:
-      self.drawn.skipped.append({'stage_step': index + 1, 'why': why, 'sources': {name: dict(counts) for name, counts in counted.items()}})
+      self.drawn.skipped.append({'stage_step': index + 1, 'why': why, 'sources': counted})
     return record
 
   def _tokens(self) -> int:
     """Loss tokens of the stage so far."""
     return sum(counts['loss_tokens'] for counts in self.drawn.realised.values())
+
+  def _read(self) -> int:
+    """Tokens of the stage so far, prompts included: what the devices computed."""
+    return sum(counts.get(TOKENS, counts['loss_tokens']) for counts in self.drawn.realised.values())
 
   def _why_skipped(self, index: int, record: metrics.Record) -> str | None:
     """Why a step was not learned from; None if it was. Raises NonFiniteError if it may not be skipped."""

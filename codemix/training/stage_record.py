@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from pathlib import Path
 
 from codemix.data.batches import ledger
@@ -64,7 +63,7 @@ def write_plan(folder: Path, plan: StagePlan, model: ModelConfig) -> None:
       'parameters': model.parameter_count()['total'],
       'flops_per_token': model.flops_per_token(plan.length)['total'],
       'mixture': plan.mixture().to_json(),
-      'sources': [dataclasses.asdict(draw) for draw in plan.draws],
+      'sources': [draw.as_json() for draw in plan.draws],
       'read': {source: read.as_json() for source, read in plan.read_after().items()},
     },
   )

@@ -54,9 +54,10 @@ def make_train_step(
 
   Returns:
     A function of state, batch (arrays [B, L], and `source` [B]) and rate
-    (float32 []); its metrics are 'loss' (mean over the loss tokens) and
-    'grad_norm' (before clipping), float32 []; and for each row 'source',
-    'tokens', 'documents' (int32 [B]) and 'nll' (float32 [B], summed).
+    (float32 []); its metrics are 'loss' (mean over the loss tokens; 0 of a
+    batch without any) and 'grad_norm' (before clipping), float32 []; and for
+    each row 'source', 'read' (tokens), 'tokens' (those in the loss),
+    'documents' (int32 [B]) and 'nll' (float32 [B], summed).
   """
   tx = make_optimizer(optimizer)
   mesh, rules = placement.mesh, placement.rules
@@ -72,7 +73,7 @@ def make_train_step(
 
   def gradients(params: Tree, batch: Batch):
     """((loss, nll_B), gradients) of the whole batch."""
-    tokens = batch['weights'].sum()
+    tokens = jnp.maximum(batch['weights'].sum(), 1)  # a batch may hold prompts only
     if microbatches == 1:
       return differentiate(params, batch, tokens)
 
@@ -93,13 +94,14 @@ def make_train_step(
       opt_state = jax.device_put(opt_state, jax.memory.Space.Device)
     before = state._replace(opt_state=opt_state)
     updates, opt_state = tx.update(grads, opt_state, state.params, rate=rate)
-    counts_BxL = batch['weights'] > 0
+    read_BxL = batch['segment_ids'] > 0
     metrics = {
       'loss': loss,
       'grad_norm': optax.tree.norm(grads),
       'source': batch['source'],
-      'tokens': counts_BxL.sum(-1, dtype=jnp.int32),
-      'documents': (counts_BxL & (batch['inputs'] == bos_id)).sum(-1, dtype=jnp.int32),
+      'read': read_BxL.sum(-1, dtype=jnp.int32),
+      'tokens': (batch['weights'] > 0).sum(-1, dtype=jnp.int32),
+      'documents': (read_BxL & (batch['inputs'] == bos_id)).sum(-1, dtype=jnp.int32),
       'nll': nll_B,
     }
     after = TrainState(optax.apply_updates(state.params, updates), opt_state)

@@ -20,6 +20,7 @@ import zstandard
 from codemix.data.corpus.corpus import Corpus
 from codemix.data.corpus.layouts import kernel_languages
 from codemix.data.corpus.layouts.commit import Commit
+from codemix.data.corpus.layouts.instruction import Instruction
 from codemix.data.corpus.layouts.notebook import Notebook
 from codemix.data.corpus.layouts.question import Question
 from codemix.data.corpus.layouts.template import Template
@@ -281,6 +282,14 @@ def text(folder: Path) -> Given:
 def template(folder: Path) -> Given:
   rows = ({'a': 'A', 'b': {'c': [1, 'two', 2.5]}}, {'a': 'A', 'b': {}}, {'a': ' ', 'b': None}, {'a': b'bytes', 'b': {'c': ''}}, {'b': 1}, {'a': {}})
   return of_parsers((Template('{{Q}} {a}[[\n{b.c}!]] end', language='en'), rows))
+
+
+@case
+def instruction(folder: Path) -> Given:
+  rows = ({'a': 'Größe?', 'b': {'c': 'of x'}, 'd': 1.5}, {'a': 'A', 'd': ['one', 'two']}, {'a': 'A', 'd': ' '}, {'a': 'A'}, {'a': None, 'd': 'x'})
+  layout = Instruction('{{Q}} {a}[[\n{b.c}]]\nA:', ' {d}', language='en', id='')
+  documents = of_parsers((layout, rows)).documents
+  return Given(layout, [*documents, [layout.record('row', row).answers for row in rows[:2]]])
 
 
 @case

@@ -14,6 +14,7 @@ from codemix.data.corpus.corpus import Corpus
 from codemix.data.corpus.readers.parquet import Parquet
 from codemix.data.evaluation_sets.records import records_of
 from codemix.data.raw import storage
+from codemix.data.settings import Data
 from codemix.data.store import raw_files
 from codemix.data.store.describe import describe
 from codemix.data.store.digests import seal, stream_digest
@@ -23,13 +24,14 @@ from codemix.data.tokenization.bpe import train_bpe
 from codemix.data.tokenization.tokenizer import load_tokenizer
 from codemix.evaluation.tasks.completions_file import read_completions
 from codemix.identity import file_digest
+from tests import instructions
 from tests.data.raw_corpora import corpus, data, prepared, texts, write_lines
 from tests.fuzz.harness import Input
 from tests.huggingface.stages import train_sentencepiece
 
 
 def inputs(root: Path) -> list[Input]:
-  return [*_store(root / 'store'), *_corpora(root / 'corpora'), *_tokenizers(root / 'tokenizers')]
+  return [*_store(root / 'store'), *_store_with_prompts(root / 'prompts'), *_corpora(root / 'corpora'), *_tokenizers(root / 'tokenizers')]
 
 
 def _store(root: Path) -> list[Input]:
@@ -68,6 +70,24 @@ def _store(root: Path) -> list[Input]:
   ]
 
 
+def _store_with_prompts(root: Path) -> list[Input]:
+  made = instructions.corpus(root / 'raw', {'train': instructions.pairs(12)})
+  described = instructions.add(Data(directory=str(root / 'data'), tokenizer='bytes', shards=2), 'asked', made)
+  folder = described.open_store('asked', 'train', load_tokenizer('bytes')).folder
+
+  def read() -> object:
+    store = open_store(folder)
+    verify_whole(store)
+    describe(store)
+    return store.manifest, store.read(0, store.tokens), store.counts_in_loss(0, store.tokens)
+
+  return [
+    Input('store loss', sorted(folder.glob('loss-*'))[-1], 'bytes', read, sealed=True),
+    Input('hostile store loss', sorted(folder.glob('loss-*'))[-1], 'bytes', read, reseal=lambda: reseal_store(folder), also=[folder / 'manifest.json']),
+    Input('hostile prompts manifest', folder / 'manifest.json', 'json', read, reseal=lambda: reseal_store(folder, files=False)),
+  ]
+
+
 def reseal_store(folder: Path, files: bool = True) -> None:
   """Writes the digests that fit the files of a store, and the seal that fits its manifest."""
   path = folder / 'manifest.json'
@@ -79,7 +99,7 @@ def reseal_store(folder: Path, files: bool = True) -> None:
         shard['quarantine']['sha256'] = file_digest(folder / shard['quarantine']['file'])
     with contextlib.suppress(Exception):  # its table is not a table: the digest stays
       names = [shard['name'] for shard in manifest['shards']]
-      manifest['digest'] = stream_digest(folder, names, np.dtype(manifest['dtype']))
+      manifest['digest'] = stream_digest(folder, names, np.dtype(manifest['dtype']), 'loss_tokens' in manifest)
   seal_manifest(manifest)
   path.write_text(json.dumps(manifest))
 

@@ -27,9 +27,9 @@ MODEL = ModelConfig(
 TIED = dataclasses.replace(MODEL, tied=True)
 ROWS, LENGTH = 8, 16
 PARAMETER_BYTES = 4 * MODEL.parameter_count()['total']
-# Norms, the loss and the gradient's norm are summed where they are; 'source', 'tokens', 'documents'
+# Norms, the loss and the gradient's norm are summed where they are; 'source', 'read', 'tokens', 'documents'
 # and 'nll' of each row are gathered.
-SMALL = 4 * MODEL.parameter_count()['norm'] + 4 * 4 * ROWS + 64 * 4
+SMALL = 4 * MODEL.parameter_count()['norm'] + 5 * 4 * ROWS + 64 * 4
 
 
 def collectives(config: MeshConfig, model: ModelConfig = MODEL, axis: str = 'replica', **options) -> list[Collective]:

@@ -34,6 +34,7 @@ def values() -> dict[str, np.ndarray]:
     'loss': np.float32(1.5),
     'grad_norm': np.float32(0.5),
     'source': np.array([1, 0, 1, 1]),
+    'read': np.array([3, 4, 0, 2]),
     'tokens': np.array([3, 4, 0, 2]),
     'documents': np.array([1, 2, 0, 1]),
     'nll': np.array([3.0, 8.0, 0.0, 7.0], np.float32),

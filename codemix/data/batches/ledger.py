@@ -16,12 +16,18 @@ from codemix.errors import CodemixError
 from codemix.identity import digest
 
 COUNTED = ('rows', 'loss_tokens', 'documents')  # what the train step counts
+TOKENS = 'tokens'  # with these, of a source with prompts; of others they are the loss tokens
+
+
+def counted(use: SourceUse) -> tuple[str, ...]:
+  """What the ledger has of a source as it was realised."""
+  return COUNTED if use.tokens is None else (*COUNTED, TOKENS)
 
 
 def compare(planned: Sequence[SourceUse], realised: Mapping[str, Mapping[str, int]], where: str) -> None:
   """Raises CodemixError where what was counted is not what was planned: a fault of codemix."""
   for use in planned:
-    for key in COUNTED:
+    for key in counted(use):
       plan, found = getattr(use, key), realised[use.source][key]
       if plan is not None and plan != found:
         raise CodemixError(
@@ -62,7 +68,7 @@ def entry(
   """
   body = {
     'stage': stage,
-    'planned': [dataclasses.asdict(use) for use in planned],
+    'planned': [use.as_json() for use in planned],
     'realised': [{'source': name, **counts} for name, counts in realised.items()],
     'parent_hash': parent_hash,
     **({'skipped': list(skipped)} if skipped else {}),

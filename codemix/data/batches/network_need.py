@@ -44,7 +44,10 @@ def _of_rows(source: PreparedSource, count: float) -> Need:
   blocks = _distinct(kept * count, size, kept * store.tokens * store.token_bytes)
   blocks += _distinct(count, BLOCK_BYTES, store.documents * ROW.itemsize)
   exact = (1 - kept) * count
-  return Need(blocks * BLOCK_BYTES + exact * size, blocks + exact)
+  if store.has_prompts:  # a byte a token beside it
+    blocks += _distinct(kept * count, source.length, kept * store.tokens)
+    size += source.length
+  return Need(blocks * BLOCK_BYTES + exact * size, blocks + exact * (1 + store.has_prompts))
 
 
 def _distinct(count: float, size: int, whole: float) -> float:

@@ -5,16 +5,19 @@ from __future__ import annotations
 import dataclasses
 import functools
 from collections.abc import Iterator, Sequence
+from fractions import Fraction
 from typing import ClassVar
 
 import numpy as np
 
 from codemix.data.batches.rows import Batch, pack_row
-from codemix.data.batches.source import Cursor, Source
+from codemix.data.batches.source import DRAWS_TOGETHER, Cursor, Source
 from codemix.data.order.permutation import permute, round_keys
 from codemix.data.store.token_store import TokenStore
 from codemix.identity import digest
 from codemix.storage import is_remote
+
+_TOKENS_TOGETHER = 2**24  # whose loss is counted at a time
 
 
 @dataclasses.dataclass(frozen=True)
@@ -37,6 +40,7 @@ class PreparedSource(Source):
   tokens = property(lambda self: self.store.tokens)
   documents = property(lambda self: self.store.documents)
   epoch_rows = property(len)
+  has_prompts = property(lambda self: self.store.has_prompts)
 
   @property
   def fingerprint(self) -> str:
@@ -69,7 +73,8 @@ class PreparedSource(Source):
     previous, targets = np.split(read, [len(read) - self.length])
     if start == 0 or (len(ends) and ends[0] == 0):
       previous = None
-    return pack_row(targets, ends[ends > 0], previous, self.bos_id)
+    counts = self.store.counts_in_loss(start, start + self.length) if self.has_prompts else None
+    return pack_row(targets, ends[ends > 0], previous, self.bos_id, counts)
 
   def counts(self, before: Cursor, after: Cursor, seed: int) -> dict[str, int | float]:
     size = len(self)
@@ -104,6 +109,32 @@ class PreparedSource(Source):
     whole = functools.cache(lambda: self.document_starts(np.arange(len(self))))
     epochs = self.rows_of_draws(start, stop, seed)
     return sum(whole() if len(rows) == len(self) else self.document_starts(rows) for rows in epochs)
+
+  def loss_of_draws(self, start: int, stop: int, seed: int) -> Iterator[np.ndarray]:
+    if not self.has_prompts:
+      yield from super().loss_of_draws(start, stop, seed)
+      return
+    size = len(self)
+    while start < stop:
+      epoch, first = divmod(start, size)
+      count = min(size - first, stop - start, DRAWS_TOGETHER)
+      yield self._loss_per_row[permute(np.arange(first, first + count), size, round_keys(seed, self.name, epoch))].astype(np.int64)
+      start += count
+
+  @functools.cached_property
+  def _loss_per_row(self) -> np.ndarray:
+    """Loss tokens of each row of an epoch, a few bytes a row."""
+    counts = np.zeros(len(self), np.min_scalar_type(self.length))
+    together = max(_TOKENS_TOGETHER // self.length, 1)
+    for first in range(0, len(self), together):
+      last = min(first + together, len(self))
+      found = self.store.counts_in_loss(first * self.length, last * self.length)
+      counts[first:last] = found.reshape(-1, self.length).sum(axis=1)
+    return counts
+
+  @property
+  def loss_tokens_per_document(self) -> Fraction | None:
+    return Fraction(self.store.loss_tokens, self.documents) if self.documents else None
 
   def _unique_rows(self, start: int, stop: int, seed: int) -> int:
     """Distinct rows among draws [start, stop); one epoch's end may share rows with the next one's beginning."""

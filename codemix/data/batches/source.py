@@ -4,9 +4,15 @@ from __future__ import annotations
 
 import abc
 import dataclasses
+from collections.abc import Iterator
+from fractions import Fraction
 from typing import ClassVar
 
+import numpy as np
+
 from codemix.errors import UserError
+
+DRAWS_TOGETHER = 2**16
 
 
 @dataclasses.dataclass(frozen=True)
@@ -43,6 +49,7 @@ class Source(abc.ABC):
     fingerprint: digest of what the tokens are, wherever they lie; part of a stage's identity.
     tokens, documents: of the whole source; None where unknown.
     epoch_rows: rows of one epoch; None where unknown.
+    has_prompts: whether some of its tokens do not count in the loss.
   """
 
   name: str
@@ -54,6 +61,7 @@ class Source(abc.ABC):
   tokens: int | None
   documents: int | None
   epoch_rows: int | None
+  has_prompts: bool = False
 
   @abc.abstractmethod
   def documents_drawn(self, start: int, stop: int, seed: int) -> int | None:
@@ -61,6 +69,24 @@ class Source(abc.ABC):
 
     It may read the whole table of documents, so that on several hosts only one calls it (`plan_uses`).
     """
+
+  def loss_of_draws(self, start: int, stop: int, seed: int) -> Iterator[np.ndarray]:
+    """Yields the loss tokens in the row of each of draws [start, stop), int64, some draws at a time, in order.
+
+    Of a source with prompts it may read the whole store, so that on several hosts only one calls it.
+    """
+    for begin in range(start, stop, DRAWS_TOGETHER):
+      yield np.full(min(stop - begin, DRAWS_TOGETHER), self.length, np.int64)
+
+  @property
+  def tokens_per_document(self) -> Fraction | None:
+    """The mean over the source; None where that is not known."""
+    return Fraction(self.tokens, self.documents) if self.documents else None
+
+  @property
+  def loss_tokens_per_document(self) -> Fraction | None:
+    """The same of the tokens that count in the loss."""
+    return self.tokens_per_document
 
   @abc.abstractmethod
   def counts(self, before: Cursor, after: Cursor, seed: int) -> dict[str, int | float]:

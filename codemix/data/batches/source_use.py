@@ -22,7 +22,8 @@ class SourceUse:
     source: its name.
     share: the share asked for, of the stage's loss tokens.
     rows: rows drawn in the stage.
-    loss_tokens: rows times the row length.
+    loss_tokens: of these rows, the tokens that count in the loss.
+    tokens: of these rows, if the source has prompts, whose tokens do not count; None: all do, so that they are `loss_tokens`.
     rows_cumulative: rows drawn over the run up to the stage's end.
     cursor: rows drawn before the stage since the source's first row; a rewind goes back to it.
     source_rows: rows of one epoch.
@@ -31,7 +32,7 @@ class SourceUse:
     unique_tokens_cumulative: the same, over the run up to the stage's end.
     epochs: rows drawn in the stage over rows of an epoch.
     epochs_cumulative: the same, over the run up to the stage's end; a rewound source is repeated.
-    padded_tokens: positions of the drawn rows without a loss; none, by construction.
+    padded_tokens: positions of the drawn rows without a token; none, by construction.
     cropped_tokens: tokens of the source's tail that no row of an epoch holds.
 
   What depends on the whole source is None where that is streamed.
@@ -51,6 +52,12 @@ class SourceUse:
   epochs: float | None = None
   epochs_cumulative: float | None = None
   cropped_tokens: int | None = None
+  tokens: int | None = None
+
+  def as_json(self) -> dict:
+    """The fields, `tokens` only of a source with prompts: the ledgers of others are those from before there were any."""
+    fields = dataclasses.asdict(self)
+    return fields if self.tokens is not None else {key: value for key, value in fields.items() if key != 'tokens'}
 
 
 def plan_uses(
@@ -98,12 +105,20 @@ def plan_uses(
         share=float(share),
         rows=rows,
         loss_tokens=rows * source.length,
+        tokens=rows * source.length if source.has_prompts else None,
         rows_cumulative=after.drawn,
         cursor=before.cursor,
         **source.counts(before, after, seed),
       )
     )
-  drawn = lambda use: sources[use.source].documents_drawn(use.cursor, use.cursor + use.rows, seed)
+
+  def counted(use: SourceUse) -> dict[str, int | None]:
+    source, draws = sources[use.source], (use.cursor, use.cursor + use.rows, seed)
+    found = {'documents': source.documents_drawn(*draws)}
+    if source.has_prompts:
+      found['loss_tokens'] = sum(int(loss.sum()) for loss in source.loss_of_draws(*draws))
+    return found
+
   # Tables of documents have gigabytes: a pod's hosts would each read them from the bucket.
-  documents = from_first(lambda: [drawn(use) for use in uses])
-  return [dataclasses.replace(use, documents=count) for use, count in zip(uses, documents, strict=True)]
+  found = from_first(lambda: [counted(use) for use in uses])
+  return [dataclasses.replace(use, **counts) for use, counts in zip(uses, found, strict=True)]

@@ -79,6 +79,16 @@ class Corpus:
       raise UserError(
         f"Corpus.validation_share of '{self.name}' holds out documents of the split 'train', and Corpus.files has none"
       )
+    if self.marks_answers and self.transformations:
+      raise UserError(
+        f"corpus '{self.name}' transforms text (Corpus.transformations), and {type(self.layout).__name__} says which part of the text is an answer: "
+        'that is not known of the other text. Use one of them.'
+      )
+
+  @property
+  def marks_answers(self) -> bool:
+    """Whether only parts of its documents count in the loss."""
+    return getattr(self.layout, 'marks_answers', False)
 
   @property
   def _holds_out(self) -> bool:
@@ -198,6 +208,8 @@ class Corpus:
       parsed = self.layout.record(place, row[1])
       for record in parsed if isinstance(parsed, list) else [parsed]:
         if isinstance(record, Record):
+          if record.answers is not None and not self.marks_answers:
+            raise UserError(f"corpus '{self.name}': {type(self.layout).__name__} gives records with answers; write `marks_answers = True` into the class.")
           yield encodable_record(record, self.name, place.removeprefix(root).lstrip('/'))
         elif record is not None:
           yield encodable_bad(record)

@@ -82,7 +82,7 @@ def _transformed(record: Record, transformation: Transformation, number: int) ->
   except Unsuited as unsuited:
     return Dropped(record, number, str(unsuited))
   before = (*getattr(record, 'bytes_before', ()), len(record.text.encode()))
-  return TransformedRecord(text, record.source, record.language, record.id, record.program, before)
+  return TransformedRecord(text, record.source, record.language, record.id, record.program, bytes_before=before)
 
 
 def without_duplicates(records: Iterable[Record], filters: Sequence[Filter]) -> Iterator[Record]:

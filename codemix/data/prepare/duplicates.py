@@ -15,6 +15,7 @@ first by (piece, record), however many workers there were.
 from __future__ import annotations
 
 import bisect
+import contextlib
 import dataclasses
 import itertools
 from collections.abc import Iterator, Sequence
@@ -25,7 +26,14 @@ import numpy as np
 from codemix.data.store import record_counts, token_store
 from codemix.data.store.document_table import table_blocks
 from codemix.data.store.record_counts import RecordCounts
-from codemix.data.store.shard_writer import NewFile, documents_file, tokens_file, writing_shard
+from codemix.data.store.shard_writer import (
+  NewFile,
+  documents_file,
+  loss_file,
+  tokens_file,
+  writing_shard,
+)
+from codemix.data.store.verify import LOSS_TOKENS
 from codemix.storage import remove
 
 BLOCK = 2**18  # documents sorted at a time: 6 MiB of digests
@@ -153,7 +161,7 @@ class CopyWithoutRepeats:
     if not token_store.shard_is_complete(self.folder, name):
       self._copy(name)
     # The draft's record stays: the shard need not be tokenized again.
-    for file in (tokens_file(name), documents_file(name)):
+    for file in (tokens_file(name), documents_file(name), loss_file(name)):
       remove(self.drafts / file)
 
   def repeats(self, name: str) -> np.ndarray:
@@ -172,9 +180,11 @@ class CopyWithoutRepeats:
     draft = token_store.read_shard(self.drafts, name)
     repeats = self.repeats(name)
     counts, first = RecordCounts([self.filter]), None
+    with_loss = LOSS_TOKENS in draft
     with (
-      writing_shard(self.folder, name, np.dtype(self.dtype)) as writer,
+      writing_shard(self.folder, name, np.dtype(self.dtype), with_loss=with_loss) as writer,
       (self.drafts / tokens_file(name)).open('rb') as tokens,
+      (self.drafts / loss_file(name)).open('rb') if with_loss else contextlib.nullcontext() as loss,
     ):
       for begin, rows in _tables(self.drafts / documents_file(name)):
         keep = np.ones(len(rows), bool)
@@ -182,6 +192,8 @@ class CopyWithoutRepeats:
         for ids in _kept(tokens, rows, keep, np.dtype(self.dtype)):
           first = ids[: token_store.GOLDEN_TOKENS].tolist() if first is None else first
           writer.add_stream(ids)
+        for counted in _kept(loss, rows, keep, np.dtype(np.uint8)) if with_loss else ():
+          writer.add_loss(counted)
         writer.add_rows(rows[keep, 0], rows[keep, 1:2])
         _count(counts, rows, keep, draft['names'])
       first_is_dropped = len(repeats) and repeats[0] == 0
@@ -219,7 +231,7 @@ def _tables(path: Path) -> Iterator[tuple[int, np.ndarray]]:
 
 
 def _kept(tokens, rows: np.ndarray, keep: np.ndarray, dtype: np.dtype) -> Iterator[np.ndarray]:
-  """The tokens of the documents that are kept, from a file whose position is at the first document."""
+  """The values of the documents that are kept, one a token, from a file whose position is at the first document."""
   edges = np.flatnonzero(np.diff(keep, prepend=~keep[:1])).tolist()
   for begin, end in itertools.pairwise([*edges, len(keep)]):
     left = int(rows[begin:end, 0].sum())

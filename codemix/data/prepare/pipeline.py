@@ -22,6 +22,7 @@ from codemix.data.store import raw_files, token_store
 from codemix.data.store.earlier_store import store_folder
 from codemix.data.store.shard_writer import DRAFTS, parts_in, shard_file
 from codemix.data.store.token_store import TokenStore
+from codemix.data.tokenization.parts import require_joins
 from codemix.data.tokenization.tokenizer import Tokenizer
 from codemix.errors import UserError
 from codemix.storage import locked, make_folder, remove
@@ -88,6 +89,8 @@ def _write(folder: Path, identity: dict, corpus: Corpus, split: str, data: Data,
     f'prepare: {title}, {sum(sizes.values()) / 1e6:,.1f} MB of raw files'
     + (f', {there} of {len(shards)} shards are there' if there else '')
   )
+  if corpus.marks_answers:
+    require_joins(tokenizer)
   step = TokenizeShard(written, folder, corpus, split, tokenizer, drafts=deduplicated, sizes=sizes)
   with showing_progress(title, written, sizes, progress):
     workers.map(step, shards, folder=folder)
@@ -103,6 +106,9 @@ def _write(folder: Path, identity: dict, corpus: Corpus, split: str, data: Data,
   if not store.documents:
     remove(folder / 'manifest.json')
     raise UserError(_nothing_kept(corpus, split, store.manifest['accounts']))
+  if not store.loss_tokens:
+    remove(folder / 'manifest.json')
+    raise UserError(f"corpus '{corpus.name}' has no answer in its split '{split}', so nothing of it would count in the loss. Change Corpus.layout.")
   _tidy(folder)
 
 

@@ -21,6 +21,7 @@ from codemix.data.raw.record import BadRecord, Record, TransformedRecord
 from codemix.data.store import record_counts, token_store
 from codemix.data.store.record_counts import RecordCounts
 from codemix.data.store.shard_writer import ShardWriter, shard_file, writing_shard
+from codemix.data.tokenization.parts import encode_parts
 from codemix.data.tokenization.tokenizer import Tokenizer
 
 # Text encoded at a time: enough to keep the tokenizer's threads busy; its memory is about 100 times this.
@@ -29,7 +30,7 @@ BATCH_DOCUMENTS = 4096
 MARGIN = 2  # times the expected records of a corpus: an error before its end must not be premature
 
 Document = Record | Dropped  # with text
-Encoded = tuple[Document, list[int] | None]  # with its ids, None where they are not counted
+Encoded = tuple[Document, list[int] | None, np.ndarray | None]  # with its ids, and which count in the loss; None where they are not counted
 
 
 @dataclasses.dataclass(frozen=True)
@@ -56,7 +57,7 @@ class TokenizeShard:
     if any(token_store.shard_is_complete(folder, shard.name) for folder in (self.finished, self.folder)):
       return
     dtype = token_store.token_dtype(self.tokenizer.vocab_size)
-    with writing_shard(self.folder, shard.name, dtype, columns=4 if self.drafts else 2) as writer:
+    with writing_shard(self.folder, shard.name, dtype, columns=4 if self.drafts else 2, with_loss=self.corpus.marks_answers) as writer:
       _ShardInWork(self, shard, writer, dtype).write()
 
 
@@ -106,8 +107,8 @@ class _ShardInWork:
 
   def _add(self, batch: list[Encoded]) -> None:
     """Writes the documents that are kept, and counts all."""
-    streams, rows, digests = [], [], []
-    for document, ids in batch:
+    streams, losses, rows, digests = [], [], [], []
+    for document, ids, loss in batch:
       record = _record(document)
       size = len(record.text.encode())
       amount = record_counts.amount(1, size, None if ids is None else len(ids))
@@ -118,6 +119,7 @@ class _ShardInWork:
         continue
       self.counts.keep(record.language, record.source, amount)
       streams.append(np.array(ids, self.dtype))
+      losses.append(loss)
       if self.digests:
         rows.append((size, self.languages.number(record.language), self.sources.number(record.source)))
         digests.append(self.step.corpus.filters[-1].key(record))
@@ -127,6 +129,8 @@ class _ShardInWork:
         beginning = record.text[: token_store.GOLDEN_CHARACTERS]
         self.golden = token_store.golden(ids, beginning, self.step.tokenizer.encode(beginning))
     self.writer.add(streams, np.array(rows, np.int64))
+    if losses and self.step.corpus.marks_answers:
+      self.writer.add_loss(np.concatenate(losses))
     if self.digests:
       self.digests.add(digests)
 
@@ -179,12 +183,11 @@ class _Names:
 
 
 def _encoded(batches: Iterable[list[Document]], tokenizer: Tokenizer, count_dropped: bool) -> Iterator[list[Encoded]]:
-  """Each batch with its ids, EOS last. While one is encoded, the next is read, the last written."""
+  """Each batch with its ids, EOS last, and which of them count in the loss. While one is encoded, the next is read, the last written."""
   def encode(batch: list[Document]) -> list[Encoded]:
     is_counted = lambda document: count_dropped or isinstance(document, Record)
-    texts = [_record(document).text for document in batch if is_counted(document)]
-    ids = iter(tokenizer.encode_batch(texts))
-    return [(document, [*next(ids), tokenizer.eos_id] if is_counted(document) else None) for document in batch]
+    encoded = iter(encode_parts(tokenizer, [_record(document).parts() for document in batch if is_counted(document)]))
+    return [(document, *(next(encoded) if is_counted(document) else (None, None))) for document in batch]
 
   with concurrent.futures.ThreadPoolExecutor(1) as thread:
     ahead = (thread.submit(encode, batch) for batch in batches)

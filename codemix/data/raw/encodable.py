@@ -22,7 +22,8 @@ def encodable(text: str) -> str:
 def encodable_record(record: Record, source: str, id: str) -> Record:
   """The record with this source and id where it has none, its strings encodable."""
   strings = (record.text, record.source or source, record.language, record.id or id)
-  return Record(*map(encodable, strings), record.program)  # the interpreter of `program` decides about a lone surrogate
+  # The interpreter of `program` decides about a lone surrogate. `answers` stay: the text keeps its number of characters.
+  return Record(*map(encodable, strings), record.program, record.answers)
 
 
 def encodable_bad(bad: BadRecord) -> BadRecord:

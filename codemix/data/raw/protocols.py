@@ -82,7 +82,8 @@ class RowParser(Protocol):
   """A row -> a document. Row parsers are frozen dataclasses, as readers are, and declare the same.
 
   One may have a method `needed_fields()`: the fields of a row that it reads, by dotted path, or None
-  for all. Other columns of parquet files are then not decoded.
+  for all. Other columns of parquet files are then not decoded. One whose records have `answers` says
+  so with `marks_answers = True` in its class.
   """
 
   def record(self, place: str, row: Mapping) -> Record | BadRecord | list[Record] | None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 
+from codemix.errors import UserError
+
 DAMAGED = 'damaged file'  # the reason of a file that is read up to where its bytes are wrong or missing
 CUT_SHORT = 'cut short'  # of the last record of a file that has no more of it
 
@@ -18,6 +20,8 @@ class Record:
     language: 'python', 'markdown', 'en', ...; '' where it is not known.
     id: the corpus's own id, path or URL; else the place in its file.
     program: for verified code, what is executed to check `text` (solution and tests); else ''.
+    answers: (begin, end) of each part of `text`, in characters and in order, whose tokens count in the loss; what lies
+      between is a prompt. None: all of it counts. Only of layouts that say so (`RowParser`).
   """
 
   text: str
@@ -25,6 +29,20 @@ class Record:
   language: str = ''
   id: str = ''
   program: str = ''
+  answers: tuple[tuple[int, int], ...] | None = None
+
+  def parts(self) -> list[tuple[str, bool]]:
+    """The text in parts that are not empty, each with whether its tokens count in the loss.
+
+    Raises UserError: `answers` are not parts of the text in order, a fault of the layout.
+    """
+    if self.answers is None:
+      return [(self.text, True)]
+    bounds = [0, *(place for span in self.answers for place in span), len(self.text)]
+    if bounds != sorted(bounds):
+      raise UserError(f"the layout of '{self.source}' gives {self.id or 'a record'} the answers {self.answers}, which are not parts of its {len(self.text)} characters in order.")
+    cut = [(self.text[begin:end], bool(number % 2)) for number, (begin, end) in enumerate(zip(bounds, bounds[1:], strict=False))]
+    return [(text, counts) for text, counts in cut if text]
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

@@ -17,7 +17,7 @@ def describe(store: TokenStore) -> dict:
   """Counts, and how long its documents are.
 
   Returns:
-    'folder', 'task', 'split', 'documents', 'tokens', 'bytes', 'digest'; and
+    'folder', 'task', 'split', 'documents', 'tokens', 'bytes', 'digest'; of a store with prompts 'loss_tokens'; and
     'lengths': {'tokens' | 'bytes': {'mean', 'quantiles': {'0.5': ...}}, 'histogram': [[from, documents, tokens], ...]},
     the histogram over powers of two of tokens.
   """
@@ -31,6 +31,7 @@ def describe(store: TokenStore) -> dict:
     'tokens': store.tokens,
     'bytes': store.bytes,
     'digest': store.digest,
+    **({'loss_tokens': store.loss_tokens} if store.has_prompts else {}),
     'lengths': {'tokens': _spread(tokens), 'bytes': _spread(size), 'histogram': _histogram(tokens)},
   }
 

@@ -79,13 +79,20 @@ class ShardWriter:
 
   Attributes:
     tokens, documents, bytes: written so far.
+    loss_tokens: of these tokens, those that count in the loss; only with `with_loss`.
   """
 
-  def __init__(self, folder: Path, name: str, dtype: np.dtype, columns: int = 2):
-    """`columns`: int64 values of a document in the table: its end, its bytes, the caller's own."""
-    self.tokens = self.documents = self.bytes = 0
+  def __init__(self, folder: Path, name: str, dtype: np.dtype, columns: int = 2, with_loss: bool = False):
+    """Begins a shard.
+
+    Args:
+      columns: int64 values of a document in the table: its end, its bytes, the caller's own.
+      with_loss: whether the shard has a file that says which tokens count in the loss; `add_loss` writes it.
+    """
+    self.tokens = self.documents = self.bytes = self.loss_tokens = 0
     self._folder, self._name, self._columns, self._dtype = as_path(folder), name, columns, dtype
     self._stream = NewFile(self._folder / tokens_file(name))
+    self._loss = NewFile(self._folder / loss_file(name)) if with_loss else None
     # The header of a .npy file holds the number of rows, so they go to a file of their own first.
     self._rows = NewFile(self._folder / f'{documents_file(name)}-rows')
 
@@ -98,6 +105,11 @@ class ShardWriter:
   def add_stream(self, tokens: np.ndarray) -> None:
     """Writes tokens; `add_rows` writes the table of their documents."""
     self._stream.write(np.ascontiguousarray(tokens).data)
+
+  def add_loss(self, counts: np.ndarray) -> None:
+    """Writes whether each of some tokens counts in the loss, bool [n], in the order of `add_stream`."""
+    self._loss.write(np.ascontiguousarray(counts, np.uint8).data)
+    self.loss_tokens += int(counts.sum())
 
   def add_rows(self, lengths: np.ndarray, columns: np.ndarray) -> None:
     """Writes rows of the table: lengths in tokens, int64 [n], and the other columns, int64 [n, columns - 1]."""
@@ -123,6 +135,11 @@ class ShardWriter:
     finally:
       table.discard()
     counts = {'tokens': self.tokens, 'documents': self.documents, 'bytes': self.bytes}
+    if self._loss:
+      if self._loss.size != self.tokens:
+        raise ValueError(f'{self._loss.size} tokens with a loss or without one, of {self.tokens}')
+      counts['loss_tokens'] = self.loss_tokens
+      sha256[self._loss.path.name] = self._loss.finish()
     record = {'name': self._name, **counts, 'sha256': sha256, **about}
     write_json(shard_file(self._folder, self._name), record)
     return record
@@ -131,12 +148,14 @@ class ShardWriter:
     """Deletes a shard that was not finished."""
     self._stream.discard()
     self._rows.discard()
+    if self._loss:
+      self._loss.discard()
 
 
 @contextlib.contextmanager
-def writing_shard(folder: Path, name: str, dtype: np.dtype, columns: int = 2) -> Iterator[ShardWriter]:
-  """A writer that deletes the shard where it is not finished."""
-  writer = ShardWriter(folder, name, dtype, columns)
+def writing_shard(folder: Path, name: str, dtype: np.dtype, columns: int = 2, with_loss: bool = False) -> Iterator[ShardWriter]:
+  """A writer that deletes the shard where it is not finished; arguments as of `ShardWriter`."""
+  writer = ShardWriter(folder, name, dtype, columns, with_loss)
   try:
     yield writer
   finally:
@@ -145,6 +164,10 @@ def writing_shard(folder: Path, name: str, dtype: np.dtype, columns: int = 2) ->
 
 def tokens_file(name: str) -> str:
   return f'tokens-{name}.bin'
+
+
+def loss_file(name: str) -> str:
+  return f'loss-{name}.bin'
 
 
 def documents_file(name: str) -> str:

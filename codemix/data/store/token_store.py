@@ -6,6 +6,7 @@ A store is a folder:
     tokens-00000-of-00008.bin        tokens, little-endian uint16 or uint32, documents end to end
     documents-00000-of-00008.npy     int64 [documents, 2]: end of each document in the shard
                                      (tokens), and its length before tokenization (bytes)
+    loss-00000-of-00008.bin          only of a source with prompts: a byte a token, 1 if it counts in the loss, else 0
     shard-00000-of-00008.json        written last of its shard: the shard is complete
     bad-00000-of-00008.jsonl         records of the shard's raw files that were set aside, if any
     sources.json                     the raw files as they were when it was prepared
@@ -32,7 +33,13 @@ from codemix.data.store import record_counts, verify
 from codemix.data.store.damage import anew, damaged
 from codemix.data.store.digests import seal, stream_digest
 from codemix.data.store.document_table import DocumentTable
-from codemix.data.store.shard_writer import documents_file, shard_file, tokens_file, writing_shard
+from codemix.data.store.shard_writer import (
+  documents_file,
+  loss_file,
+  shard_file,
+  tokens_file,
+  writing_shard,
+)
 from codemix.data.tokenization.tokenizer import Tokenizer
 from codemix.errors import UserError
 from codemix.identity import as_read, differences
@@ -83,6 +90,16 @@ class TokenStore:
     return self.manifest['digest']
 
   @property
+  def has_prompts(self) -> bool:
+    """Whether it says for each token if that counts in the loss; without it, all do."""
+    return verify.LOSS_TOKENS in self.manifest
+
+  @property
+  def loss_tokens(self) -> int:
+    """Tokens that count in the loss."""
+    return self.manifest.get(verify.LOSS_TOKENS, self.tokens)
+
+  @property
   def token_bytes(self) -> int:
     """Bytes of a token."""
     return np.dtype(self.manifest['dtype']).itemsize
@@ -128,10 +145,20 @@ class TokenStore:
     parts = [np.zeros(0, np.int32), *(self._read_shard(*piece) for piece in self._pieces(start, stop))]
     return np.concatenate(parts, dtype=np.int32, casting='unsafe')
 
+  def counts_in_loss(self, start: int, stop: int) -> np.ndarray:
+    """Whether each of the tokens [start, stop) counts in the loss, bool [stop - start]."""
+    if not self.has_prompts:
+      return np.ones(stop - start, bool)
+    pieces = ((self._loss_files[shard], begin, end - begin) for shard, begin, end in self._pieces(start, stop))
+    parts = [np.zeros(0, np.uint8), *(np.frombuffer(_read(*piece), np.uint8) for piece in pieces)]
+    return np.concatenate(parts) != 0
+
   def will_read(self, start: int, stop: int) -> None:
     """Starts to fetch what `read` and `ends_within` of these tokens need, of a store in a bucket."""
     for shard, begin, end in self._pieces(start, stop):
       self._files[shard].will_read(*self._bytes(begin, end))
+      if self.has_prompts:
+        self._loss_files[shard].will_read(begin, end - begin)
       self._tables[shard].will_search(begin)
 
   def _pieces(self, start: int, stop: int) -> Iterator[tuple[int, int, int]]:
@@ -148,10 +175,7 @@ class TokenStore:
     return start * width, (stop - start) * width
 
   def _read_shard(self, shard: int, start: int, stop: int) -> np.ndarray:
-    file, (offset, size) = self._files[shard], self._bytes(start, stop)
-    if len(read := file.read(offset, size)) < size:
-      raise damaged(file.path, 'it has become shorter')
-    return np.frombuffer(read, self.manifest['dtype'])
+    return np.frombuffer(_read(self._files[shard], *self._bytes(start, stop)), self.manifest['dtype'])
 
   @functools.cached_property
   def shard_starts(self) -> list[int]:
@@ -168,10 +192,22 @@ class TokenStore:
     return [open_ranges(self.folder / tokens_file(shard['name']), size(shard), self.cache_bytes) for shard in self.manifest['shards']]
 
   @functools.cached_property
+  def _loss_files(self) -> list[Ranges]:
+    """The file of each shard that says which tokens count in the loss, of a store that has them."""
+    _allow_open_files()
+    return [open_ranges(self.folder / loss_file(shard['name']), shard['tokens'], self.cache_bytes) for shard in self.manifest['shards']]
+
+  @functools.cached_property
   def _tables(self) -> list[DocumentTable]:
     _allow_open_files()
     of = lambda shard: (self.folder / documents_file(shard['name']), shard['documents'], shard['tokens'], self.cache_bytes)
     return [DocumentTable(*of(shard)) for shard in self.manifest['shards']]
+
+
+def _read(file: Ranges, offset: int, size: int) -> bytes:
+  if len(read := file.read(offset, size)) < size:
+    raise damaged(file.path, 'it has become shorter')
+  return read
 
 
 def _allow_open_files() -> None:
@@ -231,7 +267,7 @@ def write_manifest(
   shards = [read_shard(folder, name) for name in names]
   begun = [index for index, shard in enumerate(shards) if shard['documents']]
   every = -(-len(begun) // GOLDEN_SHARDS) or 1
-  content = stream_digest(folder, names, dtype)
+  content = stream_digest(folder, names, dtype, with_loss=any(verify.LOSS_TOKENS in shard for shard in shards))
   manifest = {
     'format': FORMAT,
     'identity': identity,
@@ -264,7 +300,7 @@ _MANIFEST = {
   'accounts': dict,
   'shards': [_SHARD],
 }
-_IN_MANIFEST = ('name', *verify.COUNTS, 'sha256', 'quarantine')
+_IN_MANIFEST = ('name', *verify.COUNTS, verify.LOSS_TOKENS, 'sha256', 'quarantine')
 
 
 def open_store(

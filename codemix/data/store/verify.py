@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from codemix.data.store.damage import anew, damaged
-from codemix.data.store.digests import earlier_seal, files_digest, seal, stream_digest
+from codemix.data.store.digests import READ_BYTES, earlier_seal, files_digest, seal, stream_digest
 from codemix.data.store.document_table import table_blocks
-from codemix.data.store.shard_writer import documents_file, tokens_file
+from codemix.data.store.shard_writer import documents_file, loss_file, tokens_file
 from codemix.data.tokenization.tokenizer import Tokenizer
 from codemix.errors import UserError
 from codemix.identity import differences, digest, file_digest
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 DTYPES = ('<u2', '<u4')  # of tokens
 _NONE_ASIDE = {'file': 'none', 'sha256': ''}  # of a shard without records set aside
 COUNTS = ('tokens', 'documents', 'bytes')
+LOSS_TOKENS = 'loss_tokens'  # of a store with prompts, and of each of its shards
 FULL_CHECK_BYTES = 2**30  # a store up to this size is re-read whole at open: about a second
 
 
@@ -93,7 +94,9 @@ def verify_whole(store: TokenStore) -> int:
     path = store.folder / documents_file(shard['name'])
     if not _adds_up(path, shard):
       raise damaged(path, 'its documents do not add up to its tokens')
-  if has_seal(store) and stream_digest(store.folder, names, np.dtype(manifest['dtype'])) != store.digest:
+    if store.has_prompts and not _loss_adds_up(path := store.folder / loss_file(shard['name']), shard):
+      raise damaged(path, 'the tokens that count in the loss are not as many as the manifest says')
+  if has_seal(store) and stream_digest(store.folder, names, np.dtype(manifest['dtype']), store.has_prompts) != store.digest:
     raise damaged(store.folder / 'manifest.json', 'its digest is not that of its tokens')
   return sum(read)
 
@@ -103,11 +106,18 @@ def _require_readable(store: TokenStore) -> None:
   manifest, path = store.manifest, store.folder / 'manifest.json'
   if manifest['dtype'] not in DTYPES:
     raise damaged(path, f'its dtype is {manifest["dtype"]!r}, not {" or ".join(DTYPES)}')
+  if store.has_prompts:
+    require_form(manifest, {LOSS_TOKENS: int}, path, anew(path.parent))
   for number, shard in enumerate(manifest['shards']):
-    if negative := [count for count in COUNTS if shard[count] < 0]:
+    if (LOSS_TOKENS in shard) != store.has_prompts:
+      raise damaged(path, f'shards[{number}] and the store do not agree on whether they have {LOSS_TOKENS}')
+    if store.has_prompts:
+      require_form(shard, {LOSS_TOKENS: int}, path, anew(path.parent))
+    if negative := [count for count in (*COUNTS, LOSS_TOKENS) if shard.get(count, 0) < 0]:
       raise damaged(path, f'shards[{number}].{negative[0]} is negative')
-    if shard['sha256'].keys() != {tokens_file(shard['name']), documents_file(shard['name'])}:
-      raise damaged(path, f'shards[{number}].sha256 does not have the digests of {tokens_file(shard["name"])} and {documents_file(shard["name"])}')
+    files = [tokens_file(shard['name']), documents_file(shard['name']), *([loss_file(shard['name'])] if store.has_prompts else [])]
+    if shard['sha256'].keys() != set(files):
+      raise damaged(path, f'shards[{number}].sha256 does not have the digests of {", ".join(files[:-1])} and {files[-1]}')
     require_form(shard.get('quarantine') or _NONE_ASIDE, {'file': FileName, 'sha256': str}, path, anew(path.parent))
   for number, first in enumerate(manifest['golden']):
     if not 0 <= first['shard'] < len(manifest['shards']):
@@ -121,13 +131,16 @@ def has_seal(store: TokenStore) -> bool:
 
 
 def sums(shards: Sequence[dict]) -> dict[str, int]:
-  """COUNTS over all shards."""
-  return {count: sum(shard[count] for shard in shards) for count in COUNTS}
+  """COUNTS over all shards, and LOSS_TOKENS if they have it."""
+  counts = (*COUNTS, *([LOSS_TOKENS] if shards and all(LOSS_TOKENS in shard for shard in shards) else []))
+  return {count: sum(shard[count] for shard in shards) for count in counts}
 
 
 def _file_sizes(store: TokenStore) -> dict[str, int]:
   width, shards = np.dtype(store.manifest['dtype']).itemsize, store.manifest['shards']
   tokens = {tokens_file(shard['name']): shard['tokens'] * width for shard in shards}
+  if store.has_prompts:
+    tokens |= {loss_file(shard['name']): shard['tokens'] for shard in shards}
   return tokens | {documents_file(shard['name']): shard['documents'] * 16 for shard in shards}
 
 
@@ -144,6 +157,18 @@ def _check_golden(store: TokenStore, tokenizer: Tokenizer | None) -> None:
         f'a text that gave {first["ids"][at:at + 4]} at its token {at} gives {now[at:at + 4]}. '
         'Install the version of its library with which the store was prepared, or delete the folder and prepare it again.'
       )
+
+
+def _loss_adds_up(path: Path, shard: dict) -> bool:
+  """Whether a file says of each token whether it counts, and of as many as the shard has that they do."""
+  counted = 0
+  with path.open('rb') as file:
+    while block := file.read(READ_BYTES):
+      values = np.frombuffer(block, np.uint8)
+      if (values > 1).any():
+        return False
+      counted += int(values.sum())
+  return counted == shard[LOSS_TOKENS]
 
 
 def _adds_up(path: Path, shard: dict) -> bool:

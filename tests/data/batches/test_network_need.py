@@ -55,7 +55,7 @@ def test_a_process_that_is_sent_the_documents_reads_no_table(tmp_path, monkeypat
   segments = constant_shares(ONE, ROWS)
   [expected] = plan_uses({'a': source}, ONE, segments, {}, 0)
   sent = []
-  monkeypatch.setattr('codemix.parallel.coordination.from_first', lambda compute: sent.append(compute) or [expected.documents])
+  monkeypatch.setattr('codemix.parallel.coordination.from_first', lambda compute: sent.append(compute) or [{'documents': expected.documents}])
   monkeypatch.setattr(PreparedSource, 'documents_drawn', lambda *_: pytest.fail('the table was read'))
   assert source_use.plan_uses({'a': source}, ONE, segments, {}, 0) == [expected]
   assert len(sent) == 1

@@ -42,25 +42,36 @@ class Template(RowParser):
   id: str | None = None
 
   def __post_init__(self):
-    try:
-      named = [field for part in _OPTIONAL.split(self.template) for field in _fields(part)]
-    except ValueError as error:
-      raise UserError(
-        f'Template.template {self.template!r} is wrong: {error}; a brace itself is written twice'
-      ) from None
-    if not named or '' in named:
-      raise UserError(f"Template.template {self.template!r} must name its fields, such as '{{question}}'")
+    require_template('Template.template', self.template)
 
   def needed_fields(self) -> tuple[str, ...]:
-    named = [field for part in _OPTIONAL.split(self.template) for field in _fields(part)]
-    return needed(*named, source=self.source, id=self.id)
+    return needed(*fields_of(self.template), source=self.source, id=self.id)
 
   @sets_aside
   def record(self, place: str, row: Mapping) -> Record | BadRecord:
-    # Split at a pattern with one group: what stands between the brackets is every second part.
-    parts = _OPTIONAL.split(self.template)
-    text = ''.join(_filled(part, row, optional=bool(index % 2)) for index, part in enumerate(parts))
-    return Record(text, language=self.language, **labels(row, source=self.source, id=self.id))
+    return Record(fill(self.template, row), language=self.language, **labels(row, source=self.source, id=self.id))
+
+
+def require_template(name: str, template: str) -> None:
+  """Raises UserError: the template, which is called `name`, has no field, or its braces are not closed."""
+  try:
+    named = fields_of(template)
+  except ValueError as error:
+    raise UserError(f'{name} {template!r} is wrong: {error}; a brace itself is written twice') from None
+  if not named or '' in named:
+    raise UserError(f"{name} {template!r} must name its fields, such as '{{question}}'")
+
+
+def fields_of(template: str) -> list[str]:
+  """The fields that a template names. Raises ValueError: its braces are not closed."""
+  return [field for part in _OPTIONAL.split(template) for field in _fields(part)]
+
+
+def fill(template: str, row: Mapping) -> str:
+  """The template with the fields of a row. Raises FieldError: one that it cannot do without is missing or empty."""
+  # Split at a pattern with one group: what stands between the brackets is every second part.
+  parts = _OPTIONAL.split(template)
+  return ''.join(_filled(part, row, optional=bool(index % 2)) for index, part in enumerate(parts))
 
 
 def _filled(part: str, row: Mapping, optional: bool) -> str:

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from codemix.data.corpus.corpus import Corpus
 from codemix.data.corpus.layouts.commit import Commit, unified_diff
+from codemix.data.corpus.layouts.instruction import Instruction
 from codemix.data.corpus.layouts.notebook import Notebook
 from codemix.data.corpus.layouts.question import Question
 from codemix.data.corpus.layouts.template import Template
@@ -33,6 +34,7 @@ LAYOUTS = [
   Text(),
   Text('a.b', source='a', id='a.c'),
   Template('{a}[[{b.c}]]'),
+  Instruction('{a}[[{b.c}]]', '{text}'),
   Commit(),
   Commit(form='files'),
   Commit(diff='diff'),
@@ -157,6 +159,25 @@ def test_a_lone_surrogate_in_any_field_leaves_strings_that_can_be_encoded(tmp_pa
   good, bad = read(Corpus({'train': 'a.jsonl'}, root=str(tmp_path)))
   assert good == Record('a?', 's?', 'l?', 'i?')
   assert bad.detail.encode().decode() == 'its fields are text?'
+
+
+# Instruction.
+
+
+def test_an_instruction_is_its_prompt_and_its_answer_of_which_the_answer_counts():
+  layout = Instruction('Do: {task}[[ on {context}]]\nSo:', ' {answer.text}', language='en')
+  found = layout.record('x:1', {'task': 'add', 'context': '1 + 1', 'answer': {'text': '2'}})
+  assert found.parts() == [('Do: add on 1 + 1\nSo:', False), (' 2', True)] and found.language == 'en'
+  assert layout.record('x:1', {'task': 'add', 'context': None, 'answer': {'text': '2'}}).parts()[0] == ('Do: add\nSo:', False)
+  nothing = layout.record('x:1', {'task': 'add', 'answer': {'text': ' '}})
+  assert nothing.expected and nothing.reason == "empty 'answer.text'"
+  assert set(layout.needed_fields()) >= {'task', 'context', 'answer.text'}
+
+
+@pytest.mark.parametrize(('prompt', 'answer', 'named'), [('no field', '{a}', 'prompt'), ('{a}', 'none', 'answer'), ('{a', '{a}', 'prompt'), ('{a}', '', 'answer')])
+def test_a_prompt_or_answer_that_is_no_template_is_an_error_that_names_it(prompt, answer, named):
+  with pytest.raises(UserError, match=rf'Instruction\.{named}'):
+    Instruction(prompt, answer)
 
 
 # Template.
