@@ -17,6 +17,7 @@ _AWAY = re.compile(
 )
 _REFUSED = re.compile(r'\b(401|403)\b|forbidden|permission|access denied|unauthorized|anonymous caller|credentials', re.IGNORECASE)
 _MISSING_BUCKET = re.compile(r'bucket .*(not|does not) exist|NoSuchBucket|/upload/storage/v1/b/[^/ ]+/o', re.IGNORECASE)
+_LOST_UPLOAD = re.compile(r'/upload/storage/v1/b/\S*[?&]upload_id=')  # an upload in parts that the bucket knows no more, as after a lost connection
 _PLACES = re.compile(r'\S+://\S+|[\w.%-]*(?:/[\w.%-]+)+')  # URLs and paths, whose words say nothing of the error
 _TENSORSTORE = re.compile(r'(gcs|s3|gs://|s3://|https?://|http_response_code)', re.IGNORECASE)
 _CLIENTS = ('gcsfs', 's3fs', 'aiohttp', 'botocore', 'aiobotocore', 'google', 'requests', 'urllib3')
@@ -35,6 +36,8 @@ def outage(error: BaseException, where: Path | None = None) -> CodemixError | No
   line = next(iter(str(error).splitlines()), '')[:300] or type(error).__name__
   named = where or 'a bucket of this run'
   if isinstance(error, FileNotFoundError):
+    if where and _LOST_UPLOAD.search(said):
+      return StorageUnavailable(f'{named} has lost an upload. The same command begins it again.')
     missing = where and _MISSING_BUCKET.search(said)
     return UserError(f'{named} cannot be written: its bucket does not exist. Create it, or fix the name.') if missing else None
   if _AWAY.search(text):

@@ -33,7 +33,7 @@ RECIPES = {
 def without_pictures():
   """Drawing is most of the time of a report; `tests/studies/test_report_of_a_run.py` verifies one with its pictures."""
   with pytest.MonkeyPatch.context() as patch:
-    patch.setattr(figures, 'draw', lambda content: Pictures([], [], [], [], [], [], []))
+    patch.setattr(figures, 'draw', lambda content, **_: Pictures([], [], [], [], [], [], []))
     yield
 
 

@@ -108,6 +108,13 @@ def test_the_name_of_a_path_does_not_make_an_outage(name):
   assert isinstance(outage(refused, where), UserError)
 
 
+def test_an_upload_that_was_lost_is_an_outage_and_no_missing_bucket():
+  where = storage.as_path('gs://b/x')
+  begun = 'http://host/upload/storage/v1/b/b/o?uploadType=resumable&name=x'
+  assert isinstance(outage(FileNotFoundError(begun), where), UserError)
+  assert isinstance(outage(FileNotFoundError(f'{begun}&upload_id=9878'), where), StorageUnavailable)
+
+
 @pytest.mark.parametrize('error', [ValueError('a wrong value'), OSError('no such thing'), ConnectionResetError('Connection reset by peer'), KeyError('503'), ValueError('UNKNOWN: Gloo failed: s3: Connection reset by peer')])
 def test_other_errors_are_no_outages(error):
   assert outage(error) is None
