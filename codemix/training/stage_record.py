@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from codemix.data.batches import ledger
 from codemix.errors import UserError
-from codemix.identity import differences
+from codemix.identity import differences, digest
 from codemix.models.config import ModelConfig
 from codemix.storage import read_json, require_form, write_json, write_text
 from codemix.training.drawn import Drawn
@@ -24,10 +27,19 @@ def read_stage(folder: Path) -> dict:
 
 
 def read_done(folder: Path) -> dict:
-  """Reads done.json: `step`, digests of `checkpoint` and `ledger`, and of `files`, {} if an earlier codemix wrote it. Raises UserError if it is damaged."""
-  done = read_json(folder / 'done.json', {'step': int, 'checkpoint': str, 'ledger': str}, _FIX)
-  require_form(done.setdefault('files', {}), {...: str}, folder / 'done.json', _FIX)
+  """Reads done.json: `step`, digests of `checkpoint` and `ledger`, and of `files`, {} if an earlier codemix wrote it. Raises UserError if it is damaged or was changed."""
+  path = folder / 'done.json'
+  done = read_json(path, {'step': int, 'checkpoint': str, 'ledger': str}, _FIX)
+  if ('files' in done or 'digest' in done) and done != sealed(done):
+    raise UserError(f'{path} was changed after it was written: its digest is not that of its content. {_FIX}')
+  require_form(done.setdefault('files', {}), {...: str}, path, _FIX)
   return done
+
+
+def sealed(done: Mapping[str, Any]) -> dict:
+  """What done.json says, with the digest of all of it: so its `files` cannot be left out unseen."""
+  rest = {key: value for key, value in done.items() if key != 'digest'}
+  return {**rest, 'digest': digest(rest)}
 
 
 def read_ledger(folder: Path) -> dict:
@@ -100,5 +112,5 @@ def write_result(
   write_json(folder / 'ledger.json', entry)
   write_json(
     folder / 'done.json',
-    {'step': plan.last_step, 'checkpoint': checkpoint, 'ledger': entry['hash'], 'files': digests(folder)},
+    sealed({'step': plan.last_step, 'checkpoint': checkpoint, 'ledger': entry['hash'], 'files': digests(folder)}),
   )

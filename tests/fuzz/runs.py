@@ -26,7 +26,7 @@ from codemix.studies.start_folder import read_start
 from codemix.studies.status import study_status
 from codemix.studies.verify import verify_stage
 from codemix.training.metrics import JsonLines
-from codemix.training.stage_record import read_done
+from codemix.training.stage_record import read_done, sealed
 from tests import tiny_study
 from tests.claims import claim_entry
 from tests.fuzz.harness import Input
@@ -71,7 +71,7 @@ def _stage(stage: Path) -> list[Input]:
     begun = read_start(str(stage))
     return begun.identity, begun.checkpoint, begun.last_step
 
-  sealed = [Input(name, stage / name, 'json', read, sealed=True) for name in ('stage.json', 'done.json', 'ledger.json')]
+  whole = [Input(name, stage / name, 'json', read, sealed=True) for name in ('stage.json', 'done.json', 'ledger.json')]
   starts = [Input(f'start from {name}', stage / name, 'json', start) for name in ('stage.json', 'done.json', 'ledger.json', 'plan.json')]
   identity = lambda: _reseal_identity(stage)
   hostile = Input('hostile stage.json', stage / 'stage.json', 'json', lambda: (load_stage(stage).config, load_stage(stage).optimizer, start()), reseal=identity)
@@ -86,7 +86,7 @@ def _stage(stage: Path) -> list[Input]:
       metrics.write_bytes(whole)  # other inputs compare it with the ledger
 
   ledger = Input('hostile ledger.json', stage / 'ledger.json', 'json', lambda: (start(), verify_stage(stage)), reseal=lambda: _reseal_ledger(stage), also=[stage / 'done.json'])
-  return [*sealed, *starts, hostile, ledger, Input('metrics.jsonl', metrics, 'lines', cut_back)]
+  return [*whole, *starts, hostile, ledger, Input('metrics.jsonl', metrics, 'lines', cut_back)]
 
 
 def _reseal_identity(stage: Path) -> None:
@@ -103,7 +103,7 @@ def _reseal_ledger(stage: Path) -> None:
   if isinstance(value, dict):
     value['hash'] = digest({key: inner for key, inner in value.items() if key != 'hash'})
     path.write_text(json.dumps(value))
-    done.write_text(json.dumps({**json.loads(done.read_text()), 'ledger': value['hash']}))
+    done.write_text(json.dumps(sealed({**json.loads(done.read_text()), 'ledger': value['hash']})))
 
 
 def _checkpoint(stage: Path) -> list[Input]:
@@ -144,7 +144,7 @@ def _hostile_checkpoint(stage: Path) -> list[Input]:
   def reseal() -> None:
     # As in a save, but for the count of chunks, which is made before what is sealed can be hostile.
     write_json(digests, _digests(folder / str(last)))
-    write_json(done, {**json.loads(done.read_text()), 'checkpoint': sealed_digest(folder, last)})
+    write_json(done, sealed({**json.loads(done.read_text()), 'checkpoint': sealed_digest(folder, last)}))
 
   files = sorted(path for path in (folder / str(last)).rglob('*') if path.is_file() and path.stat().st_size)
   kinds = {_kind(path): path for path in files}

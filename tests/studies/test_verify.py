@@ -12,6 +12,7 @@ import pytest
 import codemix
 from codemix import cli
 from codemix.data.store.raw_files import FILE
+from codemix.training.stage_record import sealed
 from tests import tiny_study
 
 
@@ -175,7 +176,7 @@ def test_an_altered_loss_is_named_by_its_file(place, capfd):
 def test_a_stage_of_an_earlier_codemix_is_whole_and_said_to_be_not_sealed(place, capfd):
   [stage] = [folder for folder in stages(place) if folder.name.startswith('first')]
   done = json.loads((stage / 'done.json').read_text())
-  (stage / 'done.json').write_text(json.dumps({key: value for key, value in done.items() if key != 'files'}))
+  (stage / 'done.json').write_text(json.dumps({key: done[key] for key in ('step', 'checkpoint', 'ledger')}))
   assert verify(stage) == 0
   assert 'its metrics are not sealed' in capfd.readouterr().out
 
@@ -183,5 +184,14 @@ def test_a_stage_of_an_earlier_codemix_is_whole_and_said_to_be_not_sealed(place,
 def test_digests_lead_to_no_file_outside_of_the_stage(place, capfd):
   [stage] = [folder for folder in stages(place) if folder.name.startswith('first')]
   done = json.loads((stage / 'done.json').read_text())
-  (stage / 'done.json').write_text(json.dumps({**done, 'files': {**done['files'], '../../../data/nothing': 'f' * 64}}))
+  (stage / 'done.json').write_text(json.dumps(sealed({**done, 'files': {**done['files'], '../../../data/nothing': 'f' * 64}})))
   assert verify(stage) == 0
+
+
+@pytest.mark.parametrize('name', ['files', 'digest'])
+def test_the_seal_of_a_stage_cannot_be_left_out_alone(place, capfd, name):
+  [stage] = [folder for folder in stages(place) if folder.name.startswith('first')]
+  done = json.loads((stage / 'done.json').read_text())
+  (stage / 'done.json').write_text(json.dumps({key: value for key, value in done.items() if key != name}))
+  assert verify(stage) == 2
+  assert 'done.json was changed after it was written' in one_error(capfd)
