@@ -16,7 +16,11 @@ from codemix.planner.forecast import Prices
 from codemix.planner.power_settings import Power
 from codemix.planner.programs import model_flops
 from codemix.planner.published import comparable
-from codemix.planner.published_effects import PublishedEffect, published_power
+from codemix.planner.published_effects import (
+  PARAMETERS,
+  PublishedEffect,
+  published_power,
+)
 from codemix.planner.roofline import chip_hours
 from codemix.planner.stages import planned_stages
 from codemix.studies.arms import Arm
@@ -54,7 +58,7 @@ class PowerPlan:
     price: of a chip-hour; None if it is not given.
     seeds: of the baseline's arm.
     components: of each task.
-    published: what such a study can show of the effects that the paper reports; empty if it has no model of the paper's size.
+    published: what such a study can show of the effects that the paper reports; empty if its model is of another size than theirs.
   """
 
   study: str
@@ -103,7 +107,7 @@ def plan_power(study: Study, settings: Power, components: Mapping[str, Component
       design = Design(own, theirs, shared=shared, samples=_samples(study), comparisons=counts[units[task]])
       comparisons.append(Comparison(tuple(names), base.name, resolution(task, effect, of, design, settings.power, units[task])))
   comparisons += _of_claims(study, settings, components)
-  published = published_power(components, len(base.recipes), settings.power) if comparable(model) else ()
+  published = published_power(components, len(base.recipes), settings.power) if any(run.parameters == PARAMETERS for run, _ in comparable(model)) else ()
   return PowerPlan(
     study.name, settings, comparisons, _hours(study, arms, chip, prices.mfu), counts, prices.chip_hour, len(base.recipes), components, published
   )

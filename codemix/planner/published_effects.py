@@ -30,7 +30,8 @@ class PublishedEffect:
   source: str
 
 
-# Differences of printed scores, or of a plot that gives them to about 0.05 (figure 4); all at 470M.
+PARAMETERS = 470e6  # of all these models, as the paper gives it
+# Differences of printed scores, or of a plot that gives them to about 0.05 (figure 4).
 PUBLISHED_EFFECTS = (
   PublishedEffect('balanced to text', 'text only', 'nl_reasoning', 4.0, 'table 2'),
   PublishedEffect('code to text', 'text only', 'nl_reasoning', 4.3, 'table 2'),

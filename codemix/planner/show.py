@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TextIO
 
 from rich import filesize
+from rich.markup import escape
 from rich.table import Table
 
 from codemix import formatting
@@ -21,7 +22,7 @@ def show_forecast(forecast: Forecast, stream: TextIO) -> None:
   """Prints the programs, the stages, the paper's costs and, if a program does not fit, what to change."""
   console = Console(stream, width=180)
   layout = ' x '.join(f'{axis} {size}' for axis, size in forecast.mesh.shape.items())
-  console.print(f'[bold]{forecast.study.name}[/bold] on {forecast.topology}: {formatting.count(forecast.topology.chips, "chip")}, {layout}')
+  console.print(f'[bold]{escape(forecast.study.name)}[/bold] on {forecast.topology}: {formatting.count(forecast.topology.chips, "chip")}, {layout}')
   if chip := forecast.chip:
     network = f', network {chip.network_rate / 1e9:g} GB/s' if chip.network_rate else ''
     console.print(
@@ -104,7 +105,7 @@ def _stages(forecast: Forecast) -> Table:
       row += [f'{hours:,.0f}', formatting.duration(hours * 3600 / forecast.topology.chips), _hours(forecast.hours_of_roofline(stage))]
       row += [f'{hours * forecast.prices.chip_hour:,.0f}'] if priced else []
     kept = f'{stage.checkpoints_kept(forecast.runtime)} of {stage.checkpoints_written(forecast.runtime):,}'
-    table.add_row(' > '.join(stage.path), *row, _size(stage.checkpoint_bytes()), kept)
+    table.add_row(escape(' > '.join(stage.path)), *row, _size(stage.checkpoint_bytes()), kept)
   return table
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TextIO
 
+from rich.markup import escape
 from rich.table import Table
 
 from codemix import formatting
@@ -18,7 +19,7 @@ def show_costs(costs: Costs, stream: TextIO) -> None:
   console = Console(stream, width=180)
   seeds = f' of {costs.seeds} seeds; the tree is that of the first' if costs.seeds > 1 else ''
   console.print(
-    f'[bold]{costs.study.name}[/bold]: {formatting.count(len(costs.study.recipes), "recipe")}, {formatting.count(costs.arms, "arm")}{seeds}. Chip-hours of {CHIP} '
+    f'[bold]{escape(costs.study.name)}[/bold]: {formatting.count(len(costs.study.recipes), "recipe")}, {formatting.count(costs.arms, "arm")}{seeds}. Chip-hours of {CHIP} '
     f'at MFU {costs.prices.mfu:g}, computed and not measured'
   )
   for model in dict.fromkeys(cost.stage.recipe.model for cost in costs.first_seed):
@@ -83,7 +84,7 @@ def _tree(costs: Costs, own: Sequence[StageCost]) -> Table:
     stage = cost.stage
     priced = [_amount(cost.hours * costs.prices.chip_hour)] if costs.prices.chip_hour is not None else []
     table.add_row(
-      f'{"  " * depth}{stage.path[-1]}', formatting.tokens(stage.tokens), f'{stage.steps:,}', _amount(cost.hours), _amount(cost.published), *priced, _named(stage.recipes)
+      f'{"  " * depth}{escape(stage.path[-1])}', formatting.tokens(stage.tokens), f'{stage.steps:,}', _amount(cost.hours), _amount(cost.published), *priced, _named(stage.recipes)
     )
     for child in own:
       if child.stage.parent is stage:
@@ -112,7 +113,7 @@ def _totals(costs: Costs) -> Table:
 
 
 def _named(recipes: Sequence[str]) -> str:
-  return ', '.join(recipes) if len(recipes) < 4 else f'{", ".join(recipes[:2])} and {len(recipes) - 2} more'
+  return escape(', '.join(recipes) if len(recipes) < 4 else f'{", ".join(recipes[:2])} and {len(recipes) - 2} more')
 
 
 def _amount(value: float | None) -> str:

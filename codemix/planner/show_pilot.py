@@ -6,6 +6,7 @@ import dataclasses
 from collections.abc import Iterator, Mapping
 from typing import TextIO
 
+from rich.markup import escape
 from rich.table import Table
 
 from codemix import formatting
@@ -28,7 +29,7 @@ def show_components(components: Mapping[str, Components], units: Mapping[str, st
     amounts = (f'{value:.3g}' for value in (whole, of.seed, of.residual, of.sampling))
     shown, seed, residual, sampling = amounts
     table.add_row(
-      task, units[task], shown, f'{whole * low:.3g} to {whole * high:.3g}', seed,
+      escape(task), units[task], shown, f'{whole * low:.3g} to {whole * high:.3g}', seed,
       residual if of.items else formatting.UNKNOWN, sampling if of.sampling else formatting.UNKNOWN, formatting.integer(of.items),
     )  # fmt: skip
   console.print(table)

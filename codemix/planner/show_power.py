@@ -6,6 +6,7 @@ import dataclasses
 import math
 from typing import TextIO
 
+from rich.markup import escape
 from rich.table import Table
 
 from codemix import formatting
@@ -21,7 +22,7 @@ def show_power(plan: PowerPlan, stream: TextIO) -> None:
   """Prints a line for each comparison, then a verdict for each task."""
   console = Console(stream, width=180)
   of = plan.settings
-  console.print(f'[bold]{plan.study}[/bold]: what it can show at power {100 * of.power:g}%, corrected for {_corrected(plan)}')
+  console.print(f'[bold]{escape(plan.study)}[/bold]: what it can show at power {100 * of.power:g}%, corrected for {_corrected(plan)}')
   table = Table(box=None, pad_edge=False, header_style='dim')
   costed = plan.hours_of_a_seed is not None
   priced = costed and plan.price is not None
@@ -38,16 +39,16 @@ def show_power(plan: PowerPlan, stream: TextIO) -> None:
     hours = plan.hours(found.seeds_needed)
     costs = [_amount(hours)] if costed else []
     costs += [_amount(None if hours is None else hours * plan.price)] if priced else []
-    table.add_row(found.task, _named(each), f'{found.design.own:,}', *row, *costs)
+    table.add_row(escape(found.task), escape(_named(each)), f'{found.design.own:,}', *row, *costs)
   console.print(table)
   if costed:
     console.print(f'one seed of all arms, stages that they share once: {_amount(plan.hours_of_a_seed)} chip-hours')
   about_items = {each.resolution.task: each.resolution.least_of_items > 0 for each in plan.comparisons}
   if named := ', '.join(task for task, is_random in about_items.items() if not is_random):
     why = "Power.items is 'fixed'" if of.items == 'fixed' else 'Components.arm_item is 0'
-    console.print(f'for claims about their items alone: {named} ({why})')
+    console.print(f'for claims about their items alone: {escape(named)} ({why})')
   for each in plan.comparisons:
-    console.print(f'[{"green" if each.resolution.is_resolved else "red"}]{each.resolution}[/]')
+    console.print(f'[{"green" if each.resolution.is_resolved else "red"}]{escape(str(each.resolution))}[/]')
   if plan.published:
     _show_published(console, plan)
 

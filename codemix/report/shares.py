@@ -31,12 +31,14 @@ class Sweep:
     stage: whose share differs.
     alone: whether it is the only stage, as in the paper's sweep.
     rows: by the share of code, ascending: the arm after its last stage.
+    others: arms that are left out, since `rows` has another arm of their share.
   """
 
   label: str
   stage: str
   alone: bool
   rows: Mapping[float, Row]
+  others: Sequence[str]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -59,11 +61,11 @@ class Figure:
 
 
 def sweeps(content: Content) -> list[Sweep]:
-  """The sweeps of the study, of each model. Arms are of one sweep if they spend the same tokens on as many stages, and differ in one share of code."""
-  found = []
-  for model in content.models:
-    for arms in _families(content, model):
-      found.append((model, arms))
+  """The sweeps of the study, of each model. Arms are of one sweep if they spend the same tokens on as many stages, and differ in one share of code.
+
+  Of arms with one share, those that `codemix.studies.sweep` made come first, then those that the study names first.
+  """
+  found = [(model, family) for model in content.models for family in _families(content, model)]
   several_models, several = len({id(model) for model, _ in found}) > 1, len(found) > 1
   return [
     Sweep(
@@ -71,8 +73,9 @@ def sweeps(content: Content) -> list[Sweep]:
       stage=content.rows_of(arms[0])[index].stage.name,
       alone=len(content.rows_of(arms[0])) == 1,
       rows=dict(sorted((_shares(content, arm)[index], content.rows_of(arm)[-1]) for arm in arms)),
+      others=others,
     )
-    for model, (index, arms) in found
+    for model, (index, arms, others) in found
   ]
 
 
@@ -107,9 +110,10 @@ def tables(content: Content) -> list[Table]:
   return [_table(content, sweep) for sweep in sweeps(content)]
 
 
-def _families(content: Content, model: Model) -> Iterator[tuple[int, list[Arm]]]:
-  """(index of the stage, arms) of each sweep of a model."""
+def _families(content: Content, model: Model) -> Iterator[tuple[int, list[Arm], list[str]]]:
+  """(index of the stage, an arm of each share, names of the others) of each sweep of a model."""
   known = [arm for arm in model.arms if None not in _shares(content, arm)]
+  known.sort(key=lambda arm: 'share' not in content.study.recipes[arm.recipes[0]].fields)  # stable: made by `sweep` first
   taken: set[str] = set()
   for index in range(max((len(_shares(content, arm)) for arm in known), default=0)):
     families: dict[tuple, list[Arm]] = {}
@@ -117,11 +121,26 @@ def _families(content: Content, model: Model) -> Iterator[tuple[int, list[Arm]]]
       shares = _shares(content, arm)
       if index < len(shares) and arm.name not in taken:
         families.setdefault((*shares[:index], None, *shares[index + 1 :]), []).append(arm)
-    for arms in families.values():
-      alike = [arm for arm in arms if _same_tokens(content, arm, arms[0])]
-      if len({_shares(content, arm)[index] for arm in alike}) == len(alike) >= LEAST_SHARES:
-        taken.update(arm.name for arm in alike)
-        yield index, alike
+    for arms in (of_tokens for family in families.values() for of_tokens in _by_tokens(content, family)):
+      of_share: dict[float, Arm] = {}
+      for arm in arms:
+        of_share.setdefault(_shares(content, arm)[index], arm)
+      shown = list(of_share.values())
+      if len(shown) >= LEAST_SHARES:
+        taken.update(arm.name for arm in shown)
+        yield index, shown, [arm.name for arm in arms if arm not in shown]
+
+
+def _by_tokens(content: Content, arms: Sequence[Arm]) -> list[list[Arm]]:
+  """The arms, apart where they spend other tokens."""
+  groups: list[list[Arm]] = []
+  for arm in arms:
+    alike = next((group for group in groups if _same_tokens(content, arm, group[0])), None)
+    if alike is None:
+      groups.append([arm])
+    else:
+      alike.append(arm)
+  return groups
 
 
 def _shares(content: Content, arm: Arm) -> list[float | None]:
@@ -184,6 +203,8 @@ def _table(content: Content, sweep: Sweep) -> Table:
   )
   if any(figure.paper for figure in figures):
     caption += f' “Paper”: {PAPER}.'
+  if sweep.others:
+    caption += f' Left out, since a line has their share: {", ".join(sweep.others)}.'
   lines = [Line([Cell(formatting.share(share)), *(_cell(figure, share, row) for figure in figures)]) for share, row in sweep.rows.items()]
   return Table(caption, [Cell('Code'), *(Cell(figure.name) for figure in figures)], lines)
 

@@ -47,7 +47,7 @@ def show_plan(
   console.print(f'[bold]{escape(study.name)}[/bold]: {formatting.count(len(plan.recipes), "recipe")}')
   for name, recipe in study.recipes.items():
     plans = plan.recipes[name]
-    console.print(f'  {name}: ' + ' → '.join(f'{p.stage.name} {formatting.tokens(p.tokens)}' for p in plans) + ' tokens')
+    console.print(f'  {escape(name)}: ' + ' → '.join(f'{escape(p.stage.name)} {formatting.tokens(p.tokens)}' for p in plans) + ' tokens')
     console.print(f'    rate {_sparkline(np.concatenate([p.rates for p in plans]))} {_rates(plans)}')
     if recipe.description:
       console.print(f'    [dim]{escape(recipe.description)}[/dim]')
@@ -93,7 +93,7 @@ def show_stage(plan: StudyPlan, stage_plan: StagePlan, number: int, output: str)
   folder = stage_folder(output, stage_plan).name
   named_otherwise = '' if folder == stage_plan.folder_name else f', in {escape(folder)}'
   state = f' [green](done before{named_otherwise})[/green]' if done else ''
-  Console(sys.stderr, WIDTH).print(f'[bold]{number}/{len(plan.stages())}[/bold] {lineage} [dim]for {", ".join(users)}[/dim]{state}')
+  Console(sys.stderr, WIDTH).print(f'[bold]{number}/{len(plan.stages())}[/bold] {escape(lineage)} [dim]for {escape(", ".join(users))}[/dim]{state}')
   if not done and (other := namesake(output, stage_plan, plan.stages())):
     Console(sys.stderr, WIDTH).print(f'  [dim]{escape(other)}[/dim]')
 
@@ -153,7 +153,7 @@ def draws_table(stage_plan: StagePlan) -> Table:
 def _stage_tree(plan: StudyPlan, node: StagePlan) -> Tree:
   remainder = f', {node.remainder_tokens:+,.0f} of the budget left' if node.remainder_tokens else ''
   tree = Tree(
-    f'[bold]{node.stage.name}[/bold] {node.hash[:12]}: {node.steps:,} steps of {node.stage.batch} x {node.length:,} '
+    f'[bold]{escape(node.stage.name)}[/bold] {node.hash[:12]}: {node.steps:,} steps of {node.stage.batch} x {node.length:,} '
     f'= {node.tokens:,} tokens{remainder}'
   )
   epoch = {d.source: d.source_rows and d.source_rows * node.length for d in node.draws}
@@ -165,7 +165,7 @@ def _stage_tree(plan: StudyPlan, node: StagePlan) -> Tree:
   tree.add(draws_table(node))
   for draw in node.draws:
     if not draw.rows:
-      tree.add(f'[yellow]{draw.source} gets no row: its share of {sum(d.rows for d in node.draws):,} rows is less than one[/yellow]')
+      tree.add(f'[yellow]{escape(draw.source)} gets no row: its share of {sum(d.rows for d in node.draws):,} rows is less than one[/yellow]')
   for child in (p for p in plan.stages() if p.parent is node):
     tree.add(_stage_tree(plan, child))
   return tree

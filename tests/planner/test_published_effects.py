@@ -72,5 +72,15 @@ def test_the_command_shows_them_for_models_of_the_papers_size_only(capsys):
   assert cli.main([*FLAGS, '--gin_file=scales/470m.gin']) == 0
   out = capsys.readouterr().out
   assert 'the effects that the paper reports' in out and 'noise unknown' in out and 'Reason.: the noise of 6 of 11 tasks is known' in out
-  assert cli.main([*FLAGS, '--format=json']) == 0
-  assert not json.loads(capsys.readouterr().out)['published']
+  for others in ((), ('--gin_file=scales/2b8.gin',)):
+    assert cli.main([*FLAGS, *others, '--format=json']) == 0
+    assert not json.loads(capsys.readouterr().out)['published']
+
+
+@pytest.mark.parametrize('more', [(), ('--power', '--gin_file=evaluations/seed_noise.gin')], ids=['costs', 'power'])
+def test_names_with_brackets_are_shown_as_they_are(more, capsys, tmp_path):
+  study = tmp_path / 'brackets.gin'
+  study.write_text("Study.name = 'c [x]'\nStudy.baseline = '0% [text]'\nStudy.recipes = {'0% [text]': @text_only/Recipe(), 'b [/b]': @code_to_text/Recipe()}\n")
+  assert cli.main(['plan', *more, '--gin_file=studies/initialization.gin', f'--gin_file={study}', '--gin.Study.seeds=(0, 1, 2)']) == 0
+  out = capsys.readouterr().out
+  assert 'c [x]' in out and 'b [/b]' in out

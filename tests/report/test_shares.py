@@ -91,6 +91,24 @@ def test_arms_that_differ_elsewhere_are_other_sweeps(tmp_path):
   assert [sweep.label for sweep in found] == ['more 10% code', 'more 50% code'] and not any(sweep.alone for sweep in found)
 
 
+SWEEP = {f'{100 * code:g}% code': recipe(code) for code in CODE}
+
+
+@pytest.mark.parametrize(
+  ('recipes', 'others'),
+  [
+    ({'text twice as long': recipe(0.0, steps=24), **SWEEP}, []),
+    ({**SWEEP, 'long': recipe(0.5, steps=24)}, []),
+    ({**SWEEP, 'another code': [stage('another', mixture(1.0), 12)]}, ['another code']),
+  ],
+  ids=['longer first', 'longer last', 'another of one share'],
+)
+def test_arms_beside_a_sweep_do_not_hide_it(tmp_path, recipes, others):
+  [sweep] = shares.sweeps(content_of(tmp_path, recipes))
+  assert list(sweep.rows) == list(CODE) and sweep.others == others
+  assert all(f'{100 * share:g}% code' in row.name for share, row in sweep.rows.items())
+
+
 def test_the_papers_figures_are_those_of_its_figure_4():
   reasoning = published_by_share('NL reasoning')
   assert tuple(reasoning) == SHARES and max(reasoning, key=reasoning.get) == 0.25
