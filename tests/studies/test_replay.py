@@ -13,6 +13,7 @@ import codemix
 from codemix import cli
 from codemix.checkpoints import Checkpoints
 from codemix.errors import CodemixError
+from codemix.storage import write_json
 from codemix.studies.planning import plan_study
 from codemix.studies.replay import Replayed, replay, start_of
 from codemix.training.loop import Trainer
@@ -125,6 +126,11 @@ def test_the_command_replays_every_stage_and_exits_with_1_if_one_differs(tmp_pat
   lines = [json.loads(line) for line in path.read_text().splitlines()]
   lines[6]['grad_norm'] += 1
   path.write_text(''.join(json.dumps(line) + '\n' for line in lines))
+  assert cli.main(['verify', *flags, '--replay=12']) == 2  # found without a replay
+  done = json.loads((path.parent / 'done.json').read_text())
+  write_json(path.parent / 'done.json', {key: value for key, value in done.items() if key not in ('files', 'digest')})  # as of a codemix that did not seal metrics
+  (tmp_path / 'out' / 'report.json').unlink()  # nor reports
+  capfd.readouterr()
   assert cli.main(['verify', *flags, '--replay=12']) == 1
   assert f"{path}:7: 'grad_norm' was" in capfd.readouterr().err
   assert cli.main(['verify', str(tmp_path / 'out'), '--replay=3']) == 2

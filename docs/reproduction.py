@@ -1,0 +1,41 @@
+"""Puts tables of a report into a page: `python docs/reproduction.py RUN/report.md docs/reproduction.md`.
+
+A page has a place for each section that it shows, of a study and a heading of its report.md:
+
+    <!-- reproduction: Claims -->
+    <!-- end -->
+"""
+
+import re
+import sys
+from pathlib import Path
+
+PLACE = re.compile(r'(<!-- ([^:>]+): ([^>]+) -->\n).*?(<!-- end -->)', re.DOTALL)
+
+
+def sections(report: str) -> tuple[str, dict[str, str]]:
+  """(name of the study, what stands below each heading) of a report.md."""
+  title, *parts = re.split(r'^## ', report, flags=re.MULTILINE)
+  name = title.splitlines()[0].removeprefix('# ')
+  return name, {heading: body.strip() for heading, _, body in (part.partition('\n') for part in parts)}
+
+
+def filled(page: str, report: str) -> str:
+  """The page with the places of this study filled. Raises SystemExit for a place of it without a section."""
+  name, found = sections(report)
+
+  def fill(place: re.Match) -> str:
+    begin, study, heading, end = place.groups()
+    if study != name:
+      return place[0]
+    if heading not in found:
+      sys.exit(f"the report of '{name}' has no section '{heading}'; it has {', '.join(found)}")
+    # Headings of a section come below those of the page.
+    return f'{begin}\n{re.sub("^###", "####", found[heading], flags=re.MULTILINE)}\n\n{end}'
+
+  return PLACE.sub(fill, page)
+
+
+if __name__ == '__main__':
+  report, page = map(Path, sys.argv[1:])
+  page.write_text(filled(page.read_text(encoding='utf-8'), report.read_text(encoding='utf-8')), encoding='utf-8')

@@ -1,0 +1,28 @@
+"""The page of the small reproduction takes its tables from a report."""
+
+from __future__ import annotations
+
+import runpy
+
+import pytest
+
+from tests.test_docs import ROOT
+
+PAGE = runpy.run_path(str(ROOT / 'docs' / 'reproduction.py'))
+REPORT = '# reproduction\n\nnote\n\n## Claims\n\n| a |\n|---|\n\n## Benchmarks\n\n### ARC\n\n12\n'
+
+
+def test_places_are_filled_again_with_what_the_report_says_now():
+  page = 'before\n<!-- reproduction: Benchmarks -->\nold\n<!-- end -->\nafter\n<!-- other: Claims -->\nkept\n<!-- end -->\n'
+  once = PAGE['filled'](page, REPORT)
+  assert once == page.replace('old\n', '\n#### ARC\n\n12\n\n') and PAGE['filled'](once, REPORT) == once
+
+
+def test_a_place_without_a_section_is_named():
+  with pytest.raises(SystemExit, match="has no section 'Nothing'; it has Claims, Benchmarks"):
+    PAGE['filled']('<!-- reproduction: Nothing -->\n<!-- end -->', REPORT)
+
+
+def test_the_places_of_the_page_are_sections_of_a_report():
+  page = (ROOT / 'docs' / 'reproduction.md').read_text()
+  assert {heading for _, _, heading, _ in PAGE['PLACE'].findall(page)} == {'Claims', 'What the mixture did', 'Benchmarks'}
