@@ -1,7 +1,7 @@
 """A proxy before fake-gcs-server, which keeps preconditions and can fail.
 
 fake-gcs-server takes no notice of `ifGenerationMatch` in uploads of one request, which TensorStore sends: the proxy compares the generation
-and answers 412, as GCS does. On demand it answers 429 or 503, resets connections, or holds them, for a while.
+and answers 412, as GCS does. On demand it answers 429 or 503, resets connections, holds them, or never answers the requests of a while.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import urllib.parse
 import urllib.request
 from collections.abc import Iterator
 
-PASS, RESET, HOLD = 'pass', 'reset', 'hold'  # other modes are statuses, such as '503 Service Unavailable'
+PASS, RESET, HOLD, LOSE = 'pass', 'reset', 'hold', 'lose'  # other modes are statuses, such as '503 Service Unavailable'
 STATUSES = ('429 Too Many Requests', '503 Service Unavailable')
 _CONDITION = re.compile(r'^(POST|DELETE) /(?:upload/)?storage/v1/b/([^/]+)/o/?([^? ]*)\?(\S*ifGenerationMatch=\d+\S*) ')
 _UPLOAD = re.compile(rb'(POST|PUT) /(upload/|resumable/)')
@@ -37,15 +37,16 @@ class FaultyProxy:
     self._to, self._mode, self._refusal = to_port, PASS, ''
     self._open: set[socket.socket] = set()
     self.failed = self.requests = self.bytes_read = 0
+    self._closed = threading.Event()
     self._writing = threading.Lock()  # of conditional writes: each is compared and made by itself
     self._server = socket.create_server(('127.0.0.1', 0), backlog=256)
     self.port = self._server.getsockname()[1]
     threading.Thread(target=self._accept, daemon=True).start()
 
   def fail(self, mode: str) -> None:
-    """From now on no request reaches the server; connections that are open are closed."""
+    """From now on no request reaches the server; connections that are open are closed, but in the mode LOSE."""
     self._mode = mode
-    for connection in list(self._open):
+    for connection in list(self._open) if mode != LOSE else ():
       _reset(connection)
 
   def refuse_uploads(self, status: str) -> None:
@@ -68,6 +69,7 @@ class FaultyProxy:
 
   def close(self) -> None:
     self._server.close()
+    self._closed.set()
     self.fail(RESET)
 
   def _accept(self) -> None:
@@ -79,7 +81,7 @@ class FaultyProxy:
   def _serve(self, client: socket.socket) -> None:
     mode = self._mode
     with contextlib.suppress(OSError), client:
-      if mode == PASS:
+      if mode in (PASS, LOSE):
         self._forward(client)
         return
       self.failed += 1
@@ -117,6 +119,11 @@ class FaultyProxy:
       self.failed += 1
       list(body)
       client.sendall(_answer(self._refusal))
+      return
+    if self._mode == LOSE:
+      self.failed += 1
+      list(body)
+      self._closed.wait()
       return
     condition = _CONDITION.match(head.decode('latin-1'))
     with self._writing if condition else contextlib.nullcontext():

@@ -22,6 +22,10 @@ SCHEMES = {'gs': ('gcsfs', 'gcs'), 's3': ('s3fs', 's3')}  # the package that rea
 os.environ.setdefault('EPATH_USE_TF', 'false')
 # Of gcsfs: else it asks for each bucket's type, with other credentials, and warns in each process.
 os.environ.setdefault('GCSFS_EXPERIMENTAL_ZB_HNS_SUPPORT', 'false')
+# Of TensorStore: else it waits for ever for an answer that was lost on the way. A request of which less than a byte a second
+# has come or gone for so many seconds is sent again.
+os.environ.setdefault('TENSORSTORE_CURL_LOW_SPEED_TIME_SECONDS', '60')
+os.environ.setdefault('TENSORSTORE_CURL_LOW_SPEED_LIMIT_BYTES', '1')
 
 _URL = re.compile(r'([A-Za-z][A-Za-z0-9+.-]+):/+([^/]*)')
 

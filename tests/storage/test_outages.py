@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 import threading
+import time
 
 import pytest
 
@@ -16,6 +20,7 @@ from codemix.storage.outages import outage
 from codemix.storage.ranges import open_ranges
 from codemix.studies.start_folder import _last_rate as last_rate
 from tests import faulty_proxy, gcs
+from tests.faults import runs
 
 
 @pytest.fixture
@@ -106,6 +111,35 @@ def test_the_name_of_a_path_does_not_make_an_outage(name):
   assert outage(FileNotFoundError(f'b/{gcs.BUCKET}/o/{name}'), where) is None
   refused = ValueError(f"PERMISSION_DENIED: Error writing gs://{gcs.BUCKET}/{name}/x http_response_code='403'")
   assert isinstance(outage(refused, where), UserError)
+
+
+def test_a_request_whose_answer_is_lost_is_sent_again(proxy, tmp_path):
+  """The connection stays open, as after a firewall forgot it. In a process of its own: TensorStore reads the seconds once."""
+  program = """
+import sys
+from codemix.storage.paths import as_path, key_value_store
+store, key = key_value_store(as_path(sys.argv[1]))
+store.write(key, b'1').result()
+print('written', flush=True)
+sys.stdin.readline()
+store.write(key, b'2').result()
+"""
+  environment = {**runs.environment(), 'TENSORSTORE_CURL_LOW_SPEED_TIME_SECONDS': '3'}
+  path = storage.as_path(f'gs://{gcs.BUCKET}/lost/a')
+  with subprocess.Popen([sys.executable, '-c', program, str(path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment, text=True) as writer:
+    try:
+      assert writer.stdout.readline() == 'written\n'
+      proxy.fail(faulty_proxy.LOSE)
+      writer.stdin.write('\n')
+      writer.stdin.flush()
+      until = time.monotonic() + 30
+      while not proxy.failed and time.monotonic() < until:
+        time.sleep(0.05)
+      proxy.heal()
+      assert proxy.failed and writer.wait(60) == 0
+    finally:
+      writer.kill()
+  assert path.read_bytes() == b'2' and int(os.environ['TENSORSTORE_CURL_LOW_SPEED_TIME_SECONDS']) == 60
 
 
 def test_an_upload_that_was_lost_is_an_outage_and_no_missing_bucket():
