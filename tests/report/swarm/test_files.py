@@ -177,3 +177,10 @@ def test_no_name_of_the_files_commands_a_terminal(tmp_path, shares, figures):
   with pytest.raises(UserError) as refused:
     read(tmp_path, shares, figures)
   assert str(refused.value).isprintable() and r'x\x1b[2J' in str(refused.value)
+
+
+@pytest.mark.parametrize('name', ['Unnamed: 0', ' ', 'index', 'name '])
+def test_columns_that_name_or_count_runs_are_neither_domains_nor_tasks(tmp_path, shares, figures, name):
+  extra = {name: range(RUNS)}
+  found = read(tmp_path, shares.drop(columns=['name', 'index']).assign(**extra), figures.drop(columns=['name', 'index']).assign(**extra))
+  assert found.domains == DOMAINS and name not in found.tasks
