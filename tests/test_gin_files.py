@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
-from codemix import config
+from codemix import cli, config
+from codemix.data.tokenization.tokenizer import load_tokenizer
 from codemix.errors import UserError
+from tests import tiny_study
+from tests.studies.starts import write_without_arrays
+from tests.test_docs import commands_of, require_taken
 
 QUICKSTART = "include 'studies/quickstart.gin'\n"
 
@@ -229,3 +235,36 @@ def test_a_flag_that_is_a_macro_by_mistake_is_told(flag, says):
   with pytest.raises(UserError) as refused:
     config.check_used()
   assert str(refused.value).startswith(says)
+
+
+def commands_in_comments():
+  """(file, words) of each command line that a comment of a shipped file gives."""
+  for path in sorted(config.gin_directory().rglob('*.gin')):
+    for line in re.findall(r'^# +(codemix \S.*)$', path.read_text(), re.MULTILINE):
+      for words in commands_of(line):
+        if words[0] in cli.VERBS:
+          yield pytest.param(words, id=f'{path.name}: {" ".join(words)}')
+
+
+COMMANDS = list(commands_in_comments())
+
+
+@pytest.fixture(scope='session')
+def trained(tmp_path_factory):
+  """A folder with the stages that START names, as far as a plan reads them."""
+  folder = tmp_path_factory.mktemp('gin')
+  for stage in ('balanced', 'cooldown'):
+    write_without_arrays(folder / 'runs' / 'stages' / stage, tiny_study.MODEL, 32, load_tokenizer('bytes'))
+  return folder
+
+
+@pytest.mark.parametrize('words', COMMANDS)
+def test_every_command_line_of_a_shipped_file_is_one_that_codemix_takes(words, trained, monkeypatch):
+  monkeypatch.chdir(trained)
+  require_taken(words)
+
+
+def test_the_command_lines_of_shipped_files_are_found():
+  assert len(COMMANDS) > 20
+  with pytest.raises(UserError, match='sweep'):
+    require_taken(('study', '--gin_file=studies/proportions.gin', '--gin.sweep.seeds=(0, 1)'))

@@ -33,7 +33,7 @@ def run(arguments: argparse.Namespace) -> None:
     if wrong := [name for name, value in of_study.items() if value not in (None, False)]:
       raise UserError(f'{wrong[0]} is about the report of a study: leave it out with --from.')
     return _report_swarm(arguments)
-  if given := [f'--{name}' for name in ('code', 'groups', 'metric') if getattr(arguments, name)]:
+  if given := [f'--{name}' for name in ('code', 'groups', 'metric') if getattr(arguments, name) is not None]:
     raise UserError(f'{given[0]} is about the files of --from: give --from=ratios.csv,metrics.csv, or leave it out.')
   for name in ('equal_points', 'equal_percent'):
     value = getattr(arguments, name)
@@ -49,6 +49,8 @@ def _report_swarm(arguments: argparse.Namespace) -> None:
   from codemix.report.swarm.write import write_swarm_report
 
   code = [pattern.strip() for pattern in (arguments.code or '').split(',') if pattern.strip()]
+  if arguments.code is not None and not code:
+    raise UserError(f"--code={arguments.code} names no domain: give patterns, as in --code='stack-edu:*', or leave it out for the domains that are of code by their names.")
   report, content = write_swarm_report(
     arguments.files, arguments.output or SWARM_OUTPUT, code, arguments.groups or (), arguments.metric or 'bits_per_byte'
   )

@@ -57,6 +57,18 @@ MARKUP_DOCUMENTS: Mapping[str, str] = {
   'rmarkdown': '0.02',
 }
 
+# Further programming languages, in all their spellings: of StarCoder's data (arXiv:2305.06161, Table 1) and others that collections of code
+# often have. No markup, data or build files, and none that is above all a word, such as Reason, Processing and Logo.
+_FURTHER = (
+  'abap actionscript ada agda algol antlr apl applescript asm assembly autohotkey awk ballerina batchfile bluespec brainfuck cobol coffeescript '
+  'coldfusion common-lisp coq crystal cuda cython d delphi eiffel elixir elm emacs-lisp erlang f# f-sharp fsharp forth fortran gdscript glsl groovy '
+  'haxe hlsl idl idris isabelle java-server-pages julia lean lisp literate-agda literate-coffeescript literate-haskell livescript llvm maple '
+  'mathematica matlab modula-2 nim nix objective-c objective-c++ objective-cpp ocaml octave opencl openscad pascal perl plsql powershell prolog '
+  'purescript qml r racket raku rescript sas scheme scilab smali solidity sparql stan standard-ml starlark stata svelte systemverilog tcl tcsh '
+  'tsql tsx vala vba verilog vhdl vim-script visual-basic wolfram webassembly xquery yacc zig'
+)
+FURTHER_LANGUAGES = frozenset(_FURTHER.split())
+
 Table = Literal['code', 'markup']
 TABLES: Mapping[Table, Mapping[str, str]] = {'code': CODE_DOCUMENTS, 'markup': MARKUP_DOCUMENTS}
 
@@ -127,6 +139,12 @@ def canonical(name: str) -> str:
   """The name that codemix uses for a language: 'C#' -> 'c-sharp', 'Rust' -> 'rust'; unknown ones in small letters."""
   lower = name.strip().lower()
   return _ALIASES.get(lower, lower)
+
+
+def is_programming_language(name: str) -> bool:
+  """Whether programs are written in a language: 'C#', 'Emacs Lisp' and 'Julia', and not 'TeX', 'Markdown' or one that is not known."""
+  found = re.sub('[_ ]', '-', canonical(name))
+  return (found in CODE_DOCUMENTS or found in FURTHER_LANGUAGES) and found != 'tex'  # of text, although the paper counts it as code: arXiv's papers are TeX
 
 
 def language_of(path: str) -> str:

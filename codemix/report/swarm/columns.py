@@ -7,15 +7,15 @@ import re
 from collections.abc import Mapping, Sequence
 from fnmatch import fnmatchcase
 
-from codemix.data.languages import CODE_DOCUMENTS, canonical
+from codemix.data.languages import is_programming_language
 from codemix.errors import UserError
 
-# Columns that name a run or count it.
-LABELS = ('run', 'name', 'index', '')
-# Domains of code by what stands before their colon, or by their whole name; '_' and '-' are alike.
+# Collections of code: what stands before the colon of a domain, or its whole name; '_' and '-' are alike.
 CODE_PREFIXES = (
-  'code', 'github', 'github-code', 'stack-edu', 'stack-v1', 'stack-v2', 'starcoder', 'starcoderdata', 'the-stack', 'the-stack-dedup', 'the-stack-v2',
+  'algebraic-stack', 'code', 'github', 'github-code', 'stack-edu', 'stack-v1', 'stack-v2', 'starcoder', 'starcoderdata', 'the-stack', 'the-stack-dedup', 'the-stack-v2',
 )  # fmt: skip
+# What stands before the colon of a domain that is a language. Behind other words, such as 'topic:c' and 'wiki:shell', the name of a language may be a topic.
+LANGUAGE_PREFIXES = ('lang', 'language', 'languages', 'programming', 'programming-language', 'programming-languages')
 
 # Groups of tasks by names of tasks without what stands behind the first colon; the first that matches counts.
 TASK_GROUPS: Mapping[str, tuple[str, ...]] = {
@@ -49,7 +49,7 @@ def code_columns(domains: Sequence[str], patterns: Sequence[str], file: str) -> 
   found = _matched(domains, patterns) if patterns else [domain for domain in domains if is_code(domain)]
   if not found:
     raise UserError(
-      f"no domain of {file} is of code by its name: no programming language, and no prefix such as 'stack-edu:'. "
+      f"no domain of {file} is of code by its name: no programming language, alone or as 'lang:Rust', and no collection such as 'stack-edu:'. "
       f"Name them, as in --code='stack-edu:*'.{_closest('code', domains)} Its domains: {few(domains, 30)}."
     )
   if len(found) == len(domains):
@@ -58,9 +58,31 @@ def code_columns(domains: Sequence[str], patterns: Sequence[str], file: str) -> 
 
 
 def is_code(domain: str) -> bool:
-  """Whether a domain is of code by its name: 'stack-edu:Markdown', 'github' and 'C++' are."""
+  """Whether a domain is of code by its name: 'stack-edu:Markdown', 'github', 'lang:Julia' and 'C++' are, 'topic:c' and 'lang:HTML' are not."""
   prefix, colon, name = domain.partition(':')
-  return re.sub('[_ ]', '-', prefix.strip().lower()) in CODE_PREFIXES or canonical(name if colon else prefix) in CODE_DOCUMENTS
+  return _spelled(prefix) in CODE_PREFIXES or (not colon or _spelled(prefix) in LANGUAGE_PREFIXES) and is_programming_language(name if colon else prefix)
+
+
+def code_notes(domains: Sequence[str], code: Sequence[str]) -> list[str]:
+  """A sentence about domains that may be of code by their names, and are not among `code`, those that are known by name."""
+  others = [domain for domain in domains if domain not in code]
+  prefixes = {domain.partition(':')[0] for domain in code if ':' in domain}
+  beside = [domain for domain in others if ':' in domain and domain.partition(':')[0] in prefixes]
+  alike = [domain for domain in others if domain not in beside and _like_code(domain)]
+  notes = []
+  if beside:
+    notes.append(f'Not counted as code, as other domains with the same prefix are: {few(beside, 20)}. Name all those of code with --code if they are code.')
+  if alike:
+    notes.append(f'Not counted as code, though a part of their names is that of a language or of a collection of code: {few(alike, 20)}. Name all those of code with --code if they are code.')
+  return notes
+
+
+def _like_code(domain: str) -> bool:
+  return any(_spelled(part) in CODE_PREFIXES or is_programming_language(part) for part in domain.split(':'))
+
+
+def _spelled(name: str) -> str:
+  return re.sub('[_ ]', '-', name.strip().lower())
 
 
 def domain_groups(domains: Sequence[str]) -> dict[str, list[str]]:
@@ -90,15 +112,16 @@ def task_groups(tasks: Sequence[str], given: Sequence[str], file: str) -> dict[s
     return {name: members for name, members in groups.items() if members}
   found: dict[str, list[str]] = {}
   for text in given:
-    name, equals, patterns = text.partition('=')
-    if not equals or not name.strip() or not patterns.strip():
+    name, equals, listed = text.partition('=')
+    name, patterns = name.strip(), [pattern.strip() for pattern in listed.split(',') if pattern.strip()]
+    if not equals or not name or not patterns:
       raise UserError(f"--groups={text}: write NAME=PATTERNS, as in --groups='MBPP=mbpp*,mt_mbpp*'.")
     if name in found:
       raise UserError(f"--groups: '{name}' is given twice; put its patterns behind one =, with commas.")
-    for pattern in patterns.split(','):
+    for pattern in patterns:
       if not _matched(tasks, [pattern]):
         raise UserError(f"--groups: group '{name}': no task of {file} is called '{pattern}'.{_closest(pattern, tasks)}")
-    found[name] = _matched(tasks, patterns.split(','))
+    found[name] = _matched(tasks, patterns)
     for other, members in found.items():
       if other != name and (both := [task for task in found[name] if task in members]):
         raise UserError(f"--groups: '{both[0]}' is in '{other}' and in '{name}'; a task has one group.")

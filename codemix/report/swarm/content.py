@@ -89,7 +89,7 @@ def gather(swarm: Swarm, metric: Metric, command: str) -> Content:
       *(f'Of the groups: {sentence}' for sentence in groups_left_out),
       *_in_no_group(swarm),
     ],
-    notes=[*designs.notes, *_notes(designs, groups, tasks)],
+    notes=[*swarm.notes, *designs.notes, *_notes(designs, groups, tasks)],
     command=command,
   )
 

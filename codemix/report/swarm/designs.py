@@ -15,7 +15,7 @@ from codemix.report.swarm.files import Swarm
 
 ALONE = 'alone'
 RUNS_A_REGRESSOR = 3  # fewer runs for each regressor leave too little to estimate the noise from
-RARE = 5  # runs; domains that fewer draw on are one group: a run that alone draws on a domain decides its coefficient, and shows no noise
+RARE = 5  # runs; domains that fewer draw on share a coefficient: a run that alone draws on a domain decides its coefficient, and shows no noise
 RANGE = (0.1, 0.9)  # quantiles of the share of code between which the shape is read off
 GRID = 61  # points of a drawn curve
 
@@ -54,7 +54,7 @@ class Designs:
     self.adjustments, self.notes = _adjustments(swarm, self.code_N)
     for each in self.adjustments[1:]:
       if not self.slope(each, np.ones(self.code_N.size, bool)):
-        self.notes.append(f'Not adjusted for {each.label}: beside them the effect of code is not identified.')
+        self.notes.append(f'Not adjusted for {each.label}: beside them the effect of code is not identified, or one run alone decides a coefficient.')
     self.adjustments = [each for each in self.adjustments if each.name == ALONE or self.slope(each, np.ones(self.code_N.size, bool))]
     self.main = self.adjustments[min(1, len(self.adjustments) - 1)]
 
@@ -104,13 +104,14 @@ class Designs:
 
 def _adjustments(swarm: Swarm, code_N: np.ndarray) -> tuple[list[Adjustment], list[str]]:
   groups = domain_groups(swarm.others)
-  of_group_NxG, rare_groups = _pooled(np.stack([_share(swarm, members) for members in groups.values()], axis=1), list(groups))
-  of_domain_NxD, rare = _pooled(np.stack([_share(swarm, [domain]) for domain in swarm.others], axis=1), swarm.others)
   finer = len(swarm.others) > len(groups)
-  wanted = [('groups', f'the {len(groups)} groups of other domains' if finer else f'the {len(groups)} other domains', of_group_NxG)]
-  wanted += [('domains', f'each of the {len(swarm.others)} other domains', of_domain_NxD)] if finer else []
-  found, notes = [Adjustment(ALONE, 'nothing else', np.zeros((code_N.size, 0)))], []
-  for name, label, rest_NxG in wanted:
+  wanted = [('groups', 'groups of domains' if finer else 'domains', f'the {len(groups)} groups of other domains' if finer else f'the {len(groups)} other domains', groups)]
+  if finer:
+    wanted.append(('domains', 'domains', f'each of the {len(swarm.others)} other domains', {domain: [domain] for domain in swarm.others}))
+  found, notes, pooled = [Adjustment(ALONE, 'nothing else', np.zeros((code_N.size, 0)))], [], []
+  for name, what, label, members in wanted:
+    rest_NxG, told = _pooled(np.stack([_share(swarm, each) for each in members.values()], axis=1), list(members), what)
+    pooled += told
     if rest_NxG.shape[1] == 1:
       continue  # it takes what code leaves: there is nothing to adjust for
     regressors = rest_NxG.shape[1] + 1
@@ -118,19 +119,26 @@ def _adjustments(swarm: Swarm, code_N: np.ndarray) -> tuple[list[Adjustment], li
       notes.append(f'Not adjusted for {label}: {code_N.size:,} runs are fewer than {RUNS_A_REGRESSOR} for each of {regressors} coefficients.')
     else:
       found.append(Adjustment(name, label, composition.departures(rest_NxG)))
-  for names, what in ((rare_groups, 'groups of domains'), (rare if finer else [], 'domains')):
-    if names:
-      notes.append(f'{len(names):,} {what} that fewer than {RARE} runs draw on are taken as one in the adjustment: {few(names)}.')
-  return found, notes
+  return found, [*notes, *pooled]
 
 
-def _pooled(rest_NxG: np.ndarray, names: Sequence[str]) -> tuple[np.ndarray, list[str]]:
-  """(the shares with those that few runs draw on as one column, their names); nothing is pooled if there is one such column."""
-  rare_G = (rest_NxG > 0).sum(axis=0) < RARE
-  if rare_G.sum() < 2:
+def _pooled(rest_NxG: np.ndarray, names: Sequence[str], what: str) -> tuple[np.ndarray, list[str]]:
+  """(the shares with those that few runs draw on in one column, a sentence about it).
+
+  If few runs draw on that column too, it is one with the column that the fewest runs draw on besides.
+  """
+  runs_G = (rest_NxG > 0).sum(axis=0)
+  rare_G = runs_G < RARE
+  if not rare_G.any() or len(names) == 1:
     return rest_NxG, []
+  rare = [name for name, is_rare in zip(names, rare_G, strict=True) if is_rare]
+  beside = ''
+  if (rest_NxG[:, rare_G].sum(axis=1) > 0).sum() < RARE and not rare_G.all():
+    fewest = min(np.flatnonzero(~rare_G), key=lambda group: (runs_G[group], rest_NxG[:, group].sum()))
+    rare_G[fewest], beside = True, f' with {names[fewest]}'
   pooled_NxG = np.column_stack([rest_NxG[:, ~rare_G], rest_NxG[:, rare_G].sum(axis=1)])
-  return pooled_NxG, [name for name, is_rare in zip(names, rare_G, strict=True) if is_rare]
+  count, are = (f'{len(rare):,} {what}', 'are') if len(rare) > 1 else (f'1 of the {what}', 'is')
+  return pooled_NxG, [f'{count} that fewer than {RARE} runs draw on {are} taken as one{beside} in the adjustment: {few(rare)}.']
 
 
 def _share(swarm: Swarm, domains: Sequence[str]) -> np.ndarray:

@@ -16,7 +16,7 @@ from codemix.inference.multiplicity import holm
 from codemix.inference.permutation import permutation_test
 from codemix.inference.regression import Slope
 from codemix.report.swarm.columns import few
-from codemix.report.swarm.designs import Adjustment, Designs
+from codemix.report.swarm.designs import ALONE, Adjustment, Designs
 from codemix.report.swarm.files import Swarm
 
 UNIT = 0.1  # slopes are changes of the figure for 10 points more code
@@ -111,7 +111,7 @@ def group_effects(swarm: Swarm, designs: Designs) -> tuple[list[Effect], list[st
 
   A task without any figure is not part of the mean.
 
-  Raises UserError if no figure is left, or the share of code does not vary.
+  Raises UserError: the share of code does not vary, or no figure is left: too few runs have it, or they do not identify the effect of code.
   """
   known = {task: number for number, task in enumerate(swarm.tasks) if not np.isnan(swarm.figures_NxT[:, number]).all()}
   figures = {}
@@ -143,8 +143,11 @@ def _effects(swarm: Swarm, designs: Designs, figures: Mapping[str, tuple[tuple[s
     values_TxN = np.stack([figures[name][1][known_N] for name in names])
     found |= dict(zip(names, _of_pattern(swarm, designs, known_N, values_TxN, len(patterns)), strict=True))
   if gone := [name for name in kept if designs.main.name not in found[name].slopes]:
-    left_out.append(f'{len(gone):,} left out, since their runs do not identify the effect of code beside that of {designs.main.label}: {few(gone)}.')
+    beside = '' if designs.main.name == ALONE else f' beside that of {designs.main.label}'
+    left_out.append(f'{len(gone):,} left out, since their runs do not identify the effect of code{beside}: {few(gone)}.')
   kept = [name for name in kept if name not in gone]
+  if not kept:
+    raise UserError(f'{swarm.sources[1].name} has no figure whose runs identify the effect of code. {" ".join(left_out)}')
   p = dict(zip(kept, _holm([found[name].slopes[designs.main.name].p for name in kept]), strict=True))
   bend_p = dict(zip(kept, _holm([found[name].bend_p for name in kept]), strict=True))
   return [

@@ -8,6 +8,7 @@ from codemix.errors import UserError
 from codemix.report.swarm.columns import (
   TASK_GROUPS,
   code_columns,
+  code_notes,
   domain_groups,
   few,
   is_code,
@@ -15,14 +16,27 @@ from codemix.report.swarm.columns import (
 )
 
 
-@pytest.mark.parametrize('domain', ['stack-edu:Markdown', 'stack_edu:CSharp', 'github', 'C++', 'Python', 'lang:Go', 'starcoder', 'code', 'the-stack'])
+@pytest.mark.parametrize('domain', ['stack-edu:Markdown', 'stack_edu:CSharp', 'github', 'C++', 'Python', 'lang:Go', 'starcoder', 'code', 'the-stack', 'lang:Perl', 'lang:Emacs Lisp', 'language:F#', 'Julia', 'stack-v2:TeX'])
 def test_languages_and_collections_of_code_are_code(domain):
   assert is_code(domain)
 
 
 @pytest.mark.parametrize('domain', ['dclm:software_development', 's2pdf:software_dev', 'wikipedia', 'stackexchange', 'arxiv', 'codes_of_law', 'dclm:games'])
 def test_texts_about_software_are_not(domain):
+  assert not is_code(domain) and not code_notes([domain, 'github'], ['github'])
+
+
+@pytest.mark.parametrize('domain', ['arxiv:tex', 'tex', 'lang:HTML', 'topic:c', 'wiki:shell', 'web:Go'])
+def test_papers_markup_and_topics_named_like_a_language_are_not(domain):
   assert not is_code(domain)
+
+
+def test_domains_that_may_be_of_code_are_named():
+  domains = ['lang:Rust', 'lang:HTML', 'lang:Befunge', 'topic:c', 'dolma:starcoder', 'web:games']
+  beside, alike = code_notes(domains, code_columns(domains, (), 'f'))
+  assert beside.startswith('Not counted as code, as other domains with the same prefix are: lang:HTML, lang:Befunge.')
+  assert ': topic:c, dolma:starcoder.' in alike and '--code' in alike
+  assert code_notes(['lang:Rust', 'web:games'], ['lang:Rust']) == []
 
 
 DOMAINS = ('web:games', 'web:software', 'stack-edu:C', 'stack-edu:Go', 'wiki')
@@ -63,12 +77,13 @@ def test_every_task_is_in_one_group_by_its_name():
 
 def test_the_groups_of_the_user_are_the_only_ones():
   assert task_groups(['a1', 'a2', 'b'], ['A=a?'], 'f') == {'A': ['a1', 'a2']}
+  assert task_groups(['a1', 'a2', 'b'], [' A =a1 , b,'], 'f') == {'A': ['a1', 'b']}
 
 
 @pytest.mark.parametrize(
   ('given', 'message'),
   [
-    (['A'], 'write NAME=PATTERNS'), (['=a*'], 'write NAME=PATTERNS'), (['A=a1', 'A=a2'], 'given twice'),
+    (['A'], 'write NAME=PATTERNS'), (['=a*'], 'write NAME=PATTERNS'), (['A=a1', 'A=a2'], 'given twice'), (['A=a1', 'A =a2'], 'given twice'), (['A= , '], 'write NAME=PATTERNS'),
     (['A=hellaswg'], r"no task of f is called 'hellaswg'.* The nearest: hellaswag"), (['A=a*', 'B=a1'], "'a1' is in 'A' and in 'B'"),
   ],
 )  # fmt: skip

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
 import pytest
 
+from codemix import cli
 from codemix.errors import UserError
 from codemix.report.swarm.content import Content, gather
 from codemix.report.swarm.effects import LEAST_RUNS, Effect
-from codemix.report.swarm.files import read_swarm
+from codemix.report.swarm.files import Source, Swarm, read_swarm
 from tests.report.swarm.fake_swarm import CURVED, FALLS, NOTHING, RISES, RUNS, tables, write
 
 
@@ -148,3 +150,49 @@ def test_confounded_domains_are_told(tmp_path):
   found = effect(content, 'HellaSwag')
   assert found.verdict == 'not told apart' and found.slopes['alone'].interval()[1] < 0
   assert any('explain' in note and 'variance of the share of code' in note for note in content.notes)
+
+
+def confounded_swarm(*rare_runs: Sequence[int]) -> Swarm:
+  """Code raises the figure by 0.46, and does not seem to if math, of which runs with more code have more, is not adjusted for; a rare domain for each set of runs that draw on it."""
+  generator = np.random.default_rng(1)
+  runs = 300
+  code = generator.beta(1, 8, runs)
+  rest = generator.dirichlet([2, 2, 2], runs)
+  rest[:, 0] += 3 * code
+  rest *= ((1 - code) / rest.sum(axis=1))[:, None]
+  rare = np.zeros((runs, len(rare_runs)))
+  for number, members in enumerate(rare_runs):
+    rare[members, number] = 0.05
+  rest *= (1 - rare.sum(axis=1) / (1 - code))[:, None]
+  figures = (2 - rest[:, 0] + 0.02 * generator.normal(size=runs))[:, None]
+  domains = ('github', 'math', 'web', 'pdf', *(f'rare{number}' for number in range(len(rare_runs))))
+  return Swarm(
+    tuple(f'r{number}' for number in range(runs)), domains, ('github',), np.column_stack([code, rest, rare]),
+    ('t',), figures, {'t': ['t']}, (Source('a.csv', ''), Source('b.csv', '')), (),
+  )  # fmt: skip
+
+
+@pytest.mark.parametrize('rare_runs', [([7],), ([7], [7]), ([7], [8]), ([7, 8, 9, 10],)], ids=str)
+def test_a_domain_of_a_few_runs_does_not_take_away_the_adjustment(rare_runs):
+  plain = gather(confounded_swarm(), 'bits_per_byte', '').groups[0]
+  content = gather(confounded_swarm(*rare_runs), 'bits_per_byte', '')
+  assert content.designs.names == ['alone', 'groups'] and content.groups[0].verdict == plain.verdict == 'rises'
+  assert content.groups[0].slope.value == pytest.approx(plain.slope.value, rel=0.02)
+  fewest = next(name for name in ('math', 'web', 'pdf') if any(f'taken as one with {name} in the adjustment: rare0' in note for note in content.notes))
+  assert fewest and not any('Not adjusted' in note for note in content.notes)
+
+
+def test_rare_domains_that_enough_runs_draw_on_together_are_one_column():
+  notes = gather(confounded_swarm([1, 2, 3], [4, 5, 6]), 'bits_per_byte', '').designs.notes
+  assert notes == ['2 domains that fewer than 5 runs draw on are taken as one in the adjustment: rare0, rare1.']
+
+
+def test_figures_of_runs_that_do_not_identify_the_effect_are_refused(tmp_path):
+  """Of the runs that have figures, none draws on code."""
+  shares, figures = tables(runs=300)
+  columns = [column for column in figures if ':' in column]
+  figures.loc[shares[['stack-edu:Python', 'stack-edu:Markdown']].sum(axis=1) > 0, columns] = math.nan
+  with pytest.raises(UserError, match='metrics.csv has no figure whose runs identify the effect of code.* 4 left out'):
+    report_of(tmp_path, shares, figures)
+  assert cli.main(['report', f'--from={write(tmp_path, shares, figures)}', f'--output={tmp_path / "out"}']) == 2
+  assert not (tmp_path / 'out').exists()

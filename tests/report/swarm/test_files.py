@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import gzip
+import shutil
 
 import numpy as np
 import pytest
 
-from codemix.errors import UserError
+from codemix.errors import StorageUnavailable, UserError
 from codemix.report.swarm.files import read_swarm
+from codemix.storage import as_path
 from tests.report.swarm.fake_swarm import DOMAINS, NOTHING, RUNS, tables, write
 
 
@@ -79,6 +81,7 @@ def renamed(table, column, name):
     (lambda s, f: s.loc.__setitem__((4, 'wiki'), np.nan), r"'wiki' of run r004 is missing. Write 0"),
     (lambda s, f: s.loc.__setitem__((4, 'wiki'), -0.1), r"'wiki' of run r004 is negative"),
     (lambda s, f: s.loc.__setitem__((4, 'wiki'), np.inf), r"'wiki' of run r004 is infinite"),
+    (lambda s, f: s.loc.__setitem__((4, 'wiki'), 1e308), r"'wiki' of run r004 is beyond 1e[+]100"),
     (lambda s, f: duplicated(s), r'ratios.csv has 1 runs more than once: r000'),
     (lambda s, f: duplicated(f), r'metrics.csv has 1 runs more than once: r000'),
     (lambda s, f: s.loc.__setitem__((2, 'run'), ''), r"row 3 names no run"),
@@ -86,6 +89,7 @@ def renamed(table, column, name):
     (lambda s, f: f.__setitem__('run', [f'x{n}' for n in range(RUNS)]), r'no run in common'),
     (lambda s, f: f.__setitem__('author', 'somebody'), r"metrics.csv: column 'author' is not of numbers: run r000 has 'somebody'"),
     (lambda s, f: f.loc.__setitem__((7, NOTHING), np.inf), r"'hellaswag:rc' of run r007 is infinite"),
+    (lambda s, f: f.loc.__setitem__((7, NOTHING), -1e200), r"'hellaswag:rc' of run r007 is beyond 1e[+]100"),
     (lambda s, f: renamed(s, 'wiki', 'web:games'), r'two columns of one name: web:games'),
     (lambda s, f: [f.pop(c) for c in list(f) if ':' in c], r'metrics.csv has no column of numbers'),
   ],
@@ -115,3 +119,68 @@ def test_files_that_are_none_are_refused(tmp_path, shares, figures):
     read_swarm(ratios, str(tmp_path / 'absent.csv'))
   with pytest.raises(UserError, match='ends in .csv, .csv.gz, .parquet'):
     read_swarm(str(tmp_path / 'ratios.xlsx'), metrics)
+
+
+@pytest.mark.parametrize(('name', 'message'), [('a' * 300 + '.csv', 'File name too long'), ('a\0.csv', r'a\\x00.csv.* rename the file'), ('folder.csv', 'Is a directory')])
+def test_files_that_cannot_be_read_are_refused(tmp_path, shares, figures, name, message):
+  ratios, _ = write(tmp_path, shares, figures).split(',')
+  (tmp_path / 'folder.csv').mkdir()
+  with pytest.raises(UserError, match=message):
+    read_swarm(ratios, str(tmp_path / name))
+
+
+def test_a_bucket_that_does_not_answer_is_an_outage(tmp_path, shares, figures, monkeypatch):
+  ratios, _ = write(tmp_path, shares, figures).split(',')
+  pytest.importorskip('gcsfs')
+  path = as_path('gs://bucket/metrics.csv')
+
+  def away(self):
+    raise OSError('503 Service Unavailable')
+
+  monkeypatch.setattr(type(path), 'read_bytes', away)
+  with pytest.raises(StorageUnavailable, match='gs://bucket/metrics.csv does not answer') as refused:
+    read_swarm(ratios, str(path))
+  assert refused.value.exit_code == 74
+
+
+def test_one_file_is_not_both(tmp_path, shares, figures):
+  ratios, _ = write(tmp_path, shares, figures).split(',')
+  copied = shutil.copy(ratios, tmp_path / 'copied.csv')
+  for other in (ratios, copied):
+    with pytest.raises(UserError, match='are the same file'):
+      read_swarm(ratios, str(other))
+
+
+def test_an_index_that_joins_the_files_is_read(tmp_path, shares, figures):
+  write(tmp_path, shares, figures, 'parquet')
+  found = []
+  for number, index in enumerate((['run'], ['name', 'run'], ['name'])):
+    indexed = tmp_path / f'ratios{number}.parquet'
+    shares.set_index(index).to_parquet(indexed)
+    found.append(read_swarm(str(indexed), str(tmp_path / 'metrics.parquet')))
+  assert {each.runs for each in found} == {tuple(shares.run)} and {each.domains for each in found} == {DOMAINS}
+
+
+def test_what_a_subtraction_rounds_below_0_is_0(tmp_path, shares, figures):
+  shares.loc[4, 'wiki'] = -1e-12
+  shares.loc[4, 'pdf:art'] += 1 - shares.loc[4, list(DOMAINS)].sum()
+  found = read(tmp_path, shares, figures)
+  assert found.shares_NxD[4, DOMAINS.index('wiki')] == 0 and (found.shares_NxD >= 0).all()
+
+
+def test_no_name_of_the_files_commands_a_terminal(tmp_path, shares, figures):
+  figures.loc[3, 'run'] = 'zz\x1b[2J'
+  found = read(tmp_path, shares.rename(columns={'wiki': 'wi\x1b]0;ki\x07'}), figures.rename(columns={NOTHING: '\x9b31mhella\u2028'}))
+  assert r'wi\x1b]0;ki\x07' in found.domains and r'\x9b31mhella\u2028' in found.tasks and any(r'zz\x1b[2J' in each for each in found.left_out)
+  assert all(text.isprintable() for text in (*found.domains, *found.tasks, *found.runs, *found.left_out, *found.groups))
+  figures['wrong'] = 'x\x1b[2J'
+  with pytest.raises(UserError) as refused:
+    read(tmp_path, shares, figures)
+  assert str(refused.value).isprintable() and r'x\x1b[2J' in str(refused.value)
+
+
+@pytest.mark.parametrize('name', ['Unnamed: 0', ' ', 'index', 'name '])
+def test_columns_that_name_or_count_runs_are_neither_domains_nor_tasks(tmp_path, shares, figures, name):
+  extra = {name: range(RUNS)}
+  found = read(tmp_path, shares.drop(columns=['name', 'index']).assign(**extra), figures.drop(columns=['name', 'index']).assign(**extra))
+  assert found.domains == DOMAINS and name not in found.tasks

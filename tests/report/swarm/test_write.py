@@ -107,6 +107,9 @@ def test_the_command_line_prints_the_verdicts(files, tmp_path, capsys):
   [
     (['--from=ratios.csv'], 'give two files with a comma between them'),
     (['--code=stack-edu:*'], '--code is about the files of --from'),
+    (['--code='], '--code is about the files of --from'),
+    (['--from=ratios.csv,metrics.csv', '--code='], '--code= names no domain'),
+    (['--from=ratios.csv,metrics.csv', '--code= ,'], '--code= , names no domain'),
     (['--metric=score'], '--metric is about the files of --from'),
   ],
 )
@@ -118,3 +121,12 @@ def test_flags_that_lack_another_are_refused(flags, message, capsys):
 def test_three_files_are_not_two(tmp_path):
   with pytest.raises(UserError, match='give two files'):
     write_swarm_report('a.csv,b.csv,c.csv', tmp_path)
+
+
+def test_domains_that_may_be_of_code_are_named_on_the_terminal_and_the_page(tmp_path, capsys):
+  shares, figures = tables(runs=40)
+  files = write(tmp_path, shares.rename(columns={'wiki': 'topic:c'}), figures)
+  assert cli.main(['report', f'--from={files}', f'--output={tmp_path}']) == 0
+  assert all('Not counted as code' in text and 'topic:c' in text for text in (capsys.readouterr().err, (tmp_path / 'swarm.md').read_text()))
+  assert cli.main(['report', f'--from={files}', f'--output={tmp_path}', '--code=stack-edu:*']) == 0
+  assert 'Not counted as code' not in capsys.readouterr().err
