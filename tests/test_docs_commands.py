@@ -64,6 +64,7 @@ NOT_RUN = {
   '--gin_file=evaluations/real_sets.gin': 'released evaluation sets are not kept in this project',
   '--gin_file=recipes/instruction_tuning.gin': 'Dolly is not kept in this project; tests/studies/test_instruction_tuning.py runs the file',
   '--gin_file=recipes/cogs.gin': 'COGS is not kept in this project; tests/studies/test_cogs.py runs the file',
+  '--folder=gs://YOUR_BUCKET/soak': 'two hours; tests/benchmarks/test_soak.py runs a minute of it',
   '--eval_dir=eval': 'released evaluation sets are not kept in this project; tests/commands/test_evaluate.py runs such lines',
 }
 # A mesh for more devices than there are here: laid over those that there are.
