@@ -68,7 +68,10 @@ def test_a_recipe_takes_its_model_stages_and_rates_from_a_scale(name):
   config.parse(['recipes/balanced_to_text.gin', f'scales/{name}.gin'], [])
   recipe = config.build('Study').recipes['balanced_to_text']
   first, _, cooldown = recipe.stages
-  assert recipe.model == model_of('tiny' if name == 'quickstart' else name)
+  if name == 'one_machine':  # has a model of its own, between the sizes that ship
+    assert recipe.model.parameter_count()['total'] == 1_315_456
+  else:
+    assert recipe.model == model_of('tiny' if name == 'quickstart' else name)
   assert first.tokens / cooldown.tokens == pytest.approx(5)  # 200 : 40, as in the study
   rates = first.schedule.curve(first.steps(recipe.length), None)
   assert rates.max() == pytest.approx(first.schedule.peak, rel=1e-6)

@@ -125,7 +125,7 @@ def test_a_flag_before_the_verb_is_told_so(capsys):
   [
     ('--seed=1', '--gin.Recipe.seed=1'),
     ('--save_every=x', '"--gin.Runtime.save_every=\'x\'"'),
-    ('--shares=(0.5, 1)', '"--gin.sweep.shares=(0.5, 1)"'),
+    ("--prompts=('a', 'b')", '"--gin.Study.prompts=(\'a\', \'b\')"'),
     ('--compilation_cache=/tmp/c', '"--gin.Runtime.compilation_cache=\'/tmp/c\'"'),
   ],
 )
