@@ -15,7 +15,7 @@ from typing import Literal
 from codemix.errors import UserError
 from codemix.evaluation.results import FOLDER as EVALUATION
 from codemix.identity import digest
-from codemix.report.inputs import LOGS, STAGES, STUDY, Content, read_inputs
+from codemix.report.inputs import LOGS, STAGES, STUDY, FileContent, read_inputs
 from codemix.report.record import Record, tables_of
 from codemix.storage import read_json
 from codemix.studies.claim_register import check_claims
@@ -89,7 +89,7 @@ def _named_in(message: str, study_dir: Path, names: list[str]) -> str | None:
   return next((name for name in sorted(names, key=len, reverse=True) if str(study_dir / name) in message), None)
 
 
-def _change(study_dir: Path, name: str, record: Record, before: Content | None, after: Content | None, went_on: set[str]) -> tuple[Kind, str]:
+def _change(study_dir: Path, name: str, record: Record, before: FileContent | None, after: FileContent | None, went_on: set[str]) -> tuple[Kind, str]:
   stage = _stage(name)
   if name.startswith('failed/'):
     return STALE, 'is of a unit that was tried again since'
@@ -111,7 +111,7 @@ def _change(study_dir: Path, name: str, record: Record, before: Content | None, 
   return ALTERED, 'was changed after the report was written'
 
 
-def _went_on(study_dir: Path, stage: str, record: Record, now: Mapping[str, Content]) -> bool:
+def _went_on(study_dir: Path, stage: str, record: Record, now: Mapping[str, FileContent]) -> bool:
   """Whether a stage was trained further, or again, since."""
   folder, before = f'{STAGES}/{stage}', record.units[stage]
   if before['finished']:
@@ -126,7 +126,7 @@ def _went_on(study_dir: Path, stage: str, record: Record, now: Mapping[str, Cont
   return after is None or after.bytes < known.bytes or (after != known and _begins_with(study_dir / metrics, known))
 
 
-def _begins_with(path: Path, before: Content) -> bool:
+def _begins_with(path: Path, before: FileContent) -> bool:
   """Whether a log has grown: what it was is its beginning."""
   content = content_of(path) or b''
   return len(content) > before.bytes and hashlib.sha256(content[: before.bytes]).hexdigest() == before.sha256

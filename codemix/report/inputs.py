@@ -29,18 +29,18 @@ _SUFFIXES = ('.json', '.parquet', '.npz')  # of results
 
 
 @dataclasses.dataclass(frozen=True)
-class Content:
+class FileContent:
   """What a file held. Of lines in parts, as in a bucket, all of them together."""
 
   sha256: str
   bytes: int
 
   @classmethod
-  def of(cls, data: bytes) -> Content:
+  def of(cls, data: bytes) -> FileContent:
     return cls(hashlib.sha256(data).hexdigest(), len(data))
 
 
-def read_inputs(study_dir: Path, also: Sequence[str] = (), study_file: Path | None = None) -> dict[str, Content]:
+def read_inputs(study_dir: Path, also: Sequence[str] = (), study_file: Path | None = None) -> dict[str, FileContent]:
   """Every file, by its path in the study's folder, that the report of the study is computed from, as it is now.
 
   A damaged file is listed as any other: what is wrong with it, whoever reads it says.
@@ -55,7 +55,7 @@ def read_inputs(study_dir: Path, also: Sequence[str] = (), study_file: Path | No
     with contextlib.suppress(FileNotFoundError):  # it was there a moment ago
       data = content_of(study_file if name == STUDY else study_dir / name)
       if data is not None:
-        found[name] = Content.of(data)
+        found[name] = FileContent.of(data)
   return found
 
 

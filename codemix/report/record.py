@@ -16,8 +16,8 @@ from codemix.errors import UserError
 from codemix.evaluation.results import FOLDER as EVALUATION
 from codemix.evaluation.results import SAMPLES
 from codemix.identity import as_read, digest
-from codemix.report.content import Content as ReportContent
-from codemix.report.inputs import STAGES, Content
+from codemix.report.content import Content
+from codemix.report.inputs import STAGES, FileContent
 from codemix.report.margins import Margins
 from codemix.storage import read_json, write_json
 from codemix.studies.study_record import RECORD
@@ -73,13 +73,13 @@ class Record:
   study: str
   run: str | None
   written_by: Mapping[str, str]
-  inputs: Mapping[str, Content]
+  inputs: Mapping[str, FileContent]
   units: Mapping[str, Mapping[str, Any]]
   margins: Margins
-  outputs: Mapping[str, Content]
+  outputs: Mapping[str, FileContent]
 
 
-def write_record(study_dir: Path, report: ReportContent, inputs: Mapping[str, Content], outputs: Mapping[str, str]) -> None:
+def write_record(study_dir: Path, report: Content, inputs: Mapping[str, FileContent], outputs: Mapping[str, str]) -> None:
   """Writes report.json; the same study and report give the same bytes.
 
   Args:
@@ -96,7 +96,7 @@ def write_record(study_dir: Path, report: ReportContent, inputs: Mapping[str, Co
     'units': {stage: _unit(study_dir / STAGES / stage, _below(inputs, f'{STAGES}/{stage}/')) for stage in stages},
     'tables': {name: list(kinds) for name, kinds in TABLES.items() if name.partition('#')[0] in outputs},
     'margins': dataclasses.asdict(report.margins),
-    'outputs': {name: dataclasses.asdict(Content.of(text.encode())) for name, text in outputs.items()},
+    'outputs': {name: dataclasses.asdict(FileContent.of(text.encode())) for name, text in outputs.items()},
   }
   write_json(study_dir / RECORD, {**record, 'digest': digest(as_read(record))})
 
@@ -119,7 +119,7 @@ def read_record(study_dir: Path) -> Record | None:
   inputs = dict(found['files'])
   for stage, unit in found['units'].items():
     inputs |= {f'{STAGES}/{stage}/{name}': content for name, content in unit['files'].items()}
-  contents = lambda files: {name: Content(content['sha256'], content['bytes']) for name, content in files.items()}
+  contents = lambda files: {name: FileContent(content['sha256'], content['bytes']) for name, content in files.items()}
   return Record(found['study'], found['run'], found['written_by'], contents(inputs), found['units'], Margins(**found['margins']), contents(found['outputs']))
 
 
@@ -147,11 +147,11 @@ def tables_of(name: str) -> list[str]:
   return [table for table, kinds in TABLES.items() if kind in kinds]
 
 
-def _below(inputs: Mapping[str, Content], folder: str) -> dict[str, Content]:
+def _below(inputs: Mapping[str, FileContent], folder: str) -> dict[str, FileContent]:
   return {name.removeprefix(folder): content for name, content in inputs.items() if name.startswith(folder)}
 
 
-def _unit(folder: Path, files: Mapping[str, Content]) -> dict:
+def _unit(folder: Path, files: Mapping[str, FileContent]) -> dict:
   done = _read(folder / 'done.json')
   results = {name.removeprefix(f'{EVALUATION}/').removesuffix('.json'): _read(folder / name) for name in files if name.startswith(f'{EVALUATION}/') and name.endswith('.json')}
   return {

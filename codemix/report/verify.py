@@ -11,7 +11,7 @@ from codemix.errors import UserError
 from codemix.formatting import count
 from codemix.report.content import gather
 from codemix.report.input_changes import ALTERED, MISSING, STALE, Finding, input_findings
-from codemix.report.inputs import STUDY, Content, stages_of
+from codemix.report.inputs import STUDY, FileContent, stages_of
 from codemix.report.margins import Margins
 from codemix.report.output_changes import differences
 from codemix.report.places import places_of
@@ -64,7 +64,7 @@ def verify_report(report_dir: Path | str) -> Verified:
   former = folder.parent.name == FORMER
   study_dir = folder.parent.parent if former else folder
   written = {name: text for name in record.outputs if (text := _read(folder / name)) is not None}
-  changed = {name for name, text in written.items() if Content.of(text) != record.outputs[name]}
+  changed = {name for name, text in written.items() if FileContent.of(text) != record.outputs[name]}
   others = [name for name, version in versions().items() if record.written_by.get(name) != version]
   found = input_findings(study_dir, record, folder / STUDY)
   findings = [Finding(MISSING, name, 'is missing') for name in record.outputs if name not in written] + found

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Mapping
 from pathlib import Path
 
 import jax
 
 import codemix
+from codemix import cli
 from codemix.checkpoints import Checkpoints
 from codemix.data.batches import ledger
 from codemix.data.settings import tokenizer_identity
@@ -30,6 +32,15 @@ def write_imported(
     checkpoint = checkpoints.digest(0)
   write_records(folder, model, checkpoint, length, tokenizer or load_tokenizer('bytes'), seed)
   return jax.device_get(params)
+
+
+def fine_tune(folder: Path, gin_file: str, bindings: Mapping[str, object], *flags: str) -> Path:
+  """Trains a shipped recipe on top of an imported model, on byte tokens, in a folder; returns the folder of the run."""
+  start = folder / 'public'
+  write_imported(start)
+  own = {'START': str(start), 'Data.tokenizer': 'bytes', 'Data.directory': str(folder / 'data'), 'Runtime.output': str(folder / 'run')}
+  assert cli.main(['train', f'--gin_file={gin_file}', *(f'--gin.{name}={value!r}' for name, value in {**own, **bindings}.items()), *flags]) == 0
+  return folder / 'run'
 
 
 def write_records(

@@ -6,7 +6,7 @@ import dataclasses
 
 import pytest
 
-from codemix import cli, config
+from codemix import config
 from codemix.data.evaluation_sets.folder import EvaluationFolder
 from codemix.data.prepare.source import prepare
 from codemix.evaluation.results import evaluated_steps, read_results
@@ -15,7 +15,7 @@ from codemix.evaluation.tasks.task import Settings
 from tests.data.corpus.files import read_good
 from tests.evaluation.tasks.stub_model import StubModel
 from tests.in_process import use_one_device
-from tests.studies.starts import write_imported
+from tests.studies.starts import fine_tune
 
 RECIPE = 'recipes/cogs.gin'
 
@@ -59,18 +59,13 @@ def test_the_real_file_is_prepared_with_its_logical_forms_alone_in_the_loss(tmp_
 def test_a_given_model_is_fine_tuned_and_scored_on_the_way(tmp_path, monkeypatch, shared_data):
   use_one_device(monkeypatch)
   monkeypatch.chdir(tmp_path)
-  start = tmp_path / 'public'
-  write_imported(start)
   bindings = {
-    'START': str(start), 'COGS_ROOT': str(shared_data / 'eval/cogs'), 'COGS_TOKENS': 4 * 8 * 128, 'COGS_EVERY': 2, 'cogs/Recipe.length': 128,
+    'COGS_ROOT': str(shared_data / 'eval/cogs'), 'COGS_TOKENS': 4 * 8 * 128, 'COGS_EVERY': 2, 'cogs/Recipe.length': 128,
     'cogs/Corpus.files': {'train': 'dev.tsv', 'validation': 'test.tsv'},  # an eighth of the sentences of train.tsv
-    'Data.tokenizer': 'bytes', 'Data.directory': str(tmp_path / 'data'), 'Runtime.output': str(tmp_path / 'run'),
     'Evaluation.tasks': ('cogs_dev',), 'Evaluation.directory': str(shared_data / 'eval'), 'Evaluation.limit': 3,
   }  # fmt: skip
-  words = [f'--gin.{name}={value!r}' for name, value in bindings.items()]
-  few = ['--gin.Evaluation.decoding=@Decoding()', '--gin.Decoding.max_new_tokens=4']
-  assert cli.main(['train', f'--gin_file={RECIPE}', *words, *few]) == 0
-  [stage] = (tmp_path / 'run').glob('stages/cogs-*')
+  few = '--gin.Evaluation.decoding=@Decoding()', '--gin.Decoding.max_new_tokens=4'
+  [stage] = fine_tune(tmp_path, RECIPE, bindings, *few).glob('stages/cogs-*')
   assert evaluated_steps(stage) == [2]
   for step in (2, None):
     [scores] = [found.scores for name, found in read_results(stage, step).items() if name == 'tasks/cogs_dev']

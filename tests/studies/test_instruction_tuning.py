@@ -7,14 +7,14 @@ import json
 
 import pytest
 
-from codemix import cli, config
+from codemix import config
 from codemix.data.evaluation_sets.folder import EvaluationFolder
 from codemix.data.prepare.source import prepare
 from codemix.evaluation.tasks.registry import TASKS
 from codemix.storage import read_json
 from tests.data.corpus.files import read_good
 from tests.in_process import use_one_device
-from tests.studies.starts import write_imported
+from tests.studies.starts import fine_tune
 
 RECIPE = 'recipes/instruction_tuning.gin'
 ROWS = (
@@ -47,14 +47,8 @@ def test_the_real_answers_and_nothing_else_are_in_the_loss(tmp_path, shared_data
 def test_a_given_model_is_fine_tuned_on_the_real_answers(tmp_path, monkeypatch, shared_data):
   use_one_device(monkeypatch)
   monkeypatch.chdir(tmp_path)
-  start = tmp_path / 'public'
-  write_imported(start)
-  bindings = {
-    'START': str(start), 'INSTRUCTIONS_ROOT': str(shared_data / 'eval/dolly'), 'INSTRUCT_TOKENS': 4 * 16 * 128, 'instruction_tuning/Recipe.length': 128,
-    'Data.tokenizer': 'bytes', 'Data.directory': str(tmp_path / 'data'), 'Runtime.output': str(tmp_path / 'run'),
-  }  # fmt: skip
-  assert cli.main(['train', f'--gin_file={RECIPE}', *(f'--gin.{name}={value!r}' for name, value in bindings.items())]) == 0
-  [stage] = (tmp_path / 'run').glob('stages/instruct-*')
+  bindings = {'INSTRUCTIONS_ROOT': str(shared_data / 'eval/dolly'), 'INSTRUCT_TOKENS': 4 * 16 * 128, 'instruction_tuning/Recipe.length': 128}
+  [stage] = fine_tune(tmp_path, RECIPE, bindings).glob('stages/instruct-*')
   [planned], [realised] = (read_json(stage / 'ledger.json')[side] for side in ('planned', 'realised'))
   assert planned['tokens'] == realised['tokens'] == 4 * 16 * 128
   assert 0 < planned['loss_tokens'] == realised['loss_tokens'] < planned['tokens']
