@@ -60,7 +60,9 @@ def _parse(definition: bytes, name: str):
     backend.LoadFromSerializedProto(definition)
     # The backend accepts a file that is cut off between two parts; the normalizer is the last needed.
     model = ModelProto.FromString(definition)
-    if model.HasField('normalizer_spec') and all(piece.piece is not None for piece in model.pieces):  # each decoded, since the backend takes any bytes
+    # The backend takes any bytes for a text, and fails when it decodes them; protobuf gives what is not UTF-8 as bytes.
+    texts = [model.trainer_spec.unk_surface, *(piece.piece for piece in model.pieces)]
+    if model.HasField('normalizer_spec') and all(isinstance(text, str) for text in texts):
       return backend, model
   raise UserError(
     f'{name} is not a SentencePiece model, or a damaged one: copy it or train it again.'
