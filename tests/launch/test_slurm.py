@@ -31,7 +31,7 @@ def near_its_limit(slurm: cluster.Cluster, job: str) -> None:
 
 
 @pytest.mark.skipif(not cluster.is_possible(), reason='SLURM (slurm-wlm, munge) is not installed, or this user may not start its daemons')
-@pytest.mark.parametrize(('stop', 'steps'), [(asked_to_stop, 800), pytest.param(near_its_limit, 6000, marks=pytest.mark.slow)])
+@pytest.mark.parametrize(('stop', 'steps'), [(asked_to_stop, 800), pytest.param(near_its_limit, 3000, marks=pytest.mark.slow)])
 def test_a_job_goes_on_after_everything_that_ends_it_and_computes_what_this_machine_does(stop, steps, tmp_path, monkeypatch):
   tiny_study.prepare(tmp_path / 'data', bytes_each=60_000)
   flags, output = small_run.flags(GIN, tmp_path / 'data', tmp_path, steps), tmp_path / 'out'
