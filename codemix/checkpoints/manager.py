@@ -39,7 +39,7 @@ Tree = Any
 POSITION = 'position'
 POLL_S = 0.01
 # Not those of a full memory or disk, nor of JAX.
-_UNREADABLE = (ValueError, TypeError, KeyError, IndexError, AttributeError, RecursionError, AssertionError, NotImplementedError)
+_UNREADABLE = (ValueError, TypeError, KeyError, IndexError, AttributeError, RecursionError, AssertionError, NotImplementedError, OverflowError)
 
 
 class _Manager(ocp.CheckpointManager):

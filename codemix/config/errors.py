@@ -38,7 +38,8 @@ def explanation(error: Exception) -> str:
 def build_error(error: Exception) -> UserError:
   """The UserError for an error in a constructor that gin called, with the place of the binding that it names."""
   if isinstance(error, RecursionError):
-    return UserError(f'bindings refer to each other in a circle: {" -> ".join(_circle())}.')
+    circle, place = _circle()
+    return UserError(f'{place}: bindings refer to each other in a circle: {" -> ".join(circle)}.')
   text, calls = str(error), [(name, scope) for name, scope in _CALL.findall(str(error))]
   message = explanation(error)
   where = _place_of_lacking(text) or _place_of_named(message, calls)
@@ -66,17 +67,18 @@ def _described(key: Key, place: Place) -> str:
 
 
 def _place_of_lacking(text: str) -> str:
-  """The place of the binding that refers to a macro without a value."""
-  if not (found := re.search(r"^macro\(\) missing.*?in scope '([^']+)'", text, re.DOTALL)):
+  """The place of the binding that refers to what has no value: a macro, or a call in a scope."""
+  if not (found := re.search(r"^(\w+)(?:\.__init__)?\(\) missing.*?in scope '([^']+)'", text, re.DOTALL)):
     return ''
+  name, lacking = found.groups()
   for key, place in PLACES.items():
-    if (found[1], MACRO) in references_of(value_of(key)):
+    if any(scope == lacking and last_name(selector) == name for scope, selector in references_of(value_of(key))):
       return str(place)
   return ''
 
 
-def _circle() -> list[str]:
-  """The names of bindings that refer to each other in a circle."""
+def _circle() -> tuple[list[str], Place | None]:
+  """The names of bindings that refer to each other in a circle, and the place of the first of them."""
 
   def search(node: tuple[str, str], path: list[tuple[str, str]]) -> list[tuple[str, str]]:
     if node in path:
@@ -89,7 +91,9 @@ def _circle() -> list[str]:
     return []
 
   circle = next(filter(None, (search(key[:2], []) for key in PLACES)), [])
-  return [f'%{scope}' if selector == MACRO else f'@{scope}/{last_name(selector)}()'.replace('@/', '@') for scope, selector in circle]
+  refers = lambda key: any((scope or circle[0][0], selector) == circle[1] for scope, selector in references_of(value_of(key)))
+  place = next((place for key, place in PLACES.items() if circle and key[1] == circle[0][1] and refers(key)), None)
+  return [f'%{scope}' if selector == MACRO else f'@{scope}/{last_name(selector)}()'.replace('@/', '@') for scope, selector in circle], place
 
 
 def _unknown_configurable(selector: str) -> str:

@@ -7,7 +7,6 @@ import gzip
 import hashlib
 import io
 import unicodedata
-import zlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -122,7 +121,6 @@ def read_swarm(ratios: str, metrics: str, code: Sequence[str] = (), groups: Sequ
 def _read(name: str) -> tuple[pd.DataFrame, Source]:
   """The numbers of a file by run, and what was read."""
   import pandas as pd
-  import pyarrow
 
   if name != _shown(name):
     raise UserError(f"'{_shown(name)}' has a control character in its name: rename the file.")
@@ -142,7 +140,7 @@ def _read(name: str) -> tuple[pd.DataFrame, Source]:
       rows = pd.read_csv(io.BytesIO(text), header=None, dtype=str, keep_default_na=False, encoding='utf-8').fillna('')
       table = rows.iloc[1:].reset_index(drop=True)
       table.columns = list(rows.iloc[0])
-  except (OSError, EOFError, zlib.error, ValueError, ImportError, pyarrow.ArrowException) as error:  # pandas' own are ValueErrors
+  except Exception as error:  # zlib, pandas and pyarrow each have errors of their own, and KeyErrors for damaged notes
     raise UserError(f'{name} is damaged: {_shown(" ".join(str(error).split())[:200])}') from None
   return _numbers(table, name), source
 
