@@ -8,6 +8,6 @@ setup(
   package_data={
     'codemix.gin_files': ['*/*.gin'],
     'codemix.launch': ['*.sh'],
-    'codemix.report': ['*.jinja', '*.css'],
+    'codemix.report': ['*.jinja', '*.css', '*.js'],
   },
 )
