@@ -156,14 +156,20 @@ class LocalRun:
   def _wait(self) -> int:
     first, deadline = 0, None
     while None in [process.poll() for process in self._processes]:
-      if not first and (failed := next((k for k, p in enumerate(self._processes) if p.returncode), None)) is not None:
+      if not first and (failed := self._cause()) is not None:
         first = self._code(failed)
         self._show(failed, f'ended with exit code {first}; the others end, too')
         deadline = time.monotonic() + (SAVING_S if first == Preempted.exit_code else GRACE_S)
       if deadline and time.monotonic() > deadline:
         return first
       time.sleep(TICK_S)
-    return first or next((self._code(k) for k, process in enumerate(self._processes) if process.returncode), 0)
+    failed = self._cause()
+    return first or (0 if failed is None else self._code(failed))
+
+  def _cause(self) -> int | None:
+    """The process that failed first, as far as is known: one ended by a signal, since the others notice that within a tick."""
+    failed = [number for number, process in enumerate(self._processes) if process.returncode]
+    return min(failed, key=lambda number: self._processes[number].returncode > 0, default=None)
 
   def _code(self, number: int) -> int:
     code = self._processes[number].returncode

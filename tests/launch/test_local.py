@@ -138,6 +138,17 @@ def test_a_process_that_does_not_end_is_ended_with_the_others(tmp_path, monkeypa
   assert all(map(gone, started(tmp_path)))
 
 
+def test_a_process_that_was_killed_is_named_and_not_the_one_that_noticed_it(tmp_path, monkeypatch):
+  monkeypatch.setattr(local, 'TICK_S', 3)  # both end within a tick
+  (tmp_path / 'notices.py').write_text('import sys; sys.exit(76)')
+  (tmp_path / 'dies.py').write_text('import os, signal; os.kill(os.getpid(), signal.SIGKILL)')
+  environment = {'PYTHONPATH': str(tmp_path)}
+  shown = []
+  run = local.LocalRun(tmp_path / 'logs', lambda number, line: shown.append((number, line)), lambda line: None)
+  assert run.run([local.Member(environment, ('notices',)), local.Member(environment, ('dies',))]) == 76
+  assert shown == [(1, 'was ended by SIGKILL')]
+
+
 def test_signals_reach_the_processes_and_their_handlers_are_put_back(tmp_path):
   (tmp_path / 'sleeps.py').write_text('import time; time.sleep(600)')
   run = local.LocalRun(tmp_path / 'logs', lambda number, line: None, lambda line: None)
