@@ -78,4 +78,4 @@ def _names(study_dir: Path, stages: Sequence[str]) -> Iterator[str]:
     yield from (f'{FAILED}/{kind}/{stage}.json' for kind in ('train', 'evaluate'))
     yield from (f'{STAGES}/{stage}/{name}' for name in (*_OF_STAGE, *_EARLIER))
     results = study_dir / STAGES / stage / EVALUATION
-    yield from sorted(str(path.relative_to(study_dir)) for suffix in _SUFFIXES for path in results.rglob(f'*{suffix}') if not path.name.startswith('.'))
+    yield from sorted(str(path.relative_to(study_dir)) for path in results.rglob('*') if path.suffix in _SUFFIXES and not path.name.startswith('.'))

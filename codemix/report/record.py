@@ -86,14 +86,18 @@ def write_record(study_dir: Path, report: Content, inputs: Mapping[str, FileCont
     inputs: of `read_inputs`, from before the study was read: what a stage logs in between makes the report older than its unit.
     outputs: the content of the files of the report, by name.
   """
-  stages = dict.fromkeys(name.split('/')[1] for name in inputs if name.startswith(f'{STAGES}/'))
+  stages: dict[str, dict[str, FileContent]] = {}
+  for name, content in inputs.items():
+    if name.startswith(f'{STAGES}/'):
+      _, stage, below = name.split('/', 2)
+      stages.setdefault(stage, {})[below] = content
   record = {
     'format': FORMAT,
     'study': report.study.name,
     'run': _text(report.study.provenance.get('date')),
     'written_by': versions(),
     'files': {name: dataclasses.asdict(content) for name, content in inputs.items() if not name.startswith(f'{STAGES}/')},
-    'units': {stage: _unit(study_dir / STAGES / stage, _below(inputs, f'{STAGES}/{stage}/')) for stage in stages},
+    'units': {stage: _unit(study_dir / STAGES / stage, files) for stage, files in stages.items()},
     'tables': {name: list(kinds) for name, kinds in TABLES.items() if name.partition('#')[0] in outputs},
     'margins': dataclasses.asdict(report.margins),
     'outputs': {name: dataclasses.asdict(FileContent.of(text.encode())) for name, text in outputs.items()},
@@ -145,10 +149,6 @@ def tables_of(name: str) -> list[str]:
   """The tables that are computed from a file of `read_inputs`."""
   kind = kind_of(name)
   return [table for table, kinds in TABLES.items() if kind in kinds]
-
-
-def _below(inputs: Mapping[str, FileContent], folder: str) -> dict[str, FileContent]:
-  return {name.removeprefix(folder): content for name, content in inputs.items() if name.startswith(folder)}
 
 
 def _unit(folder: Path, files: Mapping[str, FileContent]) -> dict:

@@ -75,7 +75,7 @@ class StageResults:
       return 'trained'
     return 'in training' if len(self.metrics) else 'planned'
 
-  @property
+  @functools.cached_property
   def uses(self) -> dict[str, Mapping[str, Any]]:
     """Planned rows, tokens and so on of each training source; empty before the stage is planned."""
     return _by_source(self.plan['sources']) if self.plan else {}
@@ -138,17 +138,17 @@ class StudyResults:
   provenance: Mapping[str, Any]
   kinds: Mapping[str, str]  # 'text', 'code' or a user's group, by source; only declared ones
 
-  @property
+  @functools.cached_property
   def training_sources(self) -> list[str]:
     """Every source of some stage's mixture, by kind (text, code, others, undeclared), then name."""
     return self._ordered({source for stage in self.stages.values() for source in stage.uses})
 
-  @property
+  @functools.cached_property
   def validation_sources(self) -> list[str]:
     """Every source that some stage was evaluated on, in the same order."""
     return self._ordered({source for stage in self.stages.values() for source in stage.scores})
 
-  @property
+  @functools.cached_property
   def sources(self) -> list[str]:
     """Training sources, then those that are only evaluated on."""
     return list(dict.fromkeys([*self.training_sources, *self.validation_sources]))
