@@ -17,7 +17,10 @@ from codemix.contamination.clean import clean_in, read_result
 from codemix.evaluation.judge.verdicts import Cache
 from codemix.evaluation.results import Results, read_results, record_digest, write_results
 from codemix.identity import digest, file_digest
+from codemix.report.record import read_record
 from codemix.report.results import read_study
+from codemix.report.verify import verify_report
+from codemix.report.write import write_report
 from codemix.storage import write_json
 from codemix.studies.claim_register import check_claims, history, register
 from codemix.studies.load_stage import load_stage
@@ -43,7 +46,7 @@ TIMES = (
 def inputs(root: Path) -> list[Input]:
   stage = _trained(root)
   study = stage.parents[1]
-  return [*_stage(stage), *_checkpoint(stage), *_hostile_checkpoint(stage), *_study(study, stage), *_beside(root / 'beside')]
+  return [*_stage(stage), *_checkpoint(stage), *_hostile_checkpoint(stage), *_study(study, stage), *_report(study), *_beside(root / 'beside')]
 
 
 def _trained(root: Path) -> Path:
@@ -238,6 +241,27 @@ def _claims(study: Path) -> list[Input]:
     path.write_text(json.dumps(value))
 
   return [Input('claims.json', path, 'json', read, sealed=True), Input('hostile claims.json', path, 'json', read, reseal=reseal)]
+
+
+def _report(study: Path) -> list[Input]:
+  """What says from which files a report was computed; last, since it holds the digests of all that was written above."""
+  write_report(study)
+  path = study / 'report.json'
+
+  def read() -> object:
+    found = verify_report(study)
+    return found.findings, found.units, found.files, found.values
+
+  def reseal() -> None:
+    value = json.loads(path.read_text())
+    if isinstance(value, dict):
+      with contextlib.suppress(ValueError, TypeError, RecursionError):
+        path.write_text(json.dumps({**value, 'digest': digest({key: inner for key, inner in value.items() if key != 'digest'})}))
+
+  return [
+    Input('report.json', path, 'json', lambda: read_record(study), sealed=True),
+    Input('hostile report.json', path, 'json', read, reseal=reseal, share=0.3),
+  ]
 
 
 def _beside(root: Path) -> list[Input]:
