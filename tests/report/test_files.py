@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import shutil
+import subprocess
 from xml.etree import ElementTree
 
 import pytest
@@ -53,6 +55,17 @@ def test_a_text_of_the_study_is_text_in_latex(small_study):
       assert set(commands) <= COMMANDS, line
       bare = re.sub(r'\\.', '', line)
       assert bare.count('{') == bare.count('}') and not set('#%~') & set(bare)
+
+
+@pytest.mark.skipif(shutil.which('pdflatex') is None, reason='no LaTeX here (apt-get install texlive-latex-base)')
+def test_latex_typesets_every_table_as_a_paper_would_read_it(small_study, tmp_path):
+  edit(small_study / 'study.json', lambda study: study['recipes'].update({HOSTILE: {**study['recipes']['balanced-to-text'], 'arm': 'another'}}))
+  write_report(small_study, files=True)
+  tables = sorted(path.name for path in shutil.copytree(small_study / 'report_files' / 'tables', tmp_path / 'tables').iterdir())
+  read = '\n'.join(rf'\begin{{table}}\input{{tables/{name}}}\end{{table}}\clearpage' for name in tables)
+  (tmp_path / 'paper.tex').write_text(rf'\documentclass{{article}}\begin{{document}}{read}\end{{document}}')
+  made = subprocess.run(['pdflatex', '-interaction=nonstopmode', '-halt-on-error', 'paper'], cwd=tmp_path, capture_output=True, text=True)
+  assert made.returncode == 0 and f'paper.pdf ({len(tables)} pages' in made.stdout.replace('\n', ' '), made.stdout[-2000:]
 
 
 @pytest.mark.parametrize('letter', HOSTILE)
