@@ -13,6 +13,9 @@ from codemix.errors import UserError
 from codemix.storage import as_path, is_remote
 
 if TYPE_CHECKING:
+  from collections.abc import Mapping, Sequence
+
+  from codemix.launch.local import LocalProcesses
   from codemix.launch.slurm import SlurmJob
 
 # What may be given where, if not everywhere.
@@ -25,10 +28,11 @@ _PLACES = {
   'gpus_per_node': ('slurm', 'jobset', 'skypilot'),
   'time': ('slurm',),
   'sbatch': ('slurm',),
-  'by_unit': ('slurm',),
+  'by_unit': ('local', 'slurm'),
   **launch_remote.FLAGS,
 }
 _RESTARTS = 20
+_NO_JUDGE = 'Study.judge is not a unit: when all of them are done, `codemix study` with the same flags asks it.'
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -41,7 +45,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
   parser.add_argument('--gpus_per_node', type=int, metavar='N', help='GPUs of each node')
   parser.add_argument('--time', metavar='LIMIT', help="slurm: the time limit of each start, such as 24:00:00")
   parser.add_argument('--sbatch', action='append', metavar='OPTION', help='slurm: a further option of sbatch, such as --sbatch=--partition=gpu; may be repeated')
-  parser.add_argument('--by_unit', action='store_true', help='slurm: a job for each stage and each evaluation, which wait for those that they need, and one that writes the report')
+  parser.add_argument('--by_unit', action='store_true', help='local: each process trains stages of its own; slurm: a job for each stage and each evaluation, which wait for those that they need, and one that writes the report')
   launch_remote.add_arguments(parser)
   parser.add_argument('--restarts', type=int, metavar='N', help='start again after exit code 74, 75 or 76, at most N times; by default 20, local 0')
   parser.add_argument('--dry_run', action='store_true', help='print what would be run, and run nothing')
@@ -71,24 +75,58 @@ def _check_flags(arguments: argparse.Namespace) -> None:
 
 def _local(experiment: Experiment, arguments: argparse.Namespace, restarts: int) -> int:
   from codemix.launch.exit_codes import RESUMABLE
-  from codemix.launch.local import LocalRun, members
+  from codemix.launch.local import LocalProcesses, LocalRun, members
   from codemix.studies.preparation import prepare_in_own_process
 
   devices = _devices(arguments)
+  if arguments.dry_run and arguments.by_unit:
+    raise UserError('which process trains what is decided as they become free: `codemix study --list_commands` with the same gin flags prints the command of each unit.')
   if arguments.dry_run:
     prepare = members('prepare', experiment.gin_arguments, [{}])
     print('\n'.join(map(str, [*prepare, *members('study', experiment.gin_arguments, devices)])))
     return 0
   prepare_in_own_process(experiment.study, experiment.data, experiment.gin_arguments, experiment.warnings)
   logs = Path(arguments.logs) if arguments.logs else _local_folder(experiment) / 'logs'
-  local = LocalRun(logs, lambda number, line: show_line(f'[{number}] {line}'), lambda line: print(line, flush=True))
-  with local.stopped_by_signals():
+  processes = LocalProcesses(logs, lambda number, line: show_line(f'[{number}] {line}'), lambda line: print(line, flush=True))
+  with processes.stopped_by_signals():
+    if arguments.by_unit:
+      return _local_by_unit(experiment, processes, devices, restarts)
     for starts_left in reversed(range(restarts + 1)):
-      code = local.run(members('study', experiment.gin_arguments, devices))
-      if code not in RESUMABLE or local.stopped_by or not starts_left:
+      code = LocalRun(processes).run(members('study', experiment.gin_arguments, devices))
+      if code not in RESUMABLE or processes.stopped_by or not starts_left:
         break
       show_line(f'exit code {code}: all processes start again, and resume from the last checkpoint')
   return code
+
+
+def _local_by_unit(experiment: Experiment, processes: LocalProcesses, devices: Sequence[Mapping[str, str]], restarts: int) -> int:
+  from codemix.launch.local import LocalRun, Member
+  from codemix.launch.local_units import LocalUnits, stage_jobs
+
+  units = LocalUnits(processes, experiment.gin_arguments, devices, restarts)
+  code = units.run(stage_jobs(_needs(experiment)))
+  if processes.stopped_by:
+    return code
+  LocalRun(processes).run([Member({'JAX_PLATFORMS': 'cpu'}, ('codemix', 'report', f'--output={experiment.runtime.output}'))])
+  if units.left_out:
+    show_line(f'not run, because they need a stage that failed: {", ".join(units.left_out)}')
+  if code:
+    show_line(f'failed: {", ".join(units.failed)}; all others are done. The same command tries them again.')
+  if experiment.study.judge:
+    show_line(_NO_JUDGE)
+  return code
+
+
+def _needs(experiment: Experiment) -> dict[str, tuple[str, ...]]:
+  """Keys of the units that are not done -> those that each needs. Raises UserError if data are not prepared, or another process works on a unit."""
+  from codemix.commands.study_status import planned_commands
+
+  if (commands := planned_commands(experiment)) is None:
+    prepare = shlex.join(['codemix', 'prepare', *experiment.gin_arguments])
+    raise UserError(f'the data are not prepared, and the names of units hold digests of them. Run `{prepare}` first.')
+  if running := [command.unit.key for command in commands if command.state == 'running']:
+    raise UserError(f'{running[0]} is run by another process now, and a second one would be refused. Wait for it, or stop it; `codemix study --status` shows it.')
+  return {command.unit.key: command.needs for command in commands if command.is_left}
 
 
 def _local_folder(experiment: Experiment) -> Path:
@@ -147,18 +185,11 @@ def _slurm(experiment: Experiment, arguments: argparse.Namespace, restarts: int)
 
 
 def _slurm_by_unit(experiment: Experiment, job: SlurmJob, dry_run: bool) -> int:
-  from codemix.commands.study_status import planned_commands
   from codemix.launch.slurm import submit
   from codemix.launch.slurm_units import submissions
   from codemix.storage import write_text
 
-  if (commands := planned_commands(experiment)) is None:
-    prepare = shlex.join(['codemix', 'prepare', *experiment.gin_arguments])
-    raise UserError(f'the data are not prepared, and the names of units hold digests of them. Run `{prepare}` first.')
-  if running := [command.unit.key for command in commands if command.state == 'running']:
-    raise UserError(f'{running[0]} is run by another process now, and a second one would be refused. Wait for it, or stop it; `codemix study --status` shows it.')
-  needs = {command.unit.key: command.needs for command in commands if command.is_left}
-  work = list(submissions(job, needs, experiment.runtime.output))
+  work = list(submissions(job, _needs(experiment), experiment.runtime.output))
   if dry_run:
     names = {each.name: f'JOB({each.name})' for each in work}
     for each in work:
@@ -171,5 +202,5 @@ def _slurm_by_unit(experiment: Experiment, job: SlurmJob, dry_run: bool) -> int:
     numbers[each.name] = submit(each.file, *each.options(numbers))
     print(f'{each.name}: job {numbers[each.name]}, {each.file}', flush=True)
   if experiment.study.judge:
-    show_line('Study.judge is not a unit: when these jobs have ended, `codemix study` with the same flags asks it.')
+    show_line(_NO_JUDGE)
   return 0

@@ -83,8 +83,8 @@ def visible_gpus() -> list[str]:
   return [str(number) for number, line in enumerate(listed.stdout.splitlines()) if line.startswith('GPU ')]
 
 
-class LocalRun:
-  """Runs the processes of a run until all have ended.
+class LocalProcesses:
+  """Processes of this machine by number, with their logs.
 
   Args:
     logs: the folder of their logs, `process-K.log` each, to which every start appends.
@@ -93,18 +93,40 @@ class LocalRun:
   """
 
   def __init__(self, logs: Path, show: Callable[[int, str], None], show_result: Callable[[str], None]):
-    self._logs, self._show, self._show_result = logs, show, show_result
-    self._processes: list[subprocess.Popen] = []
+    self._logs, self.show, self._show_result = logs, show, show_result
+    self.running: dict[int, subprocess.Popen] = {}  # also those that have ended, until `finish`
+    self._readers: dict[int, list[threading.Thread]] = {}
     self.stopped_by: int | None = None  # the signal that asked this process to stop
 
-  def stop(self, number: int) -> None:
+  def start(self, number: int, member: Member) -> None:
+    self._logs.mkdir(parents=True, exist_ok=True)
+    self.running[number] = _start(member)
+    self._readers[number] = list(self._read(number, self.running[number]))
+    if self.stopped_by:  # before it was there
+      self.send(self.stopped_by)
+
+  def finish(self, number: int) -> int:
+    """Waits for a process, and for the last line of its log; its return code, which is negative if a signal ended it."""
+    with self.running.pop(number) as process:
+      code = process.wait()
+      for reader in self._readers.pop(number):
+        reader.join(GRACE_S)
+    return code
+
+  def send(self, number: int) -> None:
     """Sends a signal to every process."""
+    for process in self.running.values():
+      with contextlib.suppress(ProcessLookupError):
+        process.send_signal(number)
+
+  def stop(self, number: int) -> None:
+    """Asks every process to end, also those that are started later."""
     self.stopped_by = number
-    self._send(number)
+    self.send(number)
 
   @contextlib.contextmanager
   def stopped_by_signals(self) -> Iterator[None]:
-    """SIGTERM and Ctrl-C to this process stop the run."""
+    """SIGTERM and Ctrl-C to this process stop the others."""
     before = {number: signal.signal(number, lambda received, frame: self.stop(received)) for number in (signal.SIGTERM, signal.SIGINT)}
     try:
       yield
@@ -112,28 +134,17 @@ class LocalRun:
       for number, handler in before.items():
         signal.signal(number, handler)
 
-  def run(self, of: Sequence[Member]) -> int:
-    """Starts the processes and waits for them.
+  @contextlib.contextmanager
+  def ended(self) -> Iterator[None]:
+    """What still runs at the end is killed."""
+    try:
+      yield
+    finally:
+      self.send(signal.SIGKILL)
+      for number in list(self.running):
+        self.finish(number)
 
-    Returns:
-      0, or the exit code of the first that failed; `PeerEnded.exit_code` if it was ended by a signal.
-    """
-    self._logs.mkdir(parents=True, exist_ok=True)
-    with contextlib.ExitStack() as open_logs:
-      self._processes, readers = [], []
-      try:
-        for number, member in enumerate(of):
-          self._processes.append(open_logs.enter_context(_start(member)))
-          readers += self._readers(number, self._processes[-1])
-        if self.stopped_by:  # before all had started
-          self._send(self.stopped_by)
-        return self._wait()
-      finally:
-        self._send(signal.SIGKILL)
-        for reader in readers:
-          reader.join(GRACE_S)
-
-  def _readers(self, number: int, process: subprocess.Popen) -> Iterator[threading.Thread]:
+  def _read(self, number: int, process: subprocess.Popen) -> Iterator[threading.Thread]:
     log = open(self._logs / f'process-{number}.log', 'a', encoding='utf-8')  # noqa: SIM115 (closed by the reader of stderr)
     print(f'--- {time.strftime("%Y-%m-%d %H:%M:%S")} pid {process.pid}', file=log, flush=True)
 
@@ -142,7 +153,7 @@ class LocalRun:
         for line in stream:
           log.write(line)
           log.flush()
-          self._show(number, line.rstrip('\n'))
+          self.show(number, line.rstrip('\n'))
 
     def of_stdout(stream: IO[str]) -> None:
       for line in stream:
@@ -153,12 +164,30 @@ class LocalRun:
       thread.start()
       yield thread
 
+
+class LocalRun:
+  """Processes that train together: when one fails, all end."""
+
+  def __init__(self, processes: LocalProcesses):
+    self._processes = processes
+
+  def run(self, of: Sequence[Member]) -> int:
+    """Starts the processes and waits for them.
+
+    Returns:
+      0, or the exit code of the first that failed; `PeerEnded.exit_code` if it was ended by a signal.
+    """
+    with self._processes.ended():
+      for number, member in enumerate(of):
+        self._processes.start(number, member)
+      return self._wait()
+
   def _wait(self) -> int:
-    first, deadline = 0, None
-    while None in [process.poll() for process in self._processes]:
+    running, first, deadline = self._processes.running, 0, None
+    while None in [process.poll() for process in running.values()]:
       if not first and (failed := self._cause()) is not None:
         first = self._code(failed)
-        self._show(failed, f'ended with exit code {first}; the others end, too')
+        self._processes.show(failed, f'ended with exit code {first}; the others end, too')
         deadline = time.monotonic() + (SAVING_S if first == Preempted.exit_code else GRACE_S)
       if deadline and time.monotonic() > deadline:
         return first
@@ -168,20 +197,19 @@ class LocalRun:
 
   def _cause(self) -> int | None:
     """The process that failed first, as far as is known: one ended by a signal, since the others notice that within a tick."""
-    failed = [number for number, process in enumerate(self._processes) if process.returncode]
-    return min(failed, key=lambda number: self._processes[number].returncode > 0, default=None)
+    failed = [number for number, process in self._processes.running.items() if process.returncode]
+    return min(failed, key=lambda number: self._processes.running[number].returncode > 0, default=None)
 
   def _code(self, number: int) -> int:
-    code = self._processes[number].returncode
-    if code >= 0:
-      return code
-    self._show(number, f'was ended by {signal.Signals(-code).name}')
-    return PeerEnded.exit_code
+    return exit_code(self._processes, number, self._processes.running[number].returncode)
 
-  def _send(self, number: int) -> None:
-    for process in self._processes:
-      with contextlib.suppress(ProcessLookupError):
-        process.send_signal(number)
+
+def exit_code(processes: LocalProcesses, number: int, returned: int) -> int:
+  """The exit code of a process of `subprocess`; that of `PeerEnded` if a signal ended it, which its log then says."""
+  if returned >= 0:
+    return returned
+  processes.show(number, f'was ended by {signal.Signals(-returned).name}')
+  return PeerEnded.exit_code
 
 
 def _start(member: Member) -> subprocess.Popen:

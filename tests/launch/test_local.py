@@ -132,8 +132,8 @@ def test_a_process_that_does_not_end_is_ended_with_the_others(tmp_path, monkeypa
   (tmp_path / 'fails.py').write_text('import sys; print("result"); print("why", file=sys.stderr); sys.exit(3)')
   environment = {'PYTHONPATH': str(tmp_path)}
   shown, results = [], []
-  run = local.LocalRun(tmp_path / 'logs', lambda number, line: shown.append((number, line)), results.append)
-  assert run.run([local.Member(environment, ('sleeps',)), local.Member(environment, ('fails',))]) == 3
+  processes = local.LocalProcesses(tmp_path / 'logs', lambda number, line: shown.append((number, line)), results.append)
+  assert local.LocalRun(processes).run([local.Member(environment, ('sleeps',)), local.Member(environment, ('fails',))]) == 3
   assert (1, 'why') in shown and (1, 'ended with exit code 3; the others end, too') in shown and results == ['result']
   assert all(map(gone, started(tmp_path)))
 
@@ -144,18 +144,18 @@ def test_a_process_that_was_killed_is_named_and_not_the_one_that_noticed_it(tmp_
   (tmp_path / 'dies.py').write_text('import os, signal; os.kill(os.getpid(), signal.SIGKILL)')
   environment = {'PYTHONPATH': str(tmp_path)}
   shown = []
-  run = local.LocalRun(tmp_path / 'logs', lambda number, line: shown.append((number, line)), lambda line: None)
-  assert run.run([local.Member(environment, ('notices',)), local.Member(environment, ('dies',))]) == 76
+  processes = local.LocalProcesses(tmp_path / 'logs', lambda number, line: shown.append((number, line)), lambda line: None)
+  assert local.LocalRun(processes).run([local.Member(environment, ('notices',)), local.Member(environment, ('dies',))]) == 76
   assert shown == [(1, 'was ended by SIGKILL')]
 
 
 def test_signals_reach_the_processes_and_their_handlers_are_put_back(tmp_path):
   (tmp_path / 'sleeps.py').write_text('import time; time.sleep(600)')
-  run = local.LocalRun(tmp_path / 'logs', lambda number, line: None, lambda line: None)
+  processes = local.LocalProcesses(tmp_path / 'logs', lambda number, line: None, lambda line: None)
   handlers = [signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)]
-  with run.stopped_by_signals():
+  with processes.stopped_by_signals():
     timer = threading.Timer(1, os.kill, (os.getpid(), signal.SIGTERM))
     timer.start()
-    assert run.run([local.Member({'PYTHONPATH': str(tmp_path)}, ('sleeps',))] * 2) == 76
-  assert run.stopped_by == signal.SIGTERM
+    assert local.LocalRun(processes).run([local.Member({'PYTHONPATH': str(tmp_path)}, ('sleeps',))] * 2) == 76
+  assert processes.stopped_by == signal.SIGTERM
   assert [signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)] == handlers

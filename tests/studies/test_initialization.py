@@ -50,7 +50,7 @@ def test_arms_end_bitwise_as_if_each_was_trained_alone(flags, together, tmp_path
     ended = finish(run([*flags, f"--gin.Study.recipes={{'{arm}': @{recipe}/Recipe()}}", '--gin.Study.baseline=None'], tmp_path / arm), timeout_s=900)
     assert ended.returncode == 0, ended.stderr
     found = result_of(tmp_path / arm)
-    assert_same({key: found[key] for key in found.keys() & shared.keys()}, {key: shared[key] for key in found.keys()})
+    assert_same({key: found[key] for key in found.keys() & shared.keys()}, {key: shared[key] for key in found})
     alone |= found
   assert alone.keys() == shared.keys()
 
