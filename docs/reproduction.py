@@ -4,12 +4,15 @@ A page has a place for each section that it shows, of a study and a heading of i
 
     <!-- reproduction: Claims -->
     <!-- end -->
+
+Lines of single seeds are left out: report.md has them.
 """
 
 import re
 import sys
 from pathlib import Path
 
+SEED = re.compile(r'^\| seed \d+ \|.*\n', re.MULTILINE)
 PLACE = re.compile(r'(<!-- ([^:>]+): ([^>]+) -->\n).*?(<!-- end -->)', re.DOTALL)
 
 
@@ -31,7 +34,7 @@ def filled(page: str, report: str) -> str:
     if heading not in found:
       sys.exit(f"the report of '{name}' has no section '{heading}'; it has {', '.join(found)}")
     # Headings of a section come below those of the page.
-    return f'{begin}\n{re.sub("^###", "####", found[heading], flags=re.MULTILINE)}\n\n{end}'
+    return f'{begin}\n{re.sub("^###", "####", SEED.sub("", found[heading]), flags=re.MULTILINE)}\n\n{end}'
 
   return PLACE.sub(fill, page)
 

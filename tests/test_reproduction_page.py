@@ -9,13 +9,13 @@ import pytest
 from tests.test_docs import ROOT
 
 PAGE = runpy.run_path(str(ROOT / 'docs' / 'reproduction.py'))
-REPORT = '# reproduction\n\nnote\n\n## Claims\n\n| a |\n|---|\n\n## Benchmarks\n\n### ARC\n\n12\n'
+REPORT = '# reproduction\n\nnote\n\n## Claims\n\n| a |\n|---|\n\n## Benchmarks\n\n### ARC\n\n| a |\n| seed 0 | 7 |\n| seed 12 | 7 |\n| b |\n'
 
 
 def test_places_are_filled_again_with_what_the_report_says_now():
   page = 'before\n<!-- reproduction: Benchmarks -->\nold\n<!-- end -->\nafter\n<!-- other: Claims -->\nkept\n<!-- end -->\n'
   once = PAGE['filled'](page, REPORT)
-  assert once == page.replace('old\n', '\n#### ARC\n\n12\n\n') and PAGE['filled'](once, REPORT) == once
+  assert once == page.replace('old\n', '\n#### ARC\n\n| a |\n| b |\n\n') and PAGE['filled'](once, REPORT) == once
 
 
 def test_a_place_without_a_section_is_named():
@@ -25,4 +25,5 @@ def test_a_place_without_a_section_is_named():
 
 def test_the_places_of_the_page_are_sections_of_a_report():
   page = (ROOT / 'docs' / 'reproduction.md').read_text()
-  assert {heading for _, _, heading, _ in PAGE['PLACE'].findall(page)} == {'Claims', 'What the mixture did', 'Benchmarks'}
+  places = {(study, heading) for _, study, heading, _ in PAGE['PLACE'].findall(page)}
+  assert places == {('reproduction', 'Claims'), ('reproduction', 'What the mixture did'), ('reproduction', 'Benchmarks'), ('kinds', 'Claims'), ('kinds', 'What the mixture did')}

@@ -170,25 +170,30 @@ def _other_models(study: StudyResults) -> Iterator[str]:
 
 def _other_optimizers(study: StudyResults) -> Iterator[str]:
   """Recipes that differ from what they are compared with in more than the mixture."""
-  base_of = baseline_arms(study)
+  base_of, arm_of = baseline_arms(study), _arm_names(study)
+  found: dict[str, None] = {}  # a sentence for an arm, not for each of its seeds
   for name, recipe in study.recipes.items():
     base = next(iter(base_of[recipe.model_digest]), name)
     own, other = (study.stages[study.recipes[n].stages[0]].identity.get('optimizer') or {} for n in (name, base))
     differing = [key for key in {**own, **other} if own.get(key) != other.get(key)]
     if own and other and differing:
-      yield f'{name} differs from {base} in the optimizer too ({", ".join(differing)}): the change is not of the mixture alone.'
+      found[f'{arm_of[name]} differs from {arm_of[base]} in the optimizer too ({", ".join(differing)}): the change is not of the mixture alone.'] = None
+  yield from found
 
 
 def _other_budgets(study: StudyResults, rows: Sequence[Row]) -> Iterator[str]:
+  """A sentence for all arms that end after as many tokens."""
   ends = {row.stage.folder: row.tokens_so_far for row in rows}
-  against = baselines(study)
+  against, arm_of = baselines(study), _arm_names(study)
+  found: dict[tuple[str, str, str], dict[str, None]] = {}
   for row in rows:
     base = ends.get(row.against[0], math.nan)
     if abs(row.tokens_so_far / base - 1) > SAME_TOKENS:
-      yield (
-        f'{row.name} ends after {formatting.tokens(row.tokens_so_far)} tokens and is compared with '
-        f'{against[row.name]} after {formatting.tokens(base)}: the change includes the difference in budget.'
-      )
+      key = (formatting.tokens(row.tokens_so_far), arm_of[against[row.name]], formatting.tokens(base))
+      found.setdefault(key, {})[arm_of[row.name]] = None
+  for (tokens, base, of_base), names in found.items():
+    end, are = ('ends', 'is') if len(names) == 1 else ('end', 'are')
+    yield f'{", ".join(names)} {end} after {tokens} tokens and {are} compared with {base} after {of_base}: the change includes the difference in budget.'
 
 
 def _uncompared(study: StudyResults, rows: Sequence[Row]) -> Iterator[str]:
@@ -201,8 +206,14 @@ def _uncompared(study: StudyResults, rows: Sequence[Row]) -> Iterator[str]:
   alone = [study.recipes[name] for arm in groups for name in arm.recipes]
   if seedless := [f'{r.name} (seed {r.seed})' for r in alone if r.name not in against and r.model_digest == model]:
     yield f'Not compared, since {study.baseline} was not trained with their seeds: {", ".join(seedless)}.'
-  if alone := [f'{row.name} after {row.stage.name}' for row in rows if row.bits and row.against == (None,) and row.name in against]:
-    yield f'Not compared, since no stage of {study.baseline} ends after as many tokens: {", ".join(alone)}.'
+  arm_of = _arm_names(study)
+  if later := dict.fromkeys(f'{arm_of[row.name]} after {row.stage.name}' for row in rows if row.bits and row.against == (None,) and row.name in against):
+    yield f'Not compared, since no stage of {arm_of[study.baseline]} ends after as many tokens: {", ".join(later)}.'
+
+
+def _arm_names(study: StudyResults) -> dict[str, str]:
+  """The name of each recipe's arm."""
+  return {recipe: arm.name for arm in arms(study) for recipe in arm.recipes}
 
 
 def _few(names: Sequence[str]) -> str:

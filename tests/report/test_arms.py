@@ -237,6 +237,21 @@ def test_another_optimizer_than_the_baselines_is_reported(tmp_path):
   assert any('mixed differs from base in the optimizer too (b2)' in note for note in content_of(folder).notes)
 
 
+def test_what_holds_of_all_seeds_of_an_arm_is_reported_once(tmp_path):
+  stages = {'base': TEXT, 'short': [stage('brief', {'code': 1.0}, 20)], 'brief': [stage('brief', {'text': 0.5, 'code': 0.5}, 20)], 'long': [*CODE, stage('more', {'code': 1.0}, 60)]}
+  recipes = {f'{name}, seed {seed}': of for name, of in stages.items() for seed in range(2)}
+  folder = write_fake_study(tmp_path / 's', recipes, seeds={name: int(name[-1]) for name in recipes})
+  for place in stage_folders(folder):
+    mixed = json.loads((place / 'stage.json').read_text())['name'] == 'mixed'
+    edit(place / 'stage.json', lambda s, mixed=mixed: s['identity'].update(optimizer={'name': 'adamw', 'b2': 0.99 if mixed else 0.95}))
+  notes = content_of(folder).notes
+  assert [note for note in notes if 'budget' in note] == [
+    'short, brief end after 41.0k tokens and are compared with base after 81.9k: the change includes the difference in budget.',
+    'long ends after 205k tokens and is compared with base after 81.9k: the change includes the difference in budget.',
+  ]
+  assert [note for note in notes if 'optimizer' in note] == ['long differs from base in the optimizer too (b2): the change is not of the mixture alone.']
+
+
 def test_a_study_of_an_older_codemix_knows_its_arms_seeds_and_models_from_its_stages(tmp_path):
   new = sizes_study(tmp_path / 'sizes'), seeds_study(tmp_path / 'seeds', 2)
   for folder in new:
