@@ -33,8 +33,7 @@ def filled(page: str, report: str) -> str:
       return place[0]
     if heading not in found:
       sys.exit(f"the report of '{name}' has no section '{heading}'; it has {', '.join(found)}")
-    # Headings of a section come below those of the page.
-    return f'{begin}\n{re.sub("^###", "####", SEED.sub("", found[heading]), flags=re.MULTILINE)}\n\n{end}'
+    return f'{begin}\n{SEED.sub("", found[heading])}\n\n{end}'
 
   return PLACE.sub(fill, page)
 

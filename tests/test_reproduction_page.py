@@ -15,7 +15,7 @@ REPORT = '# reproduction\n\nnote\n\n## Claims\n\n| a |\n|---|\n\n## Benchmarks\n
 def test_places_are_filled_again_with_what_the_report_says_now():
   page = 'before\n<!-- reproduction: Benchmarks -->\nold\n<!-- end -->\nafter\n<!-- other: Claims -->\nkept\n<!-- end -->\n'
   once = PAGE['filled'](page, REPORT)
-  assert once == page.replace('old\n', '\n#### ARC\n\n| a |\n| b |\n\n') and PAGE['filled'](once, REPORT) == once
+  assert once == page.replace('old\n', '\n### ARC\n\n| a |\n| b |\n\n') and PAGE['filled'](once, REPORT) == once
 
 
 def test_a_place_without_a_section_is_named():
