@@ -45,6 +45,11 @@ class Components:
     if self.items is None and (self.arm_item or self.residual or self.sampling):
       raise UserError('Components.items is None, and arm_item, residual or sampling is not 0: bind the number of items.')
 
+  @property
+  def is_known(self) -> bool:
+    """Whether anything varies: scores that are all the same, such as 0 of a task that nobody solves, do not say how others would vary."""
+    return self.figure_variance() > 0 or self.item_variance > 0
+
   def figure_variance(self, samples: int = 1) -> float:
     """The variance over seeds of the score on all items, with so many sampled answers an item."""
     of_items = (self.residual**2 + self.sampling**2 / samples) / self.items if self.items else 0.0

@@ -59,6 +59,7 @@ class PowerPlan:
     seeds: of the baseline's arm.
     components: of each task.
     published: what such a study can show of the effects that the paper reports; empty if its model is of another size than theirs.
+    unknown: tasks whose components are all 0, so that they are not planned.
   """
 
   study: str
@@ -70,6 +71,7 @@ class PowerPlan:
   seeds: int = 1
   components: Mapping[str, Components] = dataclasses.field(default_factory=dict)
   published: Sequence[tuple[PublishedEffect, Resolution | None]] = ()
+  unknown: tuple[str, ...] = ()
 
   def hours(self, seeds: int | None) -> float | None:
     """Chip-hours of the whole study with so many seeds an arm; None if either is unknown."""
@@ -83,7 +85,7 @@ def plan_power(study: Study, settings: Power, components: Mapping[str, Component
     components: by task, in points, or by source of `Study.validation`, in bits per byte; `settings.components` are not read.
     chip: whose hours are counted, at the MFU of `prices`; None counts none.
 
-  Raises UserError if the study has no second arm of the baseline's model, or a task is not among those that the study evaluates.
+  Raises UserError if the study has no second arm of the baseline's model, a task is not among those that the study evaluates, or nothing varies.
   """
   arms = planned_arms(study)
   base = next(arm for arm in arms if study.baseline in arm.recipes)
@@ -92,6 +94,10 @@ def plan_power(study: Study, settings: Power, components: Mapping[str, Component
   if not compared:
     raise UserError(f"the study has no arm to compare with its baseline '{study.baseline}': add a recipe of the same model that differs in more than its seed.")
   _require_evaluated(study, components)
+  unknown = tuple(task for task, of in components.items() if not of.is_known)
+  components = {task: of for task, of in components.items() if of.is_known}
+  if not components:
+    raise UserError(f'all components of {", ".join(unknown)} are 0, which is no noise to plan with: state those of models whose scores differ.')
   units = {task: unit_of(study, task) for task in components}
   counts = {unit: settings.comparisons or len(compared) * tasks for unit, tasks in collections.Counter(units.values()).items()}
   alike: dict[tuple[int, int, bool], list[str]] = {}
@@ -109,7 +115,7 @@ def plan_power(study: Study, settings: Power, components: Mapping[str, Component
   comparisons += _of_claims(study, settings, components)
   published = published_power(components, len(base.recipes), settings.power) if any(run.parameters == PARAMETERS for run, _ in comparable(model)) else ()
   return PowerPlan(
-    study.name, settings, comparisons, _hours(study, arms, chip, prices.mfu), counts, prices.chip_hour, len(base.recipes), components, published
+    study.name, settings, comparisons, _hours(study, arms, chip, prices.mfu), counts, prices.chip_hour, len(base.recipes), components, published, unknown
   )
 
 

@@ -41,6 +41,8 @@ def show_power(plan: PowerPlan, stream: TextIO) -> None:
     costs += [_amount(None if hours is None else hours * plan.price)] if priced else []
     table.add_row(escape(found.task), escape(_named(each)), f'{found.design.own:,}', *row, *costs)
   console.print(table)
+  if plan.unknown:
+    console.print(f'not planned, since all their components are 0, as of scores that are all the same: {escape(", ".join(plan.unknown))}')
   if costed:
     console.print(f'one seed of all arms, stages that they share once: {_amount(plan.hours_of_a_seed)} chip-hours')
   about_items = {each.resolution.task: each.resolution.least_of_items > 0 for each in plan.comparisons}
@@ -84,6 +86,7 @@ def describe_power(plan: PowerPlan) -> dict:
     'corrected_for': plan.corrected_for,
     'chip_hours_of_one_seed': plan.hours_of_a_seed,
     'price_per_chip_hour': plan.price,
+    'unknown': list(plan.unknown),
     'comparisons': [
       {
         'task': each.resolution.task,

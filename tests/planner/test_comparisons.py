@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
+import sys
 
 import pytest
 
@@ -15,6 +16,7 @@ from codemix.inference.power import Design, least_effect
 from codemix.planner.chips import CHIPS
 from codemix.planner.comparisons import plan_power
 from codemix.planner.power_settings import Power
+from codemix.planner.show_power import show_power
 from codemix.studies.claim import Claim
 from codemix.studies.planned_arms import planned_arms
 from codemix.studies.recipe import Study
@@ -102,6 +104,16 @@ def test_one_seed_an_arm_resolves_nothing():
 def test_a_study_without_a_second_arm_is_refused(seeds, message):
   with pytest.raises(UserError, match=message):
     plan_power(study_of(seeds, 3), Power(), NOISE)
+
+
+def test_scores_that_are_all_the_same_are_no_noise_to_plan_with(capsys):
+  silent = Components(seed=0.0, items=200)
+  plan, without = (plan_power(study_of({'code': 3}, 3), Power(), noise) for noise in ({**NOISE, 'lambada': silent}, NOISE))
+  assert plan.unknown == ('lambada',) and plan.comparisons == without.comparisons and plan.corrected_for == without.corrected_for
+  show_power(plan, sys.stdout)
+  assert 'not planned, since all their components are 0, as of scores that are all the same: lambada' in capsys.readouterr().out
+  with pytest.raises(UserError, match='all components of lambada are 0'):
+    plan_power(study_of({'code': 3}, 3), Power(), {'lambada': silent})
 
 
 FLAGS = ('plan', '--power', '--gin_file=studies/proportions.gin', '--gin.sweep.shares=(0.0, 0.5)')
