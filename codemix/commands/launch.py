@@ -107,11 +107,12 @@ def _local_by_unit(experiment: Experiment, processes: LocalProcesses, devices: S
   code = units.run(stage_jobs(_needs(experiment)))
   if processes.stopped_by:
     return code
-  LocalRun(processes).run([Member({'JAX_PLATFORMS': 'cpu'}, ('codemix', 'report', f'--output={experiment.runtime.output}'))])
+  if (as_path(experiment.runtime.output) / 'study.json').is_file():  # a stage has begun
+    LocalRun(processes).run([Member({'JAX_PLATFORMS': 'cpu'}, ('codemix', 'report', f'--output={experiment.runtime.output}'))])
   if units.left_out:
-    show_line(f'not run, because they need a stage that failed: {", ".join(units.left_out)}')
+    show_line(f'not run, because of what failed: {", ".join(units.left_out)}')
   if code:
-    show_line(f'failed: {", ".join(units.failed)}; all others are done. The same command tries them again.')
+    show_line(f'failed: {", ".join(units.failed)}. The same command tries again; what is done is not done twice.')
   if experiment.study.judge:
     show_line(_NO_JUDGE)
   return code

@@ -6,7 +6,7 @@ import dataclasses
 import time
 from collections.abc import Mapping, Sequence
 
-from codemix.errors import Preempted
+from codemix.errors import Preempted, UserError
 from codemix.launch.exit_codes import RESUMABLE, of_all
 from codemix.launch.local import SAVING_S, TICK_S, LocalProcesses, Member, exit_code
 
@@ -53,7 +53,7 @@ class LocalUnits:
     devices: the variables that give each process its devices; as many jobs run at once.
     restarts: how often a job is started again, all of them together, after an exit code that this may help against.
     failed: exit codes of jobs, by stage.
-    left_out: stages that were not begun, because they need one that failed.
+    left_out: stages that were not begun: they need one that failed, or the first that ended had a mistake of the user.
   """
 
   processes: LocalProcesses
@@ -62,6 +62,7 @@ class LocalUnits:
   restarts: int = 0
   failed: dict[str, int] = dataclasses.field(default_factory=dict)
   left_out: tuple[str, ...] = ()
+  _succeeded: bool = False
 
   def run(self, jobs: Sequence[StageJob]) -> int:
     """Runs the jobs; one that fails does not stop the others, but for those that need it.
@@ -78,7 +79,7 @@ class LocalUnits:
           return self._stop(working)
         for number in [number for number in working if self.processes.running[number].poll() is not None]:
           self._end(number, working.pop(number), waiting)
-    self.left_out = tuple(waiting)
+    self.left_out += tuple(waiting)
     return of_all(self.failed.values())
 
   def _start(self, waiting: dict[str, StageJob], working: dict[int, StageJob]) -> bool:
@@ -99,9 +100,16 @@ class LocalUnits:
       self.restarts -= 1
       waiting[job.stage] = job
       self.processes.show(number, f'{job.stage} ended with exit code {code}; it starts again, and resumes from its last checkpoint')
+    elif code == UserError.exit_code and not self._succeeded:
+      self.failed[job.stage] = code
+      self.left_out += tuple(waiting)  # a mesh that does not fit the devices, say: all would end so
+      waiting.clear()
+      self.processes.show(number, f'{job.stage} ended with exit code {code} before any stage was done; no other is begun')
     elif code:
       self.failed[job.stage] = code
       self.processes.show(number, f'{job.stage} ended with exit code {code}; the stages that need it are left out')
+    else:
+      self._succeeded = True
 
   def _stop(self, working: Mapping[int, StageJob]) -> int:
     """Waits while the processes save a checkpoint."""

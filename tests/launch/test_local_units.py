@@ -52,7 +52,7 @@ with open(log, 'a') as file:
   print('begin', stage, os.environ['DEVICE'], file=file, flush=True)
   time.sleep(0.1)
   print('end', stage, os.environ['DEVICE'], file=file, flush=True)
-os._exit(dict(f=3, r=76)[codes[tries]] if tries < len(codes) else 0)
+os._exit(dict(f=3, r=76, u=2)[codes[tries]] if tries < len(codes) else 0)
 """
 
 
@@ -93,6 +93,16 @@ def test_one_that_fails_stops_those_alone_that_need_it(units, tmp_path):
   assert units.run([job('a', codes='f'), job('b', 'a'), job('c', 'b'), job('d'), job('e', 'd')]) == 3
   assert {stage for _, stage, _ in notes(tmp_path)} == set('ade')
   assert units.failed == {'a': 3} and units.left_out == ('b', 'c')
+
+
+def test_a_mistake_of_the_user_is_not_made_once_for_each_stage(units, tmp_path):
+  assert units.run([job('a', codes='u'), job('b', 'a'), job('c', 'a'), job('d', 'a'), job('e', 'a')]) == 2
+  assert {stage for _, stage, _ in notes(tmp_path)} == {'a'} and units.left_out == tuple('bcde')
+
+
+def test_after_a_stage_was_done_it_is_a_matter_of_the_stage(units, tmp_path):
+  assert units.run([job('a'), job('b', 'a', codes='u'), job('c', 'b'), job('d', 'a')]) == 2
+  assert {stage for _, stage, _ in notes(tmp_path)} == set('abd') and units.left_out == ('c',)
 
 
 def test_one_that_may_succeed_the_next_time_is_tried_again_so_often_as_was_said(units, tmp_path):
