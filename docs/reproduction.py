@@ -12,7 +12,7 @@ import re
 import sys
 from pathlib import Path
 
-SEED = re.compile(r'^\| seed \d+ \|.*\n', re.MULTILINE)
+SEED = re.compile(r'^\| seed \d+ \|.*(\n|\Z)', re.MULTILINE)
 PLACE = re.compile(r'(<!-- ([^:>]+): ([^>]+) -->\n).*?(<!-- end -->)', re.DOTALL)
 
 
@@ -33,7 +33,7 @@ def filled(page: str, report: str) -> str:
       return place[0]
     if heading not in found:
       sys.exit(f"the report of '{name}' has no section '{heading}'; it has {', '.join(found)}")
-    return f'{begin}\n{SEED.sub("", found[heading])}\n\n{end}'
+    return f'{begin}\n{SEED.sub("", found[heading]).strip()}\n\n{end}'
 
   return PLACE.sub(fill, page)
 

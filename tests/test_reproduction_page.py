@@ -9,7 +9,7 @@ import pytest
 from tests.test_docs import ROOT
 
 PAGE = runpy.run_path(str(ROOT / 'docs' / 'reproduction.py'))
-REPORT = '# reproduction\n\nnote\n\n## Claims\n\n| a |\n|---|\n\n## Benchmarks\n\n### ARC\n\n| a |\n| seed 0 | 7 |\n| seed 12 | 7 |\n| b |\n'
+REPORT = '# reproduction\n\nnote\n\n## Claims\n\n| a |\n|---|\n\n## Benchmarks\n\n### ARC\n\n| a |\n| seed 0 | 7 |\n| seed 12 | 7 |\n| b |\n| seed 1 | 8 |\n'
 
 
 def test_places_are_filled_again_with_what_the_report_says_now():

@@ -103,19 +103,25 @@ def _local_by_unit(experiment: Experiment, processes: LocalProcesses, devices: S
   from codemix.launch.local import LocalRun, Member
   from codemix.launch.local_units import LocalUnits, stage_jobs
 
-  units = LocalUnits(processes, experiment.gin_arguments, devices, restarts)
+  units = LocalUnits(processes, experiment.gin_arguments, devices, lambda: _done(experiment), restarts)
   code = units.run(stage_jobs(_needs(experiment)))
-  if processes.stopped_by:
-    return code
-  if (as_path(experiment.runtime.output) / 'study.json').is_file():  # a stage has begun
-    LocalRun(processes).run([Member({'JAX_PLATFORMS': 'cpu'}, ('codemix', 'report', f'--output={experiment.runtime.output}'))])
+  if not processes.stopped_by and (as_path(experiment.runtime.output) / 'study.json').is_file():  # a stage has begun
+    written = LocalRun(processes).run([Member({'JAX_PLATFORMS': 'cpu'}, ('codemix', 'report', f'--output={experiment.runtime.output}'))])
+    code = code or written
   if units.left_out:
     show_line(f'not run, because of what failed: {", ".join(units.left_out)}')
-  if code:
+  if units.failed:
     show_line(f'failed: {", ".join(units.failed)}. The same command tries again; what is done is not done twice.')
   if experiment.study.judge:
     show_line(_NO_JUDGE)
   return code
+
+
+def _done(experiment: Experiment) -> set[str]:
+  """Keys of the units that are done."""
+  from codemix.commands.study_status import planned_commands
+
+  return {command.unit.key for command in planned_commands(experiment) or () if not command.is_left}
 
 
 def _needs(experiment: Experiment) -> dict[str, tuple[str, ...]]:

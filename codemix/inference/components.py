@@ -16,6 +16,8 @@ from codemix.checked import Above, From, UpTo, checked
 from codemix.errors import UserError
 from codemix.inference.crossed import residual_variance
 
+_ROUNDING = 1e-9  # points or bits: what estimates from scores that are all the same may come to
+
 
 @dataclasses.dataclass(frozen=True)
 @checked
@@ -48,7 +50,7 @@ class Components:
   @property
   def is_known(self) -> bool:
     """Whether anything varies: scores that are all the same, such as 0 of a task that nobody solves, do not say how others would vary."""
-    return self.figure_variance() > 0 or self.item_variance > 0
+    return max(self.figure_variance(), self.item_variance) > _ROUNDING**2
 
   def figure_variance(self, samples: int = 1) -> float:
     """The variance over seeds of the score on all items, with so many sampled answers an item."""

@@ -100,10 +100,11 @@ class LocalProcesses:
 
   def start(self, number: int, member: Member) -> None:
     self._logs.mkdir(parents=True, exist_ok=True)
-    self.running[number] = _start(member)
-    self._readers[number] = list(self._read(number, self.running[number]))
+    log = open(self._logs / f'process-{number}.log', 'a', encoding='utf-8')  # noqa: SIM115 (closed by the reader of stderr)
+    self.running[number] = process = _start(member)
+    self._readers[number] = list(self._read(number, process, log))
     if self.stopped_by:  # before it was there
-      self.send(self.stopped_by)
+      process.send_signal(self.stopped_by)
 
   def finish(self, number: int) -> int:
     """Waits for a process, and for the last line of its log; its return code, which is negative if a signal ended it."""
@@ -144,8 +145,7 @@ class LocalProcesses:
       for number in list(self.running):
         self.finish(number)
 
-  def _read(self, number: int, process: subprocess.Popen) -> Iterator[threading.Thread]:
-    log = open(self._logs / f'process-{number}.log', 'a', encoding='utf-8')  # noqa: SIM115 (closed by the reader of stderr)
+  def _read(self, number: int, process: subprocess.Popen, log: IO[str]) -> Iterator[threading.Thread]:
     print(f'--- {time.strftime("%Y-%m-%d %H:%M:%S")} pid {process.pid}', file=log, flush=True)
 
     def of_stderr(stream: IO[str]) -> None:

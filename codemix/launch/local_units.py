@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
+import signal
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 
-from codemix.errors import Preempted, UserError
+from codemix.errors import PeerEnded, Preempted, UserError
 from codemix.launch.exit_codes import RESUMABLE, of_all
 from codemix.launch.local import SAVING_S, TICK_S, LocalProcesses, Member, exit_code
 
@@ -51,41 +52,44 @@ class LocalUnits:
 
   Attributes:
     devices: the variables that give each process its devices; as many jobs run at once.
+    done: the keys of the units of the study that are done now.
     restarts: how often a job is started again, all of them together, after an exit code that this may help against.
     failed: exit codes of jobs, by stage.
-    left_out: stages that were not begun: they need one that failed, or the first that ended had a mistake of the user.
+    left_out: stages that were not begun because of what failed.
   """
 
   processes: LocalProcesses
   gin_arguments: Sequence[str]
   devices: Sequence[Mapping[str, str]]
+  done: Callable[[], Collection[str]]
   restarts: int = 0
   failed: dict[str, int] = dataclasses.field(default_factory=dict)
   left_out: tuple[str, ...] = ()
-  _succeeded: bool = False
+  _untrained: set[str] = dataclasses.field(default_factory=set)  # of `failed`: those that others cannot begin with
 
   def run(self, jobs: Sequence[StageJob]) -> int:
     """Runs the jobs; one that fails does not stop the others, but for those that need it.
 
     Returns:
-      0, or the exit code of a job that failed: one that a new start does not help against, if there is one. `Preempted.exit_code` if this
-      process was asked to stop.
+      0, or the exit code of the run, as `of_all` makes it of those of the jobs; if this process was asked to stop, of those that were at work,
+      and 75 or, after Ctrl-C, 130 if all of these had ended well.
     """
     waiting, working = {job.stage: job for job in jobs}, {}
     with self.processes.ended():
-      while self._start(waiting, working):
+      while not self.processes.stopped_by and self._start(waiting, working):
         time.sleep(TICK_S)
-        if self.processes.stopped_by:
-          return self._stop(working)
-        for number in [number for number in working if self.processes.running[number].poll() is not None]:
-          self._end(number, working.pop(number), waiting)
+        if not self.processes.stopped_by:
+          for number in [number for number in working if self.processes.running[number].poll() is not None]:
+            self._end(number, working.pop(number), waiting)
+      if self.processes.stopped_by:
+        return self._stop(working)
     self.left_out += tuple(waiting)
     return of_all(self.failed.values())
 
   def _start(self, waiting: dict[str, StageJob], working: dict[int, StageJob]) -> bool:
     """Gives each free process the next job whose stages are done; whether one is at work then."""
     for number in (number for number in range(len(self.devices)) if number not in working):
-      to_come = {*waiting, *(job.stage for job in working.values()), *self.failed}
+      to_come = {*waiting, *(job.stage for job in working.values()), *self._untrained}
       job = next((job for job in waiting.values() if not job.needs & to_come), None)
       if job is None:
         break
@@ -100,20 +104,31 @@ class LocalUnits:
       self.restarts -= 1
       waiting[job.stage] = job
       self.processes.show(number, f'{job.stage} ended with exit code {code}; it starts again, and resumes from its last checkpoint')
-    elif code == UserError.exit_code and not self._succeeded:
-      self.failed[job.stage] = code
-      self.left_out += tuple(waiting)  # a mesh that does not fit the devices, say: all would end so
-      waiting.clear()
-      self.processes.show(number, f'{job.stage} ended with exit code {code} before any stage was done; no other is begun')
     elif code:
       self.failed[job.stage] = code
-      self.processes.show(number, f'{job.stage} ended with exit code {code}; the stages that need it are left out')
-    else:
-      self._succeeded = True
+      self.processes.show(number, f'{job.stage} ended with exit code {code}; {self._after_failure(job, code, waiting)}')
+
+  def _after_failure(self, job: StageJob, code: int, waiting: dict[str, StageJob]) -> str:
+    """What becomes of the other stages, in words."""
+    done = self.done()
+    if f'train/{job.stage}' in done:  # its evaluation failed, which no other stage needs
+      return 'it is trained, so the stages that begin with it go on'
+    self._untrained.add(job.stage)
+    if code == UserError.exit_code and not done:  # a mesh that does not fit the devices, say: each would end so
+      self.left_out += tuple(waiting)
+      waiting.clear()
+      return 'nothing of the study is done yet, so no other stage is begun'
+    return 'the stages that need it are left out'
 
   def _stop(self, working: Mapping[int, StageJob]) -> int:
     """Waits while the processes save a checkpoint."""
-    deadline = time.monotonic() + SAVING_S
+    deadline, codes = time.monotonic() + SAVING_S, []
     while time.monotonic() < deadline and any(self.processes.running[number].poll() is None for number in working):
       time.sleep(TICK_S)
-    return Preempted.exit_code
+    stopped = Preempted.exit_code if self.processes.stopped_by == signal.SIGTERM else 128 + self.processes.stopped_by
+    for number, job in working.items():
+      ended = self.processes.running[number].poll() is not None
+      codes.append(exit_code(self.processes, number, self.processes.finish(number)) if ended else PeerEnded.exit_code)
+      if codes[-1] not in (0, stopped, *RESUMABLE):
+        self.failed[job.stage] = codes[-1]
+    return of_all(codes) or stopped

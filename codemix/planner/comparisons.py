@@ -94,6 +94,8 @@ def plan_power(study: Study, settings: Power, components: Mapping[str, Component
   if not compared:
     raise UserError(f"the study has no arm to compare with its baseline '{study.baseline}': add a recipe of the same model that differs in more than its seed.")
   _require_evaluated(study, components)
+  if settings.items == 'fixed':
+    components = {task: dataclasses.replace(of, arm_item=0.0) for task, of in components.items()}
   unknown = tuple(task for task, of in components.items() if not of.is_known)
   components = {task: of for task, of in components.items() if of.is_known}
   if not components:
@@ -107,7 +109,6 @@ def plan_power(study: Study, settings: Power, components: Mapping[str, Component
     alike.setdefault((len(own), len(theirs), own == theirs), []).append(arm.name)
   comparisons = []
   for task, of in components.items():
-    of = dataclasses.replace(of, arm_item=0.0) if settings.items == 'fixed' else of
     effect = settings.effect_bits if units[task] == BITS else settings.effect
     for (own, theirs, shared), names in alike.items():
       design = Design(own, theirs, shared=shared, samples=_samples(study), comparisons=counts[units[task]])
@@ -137,10 +138,9 @@ def _of_claims(study: Study, settings: Power, components: Mapping[str, Component
     tasks = [task.removeprefix(PREFIX) for task in compared.metric.weights]
     if compared.metric.unit != POINTS or len(tasks) > 1 or tasks[0] not in components or study.claims[name].expected == 'equal':
       continue
-    of = dataclasses.replace(components[tasks[0]], arm_item=0.0) if settings.items == 'fixed' else components[tasks[0]]
     own, base = ({study.recipes[recipe].seed for recipe in side.arm.recipes} for side in (compared.own, compared.base))
     design = Design(len(own), len(base), shared=own == base, samples=_samples(study), comparisons=settings.comparisons or len(study.claims))
-    found = resolution(tasks[0], settings.effect, of, design, settings.power)
+    found = resolution(tasks[0], settings.effect, components[tasks[0]], design, settings.power)
     yield Comparison((compared.own.arm.name,), compared.base.arm.name, found, name)
 
 

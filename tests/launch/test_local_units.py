@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import signal
 import threading
 import time
 from pathlib import Path
@@ -51,8 +52,11 @@ tries = log.read_text().count(f'begin {stage} ') if log.exists() else 0
 with open(log, 'a') as file:
   print('begin', stage, os.environ['DEVICE'], file=file, flush=True)
   time.sleep(0.1)
+  code = codes[tries] if tries < len(codes) else ''
+  if code in ('', 'e'):  # e: the evaluation fails
+    print('trained', stage, os.environ['DEVICE'], file=file, flush=True)
   print('end', stage, os.environ['DEVICE'], file=file, flush=True)
-os._exit(dict(f=3, r=76, u=2)[codes[tries]] if tries < len(codes) else 0)
+os._exit(dict(f=3, e=3, r=76, u=2).get(code, 0))
 """
 
 
@@ -63,7 +67,12 @@ def units(tmp_path, monkeypatch) -> LocalUnits:
   monkeypatch.setattr(local_units, 'TICK_S', 0.01)
   environment = {'PYTHONPATH': str(tmp_path), 'NOTES': str(tmp_path / 'notes')}
   processes = local.LocalProcesses(tmp_path / 'logs', lambda number, line: None, lambda line: None)
-  return LocalUnits(processes, (), [{**environment, 'DEVICE': str(number)} for number in range(2)], restarts=1)
+  return LocalUnits(processes, (), [{**environment, 'DEVICE': str(number)} for number in range(2)], lambda: ended_well(tmp_path), restarts=1)
+
+
+def ended_well(tmp_path: Path) -> set[str]:
+  """Keys of the stages of which a try is done, as `study.json` would have them: the programs note it."""
+  return {f'train/{stage}' for what, stage, _ in notes(tmp_path) if what == 'trained'}
 
 
 def job(stage: str, needs: str = '', codes: str = '') -> Program:
@@ -82,7 +91,7 @@ def test_a_free_process_takes_the_next_stage_whose_parents_are_done(units, tmp_p
       assert device not in working, 'two stages on one device'
       assert {'b': {'a'}, 'c': {'a'}, 'e': {'b', 'd'}}.get(stage, set()) <= set(seen)
       working[device] = stage
-    else:
+    elif what == 'end':
       assert working.pop(device) == stage
       seen.append(stage)
   assert sorted(seen) == list('abcde') and not units.failed and not units.left_out
@@ -95,14 +104,20 @@ def test_one_that_fails_stops_those_alone_that_need_it(units, tmp_path):
   assert units.failed == {'a': 3} and units.left_out == ('b', 'c')
 
 
+def test_no_stage_needs_the_evaluation_of_another(units, tmp_path):
+  assert units.run([job('a', codes='e'), job('b', 'a')]) == 3
+  assert {stage for _, stage, _ in notes(tmp_path)} == set('ab') and units.failed == {'a': 3} and not units.left_out
+
+
 def test_a_mistake_of_the_user_is_not_made_once_for_each_stage(units, tmp_path):
   assert units.run([job('a', codes='u'), job('b', 'a'), job('c', 'a'), job('d', 'a'), job('e', 'a')]) == 2
   assert {stage for _, stage, _ in notes(tmp_path)} == {'a'} and units.left_out == tuple('bcde')
 
 
-def test_after_a_stage_was_done_it_is_a_matter_of_the_stage(units, tmp_path):
-  assert units.run([job('a'), job('b', 'a', codes='u'), job('c', 'b'), job('d', 'a')]) == 2
-  assert {stage for _, stage, _ in notes(tmp_path)} == set('abd') and units.left_out == ('c',)
+def test_after_a_stage_was_done_also_by_an_earlier_run_it_is_a_matter_of_the_stage(units, tmp_path):
+  assert units.run([job('a')]) == 0
+  assert units.run([job('b', codes='u'), job('c', 'b'), job('d'), job('e')]) == 2
+  assert {stage for _, stage, _ in notes(tmp_path)} == set('abde') and units.left_out == ('c',)
 
 
 def test_one_that_may_succeed_the_next_time_is_tried_again_so_often_as_was_said(units, tmp_path):
@@ -113,11 +128,24 @@ def test_one_that_may_succeed_the_next_time_is_tried_again_so_often_as_was_said(
 
 
 def test_when_asked_to_stop_it_begins_nothing_more(units, tmp_path):
-  stop = threading.Thread(target=lambda: (wait_for(tmp_path / 'notes'), units.processes.stop(15)))
+  stop = threading.Thread(target=lambda: (wait_for(tmp_path / 'notes'), units.processes.stop(signal.SIGTERM)))
   stop.start()
-  assert units.run([job('a'), job('b', 'a')]) == 75
+  assert units.run([job('a'), job('b', 'a')]) in (75, 76)  # 76: the program has no handler of SIGTERM
   stop.join()
   assert {stage for _, stage, _ in notes(tmp_path)} == {'a'} and not units.processes.running
+
+
+@pytest.mark.parametrize(('number', 'code'), [(signal.SIGTERM, 75), (signal.SIGINT, 130)])
+def test_asked_to_stop_before_it_began_it_begins_nothing(units, tmp_path, number, code):
+  units.processes.stop(number)
+  assert units.run([job('a')]) == code and not (tmp_path / 'notes').exists()
+
+
+def test_a_log_that_cannot_be_written_is_named(units, tmp_path):
+  (tmp_path / 'logs' / 'process-1.log').mkdir(parents=True)
+  with pytest.raises(IsADirectoryError, match=r'process-1\.log'):
+    units.run([job('a'), job('b')])
+  assert not units.processes.running
 
 
 def wait_for(path: Path) -> None:

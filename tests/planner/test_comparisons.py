@@ -7,11 +7,12 @@ import json
 import math
 import sys
 
+import numpy as np
 import pytest
 
 from codemix import cli
 from codemix.errors import UserError
-from codemix.inference.components import Components
+from codemix.inference.components import Components, estimate_components
 from codemix.inference.power import Design, least_effect
 from codemix.planner.chips import CHIPS
 from codemix.planner.comparisons import plan_power
@@ -107,13 +108,15 @@ def test_a_study_without_a_second_arm_is_refused(seeds, message):
 
 
 def test_scores_that_are_all_the_same_are_no_noise_to_plan_with(capsys):
-  silent = Components(seed=0.0, items=200)
+  # Seven of 500 items in every run: what is estimated is not exactly 0.
+  silent = estimate_components([100 * np.tile(np.arange(500) < 7, (3, 1))] * 2)
   plan, without = (plan_power(study_of({'code': 3}, 3), Power(), noise) for noise in ({**NOISE, 'lambada': silent}, NOISE))
   assert plan.unknown == ('lambada',) and plan.comparisons == without.comparisons and plan.corrected_for == without.corrected_for
   show_power(plan, sys.stdout)
   assert 'not planned, since all their components are 0, as of scores that are all the same: lambada' in capsys.readouterr().out
-  with pytest.raises(UserError, match='all components of lambada are 0'):
-    plan_power(study_of({'code': 3}, 3), Power(), {'lambada': silent})
+  for settings, of in ((Power(), silent), (Power(items='fixed'), Components(seed=0.0, items=200, arm_item=9.0))):
+    with pytest.raises(UserError, match='all components of lambada are 0'):
+      plan_power(study_of({'code': 3}, 3), settings, {'lambada': of})
 
 
 FLAGS = ('plan', '--power', '--gin_file=studies/proportions.gin', '--gin.sweep.shares=(0.0, 0.5)')
