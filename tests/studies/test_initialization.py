@@ -1,8 +1,9 @@
-"""The initialization study, three seeds of each arm: trained together as alone, and killed as if it was not."""
+"""The initialization study, three seeds of each arm: trained together as alone, on a cluster as here, and killed as if it was not."""
 
 from __future__ import annotations
 
 import random
+import re
 import signal
 import subprocess
 import time
@@ -12,6 +13,7 @@ import pytest
 
 from tests import tiny_study
 from tests.faults.runs import assert_same, finish, result_of, start
+from tests.launch import cluster
 
 SHORT = Path(__file__).parents[1] / 'docs_workspace' / 'short.gin'
 ARMS = {'text_only': 'text_only_one_stage', 'balanced_only': 'balanced_only_one_stage', 'balanced_to_text': 'balanced_to_text', 'code_to_text': 'code_to_text'}
@@ -53,6 +55,28 @@ def test_arms_end_bitwise_as_if_each_was_trained_alone(flags, together, tmp_path
     assert_same({key: found[key] for key in found.keys() & shared.keys()}, {key: shared[key] for key in found})
     alone |= found
   assert alone.keys() == shared.keys()
+
+
+@pytest.mark.skipif(not cluster.is_possible(), reason='SLURM (slurm-wlm, munge) is not installed, or this user may not start its daemons')
+def test_as_jobs_of_a_cluster_that_loses_a_node_it_ends_bitwise_as_here(flags, together, tmp_path, monkeypatch):
+  expected, _ = together
+  with cluster.running() as slurm:
+    monkeypatch.setenv('SLURM_CONF', slurm.environment['SLURM_CONF'])
+    launched = finish(start('codemix', 'launch', 'slurm', '--by_unit', '--nodes=1', '--time=60:00', '--cpu_devices=1', *flags[1:], f'--gin.Runtime.output={str(tmp_path)!r}'))
+    assert launched.returncode == 0, launched.stderr
+    jobs = re.findall(r': job (\d+),', launched.stdout)
+    at_work = []  # [number, node] of the jobs that run, when some are done
+    now = lambda: [line.split() for line in slurm('squeue', '-h', '-t', 'RUNNING', '-o', '%A %N').splitlines()]
+    slurm.wait(lambda: slurm.state(jobs[4]) == 'COMPLETED' and at_work.extend(now()) is None and at_work, 'jobs in the middle of the study', 300)
+    running, node = at_work[0]
+    slurm('scontrol', 'update', f'NodeName={node}', 'State=DRAIN', 'Reason=test')
+    slurm('scontrol', 'requeue', running)
+    time.sleep(10)  # on the other node alone
+    slurm('scontrol', 'update', f'NodeName={node}', 'State=RESUME')
+    slurm.wait(lambda: not slurm.jobs(), 'end of all jobs', 1500)
+    assert {slurm.state(job) for job in jobs} == {'COMPLETED'}
+  assert_same(result_of(tmp_path), expected)
+  assert (tmp_path / 'report.html').is_file()
 
 
 def test_killed_at_random_five_times_it_ends_as_if_it_was_not(flags, together, tmp_path):
