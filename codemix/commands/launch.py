@@ -75,7 +75,7 @@ def _check_flags(arguments: argparse.Namespace) -> None:
 
 def _local(experiment: Experiment, arguments: argparse.Namespace, restarts: int) -> int:
   from codemix.launch.exit_codes import RESUMABLE
-  from codemix.launch.local import LocalProcesses, LocalRun, members
+  from codemix.launch.local import LocalProcesses, members, run_together
   from codemix.studies.preparation import prepare_in_own_process
 
   devices = _devices(arguments)
@@ -92,7 +92,7 @@ def _local(experiment: Experiment, arguments: argparse.Namespace, restarts: int)
     if arguments.by_unit:
       return _local_by_unit(experiment, processes, devices, restarts)
     for starts_left in reversed(range(restarts + 1)):
-      code = LocalRun(processes).run(members('study', experiment.gin_arguments, devices))
+      code = run_together(processes, members('study', experiment.gin_arguments, devices))
       if code not in RESUMABLE or processes.stopped_by or not starts_left:
         break
       show_line(f'exit code {code}: all processes start again, and resume from the last checkpoint')
@@ -100,13 +100,13 @@ def _local(experiment: Experiment, arguments: argparse.Namespace, restarts: int)
 
 
 def _local_by_unit(experiment: Experiment, processes: LocalProcesses, devices: Sequence[Mapping[str, str]], restarts: int) -> int:
-  from codemix.launch.local import LocalRun, Member
+  from codemix.launch.local import Member, run_together
   from codemix.launch.local_units import LocalUnits, stage_jobs
 
   units = LocalUnits(processes, experiment.gin_arguments, devices, lambda: _done(experiment), restarts)
   code = units.run(stage_jobs(_needs(experiment)))
   if not processes.stopped_by and (as_path(experiment.runtime.output) / 'study.json').is_file():  # a stage has begun
-    written = LocalRun(processes).run([Member({'JAX_PLATFORMS': 'cpu'}, ('codemix', 'report', f'--output={experiment.runtime.output}'))])
+    written = run_together(processes, [Member({'JAX_PLATFORMS': 'cpu'}, ('codemix', 'report', f'--output={experiment.runtime.output}'))])
     code = code or written
   if units.left_out:
     show_line(f'not run, because of what failed: {", ".join(units.left_out)}')

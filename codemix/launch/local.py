@@ -165,43 +165,36 @@ class LocalProcesses:
       yield thread
 
 
-class LocalRun:
-  """Processes that train together: when one fails, all end."""
+def run_together(processes: LocalProcesses, of: Sequence[Member]) -> int:
+  """Starts the processes of one run and waits for them: when one fails, all end.
 
-  def __init__(self, processes: LocalProcesses):
-    self._processes = processes
+  Returns:
+    0, or the exit code of the first that failed; `PeerEnded.exit_code` if it was ended by a signal.
+  """
+  with processes.ended():
+    for number, member in enumerate(of):
+      processes.start(number, member)
+    return _wait(processes)
 
-  def run(self, of: Sequence[Member]) -> int:
-    """Starts the processes and waits for them.
 
-    Returns:
-      0, or the exit code of the first that failed; `PeerEnded.exit_code` if it was ended by a signal.
-    """
-    with self._processes.ended():
-      for number, member in enumerate(of):
-        self._processes.start(number, member)
-      return self._wait()
+def _wait(processes: LocalProcesses) -> int:
+  first, deadline = 0, None
+  while None in [process.poll() for process in processes.running.values()]:
+    if not first and (failed := _cause(processes)) is not None:
+      first = exit_code(processes, failed, processes.running[failed].returncode)
+      processes.show(failed, f'ended with exit code {first}; the others end, too')
+      deadline = time.monotonic() + (SAVING_S if first == Preempted.exit_code else GRACE_S)
+    if deadline and time.monotonic() > deadline:
+      return first
+    time.sleep(TICK_S)
+  failed = _cause(processes)
+  return first or (0 if failed is None else exit_code(processes, failed, processes.running[failed].returncode))
 
-  def _wait(self) -> int:
-    running, first, deadline = self._processes.running, 0, None
-    while None in [process.poll() for process in running.values()]:
-      if not first and (failed := self._cause()) is not None:
-        first = self._code(failed)
-        self._processes.show(failed, f'ended with exit code {first}; the others end, too')
-        deadline = time.monotonic() + (SAVING_S if first == Preempted.exit_code else GRACE_S)
-      if deadline and time.monotonic() > deadline:
-        return first
-      time.sleep(TICK_S)
-    failed = self._cause()
-    return first or (0 if failed is None else self._code(failed))
 
-  def _cause(self) -> int | None:
-    """The process that failed first, as far as is known: one ended by a signal, since the others notice that within a tick."""
-    failed = [number for number, process in self._processes.running.items() if process.returncode]
-    return min(failed, key=lambda number: self._processes.running[number].returncode > 0, default=None)
-
-  def _code(self, number: int) -> int:
-    return exit_code(self._processes, number, self._processes.running[number].returncode)
+def _cause(processes: LocalProcesses) -> int | None:
+  """The process that failed first, as far as is known: one ended by a signal, since the others notice that within a tick."""
+  failed = [number for number, process in processes.running.items() if process.returncode]
+  return min(failed, key=lambda number: processes.running[number].returncode > 0, default=None)
 
 
 def exit_code(processes: LocalProcesses, number: int, returned: int) -> int:

@@ -133,7 +133,7 @@ def test_a_process_that_does_not_end_is_ended_with_the_others(tmp_path, monkeypa
   environment = {'PYTHONPATH': str(tmp_path)}
   shown, results = [], []
   processes = local.LocalProcesses(tmp_path / 'logs', lambda number, line: shown.append((number, line)), results.append)
-  assert local.LocalRun(processes).run([local.Member(environment, ('sleeps',)), local.Member(environment, ('fails',))]) == 3
+  assert local.run_together(processes, [local.Member(environment, ('sleeps',)), local.Member(environment, ('fails',))]) == 3
   assert (1, 'why') in shown and (1, 'ended with exit code 3; the others end, too') in shown and results == ['result']
   assert all(map(gone, started(tmp_path)))
 
@@ -145,7 +145,7 @@ def test_a_process_that_was_killed_is_named_and_not_the_one_that_noticed_it(tmp_
   environment = {'PYTHONPATH': str(tmp_path)}
   shown = []
   processes = local.LocalProcesses(tmp_path / 'logs', lambda number, line: shown.append((number, line)), lambda line: None)
-  assert local.LocalRun(processes).run([local.Member(environment, ('notices',)), local.Member(environment, ('dies',))]) == 76
+  assert local.run_together(processes, [local.Member(environment, ('notices',)), local.Member(environment, ('dies',))]) == 76
   assert shown == [(1, 'was ended by SIGKILL')]
 
 
@@ -156,6 +156,6 @@ def test_signals_reach_the_processes_and_their_handlers_are_put_back(tmp_path):
   with processes.stopped_by_signals():
     timer = threading.Timer(1, os.kill, (os.getpid(), signal.SIGTERM))
     timer.start()
-    assert local.LocalRun(processes).run([local.Member({'PYTHONPATH': str(tmp_path)}, ('sleeps',))] * 2) == 76
+    assert local.run_together(processes, [local.Member({'PYTHONPATH': str(tmp_path)}, ('sleeps',))] * 2) == 76
   assert processes.stopped_by == signal.SIGTERM
   assert [signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)] == handlers
