@@ -5,12 +5,14 @@ from __future__ import annotations
 import gc
 import json
 import struct
+import sys
 from pathlib import Path
 
 import jax
 import pytest
 
 import codemix
+from codemix.studies import serial
 from codemix.training import loop, metrics
 from codemix.training.garbage import frozen_gc
 from codemix.training.metrics import TensorBoard
@@ -48,6 +50,7 @@ def ran(tmp_path_factory) -> tuple[list, list, Path]:
 
   with pytest.MonkeyPatch.context() as patch:
     use_one_device(patch)
+    patch.setattr(serial, 'KEPT', sys.maxsize)  # what earlier tests of this process compiled is not given up in the middle
     patch.setattr(loop, 'make_train_step', make_recording_step)
     patch.setattr(loop.StageLog, 'write', recording_write)
     patch.setattr(loop.Checkpoints, 'save', recording_save)
