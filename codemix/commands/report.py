@@ -17,7 +17,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
   parser.add_argument(
     '--output', metavar='DIR', help=f'the folder of the study (Runtime.output), {OUTPUT} by default; with --from the folder of the report, {SWARM_OUTPUT} by default'
   )
-  parser.add_argument('--files', dest='as_files', action='store_true', help='also write report_files/: the pictures as SVG, PNG and CSV files, the tables as LaTeX')
+  parser.add_argument('--files', dest='as_files', action='store_true', help='also write report_files/: the pictures as SVG, PNG and CSV files, the tables as LaTeX, the rows as parquet')
   parser.add_argument('--equal_points', type=float, metavar='X', help='also say which changes of scores are shown to be smaller than X points')
   parser.add_argument('--equal_percent', type=float, metavar='X', help='also say which changes of bits per byte are shown to be smaller than X percent')
   parser.add_argument('--from', dest='files', metavar='RATIOS,METRICS', help="two files about other people's runs, joined by their column 'run': shares of domains, and figures of tasks")

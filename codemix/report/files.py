@@ -4,34 +4,32 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from pathlib import Path
 
 from codemix.report import figures, latex, shares, suite_tables, svg, tables
 from codemix.report.claim_table import claim_table
 from codemix.report.content import Content
 from codemix.report.figures import Pictures
+from codemix.report.frames import results_frame
+from codemix.report.score_frame import score_frame
 from codemix.report.svg import Picture
 from codemix.report.table import Table
-from codemix.storage import remove, write_bytes, write_text
 from codemix.studies.study_record import REPORT_FOLDER
 
 
-def write_files(study_dir: Path, content: Content) -> Path:
-  """Writes `figures/NAME.svg`, `.png` and `.csv` and `tables/NAME.tex` in the folder REPORT_FOLDER of a study, which it replaces.
+def report_files(content: Content) -> dict[str, bytes]:
+  """What lies in the folder REPORT_FOLDER of a study, by path within the study's folder.
 
-  Also the curves of each arm that the page of a large study leaves out.
-
-  Returns:
-    That folder.
+  `figures/NAME.svg`, `.png` and `.csv`, also of the curves of each arm that the page of a large study leaves out, and `tables/NAME.tex`, and `data/results.parquet` and `data/scores.parquet` with the rows of the CSV files.
   """
-  folder = study_dir / REPORT_FOLDER
-  remove(folder)  # pictures of arms that are no more
+  files = {}
   for picture in every_picture(content):
     for ending, data in (('svg', picture.svg.encode()), ('png', picture.png), ('csv', picture.csv.encode())):
-      write_bytes(folder / 'figures' / f'{picture.name}.{ending}', data)
+      files[f'{REPORT_FOLDER}/figures/{picture.name}.{ending}'] = data
   for name, table in every_table(content):
-    write_text(folder / 'tables' / f'{name}.tex', latex.tabular(table))
-  return folder
+    files[f'{REPORT_FOLDER}/tables/{name}.tex'] = latex.tabular(table).encode()
+  for name, frame in (('results', results_frame(content.study, content.rows)), ('scores', score_frame(content.study))):
+    files[f'{REPORT_FOLDER}/data/{name}.parquet'] = frame.to_parquet(index=False)
+  return files
 
 
 def every_picture(content: Content) -> list[Picture]:

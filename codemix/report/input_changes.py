@@ -65,7 +65,7 @@ def input_findings(study_dir: Path, record: Record, study_file: Path) -> list[Fi
     if before == after or _stage(name) in (*gone, *new) or name in broken:
       continue
     kind, says = _change_of_study(study_file, record) if name == STUDY and after else _change(study_dir, name, record, before, after, went_on)
-    found.append(Finding(kind, name, says, tuple(tables_of(name))))
+    found.append(Finding(kind, name, says, tables_of(name, record)))
   return found
 
 
@@ -81,7 +81,7 @@ def _broken_units(study_dir: Path, record: Record) -> Iterator[Finding]:
       check_unit(folder)
     except UserError as error:
       name = _named_in(str(error), study_dir, [name for name in record.inputs if _stage(name) == stage]) or f'{STAGES}/{stage}'
-      yield Finding(ALTERED, name, f'is not as it was written: {error}', tuple(tables_of(name)) if name in record.inputs else ())
+      yield Finding(ALTERED, name, f'is not as it was written: {error}', tables_of(name, record) if name in record.inputs else ())
 
 
 def _named_in(message: str, study_dir: Path, names: list[str]) -> str | None:

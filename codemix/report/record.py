@@ -8,7 +8,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import importlib.metadata
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -20,9 +20,10 @@ from codemix.report.content import Content
 from codemix.report.inputs import STAGES, FileContent
 from codemix.report.margins import Margins
 from codemix.storage import read_json, write_json
-from codemix.studies.study_record import RECORD
+from codemix.studies.study_record import RECORD, REPORT_FOLDER
 
 FORMAT = 1
+_FOLDERS = tuple(f'{REPORT_FOLDER}/{part}' for part in ('figures', 'tables', 'data'))  # of files of the report
 _PACKAGES = ('codemix', 'numpy', 'pandas', 'scipy', 'matplotlib', 'jinja2')
 _CONTENT = {'sha256': str, 'bytes': int}
 _RESULT = {'identity': str, 'digest': str}
@@ -53,6 +54,7 @@ TABLES = {
   'report.html#tree': (*_PLAN, 'times', 'results'),
   'report.html#samples': ('study', 'samples'),
   'report.html#repeat': ('study',),
+  REPORT_FOLDER: (*_SCORED, 'tasks', 'judge', 'results', 'times', 'claims'),
 }
 
 
@@ -79,7 +81,7 @@ class Record:
   outputs: Mapping[str, FileContent]
 
 
-def write_record(study_dir: Path, report: Content, inputs: Mapping[str, FileContent], outputs: Mapping[str, str]) -> None:
+def write_record(study_dir: Path, report: Content, inputs: Mapping[str, FileContent], outputs: Mapping[str, bytes]) -> None:
   """Writes report.json; the same study and report give the same bytes.
 
   Args:
@@ -98,9 +100,9 @@ def write_record(study_dir: Path, report: Content, inputs: Mapping[str, FileCont
     'written_by': versions(),
     'files': {name: dataclasses.asdict(content) for name, content in inputs.items() if not name.startswith(f'{STAGES}/')},
     'units': {stage: _unit(study_dir / STAGES / stage, files) for stage, files in stages.items()},
-    'tables': {name: list(kinds) for name, kinds in TABLES.items() if name.partition('#')[0] in outputs},
+    'tables': {name: list(kinds) for name, kinds in _tables_in(outputs).items()},
     'margins': dataclasses.asdict(report.margins),
-    'outputs': {name: dataclasses.asdict(FileContent.of(text.encode())) for name, text in outputs.items()},
+    'outputs': {name: dataclasses.asdict(FileContent.of(data)) for name, data in outputs.items()},
   }
   write_json(study_dir / RECORD, {**record, 'digest': digest(as_read(record))})
 
@@ -117,9 +119,10 @@ def read_record(study_dir: Path) -> Record | None:
   found = read_json(path, _FORM, fix)
   if found['digest'] != digest({key: value for key, value in found.items() if key != 'digest'}):
     raise UserError(f'{path} was changed after it was written: its digest is not that of its content. {fix}')
-  for form in ({name: '' for name in found['units']}, found['outputs']):
-    if odd := next((name for name in form if '/' in name or name in ('', '.', '..')), None):
-      raise UserError(f'{path} is damaged: {odd!r} is not the name of a file. {fix}')
+  for name in (*found['units'], *found['outputs']):
+    folder, between, file = name.rpartition('/')
+    if file in ('', '.', '..') or (between and not (name in found['outputs'] and folder in _FOLDERS)):
+      raise UserError(f'{path} is damaged: {name!r} is not the name of a file. {fix}')
   inputs = dict(found['files'])
   for stage, unit in found['units'].items():
     inputs |= {f'{STAGES}/{stage}/{name}': content for name, content in unit['files'].items()}
@@ -145,10 +148,17 @@ def kind_of(name: str) -> str:
   return of_file.get(below[0], 'plan')
 
 
-def tables_of(name: str) -> list[str]:
-  """The tables that are computed from a file of `read_inputs`."""
+def tables_of(name: str, record: Record) -> tuple[str, ...]:
+  """The tables of a report that are computed from a file of `read_inputs`."""
   kind = kind_of(name)
-  return [table for table, kinds in TABLES.items() if kind in kinds]
+  return tuple(table for table, kinds in _tables_in(record.outputs).items() if kind in kinds)
+
+
+def _tables_in(outputs: Iterable[str]) -> dict[str, tuple[str, ...]]:
+  """Those of `TABLES` that a report of these files has."""
+  files = {name.partition('/')[0] for name in outputs}
+  absent = set() if 'claims.csv' in files else {'report.html#claims'}
+  return {table: kinds for table, kinds in TABLES.items() if table.partition('#')[0] in files and table not in absent}
 
 
 def _unit(folder: Path, files: Mapping[str, FileContent]) -> dict:

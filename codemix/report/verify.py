@@ -10,18 +10,19 @@ from pathlib import Path
 from codemix.errors import UserError
 from codemix.formatting import count
 from codemix.report.content import gather
+from codemix.report.files import report_files
 from codemix.report.input_changes import ALTERED, MISSING, STALE, Finding, input_findings
 from codemix.report.inputs import STUDY, FileContent, stages_of
-from codemix.report.margins import Margins
 from codemix.report.output_changes import differences
 from codemix.report.places import places_of
 from codemix.report.record import Record, read_record, versions
 from codemix.report.results import read_study
 from codemix.report.write import texts
 from codemix.storage import as_path, read_json
-from codemix.studies.study_record import FORMER
+from codemix.studies.study_record import FORMER, REPORT_FOLDER
 
 _MOST = 20  # differences of a file that are named
+_DRAWN = ('.svg', '.png', '.parquet')  # compared with their digests alone; the same numbers are in CSV files
 
 
 @dataclasses.dataclass(frozen=True)
@@ -73,20 +74,22 @@ def verify_report(report_dir: Path | str) -> Verified:
     # Its units say more by now, so only the digests tell whether somebody changed the report before.
     findings += [Finding(ALTERED, name, 'was changed after it was written') for name in sorted(changed)]
   else:
-    computed, failed = _compute(study_dir, folder / STUDY, record.margins, bool(found))
+    computed, failed = _compute(study_dir, folder / STUDY, record, bool(found))
     findings += failed
     for name in written if computed else ():
       findings += _compare(name, written[name], computed.get(name), changed=name in changed, other_versions=bool(others))
-      values += sum(not said.drawn for said in places_of(name, computed.get(name, '')))
+      values += sum(not said.drawn for said in places_of(name, computed.get(name) or '')) if not name.endswith(_DRAWN) else 0
   if former and (more := _arms_since(record, study_dir)):
     findings.append(Finding(STALE, STUDY, more))
   return Verified(findings, len(record.units), len(written), values, former=former, others=others)
 
 
-def _compute(study_dir: Path, study_file: Path, margins: Margins, explained: bool) -> tuple[dict[str, str], list[Finding]]:
-  """The files of the report computed again; or why that is not possible, unless what was found explains it."""
+def _compute(study_dir: Path, study_file: Path, record: Record, explained: bool) -> tuple[dict[str, str], list[Finding]]:
+  """The texts of the report computed again, '' for a picture; or why that is not possible, unless what was found explains it."""
   try:
-    return texts(gather(read_study(study_dir, study_file), margins)), []
+    content = gather(read_study(study_dir, study_file), record.margins)
+    files = report_files(content) if any(name.startswith(REPORT_FOLDER) for name in record.outputs) else {}
+    return texts(content) | {name: '' if name.endswith(_DRAWN) else data.decode() for name, data in files.items()}, []
   except UserError as error:
     return {}, [] if explained else [Finding(ALTERED, STUDY, f'cannot be reported on any more: {error}')]
 
@@ -103,6 +106,10 @@ def _arms_since(record: Record, study_dir: Path) -> str:
 def _compare(name: str, written: bytes, computed: str | None, changed: bool, other_versions: bool) -> Iterator[Finding]:
   if computed is None:
     yield Finding(ALTERED, name, 'is not a part of the report that is computed now')
+    return
+  if name.endswith(_DRAWN):
+    if changed:
+      yield Finding(ALTERED, name, 'was changed after it was written')
     return
   if not changed and other_versions and not name.endswith('.csv'):
     return

@@ -6,12 +6,12 @@ from pathlib import Path
 
 from codemix.report import claim_frame, frames, html, markdown, score_frame
 from codemix.report.content import Content, gather
-from codemix.report.files import write_files
+from codemix.report.files import report_files
 from codemix.report.inputs import read_inputs
 from codemix.report.margins import Margins
 from codemix.report.record import write_record
 from codemix.report.results import read_study
-from codemix.storage import as_path, remove, write_text
+from codemix.storage import as_path, remove, write_bytes
 from codemix.studies.study_record import RECORD, REPORT_FILES, REPORT_FOLDER
 
 
@@ -24,7 +24,7 @@ def write_report(study_dir: Path | str, files: bool = False, equal_points: float
   evaluated on different documents, registered claims were changed, or the report cannot be written there.
 
   Args:
-    files: also write `report_files/`, the pictures as SVG, PNG and CSV and the tables as LaTeX. If it is there already, it is written
+    files: also write `report_files/`, the pictures as SVG, PNG and CSV, the tables as LaTeX, and the rows of the CSV files as parquet. If it is there already, it is written
       in any case.
     equal_points, equal_percent: the largest change that does not matter, of scores in points and of bits per byte in percent, each above 0
       and below 100; tables of changes then also say which changes are shown to be smaller. None says nothing of it.
@@ -35,15 +35,15 @@ def write_report(study_dir: Path | str, files: bool = False, equal_points: float
   folder = as_path(study_dir)
   inputs = read_inputs(folder)
   content = gather(read_study(folder), Margins(equal_points, equal_percent))
-  written = texts(content)
-  remove(folder / RECORD)  # a report that is half replaced must not be taken for an altered one
-  for name in REPORT_FILES:
-    if name in written:
-      write_text(folder / name, written[name])
-    else:
-      remove(folder / name)  # claims.csv of a study that ran here before
+  written = {name: text.encode() for name, text in texts(content).items()}
   if files or (folder / REPORT_FOLDER).is_dir():  # older ones would be of other numbers than the page
-    write_files(folder, content)
+    written |= report_files(content)
+  remove(folder / RECORD)  # a report that is half replaced must not be taken for an altered one
+  for name in (*REPORT_FILES, REPORT_FOLDER):
+    if name not in written:
+      remove(folder / name)  # claims.csv of a study that ran here before, pictures of arms that are no more
+  for name, data in written.items():
+    write_bytes(folder / name, data)
   write_record(folder, content, inputs, written)
   return folder / 'report.html'
 

@@ -128,7 +128,7 @@ def test_one_that_may_succeed_the_next_time_is_tried_again_so_often_as_was_said(
 
 
 def test_when_asked_to_stop_it_begins_nothing_more(units, tmp_path):
-  stop = threading.Thread(target=lambda: (wait_for(tmp_path / 'notes'), units.processes.stop(signal.SIGTERM)))
+  stop = threading.Thread(target=lambda: (wait_for_a_line_of(tmp_path / 'notes'), units.processes.stop(signal.SIGTERM)))
   stop.start()
   assert units.run([job('a'), job('b', 'a')]) in (75, 76)  # 76: the program has no handler of SIGTERM
   stop.join()
@@ -148,8 +148,8 @@ def test_a_log_that_cannot_be_written_is_named(units, tmp_path):
   assert not units.processes.running
 
 
-def wait_for(path: Path) -> None:
-  while not path.exists():
+def wait_for_a_line_of(path: Path) -> None:
+  while not (path.exists() and path.read_text().endswith('\n')):
     time.sleep(0.01)
 
 

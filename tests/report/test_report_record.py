@@ -6,10 +6,12 @@ import csv
 import io
 import json
 import random
+import re
 import shutil
 import sys
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
 from codemix import cli
@@ -169,6 +171,36 @@ def test_an_altered_number_of_a_page_fails_and_is_named_by_its_table_row_and_col
   code, found, error = verify(study, capsys)
   assert code == 2 and places(found, 'altered') == [name]
   assert 'row mixed' in error.replace('**', '') and 'column On code' in error and f'9{bits[1:]}' in error
+
+
+def test_an_altered_number_of_a_table_for_a_paper_fails_and_is_named(study, capsys):
+  write_report(study, files=True)
+  code, found, _ = verify(study, capsys)
+  assert code == 0 and found['files'] > 4
+  path = study / 'report_files' / 'tables' / 'summary.tex'
+  whole = path.read_text()
+  number = re.search(r'& (\d+\.\d)', whole)
+  path.write_text(f'{whole[: number.end() - 1]}{(int(number[1][-1]) + 1) % 10}{whole[number.end() :]}')
+  code, found, error = verify(study, capsys)
+  assert code == 2 and 'report_files/tables/summary.tex differs at line' in error
+  path.write_text(whole)
+  (study / 'report_files' / 'data' / 'scores.parquet').write_bytes(b'PAR1')
+  code, _, error = verify(study, capsys)
+  assert code == 2 and 'report_files/data/scores.parquet was changed after it was written' in error
+
+
+def test_the_rows_of_the_parquet_files_are_those_of_the_csv_files(study):
+  write_report(study, files=True)
+  for name in ('results', 'scores'):
+    parquet = pd.read_parquet(study / 'report_files' / 'data' / f'{name}.parquet')
+    assert parquet.to_csv(index=False, lineterminator='\n') == (study / f'{name}.csv').read_text()
+
+
+def test_the_tables_of_a_study_without_claims_are_not_said_to_be_of_claims(study, capsys):
+  edit(next(study.glob('stages/*/ledger.json')), lambda ledger: ledger.update({'more': 1}))
+  _, found, _ = verify(study, capsys)
+  used = {table for finding in found['findings'] for table in finding['tables']}
+  assert 'results.csv' in used and not [table for table in used if 'claims' in table or 'files' in table]
 
 
 def test_what_is_no_number_of_a_page_is_found_by_its_digest(study, capsys):

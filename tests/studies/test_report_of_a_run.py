@@ -13,13 +13,22 @@ def test_the_report_of_a_run_is_as_its_units_say_until_one_metric_is_altered(tmp
   use_one_device(monkeypatch)
   root = two_arms.write(tmp_path)
   assert cli.main(['study', *two_arms.flags(root, root / 'out')]) == 0
+  assert cli.main(['report', f'--output={root / "out"}', '--files']) == 0
   capsys.readouterr()
 
   assert cli.main(['verify', str(root / 'out'), '--format=json']) == 0
   found = json.loads(capsys.readouterr().out)
   assert [one['kind'] for one in found] == ['stage'] * 3 + ['report']
   assert all(stage['sealed'] for stage in found[:3])
-  assert (found[3]['state'], found[3]['units'], found[3]['files'], found[3]['other_versions']) == ('as its units say', 3, 4, [])
+  assert (found[3]['state'], found[3]['units'], found[3]['other_versions']) == ('as its units say', 3, [])
+  assert found[3]['files'] == 4 + sum(path.is_file() for path in (root / 'out' / 'report_files').rglob('*'))
+
+  picture = next((root / 'out').glob('report_files/figures/*.csv'))
+  drawn = picture.read_text()
+  picture.write_text(f'{drawn.rstrip()}1\n')
+  assert cli.main(['verify', str(root / 'out' / 'report.html')]) == 2
+  assert f'altered: {picture.relative_to(root / "out")} differs at row' in capsys.readouterr().err
+  picture.write_text(drawn)
 
   [path] = (root / 'out').glob('stages/third-*/metrics.jsonl')
   whole = path.read_bytes()
