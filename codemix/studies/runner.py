@@ -121,11 +121,15 @@ def _run_study(study: Study, data: Data, runtime: Runtime, command: str, wanted:
     _require_needs(work, units(plan), runtime)
   check_unlocked([unit.stage for unit in work if unit.kind == 'train'], runtime)
   claims = claim_records(ready, runtime.output)
+  record = None
   if not jax.process_index():
     if not wanted:
       show_plan(plan, ready.validation, runtime.placement(mesh), runtime.output, sys.stderr)
-    _record(ready, runtime, data, command, claims, only_if_changed=bool(wanted))
-  return _run(work, ready, mesh, runtime, began, judges=not wanted)
+    record = _record(ready, runtime, data, command, claims, only_if_changed=bool(wanted))
+  outcome = _run(work, ready, mesh, runtime, began, judges=not wanted)
+  if record and not wanted:
+    _keep_own(record, runtime)
+  return outcome
 
 
 def _ready(study: Study, data: Data, runtime: Runtime) -> tuple[Mesh, Ready]:
@@ -143,11 +147,12 @@ def _ready(study: Study, data: Data, runtime: Runtime) -> tuple[Mesh, Ready]:
   return mesh, ready
 
 
-def _record(ready: Ready, runtime: Runtime, data: Data, command: str, claims: Mapping[str, dict], only_if_changed: bool) -> None:
-  """Registers the claims, and writes `study.json` and the tokenizer; of process 0 alone."""
+def _record(ready: Ready, runtime: Runtime, data: Data, command: str, claims: Mapping[str, dict], only_if_changed: bool) -> dict:
+  """Registers the claims, and writes `study.json`, which it returns, and the tokenizer; of process 0 alone."""
   record = describe_study(ready, runtime, command) | register_claims(runtime.output, ready.plan.study.name, claims)
   _write_record(record, runtime, only_if_changed)
   keep_tokenizer(as_path(runtime.output), ready.plan.tokenizer, data.tokenizer_path)
+  return record
 
 
 def _run(work: Sequence[Unit], ready: Ready, mesh: Mesh, runtime: Runtime, began: float, judges: bool = False) -> Outcome:
@@ -179,12 +184,28 @@ def _write_record(record: dict, runtime: Runtime, only_if_changed: bool) -> None
   """
   if former := keep_former(runtime.output, record):
     print(former, file=sys.stderr)
-  path = as_path(runtime.output) / 'study.json'
-  if only_if_changed:
-    with contextlib.suppress(UserError):  # none, or a damaged one
-      if {**read_json(path), 'provenance': None} == {**as_read(record), 'provenance': None}:
-        return
-  write_json(path, record)
+  if not (only_if_changed and _written(runtime) == _without_provenance(as_read(record))):
+    write_json(as_path(runtime.output) / 'study.json', record)
+
+
+def _keep_own(record: dict, runtime: Runtime) -> None:
+  """Writes `study.json` again if another study, or an edited one, began in the folder meanwhile: the report is written of it."""
+  if _written(runtime) == _without_provenance(as_read(record)):
+    return
+  output = as_path(runtime.output)
+  print(f"another study, or an edited one, began in {output} while '{record['name']}' ran: study.json and the report are those of '{record['name']}' again. Once the other one ends, they are its own. `codemix study` of either writes its report again.", file=sys.stderr)
+  _write_record(record, runtime, only_if_changed=False)
+
+
+def _written(runtime: Runtime) -> dict | None:
+  """`study.json` but for its provenance; None if there is none, or a damaged one."""
+  with contextlib.suppress(UserError):
+    return _without_provenance(read_json(as_path(runtime.output) / 'study.json'))
+  return None
+
+
+def _without_provenance(record: dict) -> dict:
+  return {key: value for key, value in record.items() if key != 'provenance'}
 
 
 @pinned()

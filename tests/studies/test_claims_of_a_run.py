@@ -16,6 +16,7 @@ from codemix.report.claims import judge_claims
 from codemix.report.comparison import measures_by_source
 from codemix.report.results import read_study
 from codemix.report.suite import gather_suite
+from codemix.report.write import write_report
 from codemix.storage import read_json
 from codemix.studies.claim_register import read_chain
 from codemix.studies.recipe import Study
@@ -123,6 +124,27 @@ def test_a_study_that_is_edited_while_it_runs_keeps_the_claims_with_which_it_beg
   of = read_study(tmp_path / 'run')
   states = [(claim.name, claim.said['expected'], claim.status) for claim in judge_claims(of, measures_by_source(of), gather_suite(of))]
   assert states == [('on text', 'equal', 'before the run'), ('on code', 'higher', 'exploratory'), ('on code', 'lower', 'withdrawn')]
+
+
+def test_a_study_that_is_edited_and_begun_while_it_runs_ends_with_a_record_of_its_own(data, tmp_path, monkeypatch, capfd):
+  runtime = tiny_study.runtime(tmp_path / 'run')
+  write_result = loop.write_result
+  other = tiny_study.study(another=tiny_study.recipe(tiny_study.stage('other', {'text': 1.0}, 4)))
+
+  def beginning_another(folder, plan, *rest):
+    write_result(folder, plan, *rest)
+    if plan.name == 'mixed':
+      monkeypatch.setattr(loop, 'write_result', write_result)
+      codemix.run_study(other, data, runtime)
+      write_report(tmp_path / 'run')
+      assert list(read_study(tmp_path / 'run').recipes) == ['another']
+
+  monkeypatch.setattr(loop, 'write_result', beginning_another)
+  codemix.run_study(study(CLAIMS), data, runtime)
+  assert list(read_study(tmp_path / 'run').recipes) == list(study(CLAIMS).recipes)
+  assert 'began in' in capfd.readouterr().err
+  [kept] = (tmp_path / 'run' / 'former').glob('*/report.html')
+  assert 'another' in kept.read_text()
 
 
 def test_an_altered_score_is_found_and_named(run, data, capfd):
