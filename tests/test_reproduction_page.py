@@ -23,7 +23,17 @@ def test_a_place_without_a_section_is_named():
     PAGE['filled']('<!-- reproduction: Nothing -->\n<!-- end -->', REPORT)
 
 
+def test_pictures_of_the_page_are_those_of_the_report(tmp_path):
+  (tmp_path / 'figures').mkdir()
+  (tmp_path / 'figures' / 'share0-0.svg').write_text('<svg/>')
+  page = '![a](_static/one/share0-0.svg) ![b](_static/other/none.svg)'
+  PAGE['copy_pictures'](page, 'one', tmp_path / 'figures', tmp_path / 'static')
+  assert [path.read_text() for path in (tmp_path / 'static').rglob('*.svg')] == ['<svg/>']
+  with pytest.raises(SystemExit, match='has no none.svg'):
+    PAGE['copy_pictures'](page, 'other', tmp_path / 'figures', tmp_path / 'static')
+
+
 def test_the_places_of_the_page_are_sections_of_a_report():
   page = (ROOT / 'docs' / 'reproduction.md').read_text()
   places = {(study, heading) for _, study, heading, _ in PAGE['PLACE'].findall(page)}
-  assert places == {('reproduction', 'Claims'), ('reproduction', 'What the mixture did'), ('reproduction', 'Benchmarks'), ('kinds', 'Claims'), ('kinds', 'What the mixture did')}
+  assert places == {('reproduction', 'Claims'), ('reproduction', 'What the mixture did'), ('reproduction', 'After each stage'), ('reproduction', 'Benchmarks'), ('kinds', 'Claims'), ('kinds', 'What the mixture did')}
