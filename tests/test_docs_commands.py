@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import functools
 import gzip
 import io
 import json
@@ -276,6 +277,8 @@ def test_every_python_block_of_the_pages_runs(page, block, workspace, monkeypatc
   use_one_device(monkeypatch)
   # The local corpora take a minute to collect.
   monkeypatch.setattr(codemix, 'prepare_study', lambda study, data, progress: _write_stand_ins(study, data), raising=False)
+  block = block.replace('layers=2, width=64, ffn_width=128, heads=2, head_dim=32', 'layers=1, width=16, ffn_width=32, heads=2, head_dim=8')
+  monkeypatch.setattr(codemix, 'Study', functools.partial(codemix.Study, sample_tokens=4, validation_documents=8), raising=False)
   block = re.sub(r"'([\w/]+-)0123456789ab(/[\w/]+)'", lambda path: repr(_only(f'{path[1]}*{_at_any_step(path[2])}')), block)
   exec(compile(block, str(page), 'exec'), {'__name__': '__main__', **_taken_for_given(block, workspace)})
 

@@ -59,7 +59,8 @@ def gone(pid: int) -> bool:
   return False
 
 
-def test_a_killed_process_and_a_request_to_stop_lose_nothing(flags, tmp_path):
+def test_a_killed_process_and_a_request_to_stop_lose_nothing(data, tmp_path):
+  flags = small_run.flags(GIN, data, tmp_path, steps=120)
   output = tmp_path / 'out'
   killed = launch('--restarts=1', *flags)
   step = until_saved(output, killed)
