@@ -16,7 +16,7 @@ from codemix.evaluation.results import Results, read_results
 from codemix.evaluation.tasks import registry
 from codemix.report import markdown, suite_tables
 from codemix.report.content import Content, gather
-from codemix.report.published import COLUMNS, published
+
 from codemix.report.results import read_study
 from codemix.report.table import Table
 from codemix.report.write import write_report
@@ -326,7 +326,7 @@ def test_learning_curves_hold_every_checkpoint_of_every_run(with_checkpoints):
 def test_judges_have_a_table_and_what_they_lack_is_unknown(folder):
   place = last_stage(folder, 'mixed')
   write_judge(place, win=0.4, loss=0.3, tie=0.3, win_rate=0.55, win_rate_low=0.5, win_rate_high=0.6, prompts=20, judged=18, unparsed=3, not_asked=0)
-  (line,) = [line for line in suite_tables.judged(content_of(folder)).lines if line.kind != 'group']
+  (line,) = [line for line in judge_table.judged(content_of(folder)).lines if line.kind != 'group']
   assert [cell.text for cell in line.cells] == ['more', '40.0%', '30.0%', '30.0%', '55.0%', '–', '18 of 20']
   assert line.cells[6].notes == ['3 not parsed']
   assert line.cells[4].notes == ['50.0 … 60.0']
