@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 import codemix
+from codemix import formatting
 from codemix.errors import UserError
 from codemix.inference.arm_scores import ArmScores
 from codemix.inference.difference import difference

@@ -14,9 +14,8 @@ import codemix
 from codemix.errors import UserError
 from codemix.evaluation.results import Results, read_results
 from codemix.evaluation.tasks import registry
-from codemix.report import markdown, suite_tables
+from codemix.report import judge_table, markdown, suite_tables
 from codemix.report.content import Content, gather
-
 from codemix.report.results import read_study
 from codemix.report.table import Table
 from codemix.report.write import write_report
@@ -228,34 +227,6 @@ def test_results_without_items_have_a_score_and_no_interval(folder):
 def test_a_study_without_benchmarks_says_nothing_of_them(finished_study):
   assert 'id="benchmarks"' not in (finished_study / 'report.html').read_text()
   assert 'Benchmarks' not in (finished_study / 'report.md').read_text()
-
-
-# The paper's figures.
-
-
-def test_only_the_four_recipes_of_the_paper_have_its_figures():
-  assert published('balanced→text', 3, 3) == published('balanced_to_text', 3, 3)
-  assert published('code_to_text', 1, 3)['Code'] == 0.155 and published('text-only', 2, 3)['Code'] == 0.004
-  assert published('balanced_only', 2, 2) == published('balanced_only', 3, 3)
-  for arm in ('balanced_to_text_codefree', '25% code', 'text'):
-    assert published(arm, 3, 3) == {}
-  assert published('text_only', 1, 3) == {} and published('code_to_text', 2, 2) == {} and published('text_only', 1, 1) == {}
-
-
-@pytest.mark.parametrize('arm', ['text_only', 'balanced_only', 'balanced_to_text', 'code_to_text'])
-def test_the_papers_aggregates_are_averages_of_its_categories(arm):
-  for position in (2, 3):
-    found = published(arm, position, 3)
-    assert list(found) == list(COLUMNS)
-    assert found['NL Avg'] == pytest.approx((found['Reason.'] + found['Know.']) / 2, abs=0.0012)
-    assert found['Total'] == pytest.approx((found['Reason.'] + found['Know.'] + found['Code']) / 3, abs=0.0012)
-
-
-def test_the_papers_figures_are_marked_as_such(folder):
-  table = suite_tables.aggregates(content_of(folder))
-  assert '470M' in table.caption
-  assert table_cells(table, 'text_only', 'the paper, 470M')['Total'] == '23.2'
-  assert table_cells(table, 'mixed', 'the paper') is None
 
 
 # Clean items.
