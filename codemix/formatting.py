@@ -52,6 +52,11 @@ def percent(value: float | None, digits: int = 1) -> str:
   return f'{100 * value:.{digits}f}%' if known(value) else UNKNOWN
 
 
+def points(value: float | None) -> str:
+  """A fraction in percent, without the sign: 0.314 -> '31.4'."""
+  return f'{100 * value:.1f}' if known(value) else UNKNOWN
+
+
 def share(value: float | None) -> str:
   """A share of a mixture, no more digits than it needs: 0.5 -> '50%', 0.125 -> '12.5%'."""
   return f'{round(100 * value, 2):g}%' if known(value) else UNKNOWN

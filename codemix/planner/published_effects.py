@@ -10,6 +10,8 @@ from codemix.evaluation.tasks.registry import GROUPS
 from codemix.inference.components import Components
 from codemix.inference.power import Design
 from codemix.inference.resolution import Resolution, resolution
+from codemix.published import models
+from codemix.published.models import SIZES, PublishedModel
 
 
 @dataclasses.dataclass(frozen=True)
@@ -17,10 +19,10 @@ class PublishedEffect:
   """A difference of two models of the paper (arXiv:2408.10914).
 
   Attributes:
-    arm, baseline: what is compared.
+    arm, baseline: what is compared (`PublishedModel.label`).
     group: of tasks, whose mean score it is (`GROUPS`).
-    points: the difference.
-    source: the table or figure of the two scores.
+    points: the difference of the two scores (`codemix.published.models`).
+    source: the table or figure that shows them.
   """
 
   arm: str
@@ -30,30 +32,41 @@ class PublishedEffect:
   source: str
 
 
-PARAMETERS = 470e6  # of all these models, as the paper gives it
-# Differences of printed scores, or of a plot that gives them to about 0.05 (figure 4).
+PARAMETERS = SIZES['470M']  # of all these models
+
+
+def _effect(arm: PublishedModel, baseline: PublishedModel, group: str, figure: str = '') -> PublishedEffect:
+  """The difference of two printed scores.
+
+  Args:
+    figure: that shows both, if it is not the source of the arm's score.
+  """
+  points = arm.scores[GROUPS[group].label] - baseline.scores[GROUPS[group].label]
+  return PublishedEffect(arm.label, baseline.label, group, round(points, 2), figure or arm.source)
+
+
 PUBLISHED_EFFECTS = (
-  PublishedEffect('balanced to text', 'text only', 'nl_reasoning', 4.0, 'table 2'),
-  PublishedEffect('code to text', 'text only', 'nl_reasoning', 4.3, 'table 2'),
-  PublishedEffect('balanced only', 'text only', 'nl_reasoning', 2.8, 'table 2'),
-  PublishedEffect('balanced to text', 'text only', 'knowledge', 0.4, 'table 2'),
-  PublishedEffect('balanced to text', 'text only', 'code', 4.4, 'table 2'),
-  PublishedEffect('balanced only', 'text only', 'code', 8.6, 'table 2'),
-  PublishedEffect('balanced to text, cooled down', 'text only, cooled down', 'nl_reasoning', 0.8, 'table 2'),
-  PublishedEffect('balanced to text, cooled down', 'text only, cooled down', 'knowledge', -0.2, 'table 2'),
-  PublishedEffect('25% code', '0% code', 'nl_reasoning', 1.74, 'figure 4'),
-  PublishedEffect('100% code', '0% code', 'nl_reasoning', -9.19, 'figure 4'),
-  PublishedEffect('25% code', '0% code', 'knowledge', -0.31, 'figure 4'),
-  PublishedEffect('100% code', '25% code', 'code', 6.54, 'figure 4'),
-  PublishedEffect('code+markup', 'code', 'nl_reasoning', 1.1, 'figure 5'),
-  PublishedEffect('code+adjacent', 'code', 'nl_reasoning', 2.5, 'figure 5'),
-  PublishedEffect('code+synthetic', 'code+markup', 'nl_reasoning', 3.7, 'figure 5'),
-  PublishedEffect('code+synthetic', 'code+markup', 'code', 4.8, 'figure 5'),
-  PublishedEffect('balanced+synthetic to text', 'balanced to text', 'nl_reasoning', 1.0, 'figure 5'),
-  PublishedEffect('balanced+synthetic to text', 'balanced to text', 'code', 1.4, 'figure 5'),
-  PublishedEffect('cooldown with code', 'no cooldown', 'nl_reasoning', 1.9, 'figure 6'),
-  PublishedEffect('cooldown with code', 'no cooldown', 'code', 1.0, 'figure 6'),
-  PublishedEffect('cooldown without code', 'no cooldown', 'nl_reasoning', -0.1, 'figure 6'),
+  _effect(models.BALANCED_TO_TEXT, models.TEXT_ONLY, 'nl_reasoning'),
+  _effect(models.CODE_TO_TEXT, models.TEXT_ONLY, 'nl_reasoning'),
+  _effect(models.BALANCED_ONLY, models.TEXT_ONLY, 'nl_reasoning'),
+  _effect(models.BALANCED_TO_TEXT, models.TEXT_ONLY, 'knowledge'),
+  _effect(models.BALANCED_TO_TEXT, models.TEXT_ONLY, 'code'),
+  _effect(models.BALANCED_ONLY, models.TEXT_ONLY, 'code'),
+  _effect(models.BALANCED_TO_TEXT_COOLED, models.TEXT_ONLY_COOLED, 'nl_reasoning'),
+  _effect(models.BALANCED_TO_TEXT_COOLED, models.TEXT_ONLY_COOLED, 'knowledge'),
+  _effect(models.BY_SHARE[0.25], models.BY_SHARE[0.0], 'nl_reasoning'),
+  _effect(models.BY_SHARE[1.0], models.BY_SHARE[0.0], 'nl_reasoning'),
+  _effect(models.BY_SHARE[0.25], models.BY_SHARE[0.0], 'knowledge'),
+  _effect(models.BY_SHARE[1.0], models.BY_SHARE[0.25], 'code'),
+  _effect(models.CODE_MARKUP, models.CODE_WEB, 'nl_reasoning'),
+  _effect(models.CODE_ADJACENT, models.CODE_WEB, 'nl_reasoning'),
+  _effect(models.CODE_SYNTHETIC, models.CODE_MARKUP, 'nl_reasoning'),
+  _effect(models.CODE_SYNTHETIC, models.CODE_MARKUP, 'code'),
+  _effect(models.WITH_SYNTHETIC, models.WITHOUT_SYNTHETIC, 'nl_reasoning'),
+  _effect(models.WITH_SYNTHETIC, models.WITHOUT_SYNTHETIC, 'code'),
+  _effect(models.BALANCED_TO_TEXT_COOLED, models.BALANCED_TO_TEXT, 'nl_reasoning', 'Figure 6'),
+  _effect(models.BALANCED_TO_TEXT_COOLED, models.BALANCED_TO_TEXT, 'code', 'Figure 6'),
+  _effect(models.COOLED_WITHOUT_CODE, models.BALANCED_TO_TEXT, 'nl_reasoning'),
 )
 
 

@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from codemix import formatting
 from codemix.evaluation.statistics import Estimate
-from codemix.report import curves, learning, plots, shares, svg
+from codemix.report import curves, judged_pairs, learning, paper_figures, plots, shares, svg
 from codemix.report.content import Content, Model
 from codemix.report.curves import Curves
 from codemix.report.plots import Dots, Path
@@ -29,6 +29,7 @@ class Pictures:
   sources: Sequence[Picture]  # training loss on one source, all arms
   learning: Sequence[Picture]  # aggregates and held-out bits per byte over checkpoints, all arms
   tasks: Sequence[Picture]  # scores of single benchmarks over checkpoints, all arms
+  paper: Mapping[str, Sequence[Picture]]  # by its figure: ours and the paper's models side by side, as in its Figures 2, 3 and 5 to 9
   arms: Sequence[Picture]  # loss, loss by source, rate, gradient norm and throughput of one arm
 
 
@@ -46,7 +47,7 @@ def draw(content: Content, pixels: bool = True) -> Pictures:
       for index, source in enumerate(content.study.validation_sources):
         points += [pair] if (pair := _points(content, model, source, f'{index}-{number}', of)) else []
       losses += _source_losses(content, model, number, of)
-    return Pictures(plane, shares.draw(content), points, losses, *learning.learning_curves(content), [] if content.is_large else training(content))
+    return Pictures(plane, shares.draw(content), points, losses, *learning.learning_curves(content), paper_figures.draw(content) | judged_pairs.draw(content), [] if content.is_large else training(content))
 
 
 def _plane(content: Content, model: Model, number: int, of: str) -> list[Picture]:

@@ -2,10 +2,21 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Iterator
 
-from codemix.report import figures, latex, shares, suite_tables, svg, tables
+from codemix.report import (
+  figures,
+  judge_table,
+  judged_pairs,
+  latex,
+  paper_figures,
+  shares,
+  suite_tables,
+  svg,
+  tables,
+)
 from codemix.report.claim_table import claim_table
 from codemix.report.content import Content
 from codemix.report.figures import Pictures
@@ -39,7 +50,7 @@ def every_picture(content: Content) -> list[Picture]:
     with svg.drawing():
       arms = figures.training(content)
   pairs = [picture for pair in drawn.points for picture in pair]
-  return [*drawn.plane, *drawn.shares, *pairs, *drawn.sources, *drawn.learning, *drawn.tasks, *arms]
+  return [*drawn.plane, *drawn.shares, *pairs, *drawn.sources, *drawn.learning, *drawn.tasks, *itertools.chain(*drawn.paper.values()), *arms]
 
 
 def every_table(content: Content) -> Iterator[tuple[str, Table]]:
@@ -63,7 +74,8 @@ def every_table(content: Content) -> Iterator[tuple[str, Table]]:
     for title, table in suite_tables.details(content, group):
       yield f'{_name(group.label)}-{_name(title)}', table
   if content.suite.judges:
-    yield 'judged', suite_tables.judged(content)
+    yield 'judged', judge_table.judged(content)
+  yield from (paper_figures.tables(content) | judged_pairs.tables(content)).items()
   yield 'mixtures', tables.shares(content)
   yield 'costs', tables.costs(content)
 

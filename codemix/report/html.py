@@ -6,7 +6,18 @@ import functools
 
 from codemix import formatting
 from codemix.evaluation import statistics
-from codemix.report import figures, page, provenance, shares, suite_tables, tables, tree
+from codemix.report import (
+  figures,
+  judge_table,
+  judged_pairs,
+  page,
+  paper_figures,
+  provenance,
+  shares,
+  suite_tables,
+  tables,
+  tree,
+)
 from codemix.report.claim_table import claim_table
 from codemix.report.content import Content
 
@@ -17,6 +28,7 @@ SECTIONS = {
   'reading': 'How to read this',
   'results': 'After each stage',
   'benchmarks': 'Benchmarks',
+  'paper': 'Beside the paper',
   'training': 'Training',
   'data': 'Data, planned and realised',
   'tree': 'The tree of stages',
@@ -27,7 +39,8 @@ SECTIONS = {
 
 def render(content: Content) -> str:
   """The page. Every text of the study is escaped: samples and names may hold < and &."""
-  there = {'claims': bool(content.claims), 'benchmarks': _has_benchmarks(content)}
+  paper = paper_figures.tables(content) | judged_pairs.tables(content)
+  there = {'claims': bool(content.claims), 'benchmarks': _has_benchmarks(content), 'paper': bool(paper)}
   return page.render(
     'report.html.jinja',
     content=content,
@@ -42,7 +55,9 @@ def render(content: Content) -> str:
     facts=_facts(content),
     tables=tables,
     suite_tables=suite_tables,
+    judge_table=judge_table,
     share_tables=shares.tables(content),
+    paper_tables=paper,
     savings=tree.savings(content.study),
     provenance=provenance.facts(content.study),
     command=provenance.command(content.study),

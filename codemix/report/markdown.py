@@ -6,7 +6,16 @@ import re
 from collections.abc import Iterable, Sequence
 
 from codemix import formatting
-from codemix.report import provenance, shares, suite_tables, tables, tree
+from codemix.report import (
+  judge_table,
+  judged_pairs,
+  paper_figures,
+  provenance,
+  shares,
+  suite_tables,
+  tables,
+  tree,
+)
 from codemix.report.claim_table import claim_table
 from codemix.report.content import Content
 from codemix.report.markdown_parts import plain, table
@@ -32,6 +41,7 @@ def render(content: Content) -> str:
     table(tables.bits_by_stage(content)),
     table(tables.changes_by_stage(content)) if study.baseline else '',
     *_benchmarks(content),
+    *_paper(content),
     '## Data, planned and realised',
     table(tables.shares(content)),
     table(tables.ledger(content, content.shown_ledgers)) if content.shown_ledgers else '',
@@ -70,7 +80,12 @@ def _benchmarks(content: Content) -> Iterable[str]:
     yield from (table(each) for _, each in suite_tables.details(content, group))
   if suite.judges:
     yield '### Judged pairs'
-    yield table(suite_tables.judged(content))
+    yield table(judge_table.judged(content))
+
+
+def _paper(content: Content) -> list[str]:
+  found = paper_figures.tables(content) | judged_pairs.tables(content)
+  return ['## Beside the paper', *map(table, found.values())] if found else []
 
 
 def _boxes(content: Content) -> list[str]:

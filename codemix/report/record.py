@@ -49,6 +49,7 @@ TABLES = {
   'report.html#recipes': _PLAN,
   'report.html#results': _SCORED,
   'report.html#benchmarks': (*_PLAN, 'held_out', 'tasks', 'judge', 'contamination'),
+  'report.html#paper': (*_SCORED, 'tasks', 'judge'),
   'report.html#training': (*_PLAN, 'times'),
   'report.html#data': _PLAN,
   'report.html#tree': (*_PLAN, 'times', 'results'),

@@ -8,13 +8,14 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from codemix import formatting
 from codemix.evaluation.statistics import Estimate
+from codemix.published.models import by_share
 from codemix.report import palette, svg
 from codemix.report.comparison import SAME_TOKENS, Row
 from codemix.report.content import Content, Model
-from codemix.report.published import published_by_share
-from codemix.report.suite_tables import points
+from codemix.report.paper_size import paper_size
 from codemix.report.svg import Picture
-from codemix.report.table import Cell, Line, Table
+from codemix.report.table import Cell, Line, Table, once
+from codemix.report.trained_on import code_share
 from codemix.studies.arms import Arm
 
 LEAST_SHARES = 3  # of a shape; two are a difference
@@ -29,14 +30,14 @@ class Sweep:
   Attributes:
     label: of the model and of what else the arms have in common; '' if the study has no other sweep.
     stage: whose share differs.
-    alone: whether it is the only stage, as in the paper's sweep.
+    is_papers: whether it stands for the paper's sweep: its stage is the only one, and the model not that of 2.8B parameters.
     rows: by the share of code, ascending: the arm after its last stage.
     others: arms that are left out, since `rows` has another arm of their share.
   """
 
   label: str
   stage: str
-  alone: bool
+  is_papers: bool
   rows: Mapping[float, Row]
   others: Sequence[str]
 
@@ -51,6 +52,7 @@ class Figure:
     of: its value of an arm; None if there is none.
     change: against the baseline; None if there is none.
     paper: the paper's figures by share.
+    coverage: '3 of 11 tasks' if not all of the group's were scored, so that the average is another one than the paper's.
   """
 
   name: str
@@ -58,8 +60,14 @@ class Figure:
   of: Callable[[Row], Estimate | None]
   change: Callable[[Row], Estimate | None]
   paper: Mapping[float, float]
+  coverage: str = ''
+
+  @property
+  def title(self) -> str:
+    return f'{self.name} ({self.coverage})' if self.coverage else self.name
 
 
+@once
 def sweeps(content: Content) -> list[Sweep]:
   """The sweeps of the study, of each model. Arms are of one sweep if they spend the same tokens on as many stages, and differ in one share of code.
 
@@ -71,7 +79,7 @@ def sweeps(content: Content) -> list[Sweep]:
     Sweep(
       label=', '.join(filter(None, [model.label if several_models else '', _in_common(content, arms, index) if several else ''])),
       stage=content.rows_of(arms[0])[index].stage.name,
-      alone=len(content.rows_of(arms[0])) == 1,
+      is_papers=len(content.rows_of(arms[0])) == 1 and paper_size(content, model) == '470M',
       rows=dict(sorted((_shares(content, arm)[index], content.rows_of(arm)[-1]) for arm in arms)),
       others=others,
     )
@@ -89,8 +97,8 @@ def shown(content: Content, sweep: Sweep) -> list[Figure]:
     Figure(
       group.label, True, lambda row, score=group.average: score.mean(row.folders),
       lambda row, score=group.average: score.change(row.contrast),
-      # An average of some of the group's tasks is another figure than the paper's.
-      published_by_share(group.label) if sweep.alone and len(group.scored) == group.declared else {},
+      by_share(group.label) if sweep.is_papers else {},
+      '' if len(group.scored) == group.declared else f'{len(group.scored)} of {group.declared} tasks',
     )
     for group in content.suite.groups if group.scored
   ]  # fmt: skip
@@ -144,13 +152,8 @@ def _by_tokens(content: Content, arms: Sequence[Arm]) -> list[list[Arm]]:
 
 
 def _shares(content: Content, arm: Arm) -> list[float | None]:
-  """The share of code of each stage; None where the kind of a source is not declared, or the stage is not planned yet."""
-  shares = []
-  for row in content.rows_of(arm):
-    of = content.shares(row.stage)
-    is_known = of and all(source in content.study.kinds for source, _ in of)
-    shares.append(round(math.fsum(share for source, share in of if content.study.kinds[source] == 'code'), 6) if is_known else None)
-  return shares
+  """The share of code of each stage; None if it is not known (`code_share`)."""
+  return [code_share(row.stage, content.study.kinds) for row in content.rows_of(arm)]
 
 
 def _same_tokens(content: Content, arm: Arm, other: Arm) -> bool:
@@ -167,7 +170,7 @@ def _in_common(content: Content, arms: Sequence[Arm], index: int) -> str:
 
 
 def _draw(sweep: Sweep, figure: Figure, name: str) -> Picture:
-  form, scale = (points, 100) if figure.is_score else (formatting.bits, 1)
+  form, scale = (formatting.points, 100) if figure.is_score else (formatting.bits, 1)
   found = {share: estimate for share, row in sweep.rows.items() if (estimate := figure.of(row))}
   drawn = svg.figure(430, 270, margins=(58, 12, 44, 28))
   axes = drawn.add_subplot()
@@ -181,12 +184,12 @@ def _draw(sweep: Sweep, figure: Figure, name: str) -> Picture:
   axes.set_xlabel(f'code in {svg.short(sweep.stage, 24)} (%)')
   axes.set_ylabel('score, higher is better (%)' if figure.is_score else 'bits per byte, lower is better')
   axes.locator_params(nbins=6)
-  axes.set_title(svg.short(f'{figure.name}{f" – {sweep.label}" if sweep.label else ""}', 52))
+  axes.set_title(svg.short(f'{figure.title}{f" – {sweep.label}" if sweep.label else ""}', 52))
   lines = [('study', share, each.seeds, each.value, each.low, each.high) for share, each in found.items()]
   lines += [(PAPER, share, 1, value, math.nan, math.nan) for share, value in figure.paper.items()]
   told = '; '.join(f'{form(each.value)}{f" ({form(each.low)} to {form(each.high)})" if each.has_interval else ""} at {formatting.share(share)}' for share, each in found.items())
   paper = f' {PAPER}: ' + '; '.join(f'{form(value)} at {formatting.share(share)}' for share, value in figure.paper.items()) + '.' if figure.paper else ''
-  alt = f'{figure.name} by the share of code in {sweep.stage}{f", {sweep.label}" if sweep.label else ""}, with 95% intervals{_noise(found.values())}: {told}.{paper}'
+  alt = f'{figure.title} by the share of code in {sweep.stage}{f", {sweep.label}" if sweep.label else ""}, with 95% intervals{_noise(found.values())}: {told}.{paper}'
   return svg.picture(drawn, name, alt, ('what', 'code', 'seeds', 'value', 'low', 'high'), lines)
 
 
@@ -202,15 +205,16 @@ def _table(content: Content, sweep: Sweep) -> Table:
     'An interval is over items (“items only” at one seed), and over seeds where there are several. Below: the change against the baseline, with the interval of the difference.'
   )
   if any(figure.paper for figure in figures):
-    caption += f' “Paper”: {PAPER}.'
+    caption += f' “Paper”: {PAPER}, whose plot was read to about 0.05 points.'
+    caption += ' Its averages are of all tasks of a group.' if any(figure.coverage for figure in figures) else ''
   if sweep.others:
     caption += f' Left out, since a line has their share: {", ".join(sweep.others)}.'
   lines = [Line([Cell(formatting.share(share)), *(_cell(figure, share, row) for figure in figures)]) for share, row in sweep.rows.items()]
-  return Table(caption, [Cell('Code'), *(Cell(figure.name) for figure in figures)], lines)
+  return Table(caption, [Cell('Code'), *(Cell(figure.name, [figure.coverage] if figure.coverage else []) for figure in figures)], lines)
 
 
 def _cell(figure: Figure, share: float, row: Row) -> Cell:
-  form = points if figure.is_score else formatting.bits
+  form = formatting.points if figure.is_score else formatting.bits
   estimate, change = figure.of(row), figure.change(row)
   if not estimate:
     return Cell(formatting.UNKNOWN)
@@ -219,5 +223,5 @@ def _cell(figure: Figure, share: float, row: Row) -> Cell:
   if change and not row.is_compared_with_itself:
     ends = f' ({formatting.signed(change.low)} … {formatting.signed(change.high)})' if change.has_interval else ''
     notes.append(f'change {formatting.signed(change.value)}{"" if figure.is_score else "%"}{ends}')
-  notes += [f'paper {points(figure.paper[share])}'] if share in figure.paper else []
+  notes += [f'paper {formatting.points(figure.paper[share])}'] if share in figure.paper else []
   return Cell(form(estimate.value), notes)

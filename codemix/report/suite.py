@@ -14,17 +14,18 @@ import numpy as np
 
 from codemix.errors import UserError
 from codemix.evaluation import statistics
+from codemix.evaluation.judge.names import PREFIX
 from codemix.evaluation.results import StoredResults
 from codemix.identity import differences, digest
+from codemix.published.models import COLUMNS
+from codemix.published.models import HEADINGS as PAPERS_HEADINGS
 from codemix.report.comparison import Measure
-from codemix.report.published import COLUMNS
 from codemix.report.results import StudyResults
 from codemix.report.scores import Score, TaskScores, average
 
 TASKS = 'tasks/'  # of the evaluator's name, before the task
-JUDGES = 'judge/'
 OTHER = 'other'  # the group of tasks that are in none
-HEADINGS = {'nl_reasoning': 'NL reasoning', 'knowledge': 'World knowledge', OTHER: 'Other benchmarks'}
+HEADINGS = {'nl_reasoning': PAPERS_HEADINGS['Reason.'], 'knowledge': PAPERS_HEADINGS['Know.'], OTHER: 'Other benchmarks'}
 _COLUMNS = ('id', 'correct', 'gold_nats', 'gold_bytes')
 
 
@@ -139,7 +140,7 @@ class Suite:
 
 def gather_suite(study: StudyResults) -> Suite:
   """The benchmarks that the stages of a study were scored on. Raises UserError if a file of items is damaged."""
-  tasks, judges = _by_name(study, TASKS), _by_name(study, JUDGES)
+  tasks, judges = _by_name(study, TASKS), _by_name(study, PREFIX)
   if not tasks:
     return Suite([], [], judges, [])
   from codemix.evaluation.tasks.registry import AGGREGATES, GROUPS  # loads JAX

@@ -1,4 +1,4 @@
-"""The tables of benchmarks: aggregates, scores and changes by group, bits per byte of the answers, clean items, judges."""
+"""The tables of benchmarks: aggregates, scores and changes by group, bits per byte of the answers, clean items."""
 
 from __future__ import annotations
 
@@ -12,15 +12,17 @@ from codemix.report.content import Content
 from codemix.report.correction import corrected
 from codemix.report.margins import p_of_equality
 from codemix.report.noise import CAPTION, floor_lines
-from codemix.report.published import published
+from codemix.report.paper_models import of_row
 from codemix.report.scores import Score
 from codemix.report.suite import Benchmark, Group
 from codemix.report.table import Cell, Line, Table, once
 from codemix.report.tables import by_stage, compared_arms, interval, percent_margin
 
-PAPER = 'the paper, 470M'
+SYNTHETIC = (
+  ' Table 2 does not say so, but its balanced→text has the scores of balanced+synthetic→text in Figure 5, and its code→text begins with those of code+synthetic: '
+  'both probably have synthetic code.'
+)
 _BASELINES = (('chance', 'Chance'), ('majority', 'Majority answer'))
-_JUDGED = ('win', 'loss', 'tie', 'win_rate', 'win_rate_equal_length')
 
 
 @once
@@ -31,15 +33,18 @@ def aggregates(content: Content) -> Table:
     'Macro-averages of the scores in percent, at no examples, with 95% intervals over items, and over seeds where there are several. '
     'NL Avg weighs reasoning and knowledge alike, Total the three categories.'
   )
-  stages = {arm.name: len(content.rows_of(arm)) for arm in content.arms}
 
-  def of_paper(row: Row) -> list[Line]:
-    figures = published(row.name, row.position, stages[row.name])
-    return [Line([Cell(PAPER), *(Cell(points(figures[column.label])) for column in columns)], 'seed')] if figures else []
+  def of_paper(row: Row) -> Iterator[Line]:
+    for model in of_row(content, row):
+      yield Line([Cell(f'the paper, {model.size}', [f'{model.label}, {model.source}']), *(Cell(formatting.points(model.score(column.label))) for column in columns)], 'seed')
 
   lines = by_stage(content, content.arms, lambda row, _: [_score(row, column.score, _ends) for column in columns], of_paper)
-  if any(line.cells[0].text == PAPER for line in lines):
-    caption += f' “{PAPER}”: what the paper reports for its models of 470M parameters (Table 2).'
+  sources = dict.fromkeys(model.source for row in content.arm_rows for model in of_row(content, row))
+  if sources:
+    caption += (
+      f' “the paper”: what it prints for the model that is trained alike, in the ratios of its tokens ({", ".join(sorted(sources))}); its averages are of all tasks of a group, and “–” is not printed.'
+    )
+    caption += SYNTHETIC if any('→text' in model.arm and model.source == 'Table 2' for row in content.arm_rows for model in of_row(content, row)) else ''
   header = [Cell('After stage'), *(Cell(column.label, [column.coverage]) for column in columns)]
   return Table(caption, header, [*lines, *_guesses(lambda kind: [column.baseline(kind) for column in columns])])
 
@@ -77,7 +82,7 @@ def scores(content: Content, group: Group) -> Table:
 
   def cells(row: Row, _: bool) -> Iterator[Cell]:
     for benchmark in group.scored:
-      yield _score(row, benchmark.score, _error) if not _is_apart(row, benchmark) else Cell(points(_apart_score(row, benchmark)), ['other settings'])
+      yield _score(row, benchmark.score, _error) if not _is_apart(row, benchmark) else Cell(formatting.points(_apart_score(row, benchmark)), ['other settings'])
     yield _score(row, group.average, _error)
 
   lines = by_stage(content, content.arms, lambda row, of_seed: list(cells(row, of_seed)))
@@ -126,7 +131,7 @@ def gold_probability(content: Content, group: Group) -> Table | None:
   if not shown:
     return None
   caption = f'{group.label}: probability of the right choice among the choices, in percent, mean over items.'
-  cells = lambda row, _: [Cell(points(_mean_known(row, found))) for _, found in shown]
+  cells = lambda row, _: [Cell(formatting.points(_mean_known(row, found))) for _, found in shown]
   return Table(caption, [Cell('After stage'), *(Cell(b.name) for b, _ in shown)], by_stage(content, content.arms, cells))
 
 
@@ -150,46 +155,11 @@ def clean(content: Content, group: Group) -> Table | None:
     value = sum(found['score'] for _, found in known) / len(known)
     counts = ', '.join(dict.fromkeys(f'{found["items"]:,} of {found["items"] + found["left_out"]:,}' for _, found in known))
     whole = all_items[name].mean(folder for folder, _ in known)
-    return Cell(points(value), [f'{points(whole.value)} on all' if whole else '', counts])
+    return Cell(formatting.points(value), [f'{formatting.points(whole.value)} on all' if whole else '', counts])
 
   lines = by_stage(content, content.arms, lambda row, _: [cell(row, name) for name in names])
   guesses = _guesses(lambda kind: [getattr(benchmark, kind) for benchmark in group.scored if benchmark.name in names])
   return Table(caption, [Cell('After stage'), *map(Cell, names)], [*lines, *guesses])
-
-
-@once
-def judged(content: Content) -> Table:
-  """What judges decided."""
-  caption = (
-    'Pairwise verdicts on the model’s answers against those of the other model. Win rate: wins, and ties as half, with its 95% interval over prompts; '
-    'at equal length: the same, without the part that the length of the answers explains. Judged: prompts with a verdict in both orders; others are left out.'
-  )
-  header = [Cell(name) for name in ('Stage', 'Win', 'Loss', 'Tie', 'Win rate', 'At equal length', 'Judged')]
-  lines = []
-  for name, stored in content.suite.judges.items():
-    lines.append(Line([Cell(name)], 'group'))
-    for node in content.nodes:
-      if node.stage.folder in stored:
-        found = stored[node.stage.folder].scores
-        cells = [Cell(formatting.percent(_as_number(found.get(key)))) for key in _JUDGED]
-        low, high = (_as_number(found.get(end)) for end in ('win_rate_low', 'win_rate_high'))
-        if formatting.known(low) and formatting.known(high):
-          cells[3] = Cell(cells[3].text, [f'{points(low)} … {points(high)}'])
-        lines.append(Line([Cell(node.stage.name, [node.users]), *cells, _judged_prompts(found)]))
-  return Table(caption, header, lines)
-
-
-def _judged_prompts(found: Mapping[str, float]) -> Cell:
-  """'198 of 200', and how many verdicts are missing."""
-  if not {'judged', 'prompts'} <= found.keys():
-    return Cell(formatting.UNKNOWN)
-  missing = {'not parsed': found.get('unparsed', 0), 'not asked': found.get('not_asked', 0)}
-  return Cell(f'{int(found["judged"]):,} of {int(found["prompts"]):,}', [f'{int(count):,} {what}' for what, count in missing.items() if count])
-
-
-def points(value: float | None) -> str:
-  """A fraction in percent, without the sign: 0.314 -> '31.4'."""
-  return f'{100 * value:.1f}' if formatting.known(value) else formatting.UNKNOWN
 
 
 def _changes(content: Content, what: str, header: Sequence[Cell], columns: Sequence[Score]) -> Table:
@@ -201,7 +171,7 @@ def _changes(content: Content, what: str, header: Sequence[Cell], columns: Seque
   def cells(row: Row, of_seed: bool) -> list[Cell]:
     return [_change(row, score.change(row.contrast), of_seed, formatting.signed, content.margins.points, lower_is_better=False) for score in columns]
 
-  lines = [*by_stage(content, compared_arms(content), cells), *floor_lines(content, [score.value for score in columns], False, points)]
+  lines = [*by_stage(content, compared_arms(content), cells), *floor_lines(content, [score.value for score in columns], False, formatting.points)]
   return corrected(Table(caption, header, lines), f'{content.margins.points:g} points' if content.margins.points is not None else '')
 
 
@@ -213,7 +183,7 @@ def _header(group: Group) -> list[Cell]:
 def _guesses(of_kind: Callable[[str], Sequence[float]]) -> Iterator[Line]:
   """What guessing gives, in every table of scores."""
   for number, (kind, label) in enumerate(_BASELINES):
-    yield Line([Cell(label), *(Cell(points(value)) for value in of_kind(kind))], '' if number else 'total')
+    yield Line([Cell(label), *(Cell(formatting.points(value)) for value in of_kind(kind))], '' if number else 'total')
 
 
 def _of_group(group: Group, kind: str) -> list[float]:
@@ -239,7 +209,7 @@ def _mean_known(row: Row, values: Mapping[str, float]) -> float:
 
 
 def _score(row: Row, score: Score, small: Callable[[Estimate], list[str]]) -> Cell:
-  return _figure(score.mean(row.folders), points, small)
+  return _figure(score.mean(row.folders), formatting.points, small)
 
 
 def _figure(figure: Estimate | None, form: Callable[[float], str], small: Callable[[Estimate], list[str]]) -> Cell:
@@ -250,7 +220,7 @@ def _figure(figure: Estimate | None, form: Callable[[float], str], small: Callab
 
 
 def _error(figure: Estimate) -> list[str]:
-  return [f'±{points(figure.error)}'] if formatting.known(figure.error) else []
+  return [f'±{formatting.points(figure.error)}'] if formatting.known(figure.error) else []
 
 
 def _ends_of(form: Callable[[float], str]) -> Callable[[Estimate], list[str]]:
@@ -258,7 +228,7 @@ def _ends_of(form: Callable[[float], str]) -> Callable[[Estimate], list[str]]:
 
 
 def _ends(figure: Estimate) -> list[str]:
-  return interval(figure, points)
+  return interval(figure, formatting.points)
 
 
 def _change(row: Row, figure: Estimate | None, of_seed: bool, form: Callable[[float], str], margin: float | None, lower_is_better: bool) -> Cell:
@@ -275,7 +245,3 @@ def _change(row: Row, figure: Estimate | None, of_seed: bool, form: Callable[[fl
   mark = ('better' if better else 'worse') if figure.is_effect else ''
   equal_p = None if of_seed else p_of_equality(figure, margin)
   return Cell(form(figure.value), notes, mark, p=None if of_seed else figure.p, equal_p=equal_p)
-
-
-def _as_number(value: object) -> float:
-  return value if isinstance(value, (int, float)) else math.nan

@@ -12,6 +12,7 @@ from codemix.errors import UserError
 from codemix.evaluation.evaluator import run_missing
 from codemix.evaluation.judge import against
 from codemix.evaluation.judge.judge import Judge
+from codemix.evaluation.judge.names import comparison_name
 from codemix.evaluation.results import StoredResults, read_results, write_results
 from codemix.evaluation.tasks.instructions import Instructions
 from codemix.evaluation.tasks.task import Settings
@@ -63,7 +64,7 @@ def judge_stages(
   judging = load_stage(judge.checkpoint).model(mesh) if judge.checkpoint else None
   identity = judge.identity(judging and judging.checkpoint)
   whole = as_read(against.comparison_identity(mine, theirs, identity))
-  name = f'{against.PREFIX}{task.name}-against-{"itself" if itself else other.folder.name}'
+  name = comparison_name(task.name, 'itself' if itself else other.folder.name)
   stored = read_results(first.folder).get(name)
   if stored and stored.identity == whole and not (stored.scores['unparsed'] or stored.scores['not_asked']):
     return Comparison(name, dict(stored.scores))

@@ -66,6 +66,8 @@ def _mixed(record: dict[str, Any], code: float) -> dict[str, Any]:
     tokens = {'text': whole - round(code * whole), 'code': round(code * whole)}
     shares = {'text': 1 - code, 'code': code}
     parts[key] = [{**use, 'loss_tokens': tokens[use['source']], **({'share': shares[use['source']]} if 'share' in use else {})} for use in uses]
+  if 'mixture' in record:
+    parts['mixture'] = {'name': 'mixture', 'weight': '1', 'parts': [{'name': 'text', 'weight': str(1 - code)}, {'name': 'code', 'weight': str(code)}]}
   return {**record, **parts}
 
 

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 import codemix
+from codemix import formatting
 from codemix.errors import UserError
 from codemix.inference.arm_scores import ArmScores
 from codemix.inference.difference import difference
@@ -70,7 +71,7 @@ def test_the_noise_floor_is_that_of_the_baselines_seeds(folder):
   figures = np.array([benchmark.score.value(stage) for stage in content.rows_of(base)[0].folders])
   two_runs, two_arms = (line for line in table.lines if line.cells[0].text.startswith('Noise floor'))
   for line, seeds in ((two_runs, 1), (two_arms, SEEDS)):
-    assert line.cells[1].text == suite_tables.points(noise_floor(spread_of([figures]), seeds).difference)
+    assert line.cells[1].text == formatting.points(noise_floor(spread_of([figures]), seeds).difference)
     assert all(f'{SEEDS} seeds' in cell.notes[0] for cell in line.cells[1:])
   assert two_runs.kind == 'total' and [line.cells[0].text for line in bits.lines[-2:]] == [two_runs.cells[0].text, two_arms.cells[0].text]
 

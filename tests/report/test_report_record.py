@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import collections
 import csv
 import io
 import json
@@ -35,7 +36,7 @@ RECIPES = {
 def without_pictures():
   """Drawing is most of the time of a report; `tests/studies/test_report_of_a_run.py` verifies one with its pictures."""
   with pytest.MonkeyPatch.context() as patch:
-    patch.setattr(figures, 'draw', lambda content, **_: Pictures([], [], [], [], [], [], []))
+    patch.setattr(figures, 'draw', lambda content, **_: Pictures([], [], [], [], [], [], collections.defaultdict(list), []))
     yield
 
 

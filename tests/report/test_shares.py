@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from codemix import formatting
+from codemix.published.models import by_share
 from codemix.report import shares
 from codemix.report.content import Content, gather
-from codemix.report.published import SHARES, published_by_share
 from codemix.report.results import read_study
 from codemix.report.write import write_report
 from tests.report.fake_benchmarks import add_benchmarks
@@ -41,7 +41,7 @@ def folder(tmp_path_factory):
 
 def test_a_sweep_has_its_arms_by_share(folder):
   (sweep,) = shares.sweeps(gather(read_study(folder)))
-  assert tuple(sweep.rows) == CODE and sweep.alone and sweep.stage == 'pretrain'
+  assert tuple(sweep.rows) == CODE and sweep.is_papers and sweep.stage == 'pretrain'
   assert [row.code_share for row in sweep.rows.values()] == pytest.approx(CODE, abs=0.05)
 
 
@@ -88,7 +88,7 @@ def test_arms_that_differ_elsewhere_are_other_sweeps(tmp_path):
   recipes = {f'{code} then {after}': recipe(code, after) for after in (0.1, 0.5) for code in CODE[:3]}
   found = shares.sweeps(content_of(tmp_path, recipes))
   assert [tuple(sweep.rows) for sweep in found] == [CODE[:3], CODE[:3]]
-  assert [sweep.label for sweep in found] == ['more 10% code', 'more 50% code'] and not any(sweep.alone for sweep in found)
+  assert [sweep.label for sweep in found] == ['more 10% code', 'more 50% code'] and not any(sweep.is_papers for sweep in found)
 
 
 SWEEP = {f'{100 * code:g}% code': recipe(code) for code in CODE}
@@ -109,7 +109,18 @@ def test_arms_beside_a_sweep_do_not_hide_it(tmp_path, recipes, others):
   assert all(f'{100 * share:g}% code' in row.name for share, row in sweep.rows.items())
 
 
-def test_the_papers_figures_are_those_of_its_figure_4():
-  reasoning = published_by_share('NL reasoning')
-  assert tuple(reasoning) == SHARES and max(reasoning, key=reasoning.get) == 0.25
-  assert published_by_share('Code')[1.0] == pytest.approx(0.1067) and published_by_share('Other benchmarks') == {}
+def test_the_papers_sweep_stands_beside_one_of_a_single_stage_with_what_was_scored(folder):
+  content = gather(read_study(folder))
+  [sweep] = shares.sweeps(content)
+  figures = {figure.name: figure for figure in shares.shown(content, sweep)}
+  assert figures['text'].paper == {} and figures['NL reasoning'].paper == by_share('NL reasoning')
+  assert figures['NL reasoning'].coverage == '3 of 11 tasks'
+  [table] = shares.tables(content)
+  assert 'paper 50.2' in table.lines[0].cells[3].notes and 'tasks of a group' in table.caption
+  assert table.header[3].notes == ['3 of 11 tasks']
+
+
+def test_a_group_called_code_is_code_whatever_stands_in_for_it(tmp_path):
+  stood_in = lambda code: [stage('pretrain', {name: part for name, part in {'text': (1 - code, {'books': 1.0}), 'code': (code, {'code': 0.8, 'text': 0.2})}.items() if part[0]}, 12)]
+  [sweep] = shares.sweeps(content_of(tmp_path, {f'{code}': stood_in(code) for code in CODE}))
+  assert tuple(sweep.rows) == CODE

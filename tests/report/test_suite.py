@@ -14,9 +14,8 @@ import codemix
 from codemix.errors import UserError
 from codemix.evaluation.results import Results, read_results
 from codemix.evaluation.tasks import registry
-from codemix.report import markdown, suite_tables
+from codemix.report import judge_table, markdown, suite_tables
 from codemix.report.content import Content, gather
-from codemix.report.published import COLUMNS, published
 from codemix.report.results import read_study
 from codemix.report.table import Table
 from codemix.report.write import write_report
@@ -230,34 +229,6 @@ def test_a_study_without_benchmarks_says_nothing_of_them(finished_study):
   assert 'Benchmarks' not in (finished_study / 'report.md').read_text()
 
 
-# The paper's figures.
-
-
-def test_only_the_four_recipes_of_the_paper_have_its_figures():
-  assert published('balanced→text', 3, 3) == published('balanced_to_text', 3, 3)
-  assert published('code_to_text', 1, 3)['Code'] == 0.155 and published('text-only', 2, 3)['Code'] == 0.004
-  assert published('balanced_only', 2, 2) == published('balanced_only', 3, 3)
-  for arm in ('balanced_to_text_codefree', '25% code', 'text'):
-    assert published(arm, 3, 3) == {}
-  assert published('text_only', 1, 3) == {} and published('code_to_text', 2, 2) == {} and published('text_only', 1, 1) == {}
-
-
-@pytest.mark.parametrize('arm', ['text_only', 'balanced_only', 'balanced_to_text', 'code_to_text'])
-def test_the_papers_aggregates_are_averages_of_its_categories(arm):
-  for position in (2, 3):
-    found = published(arm, position, 3)
-    assert list(found) == list(COLUMNS)
-    assert found['NL Avg'] == pytest.approx((found['Reason.'] + found['Know.']) / 2, abs=0.0012)
-    assert found['Total'] == pytest.approx((found['Reason.'] + found['Know.'] + found['Code']) / 3, abs=0.0012)
-
-
-def test_the_papers_figures_are_marked_as_such(folder):
-  table = suite_tables.aggregates(content_of(folder))
-  assert '470M' in table.caption
-  assert table_cells(table, 'text_only', 'the paper, 470M')['Total'] == '23.2'
-  assert table_cells(table, 'mixed', 'the paper') is None
-
-
 # Clean items.
 
 
@@ -326,7 +297,7 @@ def test_learning_curves_hold_every_checkpoint_of_every_run(with_checkpoints):
 def test_judges_have_a_table_and_what_they_lack_is_unknown(folder):
   place = last_stage(folder, 'mixed')
   write_judge(place, win=0.4, loss=0.3, tie=0.3, win_rate=0.55, win_rate_low=0.5, win_rate_high=0.6, prompts=20, judged=18, unparsed=3, not_asked=0)
-  (line,) = [line for line in suite_tables.judged(content_of(folder)).lines if line.kind != 'group']
+  (line,) = [line for line in judge_table.judged(content_of(folder)).lines if line.kind != 'group']
   assert [cell.text for cell in line.cells] == ['more', '40.0%', '30.0%', '30.0%', '55.0%', '–', '18 of 20']
   assert line.cells[6].notes == ['3 not parsed']
   assert line.cells[4].notes == ['50.0 … 60.0']

@@ -16,8 +16,6 @@ from codemix.evaluation.model import Model
 from codemix.evaluation.results import Results, StoredResults
 from codemix.training.progress import scoring_progress
 
-PREFIX = 'judge/'  # of the results' name, before the task and the other stage
-
 Ask = Callable[[str], str]
 
 
