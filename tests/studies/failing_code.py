@@ -8,7 +8,6 @@ import types
 import codemix.cli
 from tests import spoiled
 
-
 if __name__ == '__main__':
   spoiled.spoil(types.SimpleNamespace(setattr=setattr), {2: spoiled.NAN}, of=lambda rows: rows.names == ['code'])
   sys.exit(codemix.cli.main(sys.argv[1:]))

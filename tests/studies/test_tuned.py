@@ -14,6 +14,18 @@ from tests import tiny_study
 from tests.in_process import use_one_device
 
 SHORT = Path(__file__).parents[1] / 'docs_workspace' / 'short.gin'
+SOURCES = """
+text/Corpus.files = {{'train': '{folder}/text-train.jsonl', 'validation': '{folder}/text-validation.jsonl'}}
+text/Corpus.kind = 'text'
+code/Corpus.files = {{'train': '{folder}/code-train.jsonl', 'validation': '{folder}/code-validation.jsonl'}}
+code/Corpus.kind = 'code'
+TEXT = {{'text': 1.0}}
+CODE = {{'code': 1.0}}
+Data.sources = (%INSTRUCTION_SOURCES, {{'text': @text/Corpus(), 'code': @code/Corpus()}})
+Data.task_modules = ()
+Data.tokenizer = 'bytes'
+Study.validation = ('text', 'code', 'dolly_answers')
+"""
 ARMS = ('text_only', 'balanced_only', 'balanced_to_text', 'code_to_text')
 
 
@@ -38,15 +50,19 @@ def test_the_papers_sources_have_the_instructions():
 @pytest.mark.slow
 def test_it_trains_and_is_compared_after_the_instructions(tmp_path, monkeypatch):
   use_one_device(monkeypatch)
-  data = tiny_study.prepare(tmp_path / 'data')
+  for name in ('text', 'code'):
+    lines = [json.dumps({'text': text.decode()}) + '\n' for text in tiny_study.documents(name, 40, 60, 0)]
+    (tmp_path / f'{name}-train.jsonl').write_text(''.join(lines[:48]))
+    (tmp_path / f'{name}-validation.jsonl').write_text(''.join(lines[48:]))
+  (tmp_path / 'sources.gin').write_text(SOURCES.format(folder=tmp_path))
   rows = [{'instruction': f'Say {number}.', 'context': 'Numbers.' * (number % 3), 'response': f'It is {number}.'} for number in range(200)]
   (tmp_path / 'dolly').mkdir()
   (tmp_path / 'dolly' / 'dolly.jsonl').write_text(''.join(json.dumps(row) + '\n' for row in rows))
   bindings = {
-    'INSTRUCTIONS_ROOT': str(tmp_path / 'dolly'), 'INSTRUCT_TOKENS': 4 * 16 * 32, 'dolly_answers/Corpus.validation_share': 0.1, 'TEXT': {'text': 1.0}, 'CODE': {'code': 1.0},
-    'Data.directory': data.directory, 'Data.tokenizer': 'bytes', 'Data.task_modules': (), 'Study.validation': ('text', 'code', 'dolly_answers'), 'Runtime.output': str(tmp_path / 'out'),
+    'INSTRUCTIONS_ROOT': str(tmp_path / 'dolly'), 'INSTRUCT_TOKENS': 4 * 16 * 32, 'dolly_answers/Corpus.validation_share': 0.1,
+    'Data.directory': str(tmp_path / 'data'), 'Runtime.output': str(tmp_path / 'out'),
   }  # fmt: skip
-  assert cli.main(['study', '--gin_file=studies/tuned.gin', f'--gin_file={SHORT}', *(f'--gin.{name}={value!r}' for name, value in bindings.items())]) == 0
+  assert cli.main(['study', '--gin_file=studies/tuned.gin', f'--gin_file={SHORT}', f'--gin_file={tmp_path}/sources.gin', *(f'--gin.{name}={value!r}' for name, value in bindings.items())]) == 0
   results = codemix.results(tmp_path / 'out')
   last = results.changes[results.changes.stage == 'instruct']
   assert set(last.arm) == set(ARMS[1:]) and set(last.against) == {'text_only'} and last.same_tokens.all()
