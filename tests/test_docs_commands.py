@@ -64,6 +64,7 @@ NOT_RUN = {
   '--zone=us-west4-a': 'Google Cloud; tests/launch/test_tpu_vm.py runs on a stand-in for it, tests/launch/test_engines.py asks the real clients',
   '--gin_file=evaluations/real_sets.gin': 'released evaluation sets are not kept in this project',
   '--gin_file=recipes/instruction_tuning.gin': 'Dolly is not kept in this project; tests/studies/test_instruction_tuning.py runs the file',
+  '--gin_file=studies/tuned.gin': 'Dolly is not kept in this project; tests/studies/test_tuned.py runs the file',
   '--gin_file=recipes/cogs.gin': 'COGS is not kept in this project; tests/studies/test_cogs.py runs the file',
   '--folder=gs://YOUR_BUCKET/soak': 'two hours; tests/benchmarks/test_soak.py runs a minute of it',
   '--eval_dir=eval': 'released evaluation sets are not kept in this project; tests/commands/test_evaluate.py runs such lines',

@@ -246,6 +246,22 @@ def test_the_larger_model_of_the_scale_study_is_that_of_its_own_files():
     assert one.hash == other.hash
 
 
+@pytest.mark.parametrize('file', [file for file in FILES if file.startswith('studies/')])
+def test_fields_distinguish_the_arms_of_every_study_and_the_share_is_that_of_code(file):
+  one_seed = ('Study.seeds = (0,)',) if file.removeprefix('studies/') in ('competitive.gin', 'additive.gin', 'reproduction.gin') else ()
+  plan = at_scale(file, 'quickstart', bindings=one_seed)
+  described: dict[tuple, str] = {}
+  for name, stages in plan.recipes.items():
+    fields = {key: value for key, value in plan.study.recipes[name].fields.items() if key != 'arm'}
+    assert fields, name
+    other = described.setdefault((tuple(sorted(fields.items())), len(stages)), name)
+    assert other == name, f'{name} and {other} have the same fields'
+    if 'share' in fields:
+      which = stages[1] if fields.get('stage') == 'continued' else stages[0]
+      code = [part.weight for part in which.mixture().parts if part.name in ('code', 'competitive code')]
+      assert float(sum(code)) == pytest.approx(fields['share'], abs=1e-6), name
+
+
 def test_scale_files_make_recipes_by_themselves():
   for scale in SCALES:
     config.parse(['stages/study.gin', f'scales/{scale}.gin'], ["TEXT = {'local_text': 1.0}", 'Recipe.stages = [@text/Stage()]'])

@@ -24,6 +24,7 @@ from codemix.planner.published_effects import (
 from codemix.planner.roofline import chip_hours
 from codemix.planner.stages import planned_stages
 from codemix.studies.arms import Arm
+from codemix.studies.baselines import baseline_arm_of, without_baseline
 from codemix.studies.claim_comparison import compare
 from codemix.studies.claim_metric import BITS, POINTS
 from codemix.studies.planned_arms import planned_arms
@@ -34,7 +35,7 @@ WITHOUT_PRICE = Prices()
 
 @dataclasses.dataclass(frozen=True)
 class Comparison:
-  """Arms that are compared with the baseline in the same way, on one task.
+  """Arms that are compared with one baseline in the same way, on one task.
 
   Attributes:
     arms: names of the arms that have as many seeds in common with the baseline.
@@ -85,12 +86,14 @@ def plan_power(study: Study, settings: Power, components: Mapping[str, Component
     components: by task, in points, or by source of `Study.validation`, in bits per byte; `settings.components` are not read.
     chip: whose hours are counted, at the MFU of `prices`; None counts none.
 
-  Raises UserError if the study has no second arm of the baseline's model, a task is not among those that the study evaluates, or nothing varies.
+  Raises UserError if the study has no arm that is compared with another of its model, a task is not among those that the study evaluates, or nothing varies.
   """
   arms = planned_arms(study)
   base = next(arm for arm in arms if study.baseline in arm.recipes)
   model = study.recipes[study.baseline].model
-  compared = [arm for arm in arms if arm is not base and study.recipes[arm.recipes[0]].model == model]
+  base_of = {arm.name: baseline_arm_of(study, arms, arm) for arm in arms}
+  model_of = lambda arm: study.recipes[arm.recipes[0]].model
+  compared = [arm for arm in arms if arm is not base_of[arm.name] and model_of(arm) == model_of(base_of[arm.name])]
   if not compared:
     raise UserError(f"the study has no arm to compare with its baseline '{study.baseline}': add a recipe of the same model that differs in more than its seed.")
   _require_evaluated(study, components)
@@ -102,17 +105,17 @@ def plan_power(study: Study, settings: Power, components: Mapping[str, Component
     raise UserError(f'all components of {", ".join(unknown)} are 0, which is no noise to plan with: state those of models whose scores differ.')
   units = {task: unit_of(study, task) for task in components}
   counts = {unit: settings.comparisons or len(compared) * tasks for unit, tasks in collections.Counter(units.values()).items()}
-  alike: dict[tuple[int, int, bool], list[str]] = {}
+  alike: dict[tuple[str, int, int, bool], list[str]] = {}
   seeds_of = lambda arm: {study.recipes[name].seed for name in arm.recipes}
   for arm in compared:
-    own, theirs = seeds_of(arm), seeds_of(base)
-    alike.setdefault((len(own), len(theirs), own == theirs), []).append(arm.name)
+    own, theirs = seeds_of(arm), seeds_of(base_of[arm.name])
+    alike.setdefault((base_of[arm.name].name, len(own), len(theirs), own == theirs), []).append(arm.name)
   comparisons = []
   for task, of in components.items():
     effect = settings.effect_bits if units[task] == BITS else settings.effect
-    for (own, theirs, shared), names in alike.items():
+    for (of_base, own, theirs, shared), names in alike.items():
       design = Design(own, theirs, shared=shared, samples=_samples(study), comparisons=counts[units[task]])
-      comparisons.append(Comparison(tuple(names), base.name, resolution(task, effect, of, design, settings.power, units[task])))
+      comparisons.append(Comparison(tuple(names), of_base, resolution(task, effect, of, design, settings.power, units[task])))
   comparisons += _of_claims(study, settings, components)
   published = published_power(components, len(base.recipes), settings.power) if any(run.parameters == PARAMETERS for run, _ in comparable(model)) else ()
   return PowerPlan(
@@ -155,5 +158,5 @@ def _require_evaluated(study: Study, components: Mapping[str, Components]) -> No
 def _hours(study: Study, arms: Sequence[Arm], chip: Chip | None, mfu: float) -> float | None:
   if chip is None:
     return None
-  one_seed = dataclasses.replace(study, recipes={name: study.recipes[name] for name in (arm.recipes[0] for arm in arms)}, baseline=None, claims={})
+  one_seed = dataclasses.replace(study, recipes={name: without_baseline(study.recipes[name]) for name in (arm.recipes[0] for arm in arms)}, baseline=None, claims={})
   return sum(chip_hours(stage.steps * model_flops(stage.train_step()), chip, mfu) for stage in planned_stages(one_seed))

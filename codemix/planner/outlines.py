@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from codemix.planner.stages import planned_stages
-from codemix.studies.outline import StageOutline
+from codemix.studies.outline import StageOutline, arms_of, seeds_of
+from codemix.studies.planned_arms import planned_arms
 from codemix.studies.recipe import Study
 
 
@@ -13,7 +14,8 @@ def outlines_before_preparing(study: Study) -> list[StageOutline]:
   Raises UserError as `codemix.planner.stages.planned_stages`.
   """
   found: dict[tuple[str, int], str] = {}  # (recipe, position) -> name
-  outlines = []
+  outlines, arms = [], planned_arms(study)
+  seeds = {name: recipe.seed for name, recipe in study.recipes.items()}
   for planned in planned_stages(study):
     position = len(planned.path) - sum(step.startswith('from ') for step in planned.path[:1])
     alike = planned.path.count(planned.stage.name)
@@ -27,6 +29,8 @@ def outlines_before_preparing(study: Study) -> list[StageOutline]:
         planned.tokens,
         planned.recipe.model.flops_per_token(planned.recipe.length)['total'],
         tuple(planned.recipes),
+        arms_of(planned.recipes, arms),
+        seeds_of(planned.recipes, seeds),
         tuple(planned.stage.mixtures().drawn()),
       )
     )

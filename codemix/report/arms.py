@@ -18,29 +18,33 @@ def arms(study: StudyResults) -> list[Arm]:
 
 
 def baselines(study: StudyResults) -> dict[str, str]:
-  """The counterpart of each recipe: that of its model and seed in the baseline's arm.
+  """The counterpart of each recipe: that of its seed in the arm that it is compared with.
 
-  A recipe of the baseline's arm is compared with itself. For another model, the baseline's arm is
-  the only arm of that model with the baseline's mixtures. A recipe without a counterpart has no
-  entry.
+  A recipe of a baseline's arm is compared with itself. A recipe without a counterpart has no entry.
   """
-  arm_of, found = baseline_arms(study), {}
-  for recipe in study.recipes.values():
-    own = [study.recipes[name] for name in arm_of[recipe.model_digest]]
-    base = next((base for base in own if base.seed == recipe.seed), None)
+  found = {}
+  for name, runs in baseline_arms(study).items():
+    base = next((run for run in runs if study.recipes[run].seed == study.recipes[name].seed), None)
     if base is not None:
-      found[recipe.name] = base.name
+      found[name] = base
   return found
 
 
 def baseline_arms(study: StudyResults) -> dict[str, tuple[str, ...]]:
-  """The recipes that those of a model are compared with, one per seed, by `model_digest`; () if there are none."""
-  models = {recipe.model_digest: [] for recipe in study.recipes.values()}
+  """The recipes that each recipe is compared with, one per seed; () if there are none.
+
+  They are the arm of its `Recipe.baseline`. Else they are the arm of the study's baseline, or, for another model, the only arm of
+  that model with the baseline's mixtures.
+  """
   if study.baseline is None:
-    return dict.fromkeys(models, ())
-  for arm in arms(study):
-    models[study.recipes[arm.recipes[0]].model_digest].append(arm)
-  return {model: _baseline_arm(study, model, of_model) for model, of_model in models.items()}
+    return dict.fromkeys(study.recipes, ())
+  groups = arms(study)
+  arm_of = {recipe: arm.recipes for arm in groups for recipe in arm.recipes}
+  models: dict[str, list[Arm]] = {}
+  for arm in groups:
+    models.setdefault(study.recipes[arm.recipes[0]].model_digest, []).append(arm)
+  of_model = {model: _baseline_arm(study, model, members) for model, members in models.items()}
+  return {name: arm_of[recipe.baseline] if recipe.baseline else of_model[recipe.model_digest] for name, recipe in study.recipes.items()}
 
 
 def _baseline_arm(study: StudyResults, model: str, of_model: Sequence[Arm]) -> tuple[str, ...]:

@@ -1,16 +1,15 @@
 """Bits per byte of every recipe and arm after every stage, with intervals, beside the baseline.
 
-A recipe is compared with the baseline's recipe of its own model and seed (`arms.baselines`), and an
-arm of several seeds with all seeds of the baseline's arm. A stage is compared with the stage of the
+A recipe is compared with the recipe of its seed in its baseline's arm (`arms.baselines`), and an
+arm of several seeds with all seeds of that arm. A stage is compared with the stage of the
 baseline that ends after the same number of tokens: otherwise the difference in budget would look like
 an effect of the mixture. If there is no such stage, only the recipe's last stage is compared, with the
-baseline's last.
+baseline's last, and the difference is not called an effect (`Contrast.same_tokens`).
 """
 
 from __future__ import annotations
 
 import dataclasses
-import itertools
 import math
 from collections.abc import Iterable, Mapping, Sequence
 
@@ -120,7 +119,7 @@ class Row:
     bits, changes: by name of the measure; no entry if there is no figure.
     against: the stage of the baseline with each seed of the arm, or None.
     contrast: what its changes compare.
-    is_baseline: whether others are compared with it.
+    is_baseline: whether it is compared with itself: it is a baseline, and has none of its own.
   """
 
   name: str
@@ -189,12 +188,11 @@ def arm_rows(study: StudyResults, measures: Mapping[str, Measure], groups: Seque
   """Every arm after every stage, over those of its seeds that have been evaluated."""
   progress = {name: _progress(study, name) for name in study.recipes}
   base_of = baseline_arms(study)
-  ground = set(itertools.chain(*base_of.values()))
   rows = []
   for group in groups:
     stages = study.recipes[group.recipes[0]].stages
     for index, folder in enumerate(stages):
-      contrast = _contrast(study, progress, group, index, base_of[study.recipes[group.recipes[0]].model_digest])
+      contrast = _contrast(study, progress, group, index, base_of[group.recipes[0]])
       bits = {name: m.bits(contrast.own.values()) for name, m in measures.items()}
       changes = {name: m.change(contrast) for name, m in measures.items()}
       rows.append(
@@ -209,7 +207,7 @@ def arm_rows(study: StudyResults, measures: Mapping[str, Measure], groups: Seque
           changes={name: figure for name, figure in changes.items() if figure is not None},
           against=tuple(contrast.base.get(seed) for seed in contrast.own),
           contrast=contrast,
-          is_baseline=all(name in ground for name in group.recipes),
+          is_baseline=all(name in base_of[name] for name in group.recipes),
         )
       )
   return rows
@@ -242,22 +240,23 @@ def _progress(study: StudyResults, recipe: str) -> list[dict[str, float]]:
 def _contrast(study: StudyResults, progress: Mapping[str, list[dict[str, float]]], group: Arm, index: int, runs: Sequence[str]) -> Contrast:
   """The stage `index` of each run of an arm, and the stages of the baseline's `runs` that end after as many tokens."""
   own = {study.recipes[name].seed: study.recipes[name].stages[index] for name in group.recipes}
-  position = _counterpart(progress[group.recipes[0]], index, progress[runs[0]]) if runs else None
-  if position is None:
+  found = _counterpart(progress[group.recipes[0]], index, progress[runs[0]]) if runs else None
+  if found is None:
     return Contrast(own, {})
+  position, same_tokens = found
   base = {study.recipes[name].seed: study.recipes[name].stages[position] for name in runs}
   # A single run is compared with that of its seed.
-  return Contrast(own, base if len(own) > 1 else {seed: folder for seed, folder in base.items() if seed in own})
+  return Contrast(own, base if len(own) > 1 else {seed: folder for seed, folder in base.items() if seed in own}, same_tokens)
 
 
-def _counterpart(own: Sequence[Mapping[str, float]], index: int, base: Sequence[Mapping[str, float]]) -> int | None:
-  """The stage of the baseline that the stage `index` is compared with, given the `_progress` of both."""
+def _counterpart(own: Sequence[Mapping[str, float]], index: int, base: Sequence[Mapping[str, float]]) -> tuple[int, bool] | None:
+  """(the stage of the baseline that the stage `index` is compared with, whether both end after as many tokens), given the `_progress` of both."""
   ends_S = np.array([line['tokens_so_far'] for line in base], np.float64)
   with np.errstate(divide='ignore', invalid='ignore'):
     gaps_S = np.nan_to_num(np.abs(ends_S / own[index]['tokens_so_far'] - 1), nan=math.inf)
   if gaps_S.min() <= SAME_TOKENS:
-    return int(gaps_S.argmin())
-  return len(base) - 1 if index == len(own) - 1 else None
+    return int(gaps_S.argmin()), True
+  return (len(base) - 1, False) if index == len(own) - 1 else None
 
 
 def _same_documents(

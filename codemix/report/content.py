@@ -9,7 +9,7 @@ from typing import Any
 
 from codemix import formatting
 from codemix.report import comparison, palette, remarks
-from codemix.report.arms import arms
+from codemix.report.arms import arms, baseline_arms
 from codemix.report.claims import Judged, judge_claims
 from codemix.report.comparison import Measure, Row
 from codemix.report.margins import Margins
@@ -115,9 +115,24 @@ class Content:
     return next((arm.name for arm in self.arms if self.study.baseline in arm.recipes), None)
 
   def baseline_of(self, arm: Arm) -> str | None:
-    """The name of the arm that an arm is compared with: the baseline's of its model."""
-    of_model = next(model.arms for model in self.models if arm in model.arms)
-    return next((base.name for base in of_model if self.rows_of(base)[-1].is_baseline), None)
+    """The name of the arm that an arm is compared with; None if there is none."""
+    return self._baselines.get(arm.name)
+
+  def own_baseline_of(self, arm: Arm) -> str:
+    """The name of the arm that an arm is compared with in place of the study's baseline (`Recipe.baseline`); '' if it has none."""
+    own = self.study.recipes[arm.recipes[0]].baseline
+    return self.baseline_of(arm) if own and own not in arm.recipes else ''
+
+  @property
+  def compared_with(self) -> str:
+    """What changes are against, for captions."""
+    owned = any(self.own_baseline_of(arm) for arm in self.arms)
+    return f'{self.baseline_arm}, or the baseline of its own that an arm names' if owned else f'{self.baseline_arm}'
+
+  @functools.cached_property
+  def _baselines(self) -> dict[str, str]:
+    arm_of = {recipe: arm.name for arm in self.arms for recipe in arm.recipes}
+    return {arm_of[name]: arm_of[runs[0]] for name, runs in baseline_arms(self.study).items() if runs}
 
   def recipe_rows(self, recipe: str) -> list[Row]:
     return self._rows_of_recipe.get(recipe, [])

@@ -15,16 +15,19 @@ class Contrast:
   Attributes:
     own: the stage's folder in each run of an arm, by seed. A line of a single run has one.
     base: that of each run of the other arm; {} if nothing is compared.
+    same_tokens: whether the stages end after as many tokens. If not, the difference includes that of the budgets, and is never
+      called an effect.
   """
 
   own: Mapping[Seed, str]
   base: Mapping[Seed, str]
+  same_tokens: bool = True
 
   def of(self, is_known: Callable[[str], bool]) -> Contrast:
     """The part whose folders are known, the seeds that both arms have first."""
     own, base = ({seed: folder for seed, folder in of.items() if is_known(folder)} for of in (self.own, self.base))
     common = [seed for seed in own if seed in base]
-    return Contrast(*({seed: of[seed] for seed in [*common, *(s for s in of if s not in common)]} for of in (own, base)))
+    return Contrast(*({seed: of[seed] for seed in [*common, *(s for s in of if s not in common)]} for of in (own, base)), self.same_tokens)
 
   @property
   def is_crossed(self) -> bool:

@@ -106,7 +106,8 @@ def _recipes(content: Content) -> str:
       seeds = f'seeds: {", ".join(arm.recipes)}' if len(arm.recipes) > 1 else ''
       size = model.label if len(content.models) > 1 else ''
       name = f'{arm.name} (baseline)' if after[-1].is_baseline else arm.name
-      cells = name, '; '.join(part for part in (what, size, seeds) if part), ' → '.join(stages)
+      own = content.own_baseline_of(arm)
+      cells = name, '; '.join(part for part in (what, size, seeds, own and f'compared with {own}') if part), ' → '.join(stages)
       lines.append(Line([*map(Cell, cells)]))
   return table(Table('', [Cell('Arm'), Cell('What'), Cell('Stages')], lines, texts=3))
 

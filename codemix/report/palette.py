@@ -63,9 +63,10 @@ class Paint:
 
 
 def arm_paints(arms: Sequence[str], baselines: Container[str]) -> dict[str, Paint]:
-  """One paint per arm: baselines grey; other colours repeat after eleven, with another dash."""
+  """One paint per arm: baselines grey; other colours repeat after eleven, with another dash, and grey after one."""
   others = _cycle('arm', [arm for arm in arms if arm not in baselines], ARMS)
-  return {arm: others.get(arm) or Paint('baseline', *BASELINE) for arm in arms}
+  greys = {arm: Paint('baseline', *BASELINE, DASHES[turn % len(DASHES)]) for turn, arm in enumerate(arm for arm in arms if arm in baselines)}
+  return {arm: others.get(arm) or greys[arm] for arm in arms}
 
 
 def source_paints(sources: Sequence[str], kinds: Mapping[str, str]) -> dict[str, Paint]:

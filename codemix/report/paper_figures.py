@@ -152,7 +152,7 @@ def _draw(of: Shown, panel: Panel, name: str) -> Picture:
   known = [(place, each) for place, each in zip(places, ours, strict=True) if each and each.has_interval]
   if known:
     ends = [scale * (each.value - each.low) for _, each in known], [scale * (each.high - each.value) for _, each in known]
-    axes.errorbar([place for place, _ in known], [scale * each.value for _, each in known], ends, fmt='none', ecolor=palette.INK, capsize=3, elinewidth=1)
+    axes.errorbar([place for place, _ in known], [scale * each.value for _, each in known], ends, fmt='none', color=palette.INK, ecolor=palette.INK, capsize=3, elinewidth=1)
   if panel.is_score:
     _bars(axes, [place + width for place in places], [None if value is None else scale * value for value in papers], [None] * len(papers), width, form=label, facecolor='none', edgecolor=palette.MUTED, hatch=HATCH)
   axes.set_xlim(-0.5 - _GAP / 2, len(of.pairs) - 0.5 + _GAP / 2)

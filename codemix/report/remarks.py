@@ -172,8 +172,8 @@ def _other_optimizers(study: StudyResults) -> Iterator[str]:
   """Recipes that differ from what they are compared with in more than the mixture."""
   base_of, arm_of = baseline_arms(study), _arm_names(study)
   found: dict[str, None] = {}  # a sentence for an arm, not for each of its seeds
-  for name, recipe in study.recipes.items():
-    base = next(iter(base_of[recipe.model_digest]), name)
+  for name in study.recipes:
+    base = next(iter(base_of[name]), name)
     own, other = (study.stages[study.recipes[n].stages[0]].identity.get('optimizer') or {} for n in (name, base))
     differing = [key for key in {**own, **other} if own.get(key) != other.get(key)]
     if own and other and differing:
@@ -193,22 +193,28 @@ def _other_budgets(study: StudyResults, rows: Sequence[Row]) -> Iterator[str]:
       found.setdefault(key, {})[arm_of[row.name]] = None
   for (tokens, base, of_base), names in found.items():
     end, are = ('ends', 'is') if len(names) == 1 else ('end', 'are')
-    yield f'{", ".join(names)} {end} after {tokens} tokens and {are} compared with {base} after {of_base}: the change includes the difference in budget.'
+    yield f'{", ".join(names)} {end} after {tokens} tokens and {are} compared with {base} after {of_base}: the change includes the difference in budget, so it is not coloured.'
 
 
 def _uncompared(study: StudyResults, rows: Sequence[Row]) -> Iterator[str]:
   if study.baseline is None:
     return
-  against, model = baselines(study), study.recipes[study.baseline].model_digest
-  # An arm of several seeds is compared with all of the baseline's, if those are several.
-  single = len(baseline_arms(study)[model]) < 2
-  groups = [arm for arm in arms(study) if single or len(arm.recipes) < 2]
-  alone = [study.recipes[name] for arm in groups for name in arm.recipes]
-  if seedless := [f'{r.name} (seed {r.seed})' for r in alone if r.name not in against and r.model_digest == model]:
-    yield f'Not compared, since {study.baseline} was not trained with their seeds: {", ".join(seedless)}.'
-  arm_of = _arm_names(study)
-  if later := dict.fromkeys(f'{arm_of[row.name]} after {row.stage.name}' for row in rows if row.bits and row.against == (None,) and row.name in against):
-    yield f'Not compared, since no stage of {arm_of[study.baseline]} ends after as many tokens: {", ".join(later)}.'
+  against, base_of, arm_of = baselines(study), baseline_arms(study), _arm_names(study)
+  seedless: dict[str, list[str]] = {}
+  for arm in arms(study):
+    for name in arm.recipes:
+      base = base_of[name]
+      # An arm of several seeds is compared with all of the baseline's, if those are several.
+      if base and name not in against and min(len(base), len(arm.recipes)) < 2:
+        seedless.setdefault(base[0], []).append(f'{name} (seed {study.recipes[name].seed})')
+  for base, names in seedless.items():
+    yield f'Not compared, since {base} was not trained with their seeds: {", ".join(names)}.'
+  later: dict[str, dict[str, None]] = {}
+  for row in rows:
+    if row.bits and row.against == (None,) and row.name in against:
+      later.setdefault(arm_of[against[row.name]], {})[f'{arm_of[row.name]} after {row.stage.name}'] = None
+  for base, names in later.items():
+    yield f'Not compared, since no stage of {base} ends after as many tokens: {", ".join(names)}.'
 
 
 def _arm_names(study: StudyResults) -> dict[str, str]:

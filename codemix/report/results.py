@@ -103,6 +103,7 @@ class RecipeResults:
     model: its configuration and `parameters`; empty if they are not known.
     start: what `Recipe.start` named (`Start.describe`); empty for a random initialisation.
     fields: what distinguishes it within the study, by name.
+    baseline: `Recipe.baseline`, the recipe that it is compared with in place of the study's baseline; None if it has none.
   """
 
   name: str
@@ -113,6 +114,7 @@ class RecipeResults:
   model: Mapping[str, Any]
   start: Mapping[str, Any] = dataclasses.field(default_factory=dict)
   fields: Mapping[str, Field] = dataclasses.field(default_factory=dict)
+  baseline: str | None = None
 
   @functools.cached_property
   def model_digest(self) -> str:
@@ -194,8 +196,9 @@ def study_of(record: Mapping[str, Any], folder: Path, path: Path) -> StudyResult
   }
   recipes = {name: _read_recipe(name, record, [stages[n] for n in folders]) for name, folders in names.items()}
   baseline = record.get('baseline')
-  if baseline is not None and baseline not in recipes:
-    raise UserError(f"{path}: the baseline '{baseline}' is not one of the recipes.{nearest(baseline, recipes)}")
+  for of in (baseline, *(recipe.baseline for recipe in recipes.values())):
+    if of is not None and of not in recipes:
+      raise UserError(f"{path}: the baseline '{of}' is not one of the recipes.{nearest(of, recipes)}")
   return StudyResults(
     folder=folder,
     name=record.get('name', folder.name),
@@ -213,7 +216,7 @@ _STUDY = {
   'name': str, 'note': str, 'baseline': str | None, 'savings': {...: int}, 'model': dict, 'provenance': dict,
   'kinds': {...: str | None}, 'evaluators': [str],
 }  # fmt: skip
-_RECIPE = {'description': str, 'arm': str, 'seed': int | None, 'model': dict, 'start': dict, 'fields': {...: Field}}
+_RECIPE = {'description': str, 'arm': str, 'seed': int | None, 'model': dict, 'start': dict, 'fields': {...: Field}, 'baseline': str}
 _USE = {'source': str, 'loss_tokens': int}
 _PLAN = {'steps': int, 'parameters': int, 'sources': [_USE | {'share': float}]}
 _LEDGER = {'hash': str, 'parent_hash': str | None, 'planned': [_USE], 'realised': [_USE]}
@@ -250,6 +253,7 @@ def _read_recipe(name: str, record: Mapping[str, Any], stages: Sequence[StageRes
     model=recipe.get('model', model),
     start=recipe.get('start', {}),
     fields=recipe.get('fields', {}),
+    baseline=recipe.get('baseline'),
   )
 
 

@@ -21,6 +21,7 @@ from codemix.studies.arms import Arm
 LEAST_SHARES = 3  # of a shape; two are a difference
 _COLOUR = palette.ARMS[4][0]
 PAPER = 'the paper, 470M, Figure 4'
+CONTROL = 'baseline of as many tokens'
 
 
 @dataclasses.dataclass(frozen=True)
@@ -30,9 +31,11 @@ class Sweep:
   Attributes:
     label: of the model and of what else the arms have in common; '' if the study has no other sweep.
     stage: whose share differs.
-    is_papers: whether it stands for the paper's sweep: its stage is the only one, and the model not that of 2.8B parameters.
+    is_papers: whether it stands for the paper's sweep: its stage is the only one, all spend the same tokens, and the model is not that of 2.8B parameters.
     rows: by the share of code, ascending: the arm after its last stage.
     others: arms that are left out, since `rows` has another arm of their share.
+    controls: if the arms spend other numbers of tokens, the baseline of as many tokens that each is compared with, by its share;
+      else {}.
   """
 
   label: str
@@ -40,6 +43,7 @@ class Sweep:
   is_papers: bool
   rows: Mapping[float, Row]
   others: Sequence[str]
+  controls: Mapping[float, Row]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -69,9 +73,10 @@ class Figure:
 
 @once
 def sweeps(content: Content) -> list[Sweep]:
-  """The sweeps of the study, of each model. Arms are of one sweep if they spend the same tokens on as many stages, and differ in one share of code.
+  """The sweeps of the study, of each model. Arms are of one sweep if they have as many stages, differ in one share of code, and spend the same tokens.
 
-  Of arms with one share, those that `codemix.studies.sweep` made come first, then those that the study names first.
+  Of those that spend other tokens than any sweep, arms that each name a baseline of as many tokens (`Recipe.baseline`) are one sweep
+  too: additive designs. Of arms with one share, those that `codemix.studies.sweep` made come first, then those that the study names first.
   """
   found = [(model, family) for model in content.models for family in _families(content, model)]
   several_models, several = len({id(model) for model, _ in found}) > 1, len(found) > 1
@@ -79,9 +84,10 @@ def sweeps(content: Content) -> list[Sweep]:
     Sweep(
       label=', '.join(filter(None, [model.label if several_models else '', _in_common(content, arms, index) if several else ''])),
       stage=content.rows_of(arms[0])[index].stage.name,
-      is_papers=len(content.rows_of(arms[0])) == 1 and paper_size(content, model) == '470M',
+      is_papers=len(content.rows_of(arms[0])) == 1 and _spend_alike(content, arms) and paper_size(content, model) == '470M',
       rows=dict(sorted((_shares(content, arm)[index], content.rows_of(arm)[-1]) for arm in arms)),
       others=others,
+      controls={} if _spend_alike(content, arms) else {_shares(content, arm)[index]: _baseline_row(content, arm) for arm in arms},
     )
     for model, (index, arms, others) in found
   ]
@@ -121,7 +127,7 @@ def tables(content: Content) -> list[Table]:
 def _families(content: Content, model: Model) -> Iterator[tuple[int, list[Arm], list[str]]]:
   """(index of the stage, an arm of each share, names of the others) of each sweep of a model."""
   known = [arm for arm in model.arms if None not in _shares(content, arm)]
-  known.sort(key=lambda arm: 'share' not in content.study.recipes[arm.recipes[0]].fields)  # stable: made by `sweep` first
+  known.sort(key=lambda arm: 'design' not in content.study.recipes[arm.recipes[0]].fields)  # stable: made by `sweep` first
   taken: set[str] = set()
   for index in range(max((len(_shares(content, arm)) for arm in known), default=0)):
     families: dict[tuple, list[Arm]] = {}
@@ -129,14 +135,33 @@ def _families(content: Content, model: Model) -> Iterator[tuple[int, list[Arm], 
       shares = _shares(content, arm)
       if index < len(shares) and arm.name not in taken:
         families.setdefault((*shares[:index], None, *shares[index + 1 :]), []).append(arm)
-    for arms in (of_tokens for family in families.values() for of_tokens in _by_tokens(content, family)):
-      of_share: dict[float, Arm] = {}
-      for arm in arms:
-        of_share.setdefault(_shares(content, arm)[index], arm)
-      shown = list(of_share.values())
-      if len(shown) >= LEAST_SHARES:
-        taken.update(arm.name for arm in shown)
-        yield index, shown, [arm.name for arm in arms if arm not in shown]
+    for family in families.values():
+      groups = [(arms, _of_each_share(content, arms, index)) for arms in _by_tokens(content, family)]
+      apart = [arm for arms, shown in groups if len(shown) < LEAST_SHARES for arm in arms if _baseline_row(content, arm)]
+      for arms, shown in (*groups, (apart, _of_each_share(content, apart, index))):
+        if len(shown) >= LEAST_SHARES:
+          taken.update(arm.name for arm in shown)
+          controls = {content.baseline_of(arm) for arm in shown} if arms is apart else set()
+          yield index, shown, [arm.name for arm in arms if arm not in shown and arm.name not in controls]
+
+
+def _of_each_share(content: Content, arms: Sequence[Arm], index: int) -> list[Arm]:
+  """The first arm of each share of a stage."""
+  of_share: dict[float, Arm] = {}
+  for arm in arms:
+    of_share.setdefault(_shares(content, arm)[index], arm)
+  return list(of_share.values())
+
+
+def _baseline_row(content: Content, arm: Arm) -> Row | None:
+  """The baseline that an arm itself names, after its last stage; None if it names none, or one of other tokens."""
+  if not content.study.recipes[arm.recipes[0]].baseline or not content.rows_of(arm)[-1].contrast.same_tokens:
+    return None
+  return content.rows_of(next(base for base in content.arms if base.name == content.baseline_of(arm)))[-1]
+
+
+def _spend_alike(content: Content, arms: Sequence[Arm]) -> bool:
+  return len(_by_tokens(content, arms)) == 1
 
 
 def _by_tokens(content: Content, arms: Sequence[Arm]) -> list[list[Arm]]:
@@ -178,7 +203,11 @@ def _draw(sweep: Sweep, figure: Figure, name: str) -> Picture:
   if known := {share: each for share, each in found.items() if each.has_interval}:
     ends = [scale * (each.value - each.low) for each in known.values()], [scale * (each.high - each.value) for each in known.values()]
     axes.errorbar([100 * share for share in known], [scale * each.value for each in known.values()], ends, fmt='none', ecolor=_COLOUR, capsize=3, elinewidth=1.2)
-  axes.plot([100 * share for share in found], [scale * each.value for each in found.values()], 'o', color=_COLOUR, markersize=6)
+  axes.plot([100 * share for share in found], [scale * each.value for each in found.values()], 'o', color=_COLOUR, markersize=6, label='with code')
+  controls = {share: estimate for share, row in sweep.controls.items() if (estimate := figure.of(row))}
+  if controls:
+    axes.plot([100 * share for share in controls], [scale * each.value for each in controls.values()], 'o', color=palette.BASELINE[0], markerfacecolor='none', linestyle=(0, (5, 2)), linewidth=1, label=CONTROL)
+    axes.legend(frameon=False, fontsize=9)
   if figure.paper:
     axes.plot([100 * share for share in figure.paper], [100 * value for value in figure.paper.values()], 's', color=palette.MUTED, markerfacecolor='none', linestyle=(0, (3, 2)), linewidth=1)
   axes.set_xlabel(f'code in {svg.short(sweep.stage, 24)} (%)')
@@ -186,10 +215,12 @@ def _draw(sweep: Sweep, figure: Figure, name: str) -> Picture:
   axes.locator_params(nbins=6)
   axes.set_title(svg.short(f'{figure.title}{f" – {sweep.label}" if sweep.label else ""}', 52))
   lines = [('study', share, each.seeds, each.value, each.low, each.high) for share, each in found.items()]
+  lines += [(CONTROL, share, each.seeds, each.value, each.low, each.high) for share, each in controls.items()]
   lines += [(PAPER, share, 1, value, math.nan, math.nan) for share, value in figure.paper.items()]
   told = '; '.join(f'{form(each.value)}{f" ({form(each.low)} to {form(each.high)})" if each.has_interval else ""} at {formatting.share(share)}' for share, each in found.items())
+  beside = f' {CONTROL.capitalize()}: ' + '; '.join(f'{form(each.value)} at {formatting.share(share)}' for share, each in controls.items()) + '.' if controls else ''
   paper = f' {PAPER}: ' + '; '.join(f'{form(value)} at {formatting.share(share)}' for share, value in figure.paper.items()) + '.' if figure.paper else ''
-  alt = f'{figure.title} by the share of code in {sweep.stage}{f", {sweep.label}" if sweep.label else ""}, with 95% intervals{_noise(found.values())}: {told}.{paper}'
+  alt = f'{figure.title} by the share of code in {sweep.stage}{f", {sweep.label}" if sweep.label else ""}, with 95% intervals{_noise(found.values())}: {told}.{beside}{paper}'
   return svg.picture(drawn, name, alt, ('what', 'code', 'seeds', 'value', 'low', 'high'), lines)
 
 
@@ -204,16 +235,19 @@ def _table(content: Content, sweep: Sweep) -> Table:
     f'By the share of code in {sweep.stage}{of}, after the last stage, with 95% intervals: bits per byte of held-out data, and scores of groups of tasks in percent. '
     'An interval is over items (“items only” at one seed), and over seeds where there are several. Below: the change against the baseline, with the interval of the difference.'
   )
+  if sweep.controls:
+    caption += f' Each share spends other tokens, and is compared with a {CONTROL}, whose figure is shown as “baseline”.'
   if any(figure.paper for figure in figures):
     caption += f' “Paper”: {PAPER}, whose plot was read to about 0.05 points.'
     caption += ' Its averages are of all tasks of a group.' if any(figure.coverage for figure in figures) else ''
   if sweep.others:
     caption += f' Left out, since a line has their share: {", ".join(sweep.others)}.'
-  lines = [Line([Cell(formatting.share(share)), *(_cell(figure, share, row) for figure in figures)]) for share, row in sweep.rows.items()]
+  first = lambda share, row: Cell(formatting.share(share), [f'{formatting.tokens(row.tokens_so_far)} tokens'] if sweep.controls else [])
+  lines = [Line([first(share, row), *(_cell(figure, share, row, sweep.controls.get(share)) for figure in figures)]) for share, row in sweep.rows.items()]
   return Table(caption, [Cell('Code'), *(Cell(figure.name, [figure.coverage] if figure.coverage else []) for figure in figures)], lines)
 
 
-def _cell(figure: Figure, share: float, row: Row) -> Cell:
+def _cell(figure: Figure, share: float, row: Row, control: Row | None) -> Cell:
   form = formatting.points if figure.is_score else formatting.bits
   estimate, change = figure.of(row), figure.change(row)
   if not estimate:
@@ -222,6 +256,9 @@ def _cell(figure: Figure, share: float, row: Row) -> Cell:
   notes += [f'{estimate.seeds} seeds' if estimate.seeds > 1 else 'items only'] if estimate.has_interval else []
   if change and not row.is_compared_with_itself:
     ends = f' ({formatting.signed(change.low)} … {formatting.signed(change.high)})' if change.has_interval else ''
-    notes.append(f'change {formatting.signed(change.value)}{"" if figure.is_score else "%"}{ends}')
+    other = '' if row.contrast.same_tokens else ', other tokens'
+    notes.append(f'change {formatting.signed(change.value)}{"" if figure.is_score else "%"}{ends}{other}')
+    if control and (base := figure.of(control)):
+      notes.append(f'baseline {form(base.value)}')
   notes += [f'paper {formatting.points(figure.paper[share])}'] if share in figure.paper else []
   return Cell(form(estimate.value), notes)

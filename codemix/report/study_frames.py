@@ -18,13 +18,14 @@ from codemix.report.results import read_study
 from codemix.report.score_frame import score_frame
 from codemix.report.suite import TASKS
 from codemix.report.tables import compared_arms
+from codemix.studies.fields import field_columns
 
 if TYPE_CHECKING:
   import pandas as pd
 
 GROUP = 'group/'  # before the label of a group of tasks, as a metric
 CHANGES = (
-  'arm', 'against', 'position', 'stage', 'metric', 'unit', 'value', 'low', 'high', 'error', 'freedom', 'p', 'spread', 'seeds', 'baseline_seeds',
+  'position', 'stage', 'metric', 'unit', 'same_tokens', 'value', 'low', 'high', 'error', 'freedom', 'p', 'spread', 'seeds', 'baseline_seeds',
 )  # fmt: skip
 
 
@@ -35,8 +36,8 @@ class StudyFrames:
   Attributes:
     stages: a row for each recipe, stage and source, as in results.csv: tokens, the ledger, bits per byte and its relative change.
     scores: a row for each recipe, stage, checkpoint, task and score, as in scores.csv: fractions, or bits per byte.
-    changes: a row for each arm but the baseline's, stage and metric: `value` is the change against `against` after as many tokens, from
-      `low` to `high` (95%), in `unit`. `metric` is 'held_out/SOURCE' (in 'percent' of the baseline's bits per byte), 'tasks/TASK', or
+    changes: a row for each arm that is compared with another, stage and metric: `value` is the change of `arm` against `against`, from
+      `low` to `high` (95%), in `unit`; `same_tokens` is False if they end after other numbers of tokens. Each of the arm's fields is a column 'field_NAME'. `metric` is 'held_out/SOURCE' (in 'percent' of the baseline's bits per byte), 'tasks/TASK', or
       'group/LABEL', the average of a group of tasks (both in 'points', hundredths). `p` is of this comparison alone, and unknown
       (NaN) unless both arms have two seeds or more, as are `error`, its standard error, and `freedom`, its degrees of freedom. `spread` is
       the standard deviation over seeds in `unit`; `seeds` and `baseline_seeds` are the runs that were compared.
@@ -65,15 +66,18 @@ def results(study_dir: Path | str) -> StudyFrames:
 
 
 def changes_frame(content: Content) -> pd.DataFrame:
-  """The changes of every arm against the baseline, as `StudyFrames.changes`."""
+  """The changes of every arm against its baseline, as `StudyFrames.changes`."""
   import pandas as pd
 
+  fields_of = field_columns({recipe.name: recipe.fields for recipe in content.study.recipes.values()})
   lines = []
   for arm in compared_arms(content) if content.study.baseline else ():
     for row in content.rows_of(arm):
       for metric, unit, change in _changes(content, row):
-        lines.append((arm.name, content.baseline_of(arm), row.position, row.stage.name, metric, unit, *_figures(change)))
-  return pd.DataFrame(lines, columns=list(CHANGES)).astype(dict.fromkeys(('position', 'seeds', 'baseline_seeds'), 'Int64'))
+        figures = (row.position, row.stage.name, metric, unit, row.contrast.same_tokens, *_figures(change))
+        lines.append({'arm': arm.name, 'against': content.baseline_of(arm), **fields_of[arm.recipes[0]], **dict(zip(CHANGES, figures, strict=True))})
+  columns = ['arm', 'against', *next(iter(fields_of.values())), *CHANGES]
+  return pd.DataFrame(lines, columns=columns).astype(dict.fromkeys(('position', 'seeds', 'baseline_seeds'), 'Int64'))
 
 
 def _changes(content: Content, row: Row) -> Iterator[tuple[str, str, Estimate]]:

@@ -16,7 +16,7 @@ from codemix.report.paper_models import of_row
 from codemix.report.scores import Score
 from codemix.report.suite import Benchmark, Group
 from codemix.report.table import Cell, Line, Table, once
-from codemix.report.tables import by_stage, compared_arms, interval, percent_margin
+from codemix.report.tables import by_stage, change_cell, compared_arms, interval, percent_margin
 
 SYNTHETIC = (
   ' Table 2 does not say so, but its balanced→text has the scores of balanced+synthetic→text in Figure 5, and its code→text begins with those of code+synthetic: '
@@ -113,7 +113,7 @@ def gold_bits(content: Content, group: Group) -> Table:
 def gold_changes(content: Content, group: Group) -> Table:
   """The changes of the bits per byte of the right answers against the baseline, in percent of them."""
   shown = _with_gold(group)
-  caption = f'{group.label}: change of the bits per byte of the right answers against {content.baseline_arm}, in percent, with 95% paired intervals over items.' + CAPTION
+  caption = f'{group.label}: change of the bits per byte of the right answers against {content.compared_with}, in percent, with 95% paired intervals over items.' + CAPTION
 
   def cells(row: Row, of_seed: bool) -> list[Cell]:
     figures = [benchmark.gold.change(row.contrast) for benchmark in shown]
@@ -164,7 +164,7 @@ def clean(content: Content, group: Group) -> Table | None:
 
 def _changes(content: Content, what: str, header: Sequence[Cell], columns: Sequence[Score]) -> Table:
   caption = (
-    f'Change of {what} against {content.baseline_arm} after the same number of tokens, in points (hundredths), with 95% paired '
+    f'Change of {what} against {content.compared_with} after the same number of tokens, in points (hundredths), with 95% paired '
     'intervals: over items, and over seeds where there are several.'
   ) + CAPTION
 
@@ -242,6 +242,5 @@ def _change(row: Row, figure: Estimate | None, of_seed: bool, form: Callable[[fl
   elif figure.has_interval and not of_seed:
     notes.append('items only')
   better = (figure.value < 0) == lower_is_better
-  mark = ('better' if better else 'worse') if figure.is_effect else ''
-  equal_p = None if of_seed else p_of_equality(figure, margin)
-  return Cell(form(figure.value), notes, mark, p=None if of_seed else figure.p, equal_p=equal_p)
+  return change_cell(form(figure.value), notes, row, figure, of_seed, 'better' if better else 'worse', p_of_equality(figure, margin))
+

@@ -36,7 +36,7 @@ def summary(content: Content) -> Table:
   caption = 'Every arm after its last evaluated stage: bits per byte with 95% intervals'
   if study.baseline:
     of_model = ' of the same model' if len(content.models) > 1 else ''
-    caption += f', and the change against {content.baseline_arm}{of_model}: of each seed against the same seed, of several against all seeds'
+    caption += f', and the change against {content.compared_with}{of_model}: of each seed against the same seed, of several against all seeds'
   caption += (
     '. An arm is all recipes that differ in their seed alone. With one seed, an interval covers the choice of '
     'validation documents only; with several, documents and seeds, and SD is the spread of the seeds.'
@@ -60,7 +60,7 @@ def summary(content: Content) -> Table:
       row = content.latest(arm)
       after = row.stage.name if row else 'not evaluated yet'
       progress = _progress(row) if row else [Cell(formatting.UNKNOWN)] * 2
-      lines.append(Line([_arm(content, arm), Cell(after), Cell(_seeds(arm, row)), *progress, *figures(row, False)], 'final'))
+      lines.append(Line([_arm(content, arm, _against(content, arm)), Cell(after), Cell(_seeds(arm, row)), *progress, *figures(row, False)], 'final'))
       for label, seed in content.seed_lines(arm, row.position) if row else []:
         lines.append(Line([_seed(label, seed), *[Cell()] * 4, *figures(seed, True)], 'seed'))
   return corrected(Table(caption, header, lines, texts=2), percent_margin(content))
@@ -75,9 +75,9 @@ def bits_by_stage(content: Content) -> Table:
 
 @once
 def changes_by_stage(content: Content) -> Table:
-  """The change against the baseline of every other arm after every stage, by source."""
+  """The change of every arm against its baseline after every stage, by source."""
   caption = (
-    f'Change against {content.baseline_arm} after the same number of tokens, with 95% paired intervals: over '
+    f'Change against {content.compared_with} after the same number of tokens, with 95% paired intervals: over '
     'documents, and over seeds where there are several.'
   ) + CAPTION
   table = _by_source(content, caption, compared_arms(content), functools.partial(_change, content))
@@ -93,7 +93,7 @@ def percent_margin(content: Content) -> str:
 
 
 def compared_arms(content: Content) -> list[Arm]:
-  """The arms that a baseline is compared with."""
+  """The arms that are compared with another."""
   return [arm for arm in content.arms if not content.rows_of(arm)[-1].is_baseline]
 
 
@@ -127,7 +127,7 @@ def by_stage(
       if arm not in shown:
         continue
       seeds = [f'{len(arm.recipes)} seeds'] if len(arm.recipes) > 1 else []
-      lines.append(Line([dataclasses.replace(_arm(content, arm), notes=seeds)], 'group'))
+      lines.append(Line([_arm(content, arm, [*seeds, *_against(content, arm)])], 'group'))
       for row in content.rows_of(arm):
         stage = Cell(f'{row.position} {row.stage.name}', [] if row.bits else [row.stage.state])
         lines.append(Line([stage, *cells(row, False)], 'final' if row.last else ''))
@@ -228,9 +228,21 @@ def _change(content: Content, row: Row | None, measure: str, of_seed: bool) -> C
     notes.append(f'SD {100 * figure.spread:.2g}%, {figure.in_seeds}')
   elif figure.has_interval and not of_seed:
     notes.append('documents only')
-  mark = ('better' if figure.value < 0 else 'worse') if figure.is_effect else ''
-  equal_p = None if of_seed else p_of_equality(figure, content.margins.percent)
-  return Cell(formatting.signed_percent(figure.value), notes, mark, p=None if of_seed else figure.p, equal_p=equal_p)
+  return change_cell(
+    formatting.signed_percent(figure.value), notes, row, figure, of_seed, 'better' if figure.value < 0 else 'worse', p_of_equality(figure, content.margins.percent)
+  )
+
+
+def change_cell(text: str, notes: Sequence[str], row: Row, figure: Estimate, of_seed: bool, mark: str, equal_p: float | None) -> Cell:
+  """A change, coloured and tested if it is of several seeds, at equal tokens.
+
+  Args:
+    mark: of an effect. equal_p: the p-value of equality within a margin; None if it is not tested.
+  """
+  if not row.contrast.same_tokens:
+    return Cell(text, [*notes, 'other tokens'])
+  p, equal_p = (None, None) if of_seed else (figure.p, equal_p)
+  return Cell(text, notes, mark if figure.is_effect else '', p=p, equal_p=equal_p)
 
 
 def interval(figure: Estimate, form: Callable[[float], str]) -> list[str]:
@@ -242,8 +254,13 @@ def _model_line(content: Content, label: str) -> list[Line]:
   return [Line([Cell(label)], 'model')] if len(content.models) > 1 else []
 
 
-def _arm(content: Content, arm: Arm) -> Cell:
-  return Cell(arm.name, paint=content.arm_paints[arm.name])
+def _arm(content: Content, arm: Arm, notes: Sequence[str] = ()) -> Cell:
+  return Cell(arm.name, notes, paint=content.arm_paints[arm.name])
+
+
+def _against(content: Content, arm: Arm) -> list[str]:
+  own = content.own_baseline_of(arm)
+  return [f'against {own}'] if own else []
 
 
 def _source(content: Content, source: str) -> Cell:

@@ -27,7 +27,7 @@ class Claim:
       points (hundredths of the score; of a group, of the mean over its benchmarks); or 'BENCHMARK/gold_bits_per_byte', of its right
       answers. The prefixes 'held_out/' and 'tasks/' tell a source from a benchmark of the same name.
     expected: of the metric's number: 'lower' means fewer bits per byte.
-    against: the recipe or arm that it is compared with; None for `Study.baseline`.
+    against: the recipe or arm that it is compared with; None for the arm's baseline.
     margin: in the metric's unit, at least 0; above 0 for 'equal'.
     stage: the stage after which they are compared: its name in both arms, or its place from 1; None for the last of each.
     sentence: the claim in words, for the report.

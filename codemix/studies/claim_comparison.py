@@ -6,6 +6,7 @@ import dataclasses
 
 from codemix.errors import UserError
 from codemix.studies.arms import Arm
+from codemix.studies.baselines import baseline_of
 from codemix.studies.claim import Claim
 from codemix.studies.claim_metric import Metric, metric_of
 from codemix.studies.named_arms import arm_named, stage_named
@@ -60,9 +61,10 @@ def compare(study: Study) -> dict[str, Compared]:
 
 def _compare(study: Study, arms: list[Arm], claim: Claim) -> Compared:
   own = arm_named(study, arms, claim.arm, 'Claim.arm')
-  base = arm_named(study, arms, claim.against or study.baseline, 'Claim.against')
+  against = claim.against or baseline_of(study, own.recipes[0])
+  base = arm_named(study, arms, against, 'Claim.against')
   if own == base:
-    which = f"'{claim.against}'" if claim.against else f"the baseline '{study.baseline}'"
+    which = f"'{claim.against}'" if claim.against else f"the baseline '{against}'"
     raise UserError(f"it compares '{claim.arm}' with {which}, which is the same arm: name another in Claim.arm or Claim.against.")
   return Compared(_side(study, own, claim), _side(study, base, claim), metric_of(study, claim.metric))
 

@@ -17,6 +17,7 @@ from codemix.errors import UserError
 from codemix.evaluation.evaluator import Evaluator
 from codemix.evaluation.tasks.task import PREFIX
 from codemix.identity import as_read, digest
+from codemix.studies.baselines import baseline_of
 from codemix.studies.claim import Claim
 from codemix.studies.claim_comparison import Compared, Side, compare
 from codemix.studies.claim_register import history, read_chain, register
@@ -69,7 +70,7 @@ def register_claims(output: str | Path, study: str, records: Mapping[str, dict])
 
 
 def _described(plan: StudyPlan, claim: Claim, compared: Compared, evaluators: dict[str, Evaluator]) -> dict:
-  said = dataclasses.replace(claim, against=claim.against or plan.study.baseline)
+  said = dataclasses.replace(claim, against=claim.against or baseline_of(plan.study, compared.own.arm.recipes[0]))
   return {
     **described(said),
     'own': _side(plan, compared.own),

@@ -8,6 +8,7 @@ from typing import Annotated
 
 from codemix.checked import From, Name, checked
 from codemix.errors import UserError
+from codemix.studies.baselines import without_baseline
 from codemix.studies.fields import ARM
 from codemix.studies.named_arms import arm_named, stage_named
 from codemix.studies.planned_arms import planned_arms
@@ -65,4 +66,4 @@ def plan_pilot(study: Study, pilot: Pilot) -> PilotPlan:
 
 
 def _run(recipe: Recipe, seed: int, stages: int, arm: str) -> Recipe:
-  return dataclasses.replace(recipe, seed=seed, stages=recipe.stages[:stages], fields={**recipe.fields, ARM: arm})
+  return dataclasses.replace(without_baseline(recipe), seed=seed, stages=recipe.stages[:stages], fields={**recipe.fields, ARM: arm})

@@ -12,6 +12,7 @@ from codemix.evaluation.judge.judge import Judge
 from codemix.evaluation.tasks.evaluation import Evaluation
 from codemix.evaluation.tasks.instructions import Instructions
 from codemix.models.config import ModelConfig
+from codemix.studies.baselines import require_baselines, require_one_baseline_an_arm
 from codemix.studies.claim import Claim
 from codemix.studies.fields import Field, require_field_names
 from codemix.studies.seeded import joined, seeded
@@ -37,6 +38,8 @@ class Recipe:
       begins; that stage's hand-off says what else it takes over. None for a random initialisation.
     fields: what distinguishes it within the study, such as {'share': 0.25, 'size': '470m'}; columns of the tables of results.
       'arm' is what it is called without its seed. They change nothing that is trained.
+    baseline: the recipe of the study that it is compared with, of the same model; itself if it is compared with none; None for
+      `Study.baseline`. With `Study.seeds`, its name without a seed. It changes nothing that is trained.
   """
 
   stages: Annotated[tuple[Stage, ...], NotEmpty()]
@@ -48,6 +51,7 @@ class Recipe:
   description: str = ''
   start: Path | None = None
   fields: Mapping[Name, Field] = dataclasses.field(default_factory=dict)
+  baseline: Name | None = None
 
   def __post_init__(self):
     require_field_names(self.fields)
@@ -68,7 +72,7 @@ class Study:
     name: of the study.
     recipes: by name, in the order of the report; or several such dictionaries, which are joined. With `seeds` it has a recipe
       for each seed once the study is built.
-    baseline: the recipe that the others are compared with.
+    baseline: the recipe that the others are compared with, unless they have a `Recipe.baseline` of their own.
     validation: tasks whose validation split every stage is scored on.
     validation_documents: how many documents of each of them are scored, at most;
       the same ones for every stage, chosen by a digest of their content. None
@@ -76,7 +80,7 @@ class Study:
     evaluate: benchmarks that every stage's model is evaluated on: names of tasks and groups, or an `Evaluation`
       with its settings.
     judge: compares the answers of each recipe's last stage to the instructions of `evaluate`, such as 'dolly', with those of
-      the baseline's, after all stages; None asks nobody.
+      its baseline's, after all stages; None asks nobody.
     prompts: what each stage's model continues, for the report.
     sample_tokens: length of those continuations.
     note: what the report says at its top.
@@ -110,11 +114,13 @@ class Study:
       raise UserError(
         f"Study.baseline is '{self.baseline}', which is not a recipe of the study ({', '.join(self.recipes)}).{nearest(self.baseline, self.recipes)}"
       )
+    require_baselines(self.recipes)
     if self.seeds:
       recipes, names = seeded(self.recipes, self.seeds)
       object.__setattr__(self, 'recipes', recipes)
       object.__setattr__(self, 'baseline', names[self.baseline])
       object.__setattr__(self, 'seeds', ())
+    require_one_baseline_an_arm(self)
     if self.claims:
       from codemix.studies.claim_comparison import compare  # which imports this module
 

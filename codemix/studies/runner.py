@@ -251,6 +251,7 @@ def describe_study(ready: Ready, runtime: Runtime, command: str) -> dict:
         'arm': arm_digest([p.identity for p in plans]),
         'seed': study.recipes[name].seed,
         **({'fields': dict(study.recipes[name].fields)} if study.recipes[name].fields else {}),
+        **({'baseline': study.recipes[name].baseline} if study.recipes[name].baseline else {}),
         **({'start': plans[0].start.describe()} if plans[0].start else {}),
         'model': {
           **study.recipes[name].model.identity(),

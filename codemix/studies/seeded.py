@@ -33,7 +33,7 @@ def joined(recipes: Mapping[str, Recipe] | Sequence[Mapping[str, Recipe]]) -> Ma
 def seeded(recipes: Mapping[str, Recipe], seeds: Sequence[int]) -> tuple[dict[str, Recipe], dict[str, str]]:
   """Each recipe once with each seed: 'NAME, seed 0', 'NAME, seed 1', ...; with one seed the names stay.
 
-  The field 'arm' of each is the name that it had.
+  The field 'arm' of each is the name that it had, and its `baseline` the repetition with the same seed.
 
   Raises UserError: a seed is there twice, or a recipe has a seed of its own.
 
@@ -48,7 +48,8 @@ def seeded(recipes: Mapping[str, Recipe], seeds: Sequence[int]) -> tuple[dict[st
     if recipe.seed:
       raise UserError(f"Study.seeds repeats every recipe, and '{name}' has Recipe.seed {recipe.seed} of its own: leave one of them out.")
     for seed in seeds:
-      repeated = f'{name}, seed {seed}' if len(seeds) > 1 else name
-      found[repeated] = dataclasses.replace(recipe, seed=seed, fields={**recipe.fields, ARM: name})
+      called = lambda of, seed=seed: f'{of}, seed {seed}' if len(seeds) > 1 else of
+      repeated = called(name)
+      found[repeated] = dataclasses.replace(recipe, seed=seed, fields={**recipe.fields, ARM: name}, baseline=recipe.baseline and called(recipe.baseline))
       first.setdefault(name, repeated)
   return found, first

@@ -15,6 +15,7 @@ from codemix.console import Console
 from codemix.studies.status import STATES, UnitStatus
 
 WIDTH = 200  # where there is no terminal
+_ARM = 24  # characters of the column of arms
 _COLOURS = {'done': 'green', 'running': 'cyan', 'failed': 'red', 'stopped': 'yellow', 'waiting': 'dim', 'not begun': 'dim'}
 
 
@@ -28,7 +29,8 @@ def show_status(name: str, units: Sequence[UnitStatus], price: float | None, str
   counts = Counter(unit.state for unit in units)
   console.print(f'[bold]{escape(name)}[/bold]: {counts["done"]} of {formatting.count(len(units), "unit")} done' + ''.join(f', {counts[state]} {state}' for state in STATES[1:] if counts[state]))
   table = Table(box=None, pad_edge=False, header_style='dim')
-  for column in ('unit', 'state', 'progress'):
+  has_seeds = len({seed for unit in units for seed in unit.seeds}) > 1
+  for column in ('unit', 'arm', *(['seed'] if has_seeds else []), 'state', 'progress'):
     table.add_column(column, no_wrap=True)
   for column in ('left', 'tokens', 'device-hours', *(['price'] if price is not None else [])):
     table.add_column(column, justify='right', no_wrap=True)
@@ -38,7 +40,8 @@ def show_status(name: str, units: Sequence[UnitStatus], price: float | None, str
     cost = [_amount(hours), *([_amount(None if hours is None else hours * price)] if price is not None else [])]
     left = '' if unit.state == 'done' else formatting.duration(unit.left.seconds)
     tokens = '' if unit.tokens is None else formatting.tokens(unit.tokens)
-    table.add_row(escape(unit.key), f'[{_COLOURS[unit.state]}]{unit.state}[/]', _progress(unit), left, tokens, *cost, escape(_more(unit)))
+    seeds = [', '.join(map(str, unit.seeds))] if has_seeds else []
+    table.add_row(escape(unit.key), escape(_arms(unit)), *seeds, f'[{_COLOURS[unit.state]}]{unit.state}[/]', _progress(unit), left, tokens, *cost, escape(_more(unit)))
   console.print(table)
   for unit in units:
     if unit.failure:
@@ -62,6 +65,8 @@ def _described(unit: UnitStatus, price: float | None) -> dict[str, Any]:
   hours = _hours(unit.device_seconds)
   return {
     'unit': unit.key,
+    'arms': list(unit.arms),
+    'seeds': list(unit.seeds),
     'needs': list(unit.needs),
     'state': unit.state,
     'waits_for': list(unit.waits_for),
@@ -75,6 +80,14 @@ def _described(unit: UnitStatus, price: float | None) -> dict[str, Any]:
     'price': None if price is None or hours is None else price * hours,
     'failure': unit.failure and dataclasses.asdict(unit.failure),
   }
+
+
+def _arms(unit: UnitStatus) -> str:
+  """'text_only', or 'text_only +2' of three arms that share a stage."""
+  if not unit.arms:
+    return ''
+  name, more = unit.arms[0], f' +{len(unit.arms) - 1}' if unit.arms[1:] else ''
+  return name + more if len(name + more) <= _ARM else f'{name[: _ARM - len(more) - 1]}…{more}'
 
 
 def _progress(unit: UnitStatus) -> str:

@@ -45,6 +45,7 @@ class UnitStatus:
     tokens: loss tokens of a stage; None of other units.
     seconds: wall-clock seconds so far. device_seconds: times the devices in use; None if they were not written down.
     failure: of its last try; None if that did not fail.
+    arms: that it is of; () if it prepares. seeds: theirs.
   """
 
   key: str
@@ -60,6 +61,8 @@ class UnitStatus:
   device_seconds: float | None = None
   left: Left = Left(0.0, 0.0)
   failure: Failure | None = None
+  arms: tuple[str, ...] = ()
+  seeds: tuple[int, ...] = ()
 
 
 def study_status(
@@ -85,9 +88,9 @@ def study_status(
   for stage, progress in found.items():
     reads = tuple(key for source in stage.sources if (key := f'prepare/{source}-train') in units)
     train = look.train(stage, progress, (*([f'train/{stage.parent}'] if stage.parent else []), *reads), units)
-    units[train.key] = train
+    units[train.key] = dataclasses.replace(train, arms=stage.arms, seeds=stage.seeds)
     evaluate = look.evaluate(stage, progress, (train.key, *scored), units)
-    units[evaluate.key] = evaluate
+    units[evaluate.key] = dataclasses.replace(evaluate, arms=stage.arms, seeds=stage.seeds)
   return list(units.values())
 
 

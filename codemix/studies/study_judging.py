@@ -1,4 +1,4 @@
-"""A judge compares the recipes of a finished study with its baseline."""
+"""A judge compares the recipes of a finished study with their baselines."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from codemix.errors import UserError
 from codemix.evaluation.tasks.instructions import Instructions
 from codemix.parallel.coordination import barrier
 from codemix.storage import as_path
+from codemix.studies.baselines import baseline_of
 from codemix.studies.judging import judge_stages
 from codemix.studies.load_stage import load_stage
 from codemix.studies.preflight import Ready
@@ -22,7 +23,7 @@ _TIMEOUT_S = 24 * 3600  # that other processes wait for the judge of process 0
 
 
 def judge_study(ready: Ready, mesh: Mesh, runtime: Runtime) -> None:
-  """Has `Study.judge` compare each recipe's last stage with that of the baseline, on each task of instructions.
+  """Has `Study.judge` compare each recipe's last stage with that of its baseline, on each task of instructions.
 
   Called in all processes, of which process 0 asks. A comparison that is whole is not asked for again. A judge that
   fails is a warning: the study is trained and evaluated, and the same command asks again.
@@ -31,9 +32,9 @@ def judge_study(ready: Ready, mesh: Mesh, runtime: Runtime) -> None:
   if study.judge is None:
     return
   evaluation = study.evaluation
-  baseline, others = _compared(ready, runtime)
+  pairs = _compared(ready, runtime)
   for task in filter(lambda task: isinstance(task, Instructions), evaluation.selected()):
-    for other in others:
+    for other, baseline in pairs:
       try:
         found = judge_stages(load_stage(other), load_stage(baseline), task, evaluation.settings(), study.judge, mesh)
       except (UserError, OSError) as error:
@@ -47,11 +48,11 @@ def judge_study(ready: Ready, mesh: Mesh, runtime: Runtime) -> None:
   barrier('judge', _TIMEOUT_S)
 
 
-def _compared(ready: Ready, runtime: Runtime) -> tuple[Path, list[Path]]:
-  """The last stage's folder of the baseline, and those of the other recipes that end in another stage."""
+def _compared(ready: Ready, runtime: Runtime) -> list[tuple[Path, Path]]:
+  """The last stage's folder of each recipe, and that of its baseline if it is another."""
   last = {name: as_path(stage_folder(runtime.output, stages[-1])) for name, stages in ready.plan.recipes.items()}
-  baseline = last[ready.plan.study.baseline]
-  return baseline, [folder for folder in dict.fromkeys(last.values()) if folder != baseline]
+  pairs = dict.fromkeys((folder, last[baseline_of(ready.plan.study, name)]) for name, folder in last.items())
+  return [(folder, baseline) for folder, baseline in pairs if folder != baseline]
 
 
 def _say(line: str) -> None:

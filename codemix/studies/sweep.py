@@ -29,7 +29,8 @@ def sweep(
   'competitive' keeps the stage's tokens: code takes the place of language.
   'additive' keeps its language: a stage of N tokens becomes one of N / (1 -
   share). Then each point has a control, language alone at the same total, since
-  more tokens help by themselves (Petty et al., arXiv:2409.04556, section 2).
+  more tokens help by themselves (Petty et al., arXiv:2409.04556, section 2). The
+  control is the `Recipe.baseline` of its point; that of 0% is the point itself.
 
   Raises UserError for an empty list or one with a repeated number, an unknown mode, a stage that
   does not exist, or a share above 1 (of 1, for 'additive').
@@ -57,8 +58,11 @@ def sweep(
     label = f'{_percent(share)}% code' + (' added' if mode == 'additive' else '')
     folder = f'{"added" if mode == "additive" else "code"}_{_percent(share)}'
     arms = {label: (folder, share, mode)}
-    if mode == 'additive' and controls and share:
-      arms[f'text of {label}'] = (f'text_of_{folder}', Fraction(0), 'control')
+    baseline = None
+    if mode == 'additive' and controls:
+      baseline = f'text of {label}' if share else label
+    if baseline and share:
+      arms[baseline] = (f'text_of_{folder}', Fraction(0), 'control')
     for name, (stage_name, part, design) in arms.items():
       varied = dataclasses.replace(
         recipe.stages[stage], name=stage_name, mixture=competitive(language, code, part), tokens=total
@@ -69,6 +73,7 @@ def sweep(
         stages=stages,
         description=f'{float(part):.4g} of {total:,.0f} tokens code',
         fields={**recipe.fields, 'share': float(part), 'tokens': total, 'design': design},
+        baseline=baseline,
       )
   return cells
 

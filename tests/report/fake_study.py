@@ -91,6 +91,7 @@ def write_fake_study(
   kinds: Mapping[str, str] = KINDS,
   claims: Mapping[str, codemix.Claim] = MappingProxyType({}),
   evaluate: Sequence[str] = (),
+  baselines: Mapping[str, str] = MappingProxyType({}),
 ) -> Path:
   """Writes `<folder>/study.json` and its stages, and data to plan on beside the folder.
 
@@ -105,6 +106,7 @@ def write_fake_study(
     seed_noise: standard deviation of the bits per byte over training seeds, as a fraction.
     kinds: declared kinds by source.
     claims: registered before anything is trained.
+    baselines: `Recipe.baseline` by recipe.
     evaluate: benchmarks that the claims may name; their results are not written (`fake_benchmarks`).
   """
   study = codemix.Study(
@@ -117,6 +119,7 @@ def write_fake_study(
         length=LENGTH,
         seed=(seeds or {}).get(name, 0),
         max_epochs=1e6,
+        baseline=baselines.get(name),
         description=' then '.join(stage.name for stage in stages),
       )
       for name, stages in (recipes or paper_recipes()).items()

@@ -246,8 +246,8 @@ def test_what_holds_of_all_seeds_of_an_arm_is_reported_once(tmp_path):
     edit(place / 'stage.json', lambda s, mixed=mixed: s['identity'].update(optimizer={'name': 'adamw', 'b2': 0.99 if mixed else 0.95}))
   notes = content_of(folder).notes
   assert [note for note in notes if 'budget' in note] == [
-    'short, brief end after 41.0k tokens and are compared with base after 81.9k: the change includes the difference in budget.',
-    'long ends after 205k tokens and is compared with base after 81.9k: the change includes the difference in budget.',
+    'short, brief end after 41.0k tokens and are compared with base after 81.9k: the change includes the difference in budget, so it is not coloured.',
+    'long ends after 205k tokens and is compared with base after 81.9k: the change includes the difference in budget, so it is not coloured.',
   ]
   assert [note for note in notes if 'optimizer' in note] == ['long differs from base in the optimizer too (b2): the change is not of the mixture alone.']
 

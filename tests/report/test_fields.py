@@ -7,6 +7,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+import codemix
 from codemix.errors import UserError
 from codemix.report.arms import arms
 from codemix.report.frames import load_results
@@ -58,3 +59,10 @@ def test_a_field_that_is_no_single_value_is_damage(folder):
   give_fields(folder, share=[0.5])
   with pytest.raises(UserError, match='is damaged: recipes.x, seed 0.fields.share|fields.share'):
     read_study(folder)
+
+
+def test_fields_are_columns_of_the_changes(folder):
+  give_fields(folder, share=0.5, size='1M', arm='half')
+  found = codemix.results(folder).changes
+  assert list(found)[:4] == ['arm', 'against', 'field_share', 'field_size']
+  assert set(zip(found.arm, found.field_share, found.field_size, strict=True)) == {('half', 0.5, '1M')}

@@ -146,11 +146,11 @@ def test_figure_3_has_both_sizes(tmp_path):
   content = content_of(written(tmp_path, 'scale', tasks={}))
   table = cells(paper_figures.tables(content)['figure-3'])
   assert {model: (of['Ours'], of['Paper']) for model, of in table.items()} == {
-    'balanced-only, 470M': (['balanced_only'], ['51.8', '8.1', '9.0']),
+    'balanced-only, 470M': (['balanced_only, smaller'], ['51.8', '8.1', '9.0']),
     'balanced-only, 2.8B': (['balanced_only, larger'], ['54.5', '23.6', '21.8']),
-    'balanced→text, 470M': (['balanced_to_text'], ['53.0', '9.9', '4.8']),
+    'balanced→text, 470M': (['balanced_to_text, smaller'], ['53.0', '9.9', '4.8']),
     'balanced→text, 2.8B': (['balanced_to_text, larger'], ['55.8', '27.1', '12.4']),
-    'code→text, 470M': (['code_to_text'], ['53.3', '9.5', '4.1']),
+    'code→text, 470M': (['code_to_text, smaller'], ['53.3', '9.5', '4.1']),
     'code→text, 2.8B': (['code_to_text, larger'], ['57.9', '25.6', '11.7']),
   }
   assert '470M and 2.8B' in paper_figures.tables(content)['figure-3'].caption

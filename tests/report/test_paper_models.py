@@ -51,9 +51,10 @@ EXPECTED: Mapping[str, Mapping[str, Sequence[str]]] = {
   },
   'reproduction.gin': {**INITIALIZATION, **SWEEP},
   'scale.gin': {
-    'balanced_only': ['', 'balanced-only'], 'balanced_to_text': BALANCED_TO_TEXT[:2], 'code_to_text': CODE_TO_TEXT[:2],
+    'balanced_only, smaller': ['', 'balanced-only'], 'balanced_to_text, smaller': BALANCED_TO_TEXT[:2], 'code_to_text, smaller': CODE_TO_TEXT[:2],
     **LARGER, 'balanced_only, larger': ['', 'balanced-only, 2.8B'],
   },
+  'tuned.gin': {arm: [*beside, ''] for arm, beside in INITIALIZATION.items()},
   'timing.gin': {'text alone': ['0% code']},
   'transfer.gin': {'balanced_to_text': PLAIN, 'balanced_synthetic_to_text': SYNTHETIC},
   'paper.gin': {
@@ -65,7 +66,7 @@ EXPECTED: Mapping[str, Mapping[str, Sequence[str]]] = {
 }  # fmt: skip
 FIGURES = {
   'cooldown.gin': ['Figure 6'], 'initialization.gin': ['Figure 2', 'Figure 6'], 'properties.gin': ['Figure 5a'], 'quickstart.gin': ['Figure 2', 'Figure 6'],
-  'reproduction.gin': ['Figure 2', 'Figure 6'], 'scale.gin': ['Figure 2', 'Figure 3'], 'transfer.gin': ['Figure 5b'],
+  'reproduction.gin': ['Figure 2', 'Figure 6'], 'scale.gin': ['Figure 2', 'Figure 3'], 'transfer.gin': ['Figure 5b'], 'tuned.gin': ['Figure 2', 'Figure 6'],
   'paper.gin': ['Figure 2', 'Figure 3', 'Figure 5a', 'Figure 5b', 'Figure 6'],
 }  # fmt: skip
 
@@ -93,7 +94,7 @@ def test_every_shipped_study_has_the_figures_of_its_arms(shipped):
   name, content = shipped
   assert [shown.figure.source for shown in paper_figures.shown(content)] == FIGURES.get(name, [])
   missing = [pair.model.label for shown in paper_figures.shown(content) for pair in shown.pairs if pair.row is None]
-  assert missing == {'initialization.gin': [CODE_FREE[2]], 'reproduction.gin': [CODE_FREE[2]], 'scale.gin': ['text-only']}.get(name, [])
+  assert missing == {'initialization.gin': [CODE_FREE[2]], 'reproduction.gin': [CODE_FREE[2]], 'tuned.gin': [CODE_FREE[2]], 'scale.gin': ['text-only']}.get(name, [])
 
 
 # What an arm is.

@@ -27,7 +27,7 @@ def spoil(patch: Any) -> None:
   Args:
     patch: has `setattr(object, name, value)`, as pytest's MonkeyPatch.
   """
-  spoiled.spoil(patch, {STEP: spoiled.NAN}, of_rows=7 * tiny_study.BATCH)
+  spoiled.spoil(patch, {STEP: spoiled.NAN}, of=lambda rows: len(rows) == 7 * tiny_study.BATCH)
 
 
 def fail(data: codemix.Data, output: Path) -> None:

@@ -167,6 +167,28 @@ def test_before_the_data_are_prepared_stages_have_the_steps_and_parents_that_the
     assert (early.parent and [outline.folder for outline in before].index(early.parent)) == (late.parent and at[late.parent]), number
 
 
+def test_units_say_whose_they_are(data, output):
+  found = of_plan(data, output)
+  assert {named(found, 'train/balanced').arms, named(found, 'evaluate/balanced').arms} == {('sound', 'spoiled')}
+  assert named(found, 'train/sound').arms == ('sound',) and named(found, 'train/spoiled').seeds == (0,)
+  assert all(unit.arms == () == unit.seeds for unit in found if unit.key.startswith('prepare/'))
+
+
+def test_the_table_has_arms_and_seeds_and_stays_narrow(data, tmp_path):
+  long = 'an arm of which the name is far too long for a table'
+  study = dataclasses.replace(tiny_study.study(**{**failing_study.RECIPES, long: tiny_study.recipe(failing_study.SOUND)}), seeds=(0, 7))
+  outlines = planned_outlines(plan_study(study, data), tmp_path)
+  stream = io.StringIO()
+  show_status('tiny', study_status(tmp_path, outlines, evaluator_names(study), {}), None, stream)
+  header, *rows = stream.getvalue().splitlines()[1:]
+  assert header.split()[:3] == ['unit', 'arm', 'seed'] and header.index('seed') - header.index('arm') <= 24 + 2
+  of = {row.split()[0]: [row[header.index('arm') : header.index('seed')].strip(), row[header.index('seed') : header.index('state')].strip()] for row in rows if row.startswith('train/')}
+  assert sorted(map(tuple, of.values())) == sorted((arm, seed) for seed in '07' for arm in ('sound +1', 'sound', 'sound', 'spoiled', 'spoiled', f'{long[:23]}…'))
+  assert outlines_before_preparing(study)[0].arms == ('sound', 'spoiled') and outlines_before_preparing(study)[0].seeds == (0,)
+  show_status('tiny', of_plan(data, tmp_path), None, stream := io.StringIO())
+  assert ' seed ' not in stream.getvalue()  # a study of one seed
+
+
 def test_the_table_and_the_json_say_the_same(data, output):
   found = of_plan(data, output)
   told = describe_status('tiny', found, price=3600.0)
@@ -177,6 +199,7 @@ def test_the_table_and_the_json_say_the_same(data, output):
   assert json.loads(json.dumps(told))['units'] == told['units'] and len(told['units']) == len(found)
   for unit, row in zip(told['units'], table.splitlines()[2:], strict=False):
     assert row.split()[0] == unit['unit'] and unit['state'] in row
+    assert not unit['arms'] or unit['arms'][0] in row
     assert unit['price'] == (None if unit['device_hours'] is None else pytest.approx(unit['device_hours'] * 3600))
   assert told['left_seconds'] == pytest.approx(sum(unit.left.seconds for unit in found))
   assert 'is not finite' in table and 'left: ' in table.splitlines()[-1]
