@@ -164,8 +164,9 @@ def test_every_source_that_a_named_mixture_draws_is_a_corpus_of_the_study():
   drawn = {source for name in NAMED for source in mixture_of(name).drawn()}
   for kind in (*KINDS_OF_CODE, 'cooldown_math_instruct'):
     drawn |= set(mixture_of('COOLDOWN', f'mixtures/{kind}.gin').drawn())
+  drawn |= set(mixture_of('INSTRUCTIONS').drawn())
   assert drawn == corpora.keys()
-  assert len(corpora) == 2 + 25 + 10 + 7
+  assert len(corpora) == 2 + 25 + 10 + 8
 
 
 def test_starcoderdata_has_fewer_languages_in_the_same_ratio():
@@ -289,6 +290,7 @@ def test_every_source_reads_what_is_distributed(distributed):
       ('MATH_ROOT', 'open-web-math'),
       ('ORCA_ROOT', 'OpenOrca'),
       ('DOLLY_ROOT', 'databricks-dolly-15k'),
+      ('INSTRUCTIONS_ROOT', 'databricks-dolly-15k'),
     )
   ])
   corpora = config.build('Data').corpora
@@ -318,6 +320,7 @@ def test_every_source_reads_what_is_distributed(distributed):
     ('flan.1', 'Is rain wet?\n\nYes.'), ('cot.2', 'Be brief.\n\nIs rain dry?\n\nNo.')
   ]
   assert [record.text for record in records['dolly']] == ['Say wet\n\nWet']
+  assert [record.text for record in records['dolly_answers']] == ['Instruction: Say wet\nResponse: Wet']
 
 
 if __name__ == '__main__':
