@@ -48,7 +48,7 @@ class Preempted(CodemixError):
 
 
 class PeerEnded(CodemixError):
-  """Another process of the run did not start, was killed or does not answer; the same command in all processes resumes."""
+  """A process of the run did not start, was killed, does not answer or lost its folder to another; the same command in all processes resumes."""
 
   exit_code = 76  # next to Preempted's: relaunching helps too, but no checkpoint was saved
 
@@ -57,6 +57,23 @@ class StorageUnavailable(CodemixError):
   """A bucket does not answer after many tries; the same command resumes when it does."""
 
   exit_code = 74  # EX_IOERR of sysexits.h; relaunching helps
+
+
+def exit_code_of(returned: int) -> int:
+  """The exit code of a process in a shell, of that of `subprocess`: 128 + n for -n, if signal n ended it."""
+  return returned if returned >= 0 else 128 - returned
+
+
+def of_process(returned: int, message: str) -> CodemixError:
+  """The error of a process that this one waited for, with the exit code of that process.
+
+  Args:
+    returned: its exit code, as `subprocess` has it.
+  """
+  kinds = {kind.exit_code: kind for kind in (UserError, NonFiniteError, Preempted, PeerEnded, StorageUnavailable)}
+  error = kinds.get(returned, CodemixError)(message)
+  error.exit_code = exit_code_of(returned)
+  return error
 
 
 def of_collective(error: BaseException) -> bool:

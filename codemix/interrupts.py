@@ -1,10 +1,13 @@
-"""Ctrl-C reaches the program, wherever it arrives."""
+"""Signals: Ctrl-C reaches the program, wherever it arrives; others have a handler for a while."""
 
 from __future__ import annotations
 
+import contextlib
 import signal
 import sys
 import threading
+from collections.abc import Callable, Iterator
+from types import FrameType
 
 AGAIN_S = 0.05
 
@@ -25,6 +28,19 @@ def keep() -> None:
       report(unraisable)
 
   sys.unraisablehook = hook
+
+
+@contextlib.contextmanager
+def handled(number: int, handler: Callable[[int, FrameType | None], None]) -> Iterator[None]:
+  """Handles a signal in this context; outside of the main thread, where Python allows no handlers, it does nothing."""
+  if threading.current_thread() is not threading.main_thread():
+    yield
+    return
+  before = signal.signal(number, handler)
+  try:
+    yield
+  finally:
+    signal.signal(number, before)
 
 
 def _interrupt() -> None:

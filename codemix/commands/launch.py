@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING
 
 from codemix.commands import launch_remote
 from codemix.commands.experiment import Experiment, add_gin_arguments, load_experiment, show_line
-from codemix.errors import UserError
+from codemix.errors import CodemixError, Preempted, UserError
 from codemix.storage import as_path, is_remote
 
 if TYPE_CHECKING:
   from collections.abc import Mapping, Sequence
 
   from codemix.launch.local import LocalProcesses
+  from codemix.launch.restarts import Restarts
   from codemix.launch.slurm import SlurmJob
 
 # What may be given where, if not everywhere.
@@ -47,7 +48,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
   parser.add_argument('--sbatch', action='append', metavar='OPTION', help='slurm: a further option of sbatch, such as --sbatch=--partition=gpu; may be repeated')
   parser.add_argument('--by_unit', action='store_true', help='local: each process trains stages of its own; slurm: a job for each stage and each evaluation, which wait for those that they need, and one that writes the report')
   launch_remote.add_arguments(parser)
-  parser.add_argument('--restarts', type=int, metavar='N', help='start again after exit code 74, 75 or 76, at most N times; by default 20, local 0')
+  parser.add_argument('--restarts', type=int, metavar='N', help='start again after failures that a new start may help against, at most N times; by default 20, local 0')
   parser.add_argument('--dry_run', action='store_true', help='print what would be run, and run nothing')
 
 
@@ -74,9 +75,8 @@ def _check_flags(arguments: argparse.Namespace) -> None:
 
 
 def _local(experiment: Experiment, arguments: argparse.Namespace, restarts: int) -> int:
-  from codemix.launch.exit_codes import RESUMABLE
   from codemix.launch.local import LocalProcesses, members, run_together
-  from codemix.studies.preparation import prepare_in_own_process
+  from codemix.launch.restarts import Restarts
 
   devices = _devices(arguments)
   if arguments.dry_run and arguments.by_unit:
@@ -85,25 +85,40 @@ def _local(experiment: Experiment, arguments: argparse.Namespace, restarts: int)
     prepare = members('prepare', experiment.gin_arguments, [{}])
     print('\n'.join(map(str, [*prepare, *members('study', experiment.gin_arguments, devices)])))
     return 0
-  prepare_in_own_process(experiment.study, experiment.data, experiment.gin_arguments, experiment.warnings)
+  starts = Restarts(restarts)
+  _prepare(experiment, starts)
   logs = Path(arguments.logs) if arguments.logs else _local_folder(experiment) / 'logs'
   processes = LocalProcesses(logs, lambda number, line: show_line(f'[{number}] {line}'), lambda line: print(line, flush=True))
   with processes.stopped_by_signals():
     if arguments.by_unit:
-      return _local_by_unit(experiment, processes, devices, restarts)
-    for starts_left in reversed(range(restarts + 1)):
+      return _local_by_unit(experiment, processes, devices, starts)
+    while True:
       code = run_together(processes, members('study', experiment.gin_arguments, devices))
-      if code not in RESUMABLE or processes.stopped_by or not starts_left:
-        break
+      if processes.stopped_by or not starts.allow(code):
+        return code
       show_line(f'exit code {code}: all processes start again, and resume from the last checkpoint')
-  return code
 
 
-def _local_by_unit(experiment: Experiment, processes: LocalProcesses, devices: Sequence[Mapping[str, str]], restarts: int) -> int:
+def _prepare(experiment: Experiment, starts: Restarts) -> None:
+  """Prepares what is missing, again after an exit code that this may help against. Raises the CodemixError of the last time."""
+  from codemix.studies.preparation import prepare_in_own_process
+
+  while True:
+    try:
+      return prepare_in_own_process(experiment.study, experiment.data, experiment.gin_arguments, experiment.warnings)
+    except Preempted:  # this process was asked to stop
+      raise
+    except CodemixError as error:
+      if not starts.allow(error.exit_code):
+        raise
+      show_line(f'{error} Exit code {error.exit_code}: `codemix prepare` starts again')
+
+
+def _local_by_unit(experiment: Experiment, processes: LocalProcesses, devices: Sequence[Mapping[str, str]], starts: Restarts) -> int:
   from codemix.launch.local import Member, run_together
   from codemix.launch.local_units import LocalUnits, stage_jobs
 
-  units = LocalUnits(processes, experiment.gin_arguments, devices, lambda: _done(experiment), restarts)
+  units = LocalUnits(processes, experiment.gin_arguments, devices, lambda: _done(experiment), starts)
   code = units.run(stage_jobs(_needs(experiment)))
   if not processes.stopped_by and (as_path(experiment.runtime.output) / 'study.json').is_file():  # a stage has begun
     written = run_together(processes, [Member({'JAX_PLATFORMS': 'cpu'}, ('codemix', 'report', f'--output={experiment.runtime.output}'))])

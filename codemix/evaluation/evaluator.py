@@ -17,6 +17,7 @@ from codemix.parallel.coordination import decide
 from codemix.storage import locked, require_writable
 from codemix.terminal import warn_once
 from codemix.training.goodput import TimeAccount
+from codemix.training.preemption import stop_if_asked
 
 EVALUATING = 'evaluating'  # what the process does that holds the lock of a stage's folder
 
@@ -102,7 +103,7 @@ def run_evaluators(
 ) -> dict[str, Results]:
   """Runs evaluators one after the other and stores the results of each as soon as it is done.
 
-  Raises NonFiniteError if a score is not finite.
+  Raises NonFiniteError if a score is not finite, and Preempted if the processes are asked to stop.
 
   Args:
     work: what `unfinished` returned. Every process must have it before this call, in which process
@@ -118,6 +119,7 @@ def run_evaluators(
     if not jax.process_index():
       results, identity = done[evaluator.name], identity_of(evaluator, model)
       write_results(stage_folder, evaluator.name, model.step, identity, results, before_end)
+    stop_if_asked()
   return done
 
 

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-import signal
 from collections.abc import Iterable
 
 from codemix.errors import PeerEnded, Preempted, StorageUnavailable
 
-# Exit codes after which the same command resumes; after any other, it would end in the same way.
+# codemix's own exit codes after which the same command resumes; after its others, it would end in the same way.
 RESUMABLE = (StorageUnavailable.exit_code, Preempted.exit_code, PeerEnded.exit_code)
-# A shell's codes of a process that SIGKILL or SIGTERM ended, such as one on a machine that was taken away.
-KILLED = (128 + signal.SIGKILL, 128 + signal.SIGTERM)
-# A run of several machines is started again after these, and after no other.
+# A shell's codes of a process that one of these signals ended. SIGKILL and SIGTERM: such as one on a machine that was taken away.
+# The others are crashes: libraries abort (libtpu, NCCL) when another machine is lost, and a machine may be broken. A mistake
+# in a program crashes again, which costs as many starts as the launcher allows. Ctrl-C (130) and a closed pipe (141) are final.
+_SIGNALS = (4, 6, 7, 8, 9, 11, 15)  # SIGILL, SIGABRT, SIGBUS, SIGFPE, SIGKILL, SIGSEGV, SIGTERM; Linux's, wherever a manifest is written
+KILLED = tuple(128 + number for number in _SIGNALS)
+# A run is started again after these, and after no other, by every launcher.
 RESTARTED = (*RESUMABLE, *KILLED)
 
 

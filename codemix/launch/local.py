@@ -16,7 +16,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import IO
 
-from codemix.errors import PeerEnded, Preempted, UserError
+from codemix.errors import Preempted, UserError, exit_code_of
+from codemix.launch.exit_codes import of_all
 
 # Seconds in which the others end by themselves after one has failed; when one was asked to stop, all save a checkpoint first.
 GRACE_S = 20.0
@@ -169,7 +170,7 @@ def run_together(processes: LocalProcesses, of: Sequence[Member]) -> int:
   """Starts the processes of one run and waits for them: when one fails, all end.
 
   Returns:
-    0, or the exit code of the first that failed; `PeerEnded.exit_code` if it was ended by a signal.
+    The exit code of the run, as `of_all` makes it of those of the processes.
   """
   with processes.ended():
     for number, member in enumerate(of):
@@ -178,17 +179,18 @@ def run_together(processes: LocalProcesses, of: Sequence[Member]) -> int:
 
 
 def _wait(processes: LocalProcesses) -> int:
-  first, deadline = 0, None
+  failed, deadline = None, None
   while None in [process.poll() for process in processes.running.values()]:
-    if not first and (failed := _cause(processes)) is not None:
-      first = exit_code(processes, failed, processes.running[failed].returncode)
-      processes.show(failed, f'ended with exit code {first}; the others end, too')
-      deadline = time.monotonic() + (SAVING_S if first == Preempted.exit_code else GRACE_S)
+    if failed is None and (failed := _cause(processes)) is not None:
+      code = exit_code(processes, failed, processes.running[failed].returncode)
+      processes.show(failed, f'ended with exit code {code}; the others end, too')
+      deadline = time.monotonic() + (SAVING_S if code == Preempted.exit_code else GRACE_S)
     if deadline and time.monotonic() > deadline:
-      return first
+      break
     time.sleep(TICK_S)
-  failed = _cause(processes)
-  return first or (0 if failed is None else exit_code(processes, failed, processes.running[failed].returncode))
+  if failed is None and (failed := _cause(processes)) is not None:  # all ended within a tick
+    exit_code(processes, failed, processes.running[failed].returncode)
+  return of_all(exit_code_of(process.returncode) for process in processes.running.values() if process.returncode is not None)
 
 
 def _cause(processes: LocalProcesses) -> int | None:
@@ -198,11 +200,10 @@ def _cause(processes: LocalProcesses) -> int | None:
 
 
 def exit_code(processes: LocalProcesses, number: int, returned: int) -> int:
-  """The exit code of a process of `subprocess`; that of `PeerEnded` if a signal ended it, which its log then says."""
-  if returned >= 0:
-    return returned
-  processes.show(number, f'was ended by {signal.Signals(-returned).name}')
-  return PeerEnded.exit_code
+  """The exit code of a process of `subprocess` as a shell has it; if a signal ended it, its log then says so."""
+  if returned < 0:
+    processes.show(number, f'was ended by {signal.Signals(-returned).name}')
+  return exit_code_of(returned)
 
 
 def _start(member: Member) -> subprocess.Popen:

@@ -8,8 +8,9 @@ import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 
 from codemix.errors import PeerEnded, Preempted, UserError
-from codemix.launch.exit_codes import RESUMABLE, of_all
+from codemix.launch.exit_codes import RESTARTED, of_all
 from codemix.launch.local import SAVING_S, TICK_S, LocalProcesses, Member, exit_code
+from codemix.launch.restarts import Restarts
 
 
 @dataclasses.dataclass(frozen=True)
@@ -53,7 +54,7 @@ class LocalUnits:
   Attributes:
     devices: the variables that give each process its devices; as many jobs run at once.
     done: the keys of the units of the study that are done now.
-    restarts: how often a job is started again, all of them together, after an exit code that this may help against.
+    restarts: how often jobs are started again, all of them together, after an exit code that this may help against.
     failed: exit codes of jobs, by stage.
     left_out: stages that were not begun because of what failed.
   """
@@ -62,7 +63,7 @@ class LocalUnits:
   gin_arguments: Sequence[str]
   devices: Sequence[Mapping[str, str]]
   done: Callable[[], Collection[str]]
-  restarts: int = 0
+  restarts: Restarts = dataclasses.field(default_factory=Restarts)
   failed: dict[str, int] = dataclasses.field(default_factory=dict)
   left_out: tuple[str, ...] = ()
   _untrained: set[str] = dataclasses.field(default_factory=set)  # of `failed`: those that others cannot begin with
@@ -100,8 +101,7 @@ class LocalUnits:
 
   def _end(self, number: int, job: StageJob, waiting: dict[str, StageJob]) -> None:
     code = exit_code(self.processes, number, self.processes.finish(number))
-    if code in RESUMABLE and self.restarts:
-      self.restarts -= 1
+    if self.restarts.allow(code):
       waiting[job.stage] = job
       self.processes.show(number, f'{job.stage} ended with exit code {code}; it starts again, and resumes from its last checkpoint')
     elif code:
@@ -129,6 +129,6 @@ class LocalUnits:
     for number, job in working.items():
       ended = self.processes.running[number].poll() is not None
       codes.append(exit_code(self.processes, number, self.processes.finish(number)) if ended else PeerEnded.exit_code)
-      if codes[-1] not in (0, stopped, *RESUMABLE):
+      if codes[-1] not in (0, stopped, *RESTARTED):
         self.failed[job.stage] = codes[-1]
     return of_all(codes) or stopped

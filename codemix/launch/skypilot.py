@@ -9,7 +9,7 @@ from typing import Any
 
 from codemix.errors import UserError
 from codemix.launch.accelerators import TPUS, Tpus
-from codemix.launch.exit_codes import RESUMABLE
+from codemix.launch.exit_codes import RESTARTED
 from codemix.launch.specification import Specification, peers
 
 _PEERS = peers('"$(head -n1 <<< "$SKYPILOT_NODE_IPS")"', '"$SKYPILOT_NUM_NODES"', '"$SKYPILOT_NODE_RANK"')
@@ -39,7 +39,7 @@ def task(of: Specification, image: str | None, package: str) -> dict[str, Any]:
       **resources,
       'use_spot': of.spot,
       # Lost machines are replaced in any case. After a code that is not listed the job ends.
-      'job_recovery': {'max_restarts_on_errors': 0, 'recover_on_exit_codes': list(RESUMABLE)},
+      'job_recovery': {'max_restarts_on_errors': 0, 'recover_on_exit_codes': list(RESTARTED)},
       **({'image_id': f'docker:{image}'} if image else {}),
     },
     'num_nodes': nodes,

@@ -81,7 +81,7 @@ def generate(
     slots: completions computed at a time, rounded up to a multiple of the mesh's batch shards; None for
       `slots_that_fit` the longest prompt.
     mesh, rules: the devices, and how the parameters are sharded over them.
-    show: called with the number of completions done so far.
+    show: called with the number of completions done so far, each time that `CHUNK` tokens were made.
   """
   rows = [np.asarray(prompt, np.int32) for prompt in prompts]
   for number, row in enumerate(rows):
@@ -92,8 +92,11 @@ def generate(
     return []
   engine = _Engine(config, params, rows, keys, decoding, eos_id, stop, slots, mesh, rules)
   results: list[list[Generated | None]] = [[None] * decoding.samples for _ in rows]
-  for done, (prompt, sample, generated) in enumerate(engine.run(), 1):
-    results[prompt][sample] = generated
+  done = 0
+  for ended in engine.run():
+    for prompt, sample, generated in ended:
+      results[prompt][sample] = generated
+    done += len(ended)
     show(done)
   return results
 
@@ -126,8 +129,8 @@ class _Engine:
     self._order = sorted(range(len(rows)), key=lambda number: (-len(rows[number]), number))
     self._ahead: dict[int, tuple] = {}  # prompt -> (what `prefill` returned, its row there)
 
-  def run(self) -> Iterator[tuple[int, int, Generated]]:
-    """(prompt, sample, completion) as they end."""
+  def run(self) -> Iterator[list[tuple[int, int, Generated]]]:
+    """(prompt, sample, completion) of those that end with each chunk."""
     waiting = iter([(prompt, sample) for prompt in self._order for sample in range(self._decoding.samples)])
     while True:
       for slot, running in enumerate(self._slots):
@@ -139,10 +142,12 @@ class _Engine:
       for running, tokens in zip(self._slots, self._chunk(), strict=True):
         if running:
           running.ids += [token for token in tokens if token != NOTHING]
+      finished = []
       for slot, running in enumerate(self._slots):
         if running and (ended := self._ended(running.ids, searched[slot])):
           self._slots[slot] = None
-          yield running.prompt, running.sample, ended
+          finished.append((running.prompt, running.sample, ended))
+      yield finished
 
   def _admit(self, slot: int, prompt: int, sample: int) -> None:
     self._slots[slot] = _Running(prompt, sample, [])

@@ -56,10 +56,10 @@ def decide(mine: object, judge: Callable[[list[Any]], Result]) -> Result:
   return _get(f'{key}/decided', 0)
 
 
-def from_first(compute: Callable[[], Result]) -> Result:
+def from_first(compute: Callable[[], Result], timeout_s: int = TIMEOUT_S) -> Result:
   """`compute()` of process 0 (JSON), in all processes: the others wait for it.
 
-  Raises PeerEnded: process 0 did not send it within `TIMEOUT_S` seconds.
+  Raises PeerEnded: process 0 did not send it within `timeout_s` seconds.
   """
   state = distributed.global_state
   if state.client is None:
@@ -69,15 +69,15 @@ def from_first(compute: Callable[[], Result]) -> Result:
     result = compute()
     state.client.key_value_set(key, json.dumps(result))
     return result
-  return _get(key, 0)
+  return _get(key, 0, timeout_s)
 
 
-def _get(key: str, process: int) -> Any:
+def _get(key: str, process: int, timeout_s: int = TIMEOUT_S) -> Any:
   client = distributed.global_state.client
   try:
-    return json.loads(_interruptible(lambda: client.blocking_key_value_get(key, TIMEOUT_S * 1000)))
+    return json.loads(_interruptible(lambda: client.blocking_key_value_get(key, timeout_s * 1000)))
   except jax.errors.JaxRuntimeError as error:
-    raise PeerEnded(f'process {process} did not say what it runs in {TIMEOUT_S} s: see its log.') from error
+    raise PeerEnded(f'process {process} did not say what it runs in {timeout_s} s: see its log.') from error
 
 
 def _interruptible(wait: Callable[[], Result]) -> Result:

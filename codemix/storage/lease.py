@@ -19,7 +19,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from codemix.errors import FolderUnavailable, UserError
+from codemix.errors import FolderUnavailable, PeerEnded
 from codemix.storage.folders import writing
 from codemix.storage.holder import Holder
 from codemix.storage.paths import key_value_store
@@ -132,7 +132,7 @@ class _Lease:
         continue  # the bucket does not answer: the lease may expire, which the next beat that arrives finds out
       if not mine and (owner := _read(self._store, self._key).owner or {}).get('token') != self._owner['token']:
         print(f'codemix: {named(owner)} took over {self._folder}, because this process gave no sign of life for {EXPIRY_S:g} s. It ends.', file=sys.stderr, flush=True)
-        os._exit(UserError.exit_code)
+        os._exit(PeerEnded.exit_code)
 
   def _write(self, generation: bytes) -> bool:
     """Writes the lease if it is of this generation; returns whether it was."""

@@ -18,6 +18,7 @@ from codemix.evaluation.tasks.instructions import Instructions
 from codemix.evaluation.tasks.task import Settings
 from codemix.identity import as_read
 from codemix.studies.load_stage import FinishedStage, load_stage
+from codemix.training.preemption import by_first
 
 
 class Comparison(NamedTuple):
@@ -53,14 +54,21 @@ def judge_stages(
   """
   if judge.checkpoint and jax.process_count() > 1:
     raise UserError('a judge that is a checkpoint runs in one process: start `codemix evaluate STAGE --against=...` in one, when both stages have answered.')
-  itself = first.folder.resolve() == other.folder.resolve()
+  itself = _same(first, other)
   if itself and not (settings.decoding or task.decoding).temperature:
     raise UserError('an A/A run compares two samples of one model, and greedy answers are equal: set a temperature, such as --temperature=0.7.')
   again = dataclasses.replace(settings, seed=(settings.seed + 1) % 2**32)
   mine = _answers(first, task, settings, mesh)
   theirs = _answers(other, task, again, mesh, name='again') if itself else _answers(other, task, settings, mesh)
-  if jax.process_index():
-    return Comparison('', {})  # process 0 asks, so that nothing is asked twice
+  # One process asks, so that nothing is asked twice.
+  return by_first(lambda: _compare(first, other, task, settings, judge, mesh, mine, theirs), Comparison('', {}))
+
+
+def _compare(
+  first: FinishedStage, other: FinishedStage, task: Instructions, settings: Settings, judge: Judge, mesh: Mesh | None, mine: against.Answers, theirs: against.Answers
+) -> Comparison:
+  """The judge's comparison of the answers; it is stored, unless it was."""
+  itself = _same(first, other)
   judging = load_stage(judge.checkpoint).model(mesh) if judge.checkpoint else None
   identity = judge.identity(judging and judging.checkpoint)
   whole = as_read(against.comparison_identity(mine, theirs, identity))
@@ -76,6 +84,10 @@ def judge_stages(
   write_results(first.folder, name, first.step, whole, results)
   models = tuple(sorted(endpoint.models)) if endpoint else ()
   return Comparison(name, dict(results.scores), judged.asked, judged.cached, models, tuple(judged.failures))
+
+
+def _same(first: FinishedStage, other: FinishedStage) -> bool:
+  return first.folder.resolve() == other.folder.resolve()
 
 
 def _answers(stage: FinishedStage, task: Instructions, settings: Settings, mesh: Mesh | None, name: str = '') -> against.Answers | None:

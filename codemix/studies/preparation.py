@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shlex
+import signal
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
+from codemix import interrupts
 from codemix.data.batches.matched import companions
 from codemix.data.settings import Data
 from codemix.data.store.token_store import TokenStore
-from codemix.errors import CodemixError, UserError
+from codemix.errors import Preempted, UserError, of_process
 from codemix.parallel.coordination import decide
 from codemix.studies.planning import scored_names, source_names
 from codemix.studies.recipe import Study
@@ -19,6 +22,7 @@ from codemix.studies.seqio_mixtures import expand_study, read_mixtures, unsaved
 from codemix.studies.starts import check_starts
 
 ERROR_PREFIX = 'codemix prepare: '  # of the line with the error that ended it
+ENDING_S = 20  # in which the process that prepares ends when it is asked to
 
 
 def splits_read(study: Study, data: Data) -> list[tuple[str, str]]:
@@ -106,7 +110,9 @@ def check_sources(study: Study, data: Data) -> None:
 def prepare_in_own_process(study: Study, data: Data, gin_arguments: Sequence[str], warnings: Sequence[str] = ()) -> None:
   """Prepares what is missing, so that TensorFlow stays out of the process that trains.
 
-  Raises the CodemixError that that process raised.
+  SIGTERM and Ctrl-C end the process that prepares, too.
+
+  Raises the CodemixError that that process raised, with its exit code, and Preempted when SIGTERM comes.
 
   Args:
     gin_arguments: the gin flags of the command line, from which `data` was built.
@@ -114,15 +120,54 @@ def prepare_in_own_process(study: Study, data: Data, gin_arguments: Sequence[str
   """
   if not missing(study, data):
     return
-  command = [sys.executable, '-m', 'codemix', 'prepare', *gin_arguments]
   reason = None
-  piped = {'stdout': subprocess.DEVNULL, 'stderr': subprocess.PIPE, 'encoding': 'utf-8', 'errors': 'replace'}
-  with subprocess.Popen(command, env={**os.environ, 'PYTHONIOENCODING': 'utf-8'}, **piped) as process:
+  with _preparing(gin_arguments) as process:
     for line in process.stderr:  # its progress, as it comes
       if line.startswith(ERROR_PREFIX):
         reason = line.removeprefix(ERROR_PREFIX).rstrip('\n')
       elif line.rstrip('\n') not in warnings:
         print(line, end='', file=sys.stderr, flush=True)
-  if process.returncode:
-    kind = UserError if process.returncode == UserError.exit_code else CodemixError
-    raise kind(reason or f'`codemix prepare` ended with exit code {process.returncode}.')
+    returned = process.wait()
+  if returned:
+    how = f'was ended by {signal.Signals(-returned).name}' if returned < 0 else f'ended with exit code {returned}'
+    raise of_process(returned, reason or f'`codemix prepare` {how}.')
+
+
+@contextlib.contextmanager
+def _preparing(gin_arguments: Sequence[str]) -> Iterator[subprocess.Popen]:
+  """The process that prepares; it has ended when the block has."""
+  words = [sys.executable, '-m', 'codemix', 'prepare', *gin_arguments]
+  piped = {'stdout': subprocess.DEVNULL, 'stderr': subprocess.PIPE, 'encoding': 'utf-8', 'errors': 'replace'}
+  started = stopped = False
+
+  def stop(*_: object) -> None:
+    nonlocal stopped
+    again, stopped = stopped, True
+    if started and not again:
+      raise _stopped()
+
+  with interrupts.handled(signal.SIGTERM, stop):
+    process = subprocess.Popen(words, env={**os.environ, 'PYTHONIOENCODING': 'utf-8'}, **piped)
+    try:
+      started = True
+      if stopped:  # while it was started
+        raise _stopped()
+      yield process
+    except BaseException:
+      process.terminate()
+      _end(process)
+      raise
+    finally:
+      process.stderr.close()
+
+
+def _stopped() -> Preempted:
+  return Preempted('asked to stop; whatever was prepared is kept. The same command goes on from there.')
+
+
+def _end(process: subprocess.Popen) -> None:
+  try:
+    process.wait(ENDING_S)
+  except subprocess.TimeoutExpired:
+    process.kill()
+    process.wait()

@@ -21,6 +21,7 @@ from codemix.studies.stage_evaluation import evaluate_stage
 from codemix.studies.step_evaluation import evaluate_steps
 from codemix.studies.units import Unit, place_of
 from codemix.training.loop import Trainer, done_for_all, train_stage
+from codemix.training.preemption import stop_if_asked
 from codemix.training.runtime import Runtime
 
 _AGREED_S = 60  # within which all processes meet an error that all of them compute
@@ -66,6 +67,7 @@ def run_units(units: Sequence[Unit], ready: Ready, mesh: Mesh, runtime: Runtime,
   failed: dict[str, CodemixError] = {}
   left_out: dict[str, str] = {}
   for unit in units:
+    stop_if_asked()
     if cause := next((left_out.get(need, need) for need in unit.needs if need in failed or need in left_out), None):
       left_out[unit.key] = cause
       continue

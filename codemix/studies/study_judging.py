@@ -10,7 +10,6 @@ from jax.sharding import Mesh
 
 from codemix.errors import UserError
 from codemix.evaluation.tasks.instructions import Instructions
-from codemix.parallel.coordination import barrier
 from codemix.storage import as_path
 from codemix.studies.baselines import baseline_of
 from codemix.studies.judging import judge_stages
@@ -18,8 +17,6 @@ from codemix.studies.load_stage import load_stage
 from codemix.studies.preflight import Ready
 from codemix.training.runtime import Runtime
 from codemix.training.stage import stage_folder
-
-_TIMEOUT_S = 24 * 3600  # that other processes wait for the judge of process 0
 
 
 def judge_study(ready: Ready, mesh: Mesh, runtime: Runtime) -> None:
@@ -45,7 +42,6 @@ def judge_study(ready: Ready, mesh: Mesh, runtime: Runtime) -> None:
       elif found.scores:
         reason = f': {found.failures[-1]}' if found.failures else ''
         _say(f'warning: the judge decided nothing on {task.name} for {other.name}{reason}')
-  barrier('judge', _TIMEOUT_S)
 
 
 def _compared(ready: Ready, runtime: Runtime) -> list[tuple[Path, Path]]:

@@ -31,7 +31,7 @@ from codemix.training.goodput import TimeAccount, read_times
 from codemix.training.handoff import Handoff
 from codemix.training.optimizer import Optimizer
 from codemix.training.placement import Placement
-from codemix.training.preemption import stopping_after_a_step
+from codemix.training.preemption import stop_asked, stopping_after_a_step
 from codemix.training.progress import stage_progress
 from codemix.training.rewinds import Rewind, SpikeFound, SpikeGuard, go_back, rewinds_for_all
 from codemix.training.runtime import Runtime
@@ -231,8 +231,9 @@ def _run_steps(
   with (
     log,
     stage_progress(plan.stage.name, plan.steps, done) as show,
-    stopping_after_a_step() as stop_asked,
+    stopping_after_a_step(),
   ):
+    saved = done
 
     def write_all_but(steps: int) -> None:
       while len(waiting) > steps:
@@ -240,12 +241,33 @@ def _run_steps(
         account.reached(plan.first_step + written)
         show(written, *shown)
 
+    def save(steps: int, stops: bool) -> None:
+      nonlocal saved
+      step = plan.first_step + steps
+      write_all_but(0)
+      # Only a step whose metrics are finite and on the disk is saved.
+      account.write()
+      watchdog.at(f"the save of step {step} of stage '{plan.name}'")
+      with account.spent_on('save'):
+        if steps > saved:
+          log.flush()
+          require_finite(state, f"stage '{plan.stage.name}', step {step}")
+          checkpoints.save(step, state, {**_position(plan, step), **drawn.as_position()})
+          saved = steps
+        if stops:
+          checkpoints.wait()
+      if stops:
+        raise Preempted(f"stage '{plan.stage.name}' was asked to stop and saved step {step}. The same command goes on from there.")
+
     def evaluate_after(steps: int) -> None:
       if evaluate and 0 < steps < plan.steps and steps % plan.stage.evaluate_every == 0:
         write_all_but(0)
         watchdog.at(f"the evaluation after step {plan.first_step + steps} of stage '{plan.name}'", compiles=True)
-        with account.spent_on('evaluation'):
-          evaluate(plan.first_step + steps, state.params)
+        try:
+          with account.spent_on('evaluation'):
+            evaluate(plan.first_step + steps, state.params)
+        except Preempted:
+          save(steps, stops=True)
 
     evaluate_after(done)  # a process may have saved this step, and ended before its results were written
     for index, batch in zip(range(done, plan.steps), account.waiting_for('data', batches), strict=True):
@@ -258,21 +280,10 @@ def _run_steps(
           jax.block_until_ready(values)
       waiting.append((index, values))
       write_all_but(IN_FLIGHT)
-      step, last = plan.first_step + index + 1, index + 1 == plan.steps
-      stop = stop_asked(step)
+      last = index + 1 == plan.steps
+      stop = stop_asked() and not last  # a stage of which no step is left comes to its end first
       if last or stop or (index + 1) % runtime.save_every == 0:
-        write_all_but(0)
-        # Only a step whose metrics are finite and on the disk is saved.
-        account.write()
-        watchdog.at(f"the save of step {step} of stage '{plan.name}'")
-        with account.spent_on('save'):
-          log.flush()
-          require_finite(state, f"stage '{plan.stage.name}', step {step}")
-          checkpoints.save(step, state, {**_position(plan, step), **drawn.as_position()})
-          if stop and not last:
-            checkpoints.wait()
-        if stop and not last:
-          raise Preempted(f"stage '{plan.stage.name}' was asked to stop and saved step {step}. The same command goes on from there.")
+        save(index + 1, stops=stop)
       evaluate_after(index + 1)
     watchdog.at(f"the last save of stage '{plan.name}'")
     with account.spent_on('save'):

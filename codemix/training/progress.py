@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Iterator
 
 from codemix.parallel import watchdog
+from codemix.training.preemption import stop_if_asked
 
 Update = Callable[[int, float, float], None]  # (steps done, loss, tokens/s)
 Show = Callable[[int, str], None]  # (amount done, other text)
@@ -53,6 +54,8 @@ def scoring_progress(
 def progress_of(name: str, amount: str, total: int, shown: bool = True) -> Iterator[Callable[[int], None]]:
   """Shows the progress of anything that is counted, with the time that is left, and tells the watchdog of it.
 
+  All processes call the function at the same places, or process 0 alone in `preemption.by_first`.
+
   Args:
     name: of what is done.
     amount: what to show, such as '{done:,} of {total:,} items'.
@@ -60,18 +63,20 @@ def progress_of(name: str, amount: str, total: int, shown: bool = True) -> Itera
     shown: False shows nothing, as in all processes but one.
 
   Yields:
-    A function to call with the number done so far.
+    A function to call with the number done so far. It raises Preempted if the processes are asked to stop.
   """
-  if not shown:
-    yield lambda done: watchdog.still_there()
-    return
-  with _progress(name, amount, total, 0) as show:
+  with _progress(name, amount, total, 0) if shown else contextlib.nullcontext(_show_nothing) as show:
 
     def update(done: int) -> None:
       watchdog.still_there()
       show(done, '')
+      stop_if_asked()
 
     yield update
+
+
+def _show_nothing(done: int, more: str) -> None:
+  pass
 
 
 @contextlib.contextmanager

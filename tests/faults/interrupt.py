@@ -11,7 +11,7 @@ import os
 import signal
 import time
 
-SLEEP, FULL = 'SLEEP', 'FULL'
+SLEEP, FULL, PAUSE = 'SLEEP', 'FULL', 'PAUSE'
 
 
 def owner_of(target: str) -> tuple[object, str]:
@@ -24,8 +24,12 @@ def owner_of(target: str) -> tuple[object, str]:
   return owner, name
 
 
-def interrupt(target: str, call: int, signal_name: str) -> None:
-  """Replaces a function so that its `call`-th call begins with a signal to this process, or, for 'SLEEP', does not end, or, for 'FULL', finds the disk full."""
+def interrupt(target: str, call: int, signal_name: str, pause_s: float = 0.0) -> None:
+  """Replaces a function so that its `call`-th call begins with a signal to this process, or, for 'SLEEP', does not end, or, for 'FULL', finds the disk full.
+
+  Args:
+    pause_s: seconds for which it waits after the signal, or, for 'PAUSE', without one.
+  """
   owner, name = owner_of(target)
   original = getattr(owner, name)
   calls = itertools.count(1)
@@ -37,7 +41,9 @@ def interrupt(target: str, call: int, signal_name: str) -> None:
         time.sleep(600)
       if signal_name == FULL:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-      os.kill(os.getpid(), getattr(signal, signal_name))
+      if signal_name != PAUSE:
+        os.kill(os.getpid(), getattr(signal, signal_name))
+      time.sleep(pause_s)
     return original(*args, **kwargs)
 
   @functools.wraps(original)

@@ -2,7 +2,7 @@
 
     python -m tests.faults.member DATA OUTPUT CACHE PORT COUNT INDEX [--join_s S] [--silence S] [--stuck_after S]
                                   [--otherwise S] [--spoil] [--failing]
-                                  [--at MODULE:FUNCTION ... --call N --send SIGNAL]
+                                  [--tasks FOLDER] [--at MODULE:FUNCTION ... --call N --send SIGNAL --pause S]
 """
 
 from __future__ import annotations
@@ -36,6 +36,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
   parser.add_argument('--at', action='append', default=[], help='may be given again; FUNCTION#N is its N-th call')
   parser.add_argument('--call', type=int, default=1)
   parser.add_argument('--send', default='SIGKILL')
+  parser.add_argument('--pause', type=float, default=0.0, help='seconds after the signal')
+  parser.add_argument('--tasks', help='the folder of a benchmark, on which every second step is evaluated')
 
 
 def run(arguments: argparse.Namespace) -> None:
@@ -43,7 +45,7 @@ def run(arguments: argparse.Namespace) -> None:
   jax.config.update('jax_persistent_cache_min_compile_time_secs', 0.0)
   for at in arguments.at:
     target, _, call = at.partition('#')
-    interrupt(target, int(call or arguments.call), arguments.send)
+    interrupt(target, int(call or arguments.call), arguments.send, arguments.pause)
   if arguments.count > 1:
     processes.initialize(f'localhost:{arguments.port}', arguments.count, arguments.index, arguments.join_s, arguments.silence)
   data = codemix.Data(directory=arguments.data, tokenizer='bytes')
@@ -53,7 +55,7 @@ def run(arguments: argparse.Namespace) -> None:
     spoil()
   if arguments.failing:
     failing_study.spoil(types.SimpleNamespace(setattr=setattr))
-  chosen = tiny_study.study(**failing_study.RECIPES) if arguments.failing else spoiled_study() if arguments.spoil else study()
+  chosen = tiny_study.study(**failing_study.RECIPES) if arguments.failing else spoiled_study() if arguments.spoil else study(arguments.tasks)
   codemix.run_study(chosen, data, tiny_study.runtime(arguments.output, stuck_after=arguments.stuck_after))
 
 

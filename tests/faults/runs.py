@@ -67,11 +67,18 @@ def result_of(output: Path) -> dict[str, object]:
     # The identity of results names the checkpoint, whose files Orbax names at random.
     for evaluator, stored in sorted(read_results(folder).items()):
       result[f'{name}/{evaluator}'] = canonical([stored.scores, stored.samples])
-      result.update({f'{name}/{evaluator}/{key}': array.tobytes() for key, array in stored.items().items()})
+      result.update({f'{name}/{evaluator}/{key}': _bits(array) for key, array in stored.items().items()})
     for path, leaf in jax.tree_util.tree_leaves_with_path(final_state(folder)):
       bits = np.asarray(leaf)
       result[f'{name}{jax.tree_util.keystr(path)}'] = (bits.shape, bits.dtype.str, bits.tobytes())
   return result
+
+
+def _bits(array: np.ndarray) -> bytes:
+  """What is equal for equal arrays; those of texts and lists hold pointers to them."""
+  if array.dtype != object:
+    return array.tobytes()
+  return repr([value.tolist() if isinstance(value, np.ndarray) else value for value in array]).encode()
 
 
 def final_state(folder: Path) -> TrainState:

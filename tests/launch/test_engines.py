@@ -16,6 +16,7 @@ import yaml
 from codemix.errors import UserError
 from codemix.launch import jobset, skypilot, xpk
 from codemix.launch.accelerators import TPUS, Gpus, Tpus
+from codemix.launch.exit_codes import RESTARTED
 from codemix.launch.tpu_vm import TpuVm
 from codemix.launch.yaml_text import as_yaml
 from codemix.parallel.topology import SHAPES
@@ -145,7 +146,7 @@ def test_skypilot_reads_the_task_as_it_is_meant(of, accelerators, nodes, tmp_pat
   assert ended.returncode == 0, ended.stderr
   name, count, run, resources, spot, recovery, secrets = json.loads(ended.stdout.splitlines()[-1])
   assert (name, count, run.strip(), resources, spot, secrets) == ('run', nodes, made['run'].strip(), accelerators, of.spot, list(of.secrets))
-  assert recovery['recover_on_exit_codes'] == [74, 75, 76] and recovery['max_restarts_on_errors'] == 0
+  assert recovery['recover_on_exit_codes'] == list(RESTARTED) and recovery['max_restarts_on_errors'] == 0
 
 
 @with_skypilot

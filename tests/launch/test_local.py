@@ -10,11 +10,13 @@ import signal
 import subprocess
 import threading
 import time
+import types
 from pathlib import Path
 
 import pytest
 
-from codemix.errors import UserError
+from codemix import cli
+from codemix.errors import CodemixError, StorageUnavailable, UserError
 from codemix.launch import local
 from tests import tiny_study
 from tests.commands.test_wrong_input import GIN
@@ -150,6 +152,33 @@ def test_a_process_that_was_killed_is_named_and_not_the_one_that_noticed_it(tmp_
   assert shown == [(1, 'was ended by SIGKILL')]
 
 
+CODES = {(76, 2): 2, (3, 76): 3, (76, 75): 75, (76, 76): 76, (0, 76): 76, (-signal.SIGSEGV, 76): 76, (-signal.SIGABRT, 1): 1, (-signal.SIGINT, 76): 130, (0, 0): 0}
+
+
+@pytest.mark.parametrize('returned', CODES, ids=str)
+def test_the_exit_code_is_the_first_that_a_new_start_does_not_help_against(returned, tmp_path):
+  ended = types.SimpleNamespace
+  processes = local.LocalProcesses(tmp_path, lambda number, line: None, lambda line: None)
+  processes.running = {number: ended(poll=lambda: 0, returncode=code) for number, code in enumerate(returned)}
+  assert local._wait(processes) == CODES[returned]
+
+
+@pytest.mark.parametrize(
+  ('restarts', 'codes', 'last'),
+  [
+    (1, [75, 75, 76, 75, 0], 0),  # a preemption is no failure
+    (1, [76, 76, 0], 76),
+    (2, [74, 75, 76, 2], 2),
+    (0, [75, 0], 75),
+    (5, [1], 1),
+  ],
+)
+def test_failures_are_counted_and_preemptions_are_not(restarts, codes, last, flags, monkeypatch):
+  left = iter(codes)
+  monkeypatch.setattr(local, 'run_together', lambda processes, of: next(left))
+  assert cli.main(['launch', 'local', '--processes=2', '--cpu_devices=1', f'--restarts={restarts}', *flags]) == last
+
+
 def test_signals_reach_the_processes_and_their_handlers_are_put_back(tmp_path):
   (tmp_path / 'sleeps.py').write_text('import time; time.sleep(600)')
   processes = local.LocalProcesses(tmp_path / 'logs', lambda number, line: None, lambda line: None)
@@ -160,3 +189,16 @@ def test_signals_reach_the_processes_and_their_handlers_are_put_back(tmp_path):
     assert local.run_together(processes, [local.Member({'PYTHONPATH': str(tmp_path)}, ('sleeps',))] * 2) == 76
   assert processes.stopped_by == signal.SIGTERM
   assert [signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)] == handlers
+
+
+@pytest.mark.parametrize(('restarts', 'code'), [(2, 0), (1, 74)])
+def test_an_outage_while_it_prepares_is_a_failure_after_which_it_starts_again(restarts, code, flags, monkeypatch):
+  errors: list[CodemixError] = [StorageUnavailable('the bucket does not answer.')] * 2
+
+  def prepare(*arguments):
+    if errors:
+      raise errors.pop()
+
+  monkeypatch.setattr('codemix.studies.preparation.prepare_in_own_process', prepare)
+  monkeypatch.setattr(local, 'run_together', lambda processes, of: 0)
+  assert cli.main(['launch', 'local', '--processes=2', '--cpu_devices=1', f'--restarts={restarts}', *flags]) == code

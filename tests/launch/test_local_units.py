@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from codemix.launch import local, local_units
 from codemix.launch.local_units import LocalUnits, StageJob, stage_jobs
+from codemix.launch.restarts import Restarts
 from tests.faults import runs
 from tests.launch.test_local import gone, started
 from tests.studies import two_arms
@@ -56,7 +57,9 @@ with open(log, 'a') as file:
   if code in ('', 'e'):  # e: the evaluation fails
     print('trained', stage, os.environ['DEVICE'], file=file, flush=True)
   print('end', stage, os.environ['DEVICE'], file=file, flush=True)
-os._exit(dict(f=3, e=3, r=76, u=2).get(code, 0))
+if code == 's':
+  os.kill(os.getpid(), 11)
+os._exit(dict(f=3, e=3, r=76, u=2, p=75).get(code, 0))
 """
 
 
@@ -67,7 +70,7 @@ def units(tmp_path, monkeypatch) -> LocalUnits:
   monkeypatch.setattr(local_units, 'TICK_S', 0.01)
   environment = {'PYTHONPATH': str(tmp_path), 'NOTES': str(tmp_path / 'notes')}
   processes = local.LocalProcesses(tmp_path / 'logs', lambda number, line: None, lambda line: None)
-  return LocalUnits(processes, (), [{**environment, 'DEVICE': str(number)} for number in range(2)], lambda: ended_well(tmp_path), restarts=1)
+  return LocalUnits(processes, (), [{**environment, 'DEVICE': str(number)} for number in range(2)], lambda: ended_well(tmp_path), restarts=Restarts(1))
 
 
 def ended_well(tmp_path: Path) -> set[str]:
@@ -125,6 +128,13 @@ def test_one_that_may_succeed_the_next_time_is_tried_again_so_often_as_was_said(
   assert [stage for what, stage, _ in notes(tmp_path) if what == 'begin'] == list('aab')
   assert units.run([job('c', codes='r'), job('d', 'c')]) == 76
   assert units.failed == {'c': 76} and units.left_out == ('d',)
+
+
+@pytest.mark.parametrize('codes', ['ppr', 'pps'])  # a preemption of one process; one that was lost, or crashed
+def test_a_preemption_is_no_failure_that_counts(codes, units, tmp_path):
+  assert units.run([job('a', codes=codes), job('b', 'a')]) == 0 and not units.failed
+  assert [stage for what, stage, _ in notes(tmp_path) if what == 'begin'] == list('aaaab')
+  assert units.run([job('c', codes='pr')]) == 76 and units.failed == {'c': 76}
 
 
 def test_when_asked_to_stop_it_begins_nothing_more(units, tmp_path):

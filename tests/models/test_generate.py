@@ -191,4 +191,10 @@ def test_bfloat16_generates(params, prompts):
 def test_progress_counts_completions(params, prompts):
   seen = []
   completions(CONFIG, params, prompts, dataclasses.replace(GREEDY, samples=2), show=seen.append)
-  assert seen == list(range(1, 2 * len(prompts) + 1))
+  assert seen == sorted(seen) and seen[-1] == 2 * len(prompts)
+
+
+def test_progress_is_shown_after_each_chunk_also_of_one_long_completion(params, prompts):
+  seen = []
+  completions(CONFIG, params, prompts[:1], eos_id=None, show=seen.append)
+  assert seen == [0, 1]  # so that a request to stop need not wait for its end

@@ -12,7 +12,7 @@ import time
 
 import pytest
 
-from codemix.errors import UserError
+from codemix.errors import PeerEnded, UserError
 from codemix.storage import lease, locked, require_unlocked
 
 HOLDER = """
@@ -119,6 +119,6 @@ def test_an_owner_that_was_stopped_too_long_ends_when_it_finds_another_one(bucke
   holder.send_signal(signal.SIGSTOP)
   with locked(bucket_folder, 'training'):
     holder.send_signal(signal.SIGCONT)
-    assert holder.wait(20) == UserError.exit_code
+    assert holder.wait(20) == PeerEnded.exit_code  # a new start helps: it goes on, or is refused by name
     assert f'process {os.getpid()} on ' in holder.stderr.read()
     assert owner_of(bucket_folder)['pid'] == os.getpid()

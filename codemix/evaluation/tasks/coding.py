@@ -8,7 +8,6 @@ import math
 from collections.abc import Callable, Sequence
 from typing import Any, ClassVar
 
-import jax
 import numpy as np
 
 from codemix.data.evaluation_sets.folder import EvaluationFolder
@@ -27,6 +26,7 @@ from codemix.sandbox.bubblewrap import bubblewrap_path, require_linux
 from codemix.sandbox.execute import execute
 from codemix.sandbox.languages import missing_tool
 from codemix.terminal import warn_once
+from codemix.training.preemption import by_first
 from codemix.training.progress import scoring_progress
 
 NOT_RUN = 'not run'
@@ -116,14 +116,15 @@ class CodingEvaluator(GeneratingEvaluator):
   def run(self, model: Model, earlier: StoredResults | None = None) -> Results:
     """Called in all processes; process 0 executes, and the results of the others are empty.
 
-    Raises UserError if programs must be executed and there is no sandbox.
+    Raises UserError if programs must be executed and there is no sandbox, and Preempted as `by_first`.
     """
     executes = not self.generate_only and self._missing() is None
     self.check_machine()
     completions = self._stored(earlier) or self.complete(model)
     nats, sizes = self.gold(model)
-    if jax.process_index():
-      return Results()
+    return by_first(lambda: self._results(model, completions, nats, sizes, executes), Results())
+
+  def _results(self, model: Model, completions: Sequence[Sequence[Completion]], nats: np.ndarray, sizes: np.ndarray, executes: bool) -> Results:
     items = {'id': [item.id for item in self.items], 'gold_nats': nats, 'gold_bytes': sizes, **columns_of(completions)}
     scores = {'items': len(self.items), **gold_bits_per_byte(nats, sizes)}
     if self.generate_only:
