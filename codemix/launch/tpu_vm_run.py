@@ -125,7 +125,8 @@ class TpuVmRun:
       return PeerEnded.exit_code if self.stopped else self._train()
     except UserError:
       raise
-    except CodemixError:
+    except CodemixError as error:
+      self._show(f'{error} If the machines are going, the state will say so within {SETTLING * POLL_S / 60:.0f} minutes; until then it is watched.')
       if self._stays():
         raise
       raise Taken from None
