@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -48,7 +49,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
   parser.add_argument('--sbatch', action='append', metavar='OPTION', help='slurm: a further option of sbatch, such as --sbatch=--partition=gpu; may be repeated')
   parser.add_argument('--by_unit', action='store_true', help='local: each process trains stages of its own; slurm: a job for each stage and each evaluation, which wait for those that they need, and one that writes the report')
   launch_remote.add_arguments(parser)
-  parser.add_argument('--restarts', type=int, metavar='N', help='start again after failures that a new start may help against, at most N times; by default 20, local 0')
+  parser.add_argument('--restarts', type=int, metavar='N', help='start again after failures that a new start may help against, at most N times, not counting preemptions but with xpk; by default 20, local 0')
   parser.add_argument('--dry_run', action='store_true', help='print what would be run, and run nothing')
 
 
@@ -162,12 +163,29 @@ def _devices(arguments: argparse.Namespace) -> list[dict[str, str]]:
   from codemix.launch.local import cpu_devices, gpu_devices, visible_gpus
 
   if arguments.cpu_devices:
+    _gpu_flags(arguments)  # has none
     if not arguments.processes:
       raise UserError('--cpu_devices needs --processes, how many processes train together.')
     return cpu_devices(arguments.processes, arguments.cpu_devices)
   if not (gpus := visible_gpus()):
     raise UserError('this machine has no GPU that CUDA shows: give --processes and --cpu_devices to train on CPUs.')
-  return gpu_devices(arguments.processes or len(gpus), gpus)
+  devices = gpu_devices(arguments.processes or len(gpus), gpus)
+  if not (flags := _gpu_flags(arguments)):
+    return devices
+  flags = f'{os.environ.get("XLA_FLAGS", "")} {flags}'.strip()
+  return [{**each, 'XLA_FLAGS': flags} for each in devices]
+
+
+def _gpu_flags(arguments: argparse.Namespace) -> str:
+  """The compiler flags that --xla_flags names; '' without. Raises UserError if they are not for GPUs, or there are none."""
+  from codemix.launch import xla_flags
+
+  name = arguments.xla_flags or xla_flags.NONE
+  found = xla_flags.environment(name)
+  if found and (arguments.cpu_devices or 'XLA_FLAGS' not in found):
+    gpus = ', '.join(each for each, its in xla_flags.SETS.items() if its.variable == 'XLA_FLAGS')
+    raise UserError(f'--xla_flags={name}: codemix launch {arguments.where} sets flags of GPUs only, {gpus} or none, and none with --cpu_devices.')
+  return found.get('XLA_FLAGS', '')
 
 
 def _slurm(experiment: Experiment, arguments: argparse.Namespace, restarts: int) -> int:
@@ -185,6 +203,7 @@ def _slurm(experiment: Experiment, arguments: argparse.Namespace, restarts: int)
     time=arguments.time,
     gpus_per_node=arguments.gpus_per_node or 0,
     cpu_devices=arguments.cpu_devices or 1,
+    xla_flags=_gpu_flags(arguments),
     restarts=restarts,
     options=arguments.sbatch or (),
   )

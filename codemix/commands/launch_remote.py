@@ -5,13 +5,14 @@ from __future__ import annotations
 import argparse
 import os
 import shlex
-import subprocess
+import shutil
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from codemix import config
 from codemix.commands.experiment import Experiment, show_line
+from codemix.commands.launch_checks import require_buckets, require_ready, warn_of_compiling
 from codemix.data.settings import Data
 from codemix.errors import CodemixError, UserError
 from codemix.launch import xla_flags
@@ -21,10 +22,8 @@ from codemix.launch.specification import (
   from_working_folder,
   name_of,
   own_files,
-  require_bucket,
 )
 
-_TPU_EXTRAS = 'tpu,gcs'
 # Flags by the places that take them.
 FLAGS = {
   'topology': ('tpu_vm', 'xpk', 'jobset', 'skypilot'),
@@ -35,11 +34,11 @@ FLAGS = {
   'package': ('tpu_vm', 'skypilot'),
   'spot': ('tpu_vm', 'xpk', 'jobset', 'skypilot'),
   'secret': ('tpu_vm', 'jobset', 'skypilot'),
-  'xla_flags': ('tpu_vm', 'xpk', 'jobset', 'skypilot'),
+  'xla_flags': ('local', 'slurm', 'tpu_vm', 'xpk', 'jobset', 'skypilot'),
   'zone': ('tpu_vm', 'xpk'),
   'project': ('tpu_vm', 'xpk'),
   'cluster': ('xpk',),
-  'option': ('tpu_vm', 'xpk', 'skypilot'),
+  'option': ('tpu_vm', 'xpk', 'jobset', 'skypilot'),
   'keep': ('tpu_vm',),
 }
 
@@ -50,25 +49,23 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
   parser.add_argument('--gpu', metavar='KIND', help='jobset, skypilot: a100, h100, h200 or b200')
   parser.add_argument('--name', metavar='NAME', help="of the machines and jobs; by default from the study's name")
   parser.add_argument('--image', metavar='IMAGE', help='xpk, jobset, skypilot: a container image with codemix')
-  parser.add_argument('--package', metavar='REQUIREMENT', help='tpu_vm, skypilot: what pip installs there, or a wheel; by default this codemix')
+  parser.add_argument('--package', metavar='REQUIREMENT', help='tpu_vm, skypilot: what pip installs there, or a wheel, which is sent; by default this codemix')
   parser.add_argument('--spot', action='store_true', help='machines that may be taken away at any time, at a lower price')
   parser.add_argument('--secret', action='append', metavar='NAME', help='a variable whose value the processes get and nothing shows; may be repeated')
-  parser.add_argument('--xla_flags', metavar='NAME', help='a named set of compiler flags, or none; by default that of the machines')
+  parser.add_argument('--xla_flags', metavar='NAME', help='a named set of compiler flags, or none; by default that of the machines, local and slurm: none')
   parser.add_argument('--zone', metavar='ZONE', help='tpu_vm, xpk: of Google Cloud, such as us-west4-a')
   parser.add_argument('--project', metavar='PROJECT', help="tpu_vm, xpk: of Google Cloud; by default gcloud's")
   parser.add_argument('--cluster', metavar='NAME', help='xpk: the cluster')
-  parser.add_argument('--option', action='append', metavar='OPTION', help='a further option of gcloud, xpk or sky, such as --option=--reserved; may be repeated')
+  parser.add_argument('--option', action='append', metavar='OPTION', help='a further option of gcloud, xpk or sky, such as --option=--reserved; jobset: namespace=, queue=, service_account= or node_label=KEY=VALUE; may be repeated')
   parser.add_argument('--keep', action='store_true', help='tpu_vm: keep the machines when the run has ended; they cost until they are deleted')
 
 
 def run(experiment: Experiment, arguments: argparse.Namespace) -> int:
   """Launches a run at one of `PLACES`; returns its exit code, or that of the submission."""
   data = experiment.data
-  require_bucket('Runtime.output', experiment.runtime.output)
   directory = data.directory or os.environ.get('CODEMIX_DATA_DIR')
-  require_bucket('Data.directory', directory)
-  if os.path.isabs(data.tokenizer):
-    require_bucket('Data.tokenizer', data.tokenizer)
+  require_buckets(experiment, directory)
+  warn_of_compiling(experiment, arguments.where)
   of = Specification(
     name=name_of(experiment.study.name) if arguments.name is None else arguments.name,
     accelerators=(machines := _accelerators(arguments)),
@@ -79,7 +76,7 @@ def run(experiment: Experiment, arguments: argparse.Namespace) -> int:
     restarts=arguments.restarts,
     spot=arguments.spot,
   )
-  return PLACES[arguments.where](of, arguments)
+  return PLACES[arguments.where](of, arguments, lambda: require_ready(experiment, directory))
 
 
 def _environment(data: Data, directory: str, flags: str) -> dict[str, str]:
@@ -110,7 +107,10 @@ def _required(arguments: argparse.Namespace, *flags: str) -> None:
       raise UserError(f'codemix launch {arguments.where} needs --{flag}.')
 
 
-def _tpu_vm(of: Specification, arguments: argparse.Namespace) -> int:
+# Each of these is called with what checks the data, just before machines are asked for.
+
+
+def _tpu_vm(of: Specification, arguments: argparse.Namespace, ready: Callable[[], None]) -> int:
   from codemix.launch.package import constraints, package, python_version
   from codemix.launch.tpu_vm import TpuVm
   from codemix.launch.tpu_vm_run import TpuVmRun
@@ -121,15 +121,14 @@ def _tpu_vm(of: Specification, arguments: argparse.Namespace) -> int:
   sent = vms.sent(constraints())
   if arguments.dry_run:
     _print_files(sent)
-    requirement, wheel = package(arguments.package, _TPU_EXTRAS, Path('FOLDER'), build=False)
+    requirement, wheel = package(arguments.package, _extras(of), Path('FOLDER'), build=False)
     files = [Path('FOLDER') / name for name in (*sent, *(['secrets'] if of.secrets else []))]
     print('\n'.join(map(shlex.join, vms.whole(requirement, python_version(), [*files, *filter(None, [wheel])]))))
     return 0
   with tempfile.TemporaryDirectory() as folder:
-    requirement, wheel = package(arguments.package, _TPU_EXTRAS, Path(folder))
-    for name, text in sent.items():
-      (Path(folder) / name).write_text(text)
-    files = [*(Path(folder) / name for name in sent), *filter(None, [wheel])]
+    requirement, wheel = package(arguments.package, _extras(of), Path(folder))
+    ready()
+    files = [*_written(sent, Path(folder)), *filter(None, [wheel])]
     logs = Path(arguments.logs or f'logs-{of.name}')
     vm_run = TpuVmRun(vms, requirement, python_version(), files, logs, show_line, lambda line: show_line(f'[0] {line}'))
     with vm_run.stopped_by_signals():
@@ -144,57 +143,87 @@ def _tpu_vm(of: Specification, arguments: argparse.Namespace) -> int:
   return code
 
 
-def _xpk(of: Specification, arguments: argparse.Namespace) -> int:
-  from codemix.launch.xpk import command
+def _xpk(of: Specification, arguments: argparse.Namespace, ready: Callable[[], None]) -> int:
+  from codemix.launch.client import show
+  from codemix.launch.xpk import command, make_way
 
   _required(arguments, 'image', 'cluster')
   place = [f'--{flag}={value}' for flag in ('zone', 'project') if (value := getattr(arguments, flag))]
-  words = command(of, arguments.image, arguments.cluster, [*place, *(arguments.option or ())])
+  options = [*place, *(arguments.option or ())]
+  words = command(of, arguments.image, arguments.cluster, options)
   if arguments.dry_run:
     _print_files({'the script in --command': of.script()})
     print(shlex.join(words))
     return 0
-  return _submit(words, 'install it with `pip install xpk`')
+  ready()
+  make_way(of.name, arguments.cluster, options, show_line)
+  show(words)
+  if of.spot:
+    show_line(f'XPK counts preemptions as failures: after {of.restarts} of both the workload ends, and the same command goes on')
+  return 0
 
 
-def _jobset(of: Specification, arguments: argparse.Namespace) -> int:
-  from codemix.launch.jobset import apply, manifest
+def _jobset(of: Specification, arguments: argparse.Namespace, ready: Callable[[], None]) -> int:
+  from codemix.launch.jobset import cluster_of, manifest
+  from codemix.launch.jobset_start import logs, start
 
   _required(arguments, 'image')
-  text = manifest(of, arguments.image)
+  cluster = cluster_of(arguments.option or ())
+  text = manifest(of, arguments.image, cluster)  # with errors of its flags
   if arguments.dry_run:
     print(text, end='')
     return 0
-  apply(text)
-  print(f'jobset: {of.name}; its logs: kubectl logs --follow --selector=jobset.sigs.k8s.io/jobset-name={of.name},batch.kubernetes.io/job-completion-index=0')
+  ready()
+  started = start(of, arguments.image, cluster, show_line)
+  print(f'jobset: {of.name}{"" if started else " is at work already, and nothing was started"}; its logs: {logs(of.name, cluster)}')
   return 0
 
 
-def _skypilot(of: Specification, arguments: argparse.Namespace) -> int:
-  from codemix.launch.skypilot import command, task
+def _skypilot(of: Specification, arguments: argparse.Namespace, ready: Callable[[], None]) -> int:
+  from codemix.launch.client import show
+  from codemix.launch.skypilot import command, require_free, task
   from codemix.launch.yaml_text import as_yaml
 
-  if bool(arguments.image) == bool(arguments.package):
-    raise UserError('codemix launch skypilot needs --image, or --package: what pip installs on the machines.')
-  text = as_yaml(task(of, arguments.image, arguments.package))
-  if arguments.dry_run:
-    print(text, end='')
-    print(f'# {shlex.join(command(of, Path("TASK.yaml"), arguments.option or ()))}')
-    return 0
-  with tempfile.TemporaryDirectory() as folder:
-    (file := Path(folder) / f'{of.name}.yaml').write_text(text)
-    return _submit(command(of, file, arguments.option or ()), "install it with `pip install 'skypilot[gcp]'`")
-
-
-def _submit(words: Sequence[str], advice: str) -> int:
-  """Runs an engine's command, which shows its own progress. Raises CodemixError if it fails."""
-  try:
-    code = subprocess.run(words, check=False).returncode
-  except FileNotFoundError:
-    raise UserError(f'there is no {words[0]} on this machine: {advice}, or print the job with --dry_run.') from None
-  if code:
-    raise CodemixError(f'`{shlex.join(words[:3])}` ended with exit code {code}.')
+  if arguments.image and arguments.package:
+    raise UserError('--image has codemix, and --package installs it: give one of them.')
+  options = arguments.option or ()
+  with tempfile.TemporaryDirectory() as temporary:
+    folder = Path('FOLDER' if arguments.dry_run else temporary)
+    text = as_yaml(task(of, arguments.image) if arguments.image else task(of, installed=_packed(of, arguments, folder), sent=folder))
+    if arguments.dry_run:
+      print(f'{text}# {shlex.join(command(of, Path("TASK.yaml"), options))}')
+      return 0
+    ready()
+    require_free(of.name, show_line)
+    with tempfile.NamedTemporaryFile('w', suffix='.yaml') as file:  # beside the folder, which is sent whole
+      file.write(text)
+      file.flush()
+      show(command(of, Path(file.name), options))
   return 0
+
+
+def _packed(of: Specification, arguments: argparse.Namespace, folder: Path) -> tuple[str, str]:
+  """Fills the folder that SkyPilot sends, unless in a dry run; returns the arguments of its setup.sh."""
+  from codemix.launch.package import constraints, package, python_version
+  from codemix.launch.skypilot import sent
+
+  requirement, wheel = package(arguments.package, _extras(of), folder, build=not arguments.dry_run)
+  if not arguments.dry_run:
+    _written(sent(constraints()), folder)
+    if wheel and wheel.parent != folder:
+      shutil.copy(wheel, folder)
+  return python_version(), requirement
+
+
+def _extras(of: Specification) -> str:
+  """Of codemix, for the machines of a run."""
+  return 'tpu,gcs' if isinstance(of.accelerators, Tpus) else 'gpu,gcs'
+
+
+def _written(files: Mapping[str, str], folder: Path) -> list[Path]:
+  for name, text in files.items():
+    (folder / name).write_text(text)
+  return [folder / name for name in files]
 
 
 def _print_files(files: Mapping[str, str]) -> None:

@@ -34,12 +34,27 @@ TPUS = {
   'v5p': _Chip('v5p', 2, 'tpu-v5p-slice', 'v2-alpha-tpuv5'),
   'v6e': _Chip('v6e', 1, 'tpu-v6e-slice', 'v2-alpha-tpuv6e'),
 }
-# The label `cloud.google.com/gke-accelerator`: cloud.google.com/kubernetes-engine/docs/concepts/gpus, read in 2026.
+
+
+@dataclasses.dataclass(frozen=True)
+class _Gpu:
+  """A kind of GPU.
+
+  Attributes:
+    gke: the label `cloud.google.com/gke-accelerator` of its nodes.
+    sky: its name in SkyPilot.
+  """
+
+  gke: str
+  sky: str
+
+
+# cloud.google.com/kubernetes-engine/docs/concepts/gpus, and `sky show-gpus` of SkyPilot 0.14.1; read in 2026. 'A100' of SkyPilot has 40 GB.
 GPUS = {
-  'a100': 'nvidia-a100-80gb',
-  'h100': 'nvidia-h100-80gb',
-  'h200': 'nvidia-h200-141gb',
-  'b200': 'nvidia-b200',
+  'a100': _Gpu('nvidia-a100-80gb', 'A100-80GB'),
+  'h100': _Gpu('nvidia-h100-80gb', 'H100'),
+  'h200': _Gpu('nvidia-h200-141gb', 'H200'),
+  'b200': _Gpu('nvidia-b200', 'B200'),
 }
 CHIPS_PER_HOST = 4  # of the GKE machine types that slices of several hosts are made of
 

@@ -1,5 +1,5 @@
 #!/bin/bash
-# On a TPU VM: makes the environment env/ of a run, unless it is there already.
+# On a TPU VM, or a machine of SkyPilot: makes the environment env/ of a run, unless it is there already.
 # Usage: setup.sh PYTHON REQUIREMENT   (a version, what pip is to install), beside constraints.txt and perhaps a wheel
 set -euo pipefail
 shopt -s nullglob

@@ -29,6 +29,7 @@ class SlurmJob:
     time: limit of each start, as SLURM writes it: '24:00:00'.
     gpus_per_node: 0 to train on CPUs.
     cpu_devices: on CPUs, the devices of each process.
+    xla_flags: on GPUs, flags of the compiler, after those of the environment.
     restarts: how often it starts again, at most.
     options: further options of sbatch, such as '--partition=gpu'.
   """
@@ -40,6 +41,7 @@ class SlurmJob:
   time: str
   gpus_per_node: int = 0
   cpu_devices: int = 1
+  xla_flags: str = ''
   restarts: int = 20
   options: Sequence[str] = ()
 
@@ -129,10 +131,9 @@ class SlurmJob:
     ]
 
   def _environment(self) -> list[str]:
-    if self.gpus_per_node:
-      return []
-    flags = f'--xla_force_host_platform_device_count={self.cpu_devices}'
-    return ['export JAX_PLATFORMS=cpu', f'export XLA_FLAGS="${{XLA_FLAGS:-}} {flags}"']
+    flags = self.xla_flags if self.gpus_per_node else f'--xla_force_host_platform_device_count={self.cpu_devices}'
+    platform = [] if self.gpus_per_node else ['export JAX_PLATFORMS=cpu']
+    return [*platform, *([f'export XLA_FLAGS="${{XLA_FLAGS:-}} {flags}"'] if flags else [])]
 
   def _srun(self, words: str, log: str) -> str:
     return f'srun --kill-on-bad-exit=0 --open-mode=append --output={shlex.quote(self._log(log))} {words}'

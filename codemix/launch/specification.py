@@ -52,17 +52,19 @@ class Specification:
     if (size := sum(map(len, self.files.values()))) > MOST_BYTES:
       raise UserError(f"the run's gin files have {size:,} characters, and are sent with the job if they have at most {MOST_BYTES:,}: put some into the image or the package.")
 
-  def script(self, processes: str = '') -> str:
+  def script(self, processes: str = '', before: Sequence[str] = ()) -> str:
     """The program of each process: writes the gin files, sets the variables, and becomes `codemix study`.
 
     Args:
       processes: flags that say which process it is, in words of a shell; '' if JAX finds the others by itself.
+      before: lines that come first.
     """
     return '\n'.join(
       [
         '#!/bin/bash',
         '# Written by `codemix launch`: what each process of the run runs.',
         'set -eu',
+        *before,
         'cd "${CODEMIX_FOLDER:-$(mktemp -d)}"',
         *(line for path, text in sorted(self.files.items()) for line in _written(path, text)),
         *(f'export {name}={shlex.quote(value)}' for name, value in self.environment.items()),

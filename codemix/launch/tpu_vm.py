@@ -14,6 +14,8 @@ from codemix.launch.accelerators import TPUS, Tpus
 from codemix.launch.specification import Specification
 
 _SCRIPTS = Path(__file__).parent
+# With these a connection whose other end is gone ends after two minutes, and not when TCP gives up.
+_ALIVE = ('-oConnectTimeout=30', '-oServerAliveInterval=30', '-oServerAliveCountMax=4')
 _GROUP = ('gcloud', 'compute', 'tpus', 'queued-resources')
 
 
@@ -74,16 +76,20 @@ class TpuVm:
 
     gcloud runs it on 64 machines at a time, and repeats it where the connection breaks: it must end by itself, and may run twice.
     """
-    where = 'all' if everywhere else '0'
-    return [*self._words('ssh', self.of.name), f'--node={where}', f'--worker={where}', '--quiet', f'--command=cd {shlex.quote(self.folder)} && {command}']
+    return self._ssh(f'cd {shlex.quote(self.folder)} && {command}', 'all' if everywhere else '0')
 
   def make_folder(self) -> list[str]:
     """Only its owner reads it."""
-    return [*self._words('ssh', self.of.name), '--node=all', '--worker=all', '--quiet', f'--command=mkdir -p -m 700 {shlex.quote(self.folder)}']
+    return self._ssh(f'mkdir -p -m 700 {shlex.quote(self.folder)}', 'all')
+
+  def _ssh(self, command: str, where: str) -> list[str]:
+    alive = [f'--ssh-flag={option}' for option in _ALIVE]
+    return [*self._words('ssh', self.of.name), f'--node={where}', f'--worker={where}', '--quiet', *alive, f'--command={command}']
 
   def copy(self, files: Sequence[Path]) -> list[str]:
     """Copies files into the run's folder on all machines."""
-    return [*self._words('scp'), *map(str, files), f'{self.of.name}:{self.folder}/', '--node=all', '--worker=all', '--quiet', *self._place()]
+    alive = [f'--scp-flag={option}' for option in _ALIVE]
+    return [*self._words('scp'), *map(str, files), f'{self.of.name}:{self.folder}/', '--node=all', '--worker=all', '--quiet', *alive, *self._place()]
 
   def install(self, requirement: str, python: str) -> list[str]:
     """Makes the environment on all machines."""

@@ -1,7 +1,7 @@
 #!/bin/bash
 # On a TPU VM: starts this machine's process of a run so that it outlives the connection, and reports on it.
 # Usage: worker.sh start SCRIPT TOKEN   starts SCRIPT; once for each TOKEN, since gcloud repeats a command whose connection broke
-#        worker.sh follow BYTES         shows the log of the last start without its first BYTES, until the process ends
+#        worker.sh follow BYTES         shows the log of the last start without its first BYTES, until the process ends; says BYTES first
 #        worker.sh end                  waits for the end; prints the log of the last start and the exit code
 #        worker.sh stop                 asks the process to save and stop; then like end
 set -uo pipefail
@@ -59,6 +59,7 @@ case $1 in
     echo "$3" >token
     ;;
   follow)
+    echo "codemix-from $2"
     exec tail -c "+$(($(cat from) + $2))" --follow --pid="$(cat pid)" --sleep-interval=1 log
     ;;
   end)

@@ -37,7 +37,7 @@ class Runtime:
     prefetch: batches read ahead of the step; up to twice as many if batches have few rows.
     peak_tflops: the device's peak in the model's compute type (TFLOP/s); MFU is
       reported only if this is given.
-    compilation_cache: folder of compiled programs, kept between runs; None for none.
+    compilation_cache: folder of compiled programs, kept between runs, on a disk or in a gs:// bucket; None for none.
     stuck_after: seconds without progress after which the run ends with exit code 76, and the
       stacks of all threads of all processes in their logs. None: for a step 20 times the median of the
       last steps, at least 10 minutes; for anything else, such as a save, 30 minutes. What may compile has

@@ -15,7 +15,7 @@ import yaml
 
 from codemix.errors import UserError
 from codemix.launch import jobset, skypilot, xpk
-from codemix.launch.accelerators import TPUS, Gpus, Tpus
+from codemix.launch.accelerators import GPUS, TPUS, Gpus, Tpus
 from codemix.launch.exit_codes import RESTARTED
 from codemix.launch.tpu_vm import TpuVm
 from codemix.launch.yaml_text import as_yaml
@@ -104,6 +104,35 @@ def test_xpk_refuses_a_flag_that_it_does_not_know(no_cloud, tmp_path):
   assert dry_run_of_xpk(words, no_cloud, tmp_path / 'manifest.yaml').returncode == 2
 
 
+TABLE_OF_XPK = """
+import sys
+from xpk.core.workload import _parse_workload_item, _render_workloads
+condition = lambda kind, message: {'type': kind, 'status': 'True', 'lastTransitionTime': '2026-11-30T10:00:00Z', 'message': message}
+item = lambda name, *conditions: {'metadata': {'ownerReferences': [{'name': name}], 'creationTimestamp': '2026-11-29T10:00:00Z'}, 'status': {'conditions': list(conditions)}}
+rows = [item('run-2', condition('Admitted', 'The workload is admitted')), item('run', condition('Finished', 'jobset failed   due to reaching max number of restarts')), item('queued', condition('QuotaReserved', ''))]
+print('[XPK] Starting workload list', flush=True)
+print('[XPK] Workload List Output:\\n' + _render_workloads([_parse_workload_item(each) for each in rows]))
+"""
+
+
+@with_xpk
+def test_the_table_of_xpk_is_read(tmp_path, monkeypatch):
+  (tmp_path / 'xpk').write_text(f'#!/bin/sh\nexec {XPK} {tmp_path}/table.py\n')
+  (tmp_path / 'xpk').chmod(0o755)
+  (tmp_path / 'table.py').write_text(TABLE_OF_XPK)
+  monkeypatch.setenv('PATH', f'{tmp_path}:{os.environ["PATH"]}')
+  assert [xpk.status_of(name, xpk.list_words(name, 'pods', ())) for name in ('run', 'run-2', 'queued', 'ru')] == ['Finished', 'Admitted', 'QuotaReserved', '']
+
+
+@with_xpk
+@pytest.mark.parametrize('verb', ['list', 'delete'])
+def test_xpk_has_the_verbs_with_which_a_finished_workload_is_replaced(verb, no_cloud):
+  words = {'list': xpk.list_words('run', 'pods', ['--zone=z', '--project=lab', '--priority=high']), 'delete': xpk.delete_words('run', 'pods', ['--zone=z'])}[verb]
+  parsed = 'import sys; from xpk.parser.core import set_parser; import argparse; parser = argparse.ArgumentParser(); set_parser(parser); print(parser.parse_args(sys.argv[1:]).cluster)'
+  ended = subprocess.run([XPK, '-c', parsed, *words[1:]], env={'PATH': f'{no_cloud}:/usr/bin:/bin', 'HOME': str(no_cloud)}, capture_output=True, text=True, check=False)
+  assert ended.stdout.strip() == 'pods', ended.stderr
+
+
 @with_xpk
 def test_xpk_has_the_same_names_hosts_and_labels_of_every_slice():
   asked = 'import json; from xpk.core.system_characteristics import UserFacingNameToSystemCharacteristics as known; print(json.dumps({k: [v.topology, v.vms_per_slice, v.gke_accelerator, v.chips_per_vm] for k, v in known.items()}))'
@@ -125,7 +154,7 @@ config = yaml.safe_load(open(sys.argv[1]))
 # As `sky jobs launch --secret=NAME` takes their values from the environment.
 task = sky.Task.from_yaml_config(config, secrets_overrides=[(name, 'value') for name in config.get('secrets', {})])
 [resources] = task.resources
-print(json.dumps([task.name, task.num_nodes, task.run, resources.accelerators, resources.use_spot, resources.job_recovery, sorted(task.secrets)]))
+print(json.dumps([task.name, task.num_nodes, task.run, resources.accelerators, resources.use_spot, resources.job_recovery, sorted(task.secrets), task.file_mounts]))
 """
 
 
@@ -141,17 +170,28 @@ def parsed_by_skypilot(text: str, folder: Path) -> subprocess.CompletedProcess:
   ids=['tpus', 'gpus'],
 )
 def test_skypilot_reads_the_task_as_it_is_meant(of, accelerators, nodes, tmp_path):
-  made = skypilot.task(of, None, 'codemix[tpu,gcs]')
+  (sent := tmp_path / 'sent').mkdir()
+  made = skypilot.task(of, installed=('3.12', 'codemix[tpu,gcs]'), sent=sent)
   ended = parsed_by_skypilot(as_yaml(made), tmp_path)
   assert ended.returncode == 0, ended.stderr
-  name, count, run, resources, spot, recovery, secrets = json.loads(ended.stdout.splitlines()[-1])
+  name, count, run, resources, spot, recovery, secrets, mounts = json.loads(ended.stdout.splitlines()[-1])
   assert (name, count, run.strip(), resources, spot, secrets) == ('run', nodes, made['run'].strip(), accelerators, of.spot, list(of.secrets))
+  assert mounts == {'~/codemix': str(sent)}
   assert recovery['recover_on_exit_codes'] == list(RESTARTED) and recovery['max_restarts_on_errors'] == 0
 
 
 @with_skypilot
+def test_skypilot_has_a_name_for_every_gpu():
+  asked = 'import json; from sky import catalog; print(json.dumps(catalog.get_common_gpus()))'
+  known = json.loads(subprocess.run([SKYPILOT, '-c', asked], capture_output=True, text=True, check=True).stdout)
+  assert {gpu.sky for gpu in GPUS.values()} <= set(known)
+  # 'A100' has 40 GB there: both launchers name the machine of 80 GB.
+  assert '80gb' in GPUS['a100'].gke and '80GB' in GPUS['a100'].sky and 'A100' in known
+
+
+@with_skypilot
 def test_skypilot_refuses_a_field_that_it_does_not_know(tmp_path):
-  made = skypilot.task(launches.nodes(), launches.IMAGE, '')
+  made = skypilot.task(launches.nodes(), launches.IMAGE)
   made['resources']['recovery'] = {}
   assert 'recovery' in parsed_by_skypilot(as_yaml(made), tmp_path).stderr
 
@@ -190,11 +230,14 @@ def test_gcloud_has_every_command_and_flag():
   [
     (lambda: xpk.command(launches.nodes(), launches.IMAGE, 'pods'), 'launch xpk` is for TPUs'),
     (lambda: xpk.command(launches.slices(secrets=('HF_TOKEN',)), launches.IMAGE, 'pods'), 'XPK writes variables into the manifest'),
-    (lambda: skypilot.task(launches.slices(), launches.IMAGE, ''), 'SkyPilot does not join TPU slices'),
+    (lambda: skypilot.task(launches.slices(), launches.IMAGE), 'SkyPilot does not join TPU slices'),
     (lambda: TpuVm(launches.nodes(), 'z'), 'launch tpu_vm` is for TPUs'),
     (lambda: launches.slices(name='My run'), "--name is 'My run'; it has at most 40 lower-case letters"),
     (lambda: launches.slices(secrets=('HF_TOKEN=hf_123',)), r"--secret is 'HF_TOKEN\.\.\.'"),
     (lambda: launches.slices(files={'a.gin': '#' * 70_000}), "gin files have 70,000 characters"),
+    (lambda: jobset.cluster_of(['--namespace=lab']), "--option is '--namespace=lab'; for jobset it is namespace=NAME, queue=NAME, service_account=NAME or node_label=KEY=VALUE. Did you mean 'namespace'"),
+    (lambda: jobset.cluster_of(['node_label=gpu']), "--option is 'node_label=gpu'"),
+    (lambda: jobset.manifest(launches.nodes(spot=True), launches.IMAGE, jobset.cluster_of(['node_label=gpu=h100'])), "--spot asks for GKE's label of spot nodes"),
     (lambda: Gpus('h10', 8, 1), "--gpu is 'h10'; it is one of a100, h100, h200, b200. Did you mean 'h100'"),
   ],
 )

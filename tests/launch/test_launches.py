@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shlex
 import shutil
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -39,8 +41,8 @@ def made() -> dict[str, str]:
     'xpk.txt': f'{shlex.join(xpk.command(slices, launches.IMAGE, "pods", ["--zone=us-west4-a"]))}\n',
     'jobset_tpu.yaml': jobset.manifest(slices, launches.IMAGE),
     'jobset_gpu.yaml': jobset.manifest(nodes, launches.IMAGE),
-    'skypilot_tpu.yaml': as_yaml(skypilot.task(launches.slices(accelerators=one_slice()), None, 'codemix[tpu,gcs]==0.1.0')),
-    'skypilot_gpu.yaml': as_yaml(skypilot.task(nodes, launches.IMAGE, '')),
+    'skypilot_tpu.yaml': as_yaml(skypilot.task(launches.slices(accelerators=one_slice()), installed=('3.12', 'codemix[tpu,gcs]==0.1.0'), sent=Path('FOLDER'))),
+    'skypilot_gpu.yaml': as_yaml(skypilot.task(nodes, launches.IMAGE)),
   }
 
 
@@ -58,7 +60,7 @@ def scripts(of: Specification) -> dict[str, str]:
   """The program of the processes, taken out of what each launcher hands over."""
   command = xpk.command(of, launches.IMAGE, 'pods')[-1].removeprefix('--command=')
   job = list(yaml.safe_load_all(jobset.manifest(of, launches.IMAGE)))
-  task = yaml.safe_load(as_yaml(skypilot.task(of, launches.IMAGE, '')))
+  task = yaml.safe_load(as_yaml(skypilot.task(of, launches.IMAGE)))
   return {'xpk': command, 'jobset': job[0]['data']['run.sh'], 'skypilot': task['run'], 'tpu_vm': TpuVm(of, 'z').sent('')[TpuVm(of, 'z').script]}
 
 
@@ -75,6 +77,8 @@ def ran(script: str, folder: Path) -> tuple[list[str], dict[str, str], dict[str,
   (folder / 'programs').mkdir(parents=True, exist_ok=True)
   (folder / 'programs' / 'python3').write_text(PYTHON.format(python=sys.executable))
   (folder / 'programs' / 'python3').chmod(0o755)
+  (folder / 'programs' / 'getent').write_text(f'#!/bin/sh\necho "$@" >> {shlex.quote(str(folder / "asked"))}\n')  # every pod has an address
+  (folder / 'programs' / 'getent').chmod(0o755)
   (folder / 'home').mkdir(exist_ok=True)
   variables = {'PATH': f'{folder / "programs"}:{os.environ["PATH"]}', 'SEEN': str(folder / 'seen'), 'HOME': str(folder / 'home'), 'TMPDIR': str(folder / 'home')}
   ended = subprocess.run(['bash', '-c', script], cwd=folder / 'home', env=variables, capture_output=True, text=True, check=False)
@@ -108,14 +112,14 @@ def test_processes_of_several_nodes_are_told_who_the_others_are(tmp_path):
   words, _, _ = ran(f'export JOB_COMPLETION_INDEX=3\n{script}', tmp_path)
   assert words[-3:] == told
   variables = 'export SKYPILOT_NODE_IPS=$\'10.0.0.1\\n10.0.0.2\' SKYPILOT_NUM_NODES=2 SKYPILOT_NODE_RANK=1\n'
-  words, _, _ = ran(variables + skypilot.task(of, launches.IMAGE, '')['run'], tmp_path)
+  words, _, _ = ran(variables + skypilot.task(of, launches.IMAGE)['run'], tmp_path)
   assert words[-3:] == ['--coordinator_address=10.0.0.1:9911', '--num_processes=2', '--process_id=1']
 
 
 @pytest.mark.skipif(not shutil.which('shellcheck'), reason='shellcheck is not installed')
 @pytest.mark.parametrize('of', [launches.slices(accelerators=one_slice()), launches.nodes()], ids=['tpus', 'gpus'])
 def test_shellcheck_finds_nothing_in_the_scripts(of):
-  task = skypilot.task(of, None, 'codemix[gpu]')
+  task = skypilot.task(of, installed=('3.12', 'codemix[gpu]'), sent=Path('FOLDER'))
   texts = [of.script(), task['run'], f'#!/bin/bash\n{task["setup"]}', list(yaml.safe_load_all(jobset.manifest(of, launches.IMAGE)))[0]['data']['run.sh']]
   for text in texts:
     # SC1003 and SC2016 advise against single quotes around what a shell would replace, which is what they are for here.
@@ -147,26 +151,78 @@ def test_the_page_has_the_codes_after_which_a_run_starts_again():
   assert {int(code) for row in rows if row['launchers'] == 'start again' for code in row['code'].split(', ')} == set(RESTARTED)
 
 
-def exit_code_rules(rules: list[dict], code: int, disrupted: bool) -> str:
-  """What Kubernetes does with a pod that ended so: the first rule that matches counts, by the documentation of Jobs."""
-  for rule in rules:
-    if disrupted and rule.get('onPodConditions') == [{'type': 'DisruptionTarget', 'status': 'True'}]:
-      return rule['action']
-    if (asked := rule.get('onExitCodes')) and (code in asked['values']) == (asked['operator'] == 'In'):
-      return rule['action']
-  return 'Count'
-
-
-def test_a_jobset_restarts_after_the_codes_of_the_table_and_after_no_other():
-  spec = jobset.job_set(launches.slices(), launches.IMAGE)['spec']
+def way(of: Specification, code: int, disrupted: bool) -> str:
+  """What becomes of a JobSet one of whose pods ended so, by the documentation of Jobs and of JobSet: in both the first rule that matches counts."""
+  spec = jobset.job_set(of, launches.IMAGE)['spec']
   job = spec['replicatedJobs'][0]['template']['spec']
-  rules = job['podFailurePolicy']['rules']
+  assert job['backoffLimit'] == 0  # a failure without a rule fails the Job, too
+  reason, message = 'BackoffLimitExceeded', 'Job has reached the specified backoff limit'
+  for number, rule in enumerate(job['podFailurePolicy']['rules']):
+    assert rule['action'] == 'FailJob'
+    asked = rule.get('onExitCodes')
+    if asked and (code in asked['values']) == (asked['operator'] == 'In') or disrupted and 'onPodConditions' in rule:
+      reason, message = 'PodFailurePolicy', f'Container codemix for pod default/run-slice-0-3-x7k2p failed with exit code {code} matching FailJob rule at index {number}'
+      break
+  for rule in spec['failurePolicy']['rules']:
+    if reason in rule['onJobFailureReasons'] and any(re.search(pattern, message) for pattern in rule['onJobFailureMessagePatterns']):
+      return rule['action']
+  return 'RestartJobSet'
+
+
+@pytest.mark.parametrize('of', [launches.slices(), launches.nodes()], ids=['tpus', 'gpus'])
+def test_a_jobset_restarts_after_the_codes_of_the_table_and_counts_no_preemption(of):
   for code in range(1, 256):
-    assert exit_code_rules(rules, code, disrupted=False) == ('Count' if code in RESTARTED else 'FailJob')
-    assert exit_code_rules(rules, code, disrupted=True) == 'Ignore'
-  assert job['backoffLimit'] == 0  # 'Count' then fails the Job, and the JobSet starts all again
-  assert spec['failurePolicy']['rules'] == [{'name': 'final', 'action': 'FailJobSet', 'onJobFailureReasons': ['PodFailurePolicy']}]
-  assert spec['failurePolicy']['maxRestarts'] == 20
+    expected = 'RestartJobSetAndIgnoreMaxRestarts' if code == 75 else 'RestartJobSet' if code in RESTARTED else 'FailJobSet'
+    assert way(of, code, disrupted=False) == expected
+    assert way(of, code, disrupted=True) == 'RestartJobSetAndIgnoreMaxRestarts'
+  assert jobset.job_set(of, launches.IMAGE)['spec']['failurePolicy']['maxRestarts'] == 20
+
+
+def test_the_pods_of_a_jobset_wait_until_all_have_addresses(tmp_path):
+  """Those whose nodes are there would else fail by and by while a lost node is replaced."""
+  for of, hosts in ((launches.slices(), [f'run-slice-{k}-{j}.run' for k in range(2) for j in range(64)]), (launches.nodes(), [f'run-slice-0-{j}.run' for j in range(4)])):
+    ran(f'export JOB_COMPLETION_INDEX=0\n{scripts_of_jobset(of)}', folder := tmp_path / of.accelerators.flag_set)
+    assert (folder / 'asked').read_text().split('\n')[:-1] == [f'hosts {host}' for host in hosts]
+  alone = launches.nodes(accelerators=launches.Gpus('h100', 8))
+  assert 'getent' not in scripts_of_jobset(alone)
+
+
+def test_a_pod_that_waits_for_others_ends_when_it_is_asked_to(tmp_path):
+  (tmp_path / 'getent').write_text(f'#!/bin/sh\ntouch {shlex.quote(str(tmp_path / "waits"))}\nexit 2\n')
+  (tmp_path / 'getent').chmod(0o755)
+  with subprocess.Popen(['bash', '-c', scripts_of_jobset(launches.nodes())], env={**os.environ, 'PATH': f'{tmp_path}:{os.environ["PATH"]}'}) as pod:
+    while not (tmp_path / 'waits').exists():
+      assert pod.poll() is None
+      time.sleep(0.02)
+    pod.terminate()
+  assert pod.returncode == 75
+
+
+def scripts_of_jobset(of: Specification) -> str:
+  return jobset.config_map(of)['data']['run.sh']
+
+
+def test_another_script_has_another_config_map_and_another_specification():
+  """The pods of a run that is at work mount what they were started with."""
+  names, digests = set(), set()
+  for of in (launches.nodes(), launches.nodes(files={'a.gin': 'Recipe.seed = 2\n'}), launches.nodes(restarts=3)):
+    config_map, job_set = yaml.safe_load_all(jobset.manifest(of, launches.IMAGE))
+    [volume] = [each for each in job_set['spec']['replicatedJobs'][0]['template']['spec']['template']['spec']['volumes'] if 'configMap' in each]
+    assert volume['configMap']['name'] == config_map['metadata']['name'] and config_map['immutable'] is True
+    names.add(config_map['metadata']['name'])
+    digests.add(job_set['metadata']['annotations'][jobset.SPECIFICATION])
+  assert len(names) == 2 and len(digests) == 3
+
+
+def test_a_jobset_goes_where_the_options_say():
+  cluster = jobset.cluster_of(['namespace=lab', 'queue=research', 'service_account=trainer', 'node_label=gpu.kind=h100', 'node_label=rack=7'])
+  config_map, job_set = yaml.safe_load_all(jobset.manifest(launches.nodes(), launches.IMAGE, cluster))
+  assert config_map['metadata']['namespace'] == job_set['metadata']['namespace'] == 'lab'
+  assert job_set['metadata']['labels']['kueue.x-k8s.io/queue-name'] == 'research'
+  pod = job_set['spec']['replicatedJobs'][0]['template']['spec']['template']['spec']
+  assert pod['serviceAccountName'] == 'trainer' and pod['nodeSelector'] == {'gpu.kind': 'h100', 'rack': '7'}
+  tpus = jobset.job_set(launches.slices(), launches.IMAGE, cluster)['spec']['replicatedJobs'][0]['template']['spec']['template']['spec']
+  assert tpus['nodeSelector'].keys() > {'rack', 'cloud.google.com/gke-tpu-topology', 'cloud.google.com/gke-spot'}
 
 
 if __name__ == '__main__':

@@ -14,7 +14,9 @@ from pathlib import Path
 import pytest
 
 from codemix import cli
+from codemix.launch.tpu_vm import TpuVm
 from tests.faults import runs
+from tests.launch import launches
 from tests.launch.tpu_cloud import TpuCloud
 
 GIN = """
@@ -23,7 +25,15 @@ Data.directory = 'gs://bucket/data'
 Runtime.output = 'gs://bucket/runs/a'
 """
 # gcloud and the machines are asked without a pause.
-LAUNCH = 'import sys\nfrom codemix import cli\nfrom codemix.launch import tpu_vm_run\ntpu_vm_run.POLL_S = 0.1\nsys.exit(cli.main(sys.argv[1:]))'
+LAUNCH = """
+import sys
+from codemix import cli
+from codemix.commands import launch_remote
+from codemix.launch import tpu_vm_run
+tpu_vm_run.POLL_S = 0.1
+launch_remote.require_ready = lambda experiment, directory: None  # there is no such bucket
+sys.exit(cli.main(sys.argv[1:]))
+"""
 FLAGS = ('--topology=v5e:2x4', '--zone=us-west4-a', '--package=codemix[tpu,gcs]==0.1.0', '--name=a', '--gin_file=my.gin')
 
 
@@ -45,6 +55,7 @@ def launch(cloud: TpuCloud, folder: Path, *words: str) -> subprocess.CompletedPr
   with pytest.MonkeyPatch.context() as patch, contextlib.redirect_stderr(io.StringIO()) as err, contextlib.redirect_stdout(io.StringIO()) as out:
     patch.chdir(folder)
     patch.setattr('codemix.launch.tpu_vm_run.POLL_S', 0.1)
+    patch.setattr('codemix.commands.launch_remote.require_ready', lambda experiment, directory: None)
     for name, value in cloud.environment.items():
       patch.setenv(name, value)
     code = cli.main(['launch', 'tpu_vm', *FLAGS, *words])
@@ -73,10 +84,63 @@ def test_preemptions_and_lost_processes_start_again_and_a_lost_machine_is_replac
   assert ended.returncode == 0, ended.stderr
   again = [*PREPARED, *TRAINED]
   assert cloud.verbs() == ['create', *again, *again, *PREPARED, 'ssh', 'ssh', 'delete', 'create', *again, 'delete']
-  assert 'exit code 75: the run starts again' in ended.stderr and 'the machines were taken away' in ended.stderr
+  assert 'exit code 75: the run starts again' in ended.stderr and 'the machines were taken away: the run starts again' in ended.stderr
   assert 'machine-1: exit code 137' in ended.stderr
   assert len((cloud.root / 'installs').read_text().splitlines()) == 4  # once on each machine
   assert (folder / 'logs-a' / 't1v-machine-1.log').read_text() == ''.join(f'start {k} on machine 1\n' for k in (0, 1, 3))
+
+
+def test_preemptions_are_no_failures(folder, tmp_path):
+  cloud = TpuCloud(tmp_path / 'cloud', [75, 'taken', 76, 75, 0])
+  ended = launch(cloud, folder, '--restarts=1')
+  assert ended.returncode == 0, ended.stderr
+  assert len(cloud.starts()) == 10 and 'exit code 76: the run starts again, and resumes from the last checkpoint (1 of 1 failures' in ended.stderr
+
+
+def test_a_spot_slice_that_is_lost_before_it_is_ready_is_asked_for_again(folder, tmp_path):
+  cloud = TpuCloud(tmp_path / 'cloud', [0], states=('WAITING_FOR_RESOURCES', 'PROVISIONING', 'SUSPENDING', 'SUSPENDED'), lost=2)
+  ended = launch(cloud, folder, '--restarts=0')
+  assert ended.returncode == 0, ended.stderr
+  assert cloud.verbs() == ['create', 'delete', 'create', 'delete', 'create', *PREPARED, *TRAINED, 'delete']
+
+
+def test_machines_that_vanish_with_their_connections_open_are_replaced(folder, tmp_path):
+  """Nothing ends the command that follows the log."""
+  cloud = TpuCloud(tmp_path / 'cloud', ['vanished', 0])
+  with pytest.MonkeyPatch.context() as patch:
+    patch.setattr('codemix.launch.tpu_vm_run.WATCH_S', 0.2)
+    ended = launch(cloud, folder, '--restarts=0')
+  assert ended.returncode == 0, ended.stderr
+  assert cloud.verbs() == ['create', *PREPARED, 'ssh', 'ssh', 'delete', 'create', *PREPARED, *TRAINED, 'delete']
+
+
+def test_a_command_of_gcloud_that_does_not_end_is_ended(folder, tmp_path):
+  cloud = TpuCloud(tmp_path / 'cloud', [0], hangs='scp')
+  with pytest.MonkeyPatch.context() as patch:
+    patch.setattr('codemix.launch.tpu_vm_run.COMMAND_S', 3)
+    ended = launch(cloud, folder)
+  assert ended.returncode == 1 and 'queued-resources scp' in ended.stderr and 'ended after 0.05 minutes' in ended.stderr
+  assert 'Machines are not deleted' in ended.stderr
+
+
+def test_machines_that_go_while_they_are_prepared_are_replaced_though_they_are_active_for_a_while(folder, tmp_path):
+  cloud = TpuCloud(tmp_path / 'cloud', [0], leaves='scp')
+  ended = launch(cloud, folder, '--restarts=0')
+  assert ended.returncode == 0, ended.stderr
+  assert cloud.verbs() == ['create', 'ssh', 'scp', 'delete', 'create', *PREPARED, *TRAINED, 'delete']
+
+
+def test_lines_of_the_log_are_shown_once_though_gcloud_follows_it_twice(folder, tmp_path):
+  cloud = TpuCloud(tmp_path / 'cloud', [0], repeats='follow')
+  ended = launch(cloud, folder)
+  assert ended.returncode == 0 and ended.stderr.count('[0] start 0 on machine 0') == 1 and 'codemix-from' not in ended.stderr
+
+
+def test_every_connection_notices_that_its_other_end_is_gone():
+  vms = TpuVm(launches.slices(), 'z')
+  for words in vms.whole('codemix', '3.12', []):
+    if words[4] in ('ssh', 'scp'):
+      assert {f'--{words[4]}-flag=-o{option}' for option in ('ConnectTimeout=30', 'ServerAliveInterval=30', 'ServerAliveCountMax=4')} <= set(words)
 
 
 def test_a_mistake_of_the_user_is_never_tried_again_and_keeps_no_machines(folder, tmp_path):
@@ -88,7 +152,8 @@ def test_a_mistake_of_the_user_is_never_tried_again_and_keeps_no_machines(folder
 
 def test_starts_are_bounded(folder, tmp_path):
   cloud = TpuCloud(tmp_path / 'cloud', [76, 76, 76])
-  assert launch(cloud, folder, '--restarts=1').returncode == 76
+  ended = launch(cloud, folder, '--restarts=1')
+  assert ended.returncode == 76 and 'the run has failed 2 times, and --restarts is 1' in ended.stderr
   assert len(cloud.starts()) == 4
 
 

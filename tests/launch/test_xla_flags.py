@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import dataclasses
 import importlib.util
 import os
 import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+from codemix import cli
 from codemix.launch.accelerators import GPUS, TPUS
+from codemix.launch.slurm import SlurmJob
 from codemix.launch.xla_flags import SETS
 from tests.test_docs import sections, table
 
@@ -52,6 +56,37 @@ def test_the_tpu_compiler_takes_each_set(name):
 @pytest.mark.skipif(importlib.util.find_spec('libtpu') is None, reason='libtpu is not installed')
 def test_the_tpu_compiler_refuses_a_flag_that_it_does_not_know():
   assert compiled('LIBTPU_INIT_ARGS', f'{SETS["v5e"].value} --xla_tpu_no_such_flag=true', 'v5e').returncode != 0
+
+
+def launched(where: str, *words: str, monkeypatch, capsys) -> tuple[int, str, str]:
+  monkeypatch.setenv('CUDA_VISIBLE_DEVICES', '0,1')
+  monkeypatch.setenv('XLA_FLAGS', '--xla_cpu_enable_fast_math=false')
+  code = cli.main(['launch', where, '--gin_file=studies/quickstart.gin', '--dry_run', *words])
+  return code, *capsys.readouterr()
+
+
+def test_gpus_of_this_machine_get_the_set_that_is_named_and_none_else(monkeypatch, capsys):
+  code, out, _ = launched('local', '--xla_flags=h100', monkeypatch=monkeypatch, capsys=capsys)
+  studies = [shlex.split(line) for line in out.splitlines() if ' study ' in line]
+  assert code == 0 and len(studies) == 2
+  assert all(f'XLA_FLAGS=--xla_cpu_enable_fast_math=false {SETS["h100"].value}' in words for words in studies)
+  for none in ((), ('--xla_flags=none',)):
+    code, out, _ = launched('local', *none, monkeypatch=monkeypatch, capsys=capsys)
+    assert code == 0 and 'XLA_FLAGS' not in out
+
+
+@pytest.mark.parametrize('words', [('--xla_flags=v5e',), ('--xla_flags=h100', '--processes=1', '--cpu_devices=1')])
+def test_a_set_that_the_devices_do_not_read_is_refused(words, monkeypatch, capsys):
+  code, _, err = launched('local', *words, monkeypatch=monkeypatch, capsys=capsys)
+  assert code == 2 and 'sets flags of GPUs only, a100, h100, h200, b200 or none, and none with --cpu_devices' in err
+
+
+def test_a_job_of_slurm_adds_the_set_to_the_flags_of_its_environment():
+  job = SlurmJob(('--gin_file=a.gin',), Path('/runs'), Path('/work'), nodes=2, time='1:00:00', gpus_per_node=8)
+  assert 'XLA_FLAGS' not in job.training
+  line = next(line for line in dataclasses.replace(job, xla_flags=SETS['h100'].value).training.splitlines() if 'XLA_FLAGS' in line)
+  ended = subprocess.run(['bash', '-euc', f'{line}\necho "$XLA_FLAGS"'], env={**os.environ, 'XLA_FLAGS': '--mine'}, capture_output=True, text=True, check=True)
+  assert ended.stdout == f'--mine {SETS["h100"].value}\n'
 
 
 def test_every_machine_has_its_set_and_every_flag_is_explained():

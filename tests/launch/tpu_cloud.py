@@ -2,7 +2,8 @@
 """A stand-in for gcloud, and for the programs of TPU VMs: folders are machines, and what is sent to them really runs there.
 
 `TpuCloud` makes it; the rest of this file is what its programs do. A machine's Python acts as the next entry of the plan says:
-an exit code; 'save', which waits for SIGTERM and exits with 75; or 'taken', at which Cloud TPU takes the machines away.
+an exit code; 'save', which waits for SIGTERM and exits with 75; 'taken', at which Cloud TPU takes the machines away; or 'vanished', where
+the connections to them stay open besides.
 """
 
 from __future__ import annotations
@@ -31,9 +32,24 @@ class TpuCloud:
     machines: how many a queued resource has.
     states: what a new queued resource is until it is ACTIVE.
     fails: why there are no machines; '' if there are.
+    lost: how many queued resources end with `states`; the next is ACTIVE after them.
+    hangs: the verb of gcloud that never ends.
+    leaves: the verb of gcloud that fails once since the machines go, which the state shows later.
+    repeats: the word of a command that gcloud runs twice, as after a broken connection.
   """
 
-  def __init__(self, root: Path, plan: list, machines: int = 2, states: tuple[str, ...] = ('ACCEPTED', 'WAITING_FOR_RESOURCES', 'PROVISIONING'), fails: str = ''):
+  def __init__(
+    self,
+    root: Path,
+    plan: list,
+    machines: int = 2,
+    states: tuple[str, ...] = ('ACCEPTED', 'WAITING_FOR_RESOURCES', 'PROVISIONING'),
+    fails: str = '',
+    lost: int = 0,
+    hangs: str = '',
+    leaves: str = '',
+    repeats: str = '',
+  ):
     self.root = root
     programs = root / 'programs'
     programs.mkdir(parents=True)
@@ -41,7 +57,8 @@ class TpuCloud:
       (programs / name).write_text(f'#!{sys.executable} -S\n' + Path(__file__).read_text().partition('\n')[2])
       (programs / name).chmod(0o755)
     write_to(root, 'plan', plan)
-    write_to(root, 'settings', {'machines': machines, 'states': states, 'fails': fails})
+    settings = {'machines': machines, 'states': states, 'fails': fails, 'lost': lost, 'hangs': hangs, 'leaves': leaves, 'repeats': repeats}
+    write_to(root, 'settings', settings)
     self.environment = {**os.environ, 'TPU_CLOUD': str(root), 'PATH': f'{programs}:{os.environ["PATH"]}', 'CODEMIX_ENDING_S': '10'}
 
   def calls(self) -> list[list[str]]:
@@ -86,8 +103,14 @@ def gcloud(words: list[str]) -> int:
   append('calls', words)
   flags = dict(word[2:].partition('=')[::2] for word in words if word.startswith('--'))
   verb, *names = [word for word in words[3:] if not word.startswith('--')]
+  if verb == read('settings')['hangs']:
+    time.sleep(60)
   if verb == 'create':
-    write('state', [*read('settings')['states'], 'FAILED' if read('settings')['fails'] else 'ACTIVE'])
+    lost = read('settings')['lost']
+    last = [] if lost else ['FAILED' if read('settings')['fails'] else 'ACTIVE']
+    before = () if read('settings')['states'][-1] == 'SUSPENDED' and not lost else read('settings')['states']
+    write('settings', {**read('settings'), 'lost': max(lost - 1, 0)})
+    write('state', [*before, *last])
     for number in range(read('settings')['machines']):
       (ROOT / f'machine-{number}').mkdir()
     return 0
@@ -101,14 +124,24 @@ def gcloud(words: list[str]) -> int:
       write('state', later)
   elif verb == 'delete':
     take()
+    (ROOT / 'vanished').unlink(missing_ok=True)
     (ROOT / 'state').unlink()
+  elif verb == read('settings')['leaves']:
+    write('settings', {**read('settings'), 'leaves': ''})
+    write('state', ['ACTIVE', 'ACTIVE', 'SUSPENDING', 'SUSPENDED'])
+    return 255
   elif verb == 'scp':
     *files, target = names
     for home in machines(flags):
       for file in files:
         shutil.copy(file, home / target.partition(':')[2])
   elif verb == 'ssh':
-    return on_all(flags['command'], machines(flags))
+    repeats = read('settings')['repeats']
+    for _ in range(2 if repeats and repeats in flags['command'] else 1):
+      code = on_all(flags['command'], machines(flags))
+    while (ROOT / 'vanished').exists():
+      time.sleep(0.05)  # its other end does not answer any more
+    return code
   return 0
 
 
@@ -173,9 +206,11 @@ def codemix(words: list[str]) -> int:
     while not stopped.is_set():
       time.sleep(0.05)
     return 75
-  if what == 'taken':
+  if what in ('taken', 'vanished'):
     if number == 0:
       time.sleep(0.5)
+      if what == 'vanished':
+        (ROOT / 'vanished').touch()
       write('state', ['SUSPENDED'])
       take()
     time.sleep(60)
