@@ -12,7 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from codemix.errors import UserError
-from codemix.launch.slurm import SlurmJob, submit
+from codemix.launch.slurm import SlurmJob
+from codemix.launch.slurm_submission import submit
 from tests import tiny_study
 from tests.commands.test_wrong_input import GIN
 from tests.faults import runs
@@ -142,6 +143,7 @@ def test_what_is_not_prepared_becomes_a_job_before(tmp_path):
   (tmp_path / 'a.jsonl').write_text('{"text": "a document"}\n')
   ended = runs.finish(runs.start(*words))
   assert ended.returncode == 0, ended.stderr
-  before, after = ended.stdout.split(f'# {tmp_path / "out" / "launch" / "train.sbatch"}\n')
+  words = shlex.join(['sbatch', '--dependency=afterok:JOB(prepare)', '--kill-on-invalid-dep=yes', str(tmp_path / 'out' / 'launch' / 'train.sbatch')])
+  before, after = ended.stdout.split(f'# {words}\n')
   assert ' -m codemix prepare ' in before and '--gpus-per-node' not in before and ' -m codemix study ' in after
   assert not (tmp_path / 'out').exists()
