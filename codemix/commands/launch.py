@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -50,7 +51,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
   parser.add_argument('--by_unit', action='store_true', help='local: each process trains stages of its own; slurm: job arrays with a task for each stage and each evaluation, which waits for the one that it needs, and a job that writes the report')
   parser.add_argument('--max_jobs', type=int, metavar='N', help='slurm, with --by_unit: tasks of each job array that run at once, at most')
   launch_remote.add_arguments(parser)
-  parser.add_argument('--restarts', type=int, metavar='N', help='start again after exit code 74, 75 or 76, at most N times; by default 20, local 0')
+  parser.add_argument('--restarts', type=int, metavar='N', help='start again after failures that a new start helps against, at most N times; stops that a cluster asks for do not count; by default 20, local 0')
   parser.add_argument('--dry_run', action='store_true', help='print what would be run, and run nothing')
 
 
@@ -174,6 +175,7 @@ def _slurm(experiment: Experiment, arguments: argparse.Namespace, restarts: int)
     restarts=restarts,
     max_jobs=arguments.max_jobs or 0,
     options=arguments.sbatch or (),
+    environment={name: os.environ[name] for name in ('CODEMIX_DATA_DIR',) if os.environ.get(name)},
   )
   work = (_slurm_units if arguments.by_unit else _slurm_study)(experiment, job)
   if arguments.dry_run:

@@ -9,11 +9,13 @@ import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from codemix.errors import UserError
-from codemix.launch.exit_codes import KILLED, RESTARTED, RESUMABLE
+from codemix.errors import Preempted, UserError
+from codemix.launch.exit_codes import RESTARTED
 
 SIGNAL_S = 120  # before the time limit, in which all processes save a checkpoint
-_TIME = re.compile(r'(\d+-)?\d+(:\d\d){0,2}')
+LEAST_S = 300  # a limit below this leaves no time to train
+_TIME = re.compile(r'(?:(\d+)-)?(\d+)(?::(\d\d))?(?::(\d\d))?')
+_SUPERVISION = Path(__file__).with_name('slurm_job.sh')
 
 
 @dataclasses.dataclass(frozen=True)
@@ -28,9 +30,10 @@ class SlurmJob:
     time: limit of each start, as SLURM writes it: '24:00:00'.
     gpus_per_node: 0 to train on CPUs.
     cpu_devices: on CPUs, the devices of each process.
-    restarts: how often it starts again, at most.
+    restarts: how often it starts again after failures, at most. Stops that SLURM asks for do not count.
     max_jobs: tasks of one job array that run at once, at most; 0 for no limit.
     options: further options of sbatch, such as '--partition=gpu'.
+    environment: variables of the processes that the shell which submits a file need not have.
   """
 
   gin_arguments: Sequence[str]
@@ -43,10 +46,13 @@ class SlurmJob:
   restarts: int = 20
   max_jobs: int = 0
   options: Sequence[str] = ()
+  environment: Mapping[str, str] = dataclasses.field(default_factory=dict)
 
   def __post_init__(self):
     if not _TIME.fullmatch(self.time):
       raise UserError(f"--time is '{self.time}'; write it as SLURM does: '24:00:00' or '2-12:00:00'.")
+    if _seconds(self.time) < LEAST_S:
+      raise UserError(f"--time is '{self.time}', which SLURM reads as {_seconds(self.time)} s, and {SIGNAL_S} s before the limit all processes save and stop: give at least {LEAST_S // 60} minutes, such as '24:00:00'.")
     for option in self.options:
       if not option.startswith('-') or not option.isprintable():
         raise UserError(f"--sbatch is '{option}'; it is one option of sbatch, such as --sbatch=--partition=gpu.")
@@ -59,7 +65,7 @@ class SlurmJob:
   @property
   def training(self) -> str:
     """The batch file that trains."""
-    return self._restarting('train', '%j', ['task=$SLURM_JOB_ID'], self._study('process-%t.log'), _AGAIN)
+    return self._restarting('train', '%j', ['task=$SLURM_JOB_ID'], self._on_all_nodes('process-%t.log', self._words('study')), _AGAIN, self._machines)
 
   def array(self, name: str, units: Mapping[int, str]) -> str:
     """The batch file of a job array whose tasks run one unit of the study each.
@@ -77,55 +83,14 @@ class SlurmJob:
       'task=${SLURM_ARRAY_JOB_ID}_$SLURM_ARRAY_TASK_ID',
     ]
     throttle = f'%{self.max_jobs}' if self.max_jobs else ''
-    study = self._study('"${unit//\\//-}"-process-%t.log', '--unit="$unit"')
-    return self._restarting(name, '%A_%a', begin, study, _REPLACED, [f'--array={_ranges(sorted(units))}{throttle}'])
-
-  def _restarting(self, what: str, number: str, begin: Sequence[str], study: str, again: Sequence[str], options: Sequence[str] = ()) -> str:
-    """A batch file that starts itself again.
-
-    Args:
-      number: of the job, as SLURM replaces it in the name of its log.
-      begin: its first lines, which set $task to the number of the job.
-      study: the command.
-      again: lines that start it again.
-      options: of sbatch, beside those that all have.
-    """
-    devices = [f'--gpus-per-node={self.gpus_per_node}'] if self.gpus_per_node else []
-    head = [
-      *options,
-      f'--nodes={self.nodes} --ntasks-per-node=1',
-      *devices,
-      f'--time={self.time}',
-      f'--signal=TERM@{SIGNAL_S}',
-      '--requeue --open-mode=append',
-    ]
-    return '\n'.join(
-      [
-        *self._head(head, what, number),
-        *begin,
-        *self._environment(),
-        '# When SLURM asks the job to stop, the processes save, and then this script decides what comes next.',
-        'trap : TERM',
-        study,
-        'code=$?',
-        f'# {", ".join(map(str, RESUMABLE))}: a bucket did not answer, a checkpoint was saved, a process was lost; {", ".join(map(str, KILLED))}: ended by a signal.',
-        'starts=$((${CODEMIX_STARTS:-0} + ${SLURM_RESTART_COUNT:-0}))',
-        'case $code in',
-        f'  {"|".join(map(str, RESTARTED))})',
-        f'    if [ "$starts" -lt {self.restarts} ]; then',
-        *(f'      {line}' for line in again),
-        '    fi',
-        '    ;;',
-        'esac',
-        'exit $code',
-        '',
-      ]
-    )
+    words = f'{self._words("study", gin=False)} --unit="$unit" {shlex.join(self.gin_arguments)}'
+    work = self._on_all_nodes('"${unit//\\//-}"-process-%t.log', words)
+    return self._restarting(name, '%A_%a', begin, work, _REPLACED, [f'--array={_ranges(sorted(units))}{throttle}', *self._machines], '-$SLURM_ARRAY_TASK_ID')
 
   @property
   def preparing(self) -> str:
     """The batch file that prepares, on one node without its GPUs."""
-    return self._on_one_node('prepare', [f'exec {self._words("prepare")}'])
+    return self._preparing([])
 
   @property
   def preparing_for_units(self) -> str:
@@ -133,7 +98,45 @@ class SlurmJob:
     devices = f'--gpus_per_node={self.gpus_per_node}' if self.gpus_per_node else f'--cpu_devices={self.cpu_devices}'
     flags = [f'--nodes={self.nodes}', devices, f'--time={self.time}', f'--restarts={self.restarts}', *([f'--max_jobs={self.max_jobs}'] if self.max_jobs else [])]
     launch = self._words('launch', 'slurm', '--by_unit', *flags, *(f'--sbatch={option}' for option in self.options))
-    return self._on_one_node('prepare', [f'{self._words("prepare")} || exit', '# The names of units hold digests of the data, so they are known only now.', f'exec {launch}'])
+    return self._preparing(['# The names of units hold digests of the data, so they are known only now.', launch])
+
+  def _preparing(self, then: Sequence[str]) -> str:
+    work = [f'{self._on_all_nodes("prepare-process-%t.log", self._words("prepare"))}{" || return" if then else ""}', *then]
+    return self._restarting('prepare', '%j', ['task=$SLURM_JOB_ID', 'export JAX_PLATFORMS=cpu'], '\n'.join(work), _AGAIN, ['--nodes=1 --ntasks-per-node=1'])
+
+  @property
+  def _machines(self) -> list[str]:
+    return [f'--nodes={self.nodes} --ntasks-per-node=1', *([f'--gpus-per-node={self.gpus_per_node}'] if self.gpus_per_node else [])]
+
+  def _restarting(self, what: str, number: str, begin: Sequence[str], work: str, again: Sequence[str], options: Sequence[str], which: str = '') -> str:
+    """A batch file that starts itself again.
+
+    Args:
+      number: of the job, as SLURM replaces it in the name of its log.
+      begin: its first lines, which set $task to the number of the job.
+      work: lines that run it.
+      again: lines that start it again.
+      options: of sbatch, beside those that all have.
+      which: tells the tasks of an array apart.
+    """
+    head = [*options, f'--time={self.time}', f'--signal=TERM@{SIGNAL_S}', '--requeue --open-mode=append']
+    return '\n'.join(
+      [
+        *self._head(head, what, number),
+        *begin,
+        *self._environment(),
+        f'record={shlex.quote(str(self.folder / "state" / what))}{which}',
+        f'restarts={self.restarts}',
+        '# shellcheck disable=SC2016  # each process sees to the words in quotes',
+        'work() {',
+        *(f'  {line}' for line in work.splitlines()),
+        '}',
+        'again() {',
+        *(f'  {line}' for line in again),
+        '}',
+        _supervision(),
+      ]
+    )
 
   def reporting(self, study: str) -> str:
     """The batch file that writes the report of the study in a folder, as far as it has come, without GPUs."""
@@ -156,15 +159,15 @@ class SlurmJob:
     ]
 
   def _environment(self) -> list[str]:
+    set_here = [f'export {name}={shlex.quote(value)}' for name, value in self.environment.items()]
     if self.gpus_per_node:
-      return []
+      return set_here
     flags = f'--xla_force_host_platform_device_count={self.cpu_devices}'
-    return ['export JAX_PLATFORMS=cpu', f'export XLA_FLAGS="${{XLA_FLAGS:-}} {flags}"']
+    return [*set_here, 'export JAX_PLATFORMS=cpu', f'export XLA_FLAGS="${{XLA_FLAGS:-}} {flags}"']
 
-  def _study(self, log: str, *flags: str) -> str:
-    """The command that runs the study on all nodes; the log of its processes and its flags are words of a shell."""
-    words = ' '.join([self._words('study', gin=False), *flags, shlex.join(self.gin_arguments)])
-    return f'srun --kill-on-bad-exit=0 --open-mode=append --output={shlex.quote(self._logs)}{log} {words}'
+  def _on_all_nodes(self, log: str, words: str) -> str:
+    """The command that runs words of a shell in a process of each node; the log of each is a word of a shell, too."""
+    return f'srun --kill-on-bad-exit=0 --open-mode=append --output={shlex.quote(self._logs)}{log} bash -c {shlex.quote(_EACH)} "$codes" {words}'
 
   @property
   def _logs(self) -> str:
@@ -174,8 +177,11 @@ class SlurmJob:
     return shlex.join([sys.executable, '-m', 'codemix', *words, *(self.gin_arguments if gin else ())])
 
 
+# Each process leaves its exit code.
+_EACH = 'trap : TERM; "$@"; code=$?; echo "$code" >"$0/$SLURM_PROCID"; exit "$code"'
+
 # `sbatch "$0"` submits the copy of the batch file that SLURM made when this job was submitted: the file itself may be another one by now.
-_NEXT = '--export=ALL,CODEMIX_STARTS=$((starts + 1)) --dependency=afterany:"$task"'
+_NEXT = '--export=ALL,CODEMIX_AGAIN=1 --dependency=afterany:"$task"'
 _WHY = '# A job that was cancelled, as by PreemptMode=CANCEL, cannot be requeued: one like it follows.'
 _AGAIN = (_WHY, f'scontrol requeue "$task" || sbatch {_NEXT} "$0"')
 _REPLACED = (
@@ -200,6 +206,22 @@ _REPLACED = (
   '  done',
   'fi',
 )
+
+
+def _supervision() -> str:
+  lost = ' | '.join(str(code) for code in RESTARTED if code != Preempted.exit_code)
+  return _SUPERVISION.read_text().replace('@SAVED@', str(Preempted.exit_code)).replace('@LOST@', lost)
+
+
+def _seconds(time: str) -> int:
+  """Of a time limit: minutes, minutes:seconds, hours:minutes:seconds, or with days and a dash hours, hours:minutes or hours:minutes:seconds."""
+  days, *parts = _TIME.fullmatch(time).groups()
+  numbers = [int(part) for part in parts if part is not None]
+  if days is not None:
+    hours, minutes, seconds = [*numbers, 0, 0][:3]
+  else:
+    hours, minutes, seconds = {1: (0, *numbers, 0), 2: (0, *numbers), 3: numbers}[len(numbers)]
+  return ((24 * int(days or 0) + hours) * 60 + minutes) * 60 + seconds
 
 
 def _ranges(numbers: Sequence[int]) -> str:
