@@ -19,6 +19,7 @@ if TYPE_CHECKING:
   from codemix.launch.local import LocalProcesses
   from codemix.launch.restarts import Restarts
   from codemix.launch.slurm import SlurmJob
+  from codemix.launch.slurm_submission import Submission
 
 # What may be given where, if not everywhere.
 _REMOTE = tuple(launch_remote.PLACES)
@@ -31,6 +32,7 @@ _PLACES = {
   'time': ('slurm',),
   'sbatch': ('slurm',),
   'by_unit': ('local', 'slurm'),
+  'max_jobs': ('slurm',),
   **launch_remote.FLAGS,
 }
 _RESTARTS = 20
@@ -47,7 +49,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
   parser.add_argument('--gpus_per_node', type=int, metavar='N', help='GPUs of each node')
   parser.add_argument('--time', metavar='LIMIT', help="slurm: the time limit of each start, such as 24:00:00")
   parser.add_argument('--sbatch', action='append', metavar='OPTION', help='slurm: a further option of sbatch, such as --sbatch=--partition=gpu; may be repeated')
-  parser.add_argument('--by_unit', action='store_true', help='local: each process trains stages of its own; slurm: a job for each stage and each evaluation, which wait for those that they need, and one that writes the report')
+  parser.add_argument('--by_unit', action='store_true', help='local: each process trains stages of its own; slurm: job arrays with a task for each stage and each evaluation, which waits for the one that it needs, and a job that writes the report')
+  parser.add_argument('--max_jobs', type=int, metavar='N', help='slurm, with --by_unit: tasks of each job array that run at once, at most')
   launch_remote.add_arguments(parser)
   parser.add_argument('--restarts', type=int, metavar='N', help='start again after failures that a new start may help against, at most N times, not counting preemptions but with xpk; by default 20, local 0')
   parser.add_argument('--dry_run', action='store_true', help='print what would be run, and run nothing')
@@ -68,9 +71,11 @@ def _check_flags(arguments: argparse.Namespace) -> None:
     if arguments.where not in places and getattr(arguments, name) not in (None, False):
       *others, last = (f'`{place}`' for place in places)
       raise UserError(f'--{name} is for {", ".join(others)}{" and " if others else ""}{last}, not for {arguments.where}.')
-  for name in ('processes', 'cpu_devices', 'nodes', 'gpus_per_node', 'slices'):
+  for name in ('processes', 'cpu_devices', 'nodes', 'gpus_per_node', 'slices', 'max_jobs'):
     if (number := getattr(arguments, name)) is not None and number < 1:
       raise UserError(f'--{name} is {number}; it is a number from 1.')
+  if arguments.max_jobs and not arguments.by_unit:
+    raise UserError('--max_jobs is for the job arrays of --by_unit: add that, or leave --max_jobs out.')
   if arguments.restarts is not None and arguments.restarts < 0:
     raise UserError('--restarts is a number of times, 0 or more.')
 
@@ -141,12 +146,10 @@ def _done(experiment: Experiment) -> set[str]:
 
 
 def _needs(experiment: Experiment) -> dict[str, tuple[str, ...]]:
-  """Keys of the units that are not done -> those that each needs. Raises UserError if data are not prepared, or another process works on a unit."""
+  """Keys of the units that are not done -> those that each needs; the data are prepared. Raises UserError if another process works on a unit."""
   from codemix.commands.study_status import planned_commands
 
-  if (commands := planned_commands(experiment)) is None:
-    prepare = shlex.join(['codemix', 'prepare', *experiment.gin_arguments])
-    raise UserError(f'the data are not prepared, and the names of units hold digests of them. Run `{prepare}` first.')
+  commands = planned_commands(experiment) or ()
   if running := [command.unit.key for command in commands if command.state == 'running']:
     raise UserError(f'{running[0]} is run by another process now, and a second one would be refused. Wait for it, or stop it; `codemix study --status` shows it.')
   return {command.unit.key: command.needs for command in commands if command.is_left}
@@ -189,12 +192,12 @@ def _gpu_flags(arguments: argparse.Namespace) -> str:
 
 
 def _slurm(experiment: Experiment, arguments: argparse.Namespace, restarts: int) -> int:
-  from codemix.launch.slurm import SlurmJob, submit
-  from codemix.storage import write_text
-  from codemix.studies.preparation import check_sources, missing
+  from codemix.launch import xla_flags
+  from codemix.launch.slurm import SlurmJob
 
   if not arguments.nodes or not arguments.time or bool(arguments.gpus_per_node) == bool(arguments.cpu_devices):
     raise UserError('a job of SLURM needs --nodes, --time, and --gpus_per_node or --cpu_devices.')
+  _gpu_flags(arguments)  # are for GPUs, if there are any
   job = SlurmJob(
     gin_arguments=experiment.gin_arguments,
     output=_local_folder(experiment).absolute(),
@@ -203,45 +206,66 @@ def _slurm(experiment: Experiment, arguments: argparse.Namespace, restarts: int)
     time=arguments.time,
     gpus_per_node=arguments.gpus_per_node or 0,
     cpu_devices=arguments.cpu_devices or 1,
-    xla_flags=_gpu_flags(arguments),
+    xla_flags=arguments.xla_flags or xla_flags.NONE,
     restarts=restarts,
+    max_jobs=arguments.max_jobs or 0,
     options=arguments.sbatch or (),
+    environment={name: os.environ[name] for name in ('CODEMIX_DATA_DIR',) if os.environ.get(name)},
   )
-  if arguments.by_unit:
-    return _slurm_by_unit(experiment, job, arguments.dry_run)
-  check_sources(experiment.study, experiment.data)  # now, and not after hours in the queue
-  texts = {'prepare': job.preparing} if missing(experiment.study, experiment.data) else {}
-  texts['train'] = job.training
+  work = (_slurm_units if arguments.by_unit else _slurm_study)(experiment, job)
   if arguments.dry_run:
-    print('\n'.join(f'# {job.folder / name}.sbatch\n{text}' for name, text in texts.items()), end='')
-    return 0
-  (job.output / 'logs').mkdir(parents=True, exist_ok=True)  # SLURM makes no folders
-  before: tuple[str, ...] = ()
-  for name, text in texts.items():
-    write_text(file := job.folder / f'{name}.sbatch', text)
-    number = submit(file, *before)
-    before = (f'--dependency=afterok:{number}', '--kill-on-invalid-dep=yes')
-    print(f'{name}: job {number}, {file}', flush=True)
-  return 0
-
-
-def _slurm_by_unit(experiment: Experiment, job: SlurmJob, dry_run: bool) -> int:
-  from codemix.launch.slurm import submit
-  from codemix.launch.slurm_units import submissions
-  from codemix.storage import write_text
-
-  work = list(submissions(job, _needs(experiment), experiment.runtime.output))
-  if dry_run:
     names = {each.name: f'JOB({each.name})' for each in work}
     for each in work:
       print(f'# {shlex.join(["sbatch", *each.options(names), str(each.file)])}\n{each.text}', end='')
-    return 0
+  else:
+    _submit(work, job)
+  return 0
+
+
+def _slurm_study(experiment: Experiment, job: SlurmJob) -> list[Submission]:
+  """The study as one job, after one that prepares what is missing."""
+  from codemix.launch.slurm_submission import Submission
+
+  before = [Submission('prepare', job.folder / 'prepare.sbatch', job.preparing)] if _to_prepare(experiment) else []
+  return [*before, Submission('train', job.folder / 'train.sbatch', job.training, tuple(each.name for each in before))]
+
+
+def _slurm_units(experiment: Experiment, job: SlurmJob) -> list[Submission]:
+  """The study as jobs of units, or the one that prepares and submits those."""
+  from codemix.launch.slurm_submission import Submission
+  from codemix.launch.slurm_units import submissions
+
+  if experiment.study.judge:
+    show_line(_NO_JUDGE)
+  if not _to_prepare(experiment):
+    return list(submissions(job, _needs(experiment), experiment.runtime.output))
+  show_line('the data are not prepared, and the names of units hold digests of them: the job that prepares submits the others at its end.')
+  return [Submission('prepare', job.folder / 'prepare.sbatch', job.preparing_for_units)]
+
+
+def _to_prepare(experiment: Experiment) -> bool:
+  """Whether data are missing. Raises UserError if they cannot be prepared: now, and not after hours in the queue."""
+  from codemix.studies.preparation import check_sources, missing
+
+  check_sources(experiment.study, experiment.data)
+  return bool(missing(experiment.study, experiment.data))
+
+
+def _submit(work: Sequence[Submission], job: SlurmJob) -> None:
+  """Submits all, or none: those before one that SLURM refuses are cancelled."""
+  from codemix.launch.slurm_submission import cancel, submit
+  from codemix.storage import write_text
+
   (job.output / 'logs').mkdir(parents=True, exist_ok=True)  # SLURM makes no folders
   numbers: dict[str, str] = {}
   for each in work:
     write_text(each.file, each.text)
-    numbers[each.name] = submit(each.file, *each.options(numbers))
-    print(f'{each.name}: job {numbers[each.name]}, {each.file}', flush=True)
-  if experiment.study.judge:
-    show_line(_NO_JUDGE)
-  return 0
+    try:
+      numbers[each.name] = submit(each.file, *each.options(numbers))
+    except CodemixError as error:
+      if not numbers:
+        raise
+      cancel(numbers.values())
+      raise CodemixError(f'{error} The jobs that were submitted before it are cancelled.') from None
+    for name, number in each.jobs(numbers[each.name]).items():
+      print(f'{name}: job {number}, {each.file}', flush=True)

@@ -5,16 +5,18 @@ from __future__ import annotations
 import dataclasses
 import re
 import shlex
-import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from codemix.errors import CodemixError, UserError
-from codemix.launch.exit_codes import KILLED, RESTARTED, RESUMABLE
+from codemix.errors import Preempted, UserError
+from codemix.launch import xla_flags as compiler_flags
+from codemix.launch.exit_codes import RESTARTED
 
 SIGNAL_S = 120  # before the time limit, in which all processes save a checkpoint
-_TIME = re.compile(r'(\d+-)?\d+(:\d\d){0,2}')
+LEAST_S = 300  # a limit below this leaves no time to train
+_TIME = re.compile(r'(?:(\d+)-)?(\d+)(?::(\d\d))?(?::(\d\d))?')
+_SUPERVISION = Path(__file__).with_name('slurm_job.sh')
 
 
 @dataclasses.dataclass(frozen=True)
@@ -29,9 +31,11 @@ class SlurmJob:
     time: limit of each start, as SLURM writes it: '24:00:00'.
     gpus_per_node: 0 to train on CPUs.
     cpu_devices: on CPUs, the devices of each process.
-    xla_flags: on GPUs, flags of the compiler, after those of the environment.
-    restarts: how often it starts again, at most.
+    xla_flags: on GPUs, the name of a set of flags of the compiler (`codemix.launch.xla_flags`), which come after those of the environment.
+    restarts: how often it starts again after failures, at most. Stops that SLURM asks for do not count.
+    max_jobs: tasks of one job array that run at once, at most; 0 for no limit.
     options: further options of sbatch, such as '--partition=gpu'.
+    environment: variables of the processes that the shell which submits a file need not have.
   """
 
   gin_arguments: Sequence[str]
@@ -41,13 +45,17 @@ class SlurmJob:
   time: str
   gpus_per_node: int = 0
   cpu_devices: int = 1
-  xla_flags: str = ''
+  xla_flags: str = compiler_flags.NONE
   restarts: int = 20
+  max_jobs: int = 0
   options: Sequence[str] = ()
+  environment: Mapping[str, str] = dataclasses.field(default_factory=dict)
 
   def __post_init__(self):
     if not _TIME.fullmatch(self.time):
       raise UserError(f"--time is '{self.time}'; write it as SLURM does: '24:00:00' or '2-12:00:00'.")
+    if _seconds(self.time) < LEAST_S:
+      raise UserError(f"--time is '{self.time}', which SLURM reads as {_seconds(self.time)} s, and {SIGNAL_S} s before the limit all processes save and stop: give at least {LEAST_S // 60} minutes, such as '24:00:00'.")
     for option in self.options:
       if not option.startswith('-') or not option.isprintable():
         raise UserError(f"--sbatch is '{option}'; it is one option of sbatch, such as --sbatch=--partition=gpu.")
@@ -60,131 +68,173 @@ class SlurmJob:
   @property
   def training(self) -> str:
     """The batch file that trains."""
-    return self._restarting('train', self._words('study'), self.folder / 'train.sbatch')
+    return self._restarting('train', '%j', ['task=$SLURM_JOB_ID'], self._on_all_nodes('process-%t.log', self._words('study')), _AGAIN, self._machines)
 
-  def unit(self, key: str) -> str:
-    """The batch file, at `unit_file`, that runs one unit of the study, such as 'train/balanced-1a2b3c4d'."""
-    return self._restarting(_plain(key), self._words('study', f'--unit={key}'), self.unit_file(key), _REDIRECTED)
-
-  def unit_file(self, key: str) -> Path:
-    return self.folder / 'units' / f'{_plain(key)}.sbatch'
-
-  def _restarting(self, what: str, words: str, file: Path, then: Sequence[str] = ()) -> str:
-    """A batch file that starts itself again.
+  def array(self, name: str, units: Mapping[int, str]) -> str:
+    """The batch file of a job array whose tasks run one unit of the study each.
 
     Args:
-      then: lines after a job like it was submitted, whose number is in $next.
+      units: keys of the units, such as 'train/balanced-1a2b3c4d', by the indices of their tasks.
     """
-    devices = [f'--gpus-per-node={self.gpus_per_node}'] if self.gpus_per_node else []
-    head = [
-      f'--nodes={self.nodes} --ntasks-per-node=1',
-      *devices,
-      f'--time={self.time}',
-      f'--signal=TERM@{SIGNAL_S}',
-      '--requeue --open-mode=append',
+    begin = [
+      'units=(',
+      *(f'  [{index}]={shlex.quote(key)}' for index, key in units.items()),
+      ')',
+      'unit=${units[SLURM_ARRAY_TASK_ID]}',
+      'echo "$unit"',
+      '# $SLURM_JOB_ID of one of the tasks is the number of the array, which would requeue all of them.',
+      'task=${SLURM_ARRAY_JOB_ID}_$SLURM_ARRAY_TASK_ID',
     ]
-    again = '|'.join(map(str, RESTARTED))
-    return '\n'.join(
-      [
-        *self._head(head, what),
-        *self._environment(),
-        '# When SLURM asks the job to stop, the processes save, and then this script decides what comes next.',
-        'trap : TERM',
-        self._srun(words, 'process-%t' if what == 'train' else f'{what}-process-%t'),
-        'code=$?',
-        f'# {", ".join(map(str, RESUMABLE))}: a bucket did not answer, a checkpoint was saved, a process was lost; {", ".join(map(str, KILLED))}: ended by a signal.',
-        'starts=$((${CODEMIX_STARTS:-0} + ${SLURM_RESTART_COUNT:-0}))',
-        'case $code in',
-        f'  {again})',
-        f'    if [ "$starts" -lt {self.restarts} ]; then',
-        '      # A job that was cancelled, as by PreemptMode=CANCEL, cannot be requeued: one like it follows.',
-        *_again(f'--export=ALL,CODEMIX_STARTS=$((starts + 1)) --dependency=afterany:"$SLURM_JOB_ID" {shlex.quote(str(file))}', then),
-        '    fi',
-        '    ;;',
-        'esac',
-        'exit $code',
-        '',
-      ]
-    )
+    throttle = f'%{self.max_jobs}' if self.max_jobs else ''
+    words = f'{self._words("study", gin=False)} --unit="$unit" {shlex.join(self.gin_arguments)}'
+    work = self._on_all_nodes('"${unit//\\//-}"-process-%t.log', words)
+    return self._restarting(name, '%A_%a', begin, work, _REPLACED, [f'--array={_ranges(sorted(units))}{throttle}', *self._machines], '-$SLURM_ARRAY_TASK_ID')
 
   @property
   def preparing(self) -> str:
     """The batch file that prepares, on one node without its GPUs."""
-    head = ['--nodes=1 --ntasks=1', f'--time={self.time}', '--requeue --open-mode=append']
-    return '\n'.join([*self._head(head, 'prepare'), f'exec {self._words("prepare")}', ''])
+    return self._preparing([])
+
+  @property
+  def preparing_for_units(self) -> str:
+    """The batch file that prepares, and then submits the units as this launch would have done."""
+    devices = f'--gpus_per_node={self.gpus_per_node}' if self.gpus_per_node else f'--cpu_devices={self.cpu_devices}'
+    flags = [f'--nodes={self.nodes}', devices, f'--time={self.time}', f'--restarts={self.restarts}']
+    flags += [f'--max_jobs={self.max_jobs}'] if self.max_jobs else []
+    flags += [f'--xla_flags={self.xla_flags}'] if self.xla_flags != compiler_flags.NONE else []
+    launch = self._words('launch', 'slurm', '--by_unit', *flags, *(f'--sbatch={option}' for option in self.options))
+    return self._preparing(['# The names of units hold digests of the data, so they are known only now.', launch])
+
+  def _preparing(self, then: Sequence[str]) -> str:
+    work = [f'{self._on_all_nodes("prepare-process-%t.log", self._words("prepare"))}{" || return" if then else ""}', *then]
+    return self._restarting('prepare', '%j', ['task=$SLURM_JOB_ID', 'export JAX_PLATFORMS=cpu'], '\n'.join(work), _AGAIN, ['--nodes=1 --ntasks-per-node=1'])
+
+  @property
+  def _machines(self) -> list[str]:
+    return [f'--nodes={self.nodes} --ntasks-per-node=1', *([f'--gpus-per-node={self.gpus_per_node}'] if self.gpus_per_node else [])]
+
+  def _restarting(self, what: str, number: str, begin: Sequence[str], work: str, again: Sequence[str], options: Sequence[str], which: str = '') -> str:
+    """A batch file that starts itself again.
+
+    Args:
+      number: of the job, as SLURM replaces it in the name of its log.
+      begin: its first lines, which set $task to the number of the job.
+      work: lines that run it.
+      again: lines that start it again.
+      options: of sbatch, beside those that all have.
+      which: tells the tasks of an array apart.
+    """
+    head = [*options, f'--time={self.time}', f'--signal=TERM@{SIGNAL_S}', '--requeue --open-mode=append']
+    return '\n'.join(
+      [
+        *self._head(head, what, number),
+        *begin,
+        *self._environment(),
+        f'record={shlex.quote(str(self.folder / "state" / what))}{which}',
+        f'restarts={self.restarts}',
+        '# shellcheck disable=SC2016  # each process sees to the words in quotes',
+        'work() {',
+        *(f'  {line}' for line in work.splitlines()),
+        '}',
+        'again() {',
+        *(f'  {line}' for line in again),
+        '}',
+        _supervision(),
+      ]
+    )
 
   def reporting(self, study: str) -> str:
     """The batch file that writes the report of the study in a folder, as far as it has come, without GPUs."""
-    head = ['--nodes=1 --ntasks=1', f'--time={self.time}', '--requeue --open-mode=append']
     report = shlex.join([sys.executable, '-m', 'codemix', 'report', f'--output={study}'])
-    return '\n'.join([*self._head(head, 'report'), 'export JAX_PLATFORMS=cpu', f'exec {report}', ''])
+    return self._on_one_node('report', ['export JAX_PLATFORMS=cpu', f'exec {report}'])
 
-  def _head(self, options: Sequence[str], what: str) -> list[str]:
+  def _on_one_node(self, what: str, lines: Sequence[str]) -> str:
+    options = ['--nodes=1 --ntasks=1', f'--time={self.time}', '--requeue --open-mode=append']
+    return '\n'.join([*self._head(options, what, '%j'), *lines, ''])
+
+  def _head(self, options: Sequence[str], what: str, number: str) -> list[str]:
     return [
       '#!/bin/bash',
       '# Written by `codemix launch slurm`; `sbatch` of this file starts it again.',
       f'#SBATCH --job-name=codemix-{what}',
-      f'#SBATCH --output={_quoted(self._log(f"{what}-%j"))}',
+      f'#SBATCH --output={_quoted(f"{self._logs}{what}-{number}.log")}',
       f'#SBATCH --chdir={_quoted(str(self.working_folder))}',
       *(f'#SBATCH {option}' for option in options),
       *(f'#SBATCH {_quoted(option)}' for option in self.options),
     ]
 
   def _environment(self) -> list[str]:
-    flags = self.xla_flags if self.gpus_per_node else f'--xla_force_host_platform_device_count={self.cpu_devices}'
+    set_here = [f'export {name}={shlex.quote(value)}' for name, value in self.environment.items()]
     platform = [] if self.gpus_per_node else ['export JAX_PLATFORMS=cpu']
-    return [*platform, *([f'export XLA_FLAGS="${{XLA_FLAGS:-}} {flags}"'] if flags else [])]
+    flags = compiler_flags.environment(self.xla_flags).get('XLA_FLAGS', '') if self.gpus_per_node else f'--xla_force_host_platform_device_count={self.cpu_devices}'
+    return [*set_here, *platform, *([f'export XLA_FLAGS="${{XLA_FLAGS:-}} {flags}"'] if flags else [])]
 
-  def _srun(self, words: str, log: str) -> str:
-    return f'srun --kill-on-bad-exit=0 --open-mode=append --output={shlex.quote(self._log(log))} {words}'
+  def _on_all_nodes(self, log: str, words: str) -> str:
+    """The command that runs words of a shell in a process of each node; the log of each is a word of a shell, too."""
+    return f'srun --kill-on-bad-exit=0 --open-mode=append --output={shlex.quote(self._logs)}{log} bash -c {shlex.quote(_EACH)} "$codes" {words}'
 
-  def _log(self, name: str) -> str:
-    return f'{str(self.output / "logs").replace("%", "%%")}/{name}.log'  # SLURM replaces %j and %t
+  @property
+  def _logs(self) -> str:
+    return f'{str(self.output / "logs").replace("%", "%%")}/'  # SLURM replaces %j and %t
 
-  def _words(self, verb: str, *flags: str) -> str:
-    return shlex.join([sys.executable, '-m', 'codemix', verb, *flags, *self.gin_arguments])
+  def _words(self, *words: str, gin: bool = True) -> str:
+    return shlex.join([sys.executable, '-m', 'codemix', *words, *(self.gin_arguments if gin else ())])
 
 
-# The jobs that wait for this one wait for the one that follows it.
-_REDIRECTED = (
-  'squeue --noheader --user="$(id -un)" --states=PENDING --format="%A %E" | while read -r job on; do',
-  '  case $job,$on in',
-  '    "$next",*) ;;',
-  '    *":$SLURM_JOB_ID("*)',
-  '      on=${on//":$SLURM_JOB_ID("/":$next("}',
-  '      for state in unfulfilled fulfilled failed; do on=${on//"($state)"/}; done',
+# Each process leaves its exit code.
+_EACH = 'trap : TERM; "$@"; code=$?; echo "$code" >"$0/$SLURM_PROCID"; exit "$code"'
+
+# `sbatch "$0"` submits the copy of the batch file that SLURM made when this job was submitted: the file itself may be another one by now.
+_NEXT = '--export=ALL,CODEMIX_AGAIN=1 --dependency=afterany:"$task"'
+_WHY = '# A job that was cancelled, as by PreemptMode=CANCEL, cannot be requeued: one like it follows.'
+_AGAIN = (_WHY, f'scontrol requeue "$task" || sbatch {_NEXT} "$0"')
+_REPLACED = (
+  _WHY,
+  f'if ! scontrol requeue "$task" && next=$(sbatch --parsable --array="$SLURM_ARRAY_TASK_ID" {_NEXT} "$0"); then',
+  '  # What waits for this task waits for that one. Others may write what the report waits for at the same time, so look again.',
+  '  for _ in 1 2 3; do',
+  '    squeue --noheader --array --user="$(id -un)" --states=PENDING --format="%i %E" | while read -r job on; do',
+  '      case $job,$on in',
+  '        *_"$SLURM_ARRAY_TASK_ID",aftercorr:"$SLURM_ARRAY_JOB_ID"_\\**) on=aftercorr:$next ;;',
+  '        *,afterok:"$task("*) on=afterok:${next}_$SLURM_ARRAY_TASK_ID ;;',
+  '        *afterany:"$next"_*) continue ;;',
+  '        *afterany:"$SLURM_ARRAY_JOB_ID"_\\**)',
+  '          for state in "_*" "(unfulfilled)" "(fulfilled)" "(failed)"; do on=${on//"$state"/}; done',
+  '          on=$on,afterany:$next',
+  '          ;;',
+  '        *) continue ;;',
+  '      esac',
   '      scontrol update JobId="$job" Dependency="$on"',
-  '      ;;',
-  '  esac',
-  'done',
+  '    done',
+  '    sleep $((1 + RANDOM % 3))',
+  '  done',
+  'fi',
 )
 
 
-def _again(submission: str, then: Sequence[str]) -> list[str]:
-  if not then:
-    return [f'      scontrol requeue "$SLURM_JOB_ID" || sbatch {submission}']
-  return ['      if ! scontrol requeue "$SLURM_JOB_ID"; then', f'        next=$(sbatch --parsable {submission})', *(f'        {line}' for line in then), '      fi']
+def _supervision() -> str:
+  lost = ' | '.join(str(code) for code in RESTARTED if code != Preempted.exit_code)
+  return _SUPERVISION.read_text().replace('@SAVED@', str(Preempted.exit_code)).replace('@LOST@', lost)
 
 
-def _plain(key: str) -> str:
-  """The key of a unit as the name of a file or job."""
-  return key.replace('/', '-')
+def _seconds(time: str) -> int:
+  """Of a time limit: minutes, minutes:seconds, hours:minutes:seconds, or with days and a dash hours, hours:minutes or hours:minutes:seconds."""
+  days, *parts = _TIME.fullmatch(time).groups()
+  numbers = [int(part) for part in parts if part is not None]
+  if days is not None:
+    hours, minutes, seconds = [*numbers, 0, 0][:3]
+  else:
+    hours, minutes, seconds = {1: (0, *numbers, 0), 2: (0, *numbers), 3: numbers}[len(numbers)]
+  return ((24 * int(days or 0) + hours) * 60 + minutes) * 60 + seconds
+
+
+def _ranges(numbers: Sequence[int]) -> str:
+  """Ascending numbers as SLURM writes them: '0-2,5'."""
+  ends = [number for number in numbers if number + 1 not in numbers]
+  begins = [number for number in numbers if number - 1 not in numbers]
+  return ','.join(str(first) if first == last else f'{first}-{last}' for first, last in zip(begins, ends, strict=True))
 
 
 def _quoted(option: str) -> str:
   """An option of a line of #SBATCH, in which double quotes keep spaces together."""
   return '"' + option.replace('\\', '\\\\').replace('"', '\\"') + '"' if re.search(r'[\s"\\#]', option) else option
-
-
-def submit(file: Path, *options: str) -> str:
-  """Submits a batch file; returns the number of its job.
-
-  Raises UserError if there is no sbatch here, and CodemixError with SLURM's words if it refuses the job.
-  """
-  try:
-    ran = subprocess.run(['sbatch', '--parsable', *options, str(file)], capture_output=True, text=True, check=False)
-  except FileNotFoundError:
-    raise UserError('there is no sbatch on this machine: submit from a login node of the cluster, or print the files with --dry_run.') from None
-  if ran.returncode:
-    raise CodemixError(f'SLURM refuses {file}: {ran.stderr.strip()}')
-  return ran.stdout.strip().partition(';')[0]

@@ -118,11 +118,11 @@ class Cluster:
 
   def jobs(self) -> list[str]:
     """Numbers of the jobs that wait or run. SLURM delays those that it requeues by two minutes; here they need not wait."""
-    if delayed := [job for job, reason in map(str.split, self('squeue', '-h', '-a', '-o', '%A %r').splitlines()) if reason == 'BeginTime']:
+    if delayed := [job for job, reason in (line.split(maxsplit=1) for line in self('squeue', '-h', '-a', '-o', '%i %r').splitlines()) if reason == 'BeginTime']:
       time.sleep(2)  # the credentials of the start before are revoked for its second
       for job in delayed:
         self('scontrol', 'update', f'JobId={job}', 'StartTime=now')
-    return self('squeue', '-h', '-a', '-o', '%A').split()
+    return self('squeue', '-h', '-a', '-o', '%i').split()
 
   def state(self, job: str) -> str:
     return self('squeue', '-h', '-a', '-t', 'all', '-j', job, '-o', '%T').strip()

@@ -12,7 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from codemix.errors import UserError
-from codemix.launch.slurm import SlurmJob, submit
+from codemix.launch.slurm import SlurmJob
+from codemix.launch.slurm_submission import submit
 from tests import tiny_study
 from tests.commands.test_wrong_input import GIN
 from tests.faults import runs
@@ -42,7 +43,8 @@ def test_a_job_goes_on_after_everything_that_ends_it_and_computes_what_this_mach
 
   with cluster.running() as slurm:
     monkeypatch.setenv('SLURM_CONF', slurm.environment['SLURM_CONF'])
-    launched = runs.finish(runs.start('codemix', 'launch', 'slurm', '--nodes=2', '--time=60:00', '--cpu_devices=1', *flags))
+    words = ('codemix', 'launch', 'slurm', '--nodes=2', '--time=60:00', '--cpu_devices=1', *flags)
+    launched = runs.finish(runs.start(*words))
     assert launched.returncode == 0, launched.stderr
     job = slurm.jobs()[0]
 
@@ -62,13 +64,20 @@ def test_a_job_goes_on_after_everything_that_ends_it_and_computes_what_this_mach
     ends('with a lost node')
     slurm.start_node(cluster.NODES[1])
     starts_again('after a lost node')
+    slurm('scancel', job)
+    slurm.wait(lambda: not slurm.jobs(), 'end of a job that was cancelled')
+    cancelled, log = slurm.state(job), output / 'logs' / f'train-{job}.log'
+    assert cancelled == 'CANCELLED' and 'the job was cancelled, so it does not start again' in log.read_text()
+    assert runs.finish(runs.start(*words)).returncode == 0
+    [job] = slurm.jobs()
+    starts_again('of another launch')
     slurm('sbatch', '--partition=high', '--nodes=2', '--output=/dev/null', '--wrap=sleep 2')
     ends('by preemption, PreemptMode=CANCEL')
     slurm.wait(lambda: not slurm.jobs(), 'end of all jobs', 400)
     assert slurm.state(job) == 'COMPLETED'
   assert small_run.results(output) == expected
-  log = (output / 'logs' / f'train-{job}.log').read_text()
-  assert log.count('Exited with exit code 75') == 4 and 'Exited with exit code 76' in log
+  assert log.read_text().count('Exited with exit code 75') == 4 and 'Exited with exit code 76' in log.read_text()
+  assert (output / 'logs' / f'train-{job}.log').read_text().count('Exited with exit code 75') == 2
 
 
 def job(**changes) -> SlurmJob:
@@ -101,7 +110,7 @@ def test_the_file_for_gpus_names_nodes_gpus_limit_and_options():
   lines = job(options=('--partition=gpu', '--comment=a b'), restarts=3).training.splitlines()
   for line in ('--output=/runs/a/logs/train-%j.log', '--chdir=/work', '--nodes=4 --ntasks-per-node=1', '--gpus-per-node=8', '--time=24:00:00', '--signal=TERM@120', '--requeue --open-mode=append', '--partition=gpu', '"--comment=a b"'):
     assert f'#SBATCH {line}' in lines
-  assert not any('JAX_PLATFORMS' in line for line in lines) and any('-lt 3' in line for line in lines)
+  assert not any('JAX_PLATFORMS' in line for line in lines) and 'restarts=3' in lines
 
 
 @pytest.mark.parametrize(
@@ -142,6 +151,7 @@ def test_what_is_not_prepared_becomes_a_job_before(tmp_path):
   (tmp_path / 'a.jsonl').write_text('{"text": "a document"}\n')
   ended = runs.finish(runs.start(*words))
   assert ended.returncode == 0, ended.stderr
-  before, after = ended.stdout.split(f'# {tmp_path / "out" / "launch" / "train.sbatch"}\n')
+  words = shlex.join(['sbatch', '--dependency=afterok:JOB(prepare)', '--kill-on-invalid-dep=yes', str(tmp_path / 'out' / 'launch' / 'train.sbatch')])
+  before, after = ended.stdout.split(f'# {words}\n')
   assert ' -m codemix prepare ' in before and '--gpus-per-node' not in before and ' -m codemix study ' in after
   assert not (tmp_path / 'out').exists()

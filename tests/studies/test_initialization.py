@@ -110,9 +110,9 @@ def test_as_jobs_of_a_cluster_that_loses_a_node_it_ends_bitwise_as_here(flags, t
     monkeypatch.setenv('SLURM_CONF', slurm.environment['SLURM_CONF'])
     launched = finish(start('codemix', 'launch', 'slurm', '--by_unit', '--nodes=1', '--time=60:00', '--cpu_devices=1', *flags[1:], f'--gin.Runtime.output={str(tmp_path)!r}'))
     assert launched.returncode == 0, launched.stderr
-    jobs = re.findall(r': job (\d+),', launched.stdout)
+    jobs = re.findall(r': job ([\d_]+),', launched.stdout)
     at_work = []  # [number, node] of the jobs that run, when some are done
-    now = lambda: [line.split() for line in slurm('squeue', '-h', '-t', 'RUNNING', '-o', '%A %N').splitlines()]
+    now = lambda: [line.split() for line in slurm('squeue', '-h', '-t', 'RUNNING', '-o', '%i %N').splitlines()]
     slurm.wait(lambda: slurm.state(jobs[4]) == 'COMPLETED' and at_work.extend(now()) is None and at_work, 'jobs in the middle of the study', 300)
     running, node = at_work[0]
     slurm('scontrol', 'update', f'NodeName={node}', 'State=DRAIN', 'Reason=test')
