@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from codemix.commands import launch_remote
 from codemix.commands.experiment import Experiment, add_gin_arguments, load_experiment, show_line
 from codemix.errors import UserError
-from codemix.storage import as_path, is_remote
+from codemix.storage import as_path, is_remote, local_path
 
 if TYPE_CHECKING:
   from collections.abc import Mapping, Sequence
@@ -86,7 +86,7 @@ def _local(experiment: Experiment, arguments: argparse.Namespace, restarts: int)
     print('\n'.join(map(str, [*prepare, *members('study', experiment.gin_arguments, devices)])))
     return 0
   prepare_in_own_process(experiment.study, experiment.data, experiment.gin_arguments, experiment.warnings)
-  logs = Path(arguments.logs) if arguments.logs else _local_folder(experiment) / 'logs'
+  logs = local_path(arguments.logs, '--logs') if arguments.logs else _local_folder(experiment) / 'logs'
   processes = LocalProcesses(logs, lambda number, line: show_line(f'[{number}] {line}'), lambda line: print(line, flush=True))
   with processes.stopped_by_signals():
     if arguments.by_unit:

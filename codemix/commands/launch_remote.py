@@ -23,6 +23,7 @@ from codemix.launch.specification import (
   own_files,
   require_bucket,
 )
+from codemix.storage import local_path
 
 _TPU_EXTRAS = 'tpu,gcs'
 # Flags by the places that take them.
@@ -130,7 +131,7 @@ def _tpu_vm(of: Specification, arguments: argparse.Namespace) -> int:
     for name, text in sent.items():
       (Path(folder) / name).write_text(text)
     files = [*(Path(folder) / name for name in sent), *filter(None, [wheel])]
-    logs = Path(arguments.logs or f'logs-{of.name}')
+    logs = local_path(arguments.logs or f'logs-{of.name}', '--logs')
     vm_run = TpuVmRun(vms, requirement, python_version(), files, logs, show_line, lambda line: show_line(f'[0] {line}'))
     with vm_run.stopped_by_signals():
       try:

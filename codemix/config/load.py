@@ -13,6 +13,7 @@ from codemix.config.places import NAMED, PLACES, last_name, spelled
 from codemix.config.reach import without_reference
 from codemix.config.reading import Reading, require_no_quoted_references
 from codemix.errors import UserError
+from codemix.storage import local_path
 
 
 def gin_directory() -> Path:
@@ -48,7 +49,7 @@ def parse(files: Sequence[str], bindings: Sequence[str], search_paths: Sequence[
   from codemix import configurables  # noqa: F401 (registers what may be bound)
 
   for path in search_paths:
-    if not Path(path).is_dir():
+    if not local_path(path, 'a folder of --gin_search_paths').is_dir():
       raise UserError(f"'{path}' of --gin_search_paths is not a folder.")
   gin.clear_config()
   PLACES.clear()

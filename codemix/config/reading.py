@@ -30,6 +30,7 @@ from codemix.config.places import (
   value_of,
 )
 from codemix.errors import UserError, nearest
+from codemix.storage import local_path
 from gin import config_parser
 
 _UTF_16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
@@ -111,7 +112,7 @@ class Reading:
   def _found(self, name: str, around: tuple[Path, ...]) -> Path:
     if not name.strip():
       raise UserError("a gin file's name is empty: write --gin_file=FILE.")
-    path = Path(os.path.expanduser(name))
+    path = local_path(os.path.expanduser(name), 'a gin file')
     found = [folder / path for folder in self.folders if (folder / path).exists()]
     files = [each for each in found if each.is_file()]
     if files:

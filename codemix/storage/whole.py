@@ -56,6 +56,22 @@ def put(local: Path, path: Path) -> None:
     path.fs.put_file(str(local), path.path)
 
 
+def put_folder(local: Path, folder: Path, last: str) -> None:
+  """Uploads the files below a local folder to a folder of a bucket, which is removed again if that fails.
+
+  Args:
+    last: the file that is put after all others: a reader that finds it finds a whole folder.
+  """
+  files = sorted(path.relative_to(local).as_posix() for path in local.rglob('*') if path.is_file())
+  try:
+    for name in sorted(files, key=lambda name: name == last):
+      put(local / name, folder / name)
+  except BaseException:
+    with contextlib.suppress(Exception):  # of a bucket that does not answer
+      remove(folder)
+    raise
+
+
 def move(path: Path, to: Path) -> None:
   """Moves a file within a disk or a bucket; in a bucket `to` is there before `path` is gone."""
   if is_remote(path):
