@@ -39,7 +39,6 @@ from codemix.data.local_corpora.store import (
 from codemix.data.raw.record import Record
 from codemix.errors import UserError
 from codemix.storage import local_path
-from codemix.storage import local_path
 
 CODE = Extent(least_bytes=20_000_000, most_bytes=24_000_000, validation_bytes=150_000)
 TEXT = Extent(least_bytes=5_000_000, most_bytes=12_000_000, validation_bytes=100_000)
