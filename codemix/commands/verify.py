@@ -14,9 +14,9 @@ from codemix.commands.experiment import (
   add_format_argument,
   add_gin_arguments,
   load_experiment,
-  set_up_jax,
   show_line,
 )
+from codemix.commands.replaying import replay_folder, replay_study
 from codemix.commands.written import (
   CLAIMS,
   CORPORA,
@@ -58,16 +58,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
   add_gin_arguments(parser)
   parser.add_argument('--sources', action='store_true', help='re-read the raw files of token stores as well')
   parser.add_argument('--reread', action='store_true', help='in a bucket: read the checkpoints, where otherwise the checksums that the bucket keeps are compared')
-  parser.add_argument('--replay', type=int, metavar='N', help='train up to N recorded steps of each stage again, beside it, and compare them bit by bit; wants --gin_file')
+  parser.add_argument('--replay', type=int, metavar='N', help='train up to N recorded steps of each stage again, beside it, and compare them bit by bit; of the folder of a run, a stage in it, or --gin_file')
   add_format_argument(parser)
 
 
 def run(arguments: argparse.Namespace) -> None:
-  if arguments.folder and (arguments.gin_file or arguments.gin_bindings):
+  # Of the folder of a run that is replayed, flags change the gin file that lies in it.
+  if arguments.folder and (arguments.gin_file or (arguments.gin_bindings and arguments.replay is None)):
     flag = '--gin_file' if arguments.gin_file else '--gin.NAME'
     raise UserError(f'{flag} names what a recipe or study reads, and {arguments.folder[0]} a folder: give one of the two.')
-  if arguments.replay is not None and (arguments.folder or arguments.replay < 1):
-    raise UserError('--replay=N wants the recipe or study of the run with --gin_file, and a number of steps from 1.')
+  if arguments.replay is not None and arguments.replay < 1:
+    raise UserError(f'--replay is {arguments.replay}: it is a number of steps from 1.')
   experiment = None if arguments.folder else _load(arguments)
   everything = _of_study(experiment) if experiment else [Found(*one) for one in find_written(arguments.folder)]
   checked, errors = [], []
@@ -92,25 +93,12 @@ def run(arguments: argparse.Namespace) -> None:
     stores = {found.kind for found in everything} == {STORE}
     what = 'token stores are not as they were prepared' if stores else 'folders are not as they were written'
     raise UserError(f'{len(errors)} of {len(everything)} {what}; the lines above say why.')
-  if arguments.replay is not None:
-    _replay(experiment, arguments.replay)
-
-
-def _replay(experiment: Experiment, steps: int) -> None:
-  """Replays steps of each stage of the study that was begun; raises CodemixError for the first value that differs."""
-  from codemix.parallel.mesh import make_mesh
-  from codemix.studies.planning import plan_study
-  from codemix.studies.replay import replay
-  from codemix.training.loop import Trainer
-
-  set_up_jax(experiment.runtime)
-  plan, runtime = plan_study(experiment.study, experiment.data), experiment.runtime
-  mesh = make_mesh(runtime.mesh)
-  for stage in plan.stages():
-    recipe = plan.recipe_of(stage)
-    trainer = Trainer(recipe.model, recipe.optimizer, plan.sources_of(stage.length), mesh, runtime, plan.tokenizer.bos_id)
-    replayed = replay(trainer, stage, steps)
-    show_line(f'{trainer.folder(stage)}: {replayed or "has no steps to replay"}')
+  if arguments.replay is None:
+    return
+  if experiment:
+    replay_study(experiment, arguments.replay)
+  for folder in arguments.folder:
+    replay_folder(as_path(folder), arguments)
 
 
 def _verify_store(found: Found, arguments: argparse.Namespace) -> dict:
