@@ -9,7 +9,7 @@ from typing import Any
 
 import gin
 from codemix.config.errors import build_error
-from codemix.config.places import NAMED, PLACES, last_name, spelled
+from codemix.config.places import IMPORTS, NAMED, PLACES, last_name, spelled
 from codemix.config.reach import without_reference
 from codemix.config.reading import Reading, require_no_quoted_references
 from codemix.errors import UserError
@@ -57,6 +57,7 @@ def parse(files: Sequence[str], bindings: Sequence[str], search_paths: Sequence[
   shipped = str(gin_directory())
   NAMED[:] = [path for path in map(reading.file, files) if not path.startswith(f'{shipped}/')]
   _read[:] = reading.files
+  IMPORTS[:] = dict.fromkeys(reading.imports)
   for binding in bindings:
     reading.flag(binding)
   require_no_quoted_references()

@@ -6,13 +6,12 @@ gin's own `config_str` sorts the keys of dictionaries, and the order of a mixtur
 from __future__ import annotations
 
 import gin
-from codemix.config.places import MACRO, PLACES, value_of
+from codemix.config.places import IMPORTS, MACRO, PLACES, value_of
 
 
 def one_file() -> str:
   """The text of a gin file from which `parse` makes the bindings that it made last."""
-  imports = sorted(statement.format() for statement in gin.config._IMPORTS)
-  return '\n'.join([*imports, *(f'{_name(*key)} = {value_of(key)!r}' for key in PLACES), ''])
+  return '\n'.join([*IMPORTS, *(f'{_name(*key)} = {value_of(key)!r}' for key in PLACES), ''])
 
 
 def _name(scope: str, selector: str, parameter: str) -> str:

@@ -47,12 +47,14 @@ class Reading:
   Attributes:
     folders: searched for files, in this order.
     files: the paths of the files that were read.
+    imports: their lines that import Python modules.
     repeated: (binding, first place, second place) of each name that one file binds twice.
   """
 
   def __init__(self, folders: Sequence[Path]):
     self.folders = tuple(folders)
     self.files: list[str] = []
+    self.imports: list[str] = []
     self.repeated: list[tuple[Key, Place, Place]] = []
 
   def file(self, name: str, around: tuple[Path, ...] = ()) -> str:
@@ -94,6 +96,7 @@ class Reading:
           gin.config._raise_unknown_configurable_error(statement.selector)
       case config_parser.ImportStatement():
         _import(statement, context)
+        self.imports.append(statement.format())
       case config_parser.IncludeStatement():
         self.file(statement.filename, files)
 
