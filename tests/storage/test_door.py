@@ -24,7 +24,7 @@ ALLOWED = {
   'data/store/shard_writer.py': {'open', 'os.replace', 'os.unlink', 'Path'},  # a file before it is put in its place
   'data/store/document_table.py': {'np.memmap'},  # on a disk
   'data/store/raw_files.py': {'os.stat'},  # raw files, of any file system of fsspec
-  'checkpoints/manager.py': {'Path'},  # a link, for names that Orbax would misread
+  'checkpoints/orbax_folder.py': {'Path'},  # a link, for names that Orbax would misread
   'contamination/scan.py': {'np.load'},  # of an open file
   'evaluation/results.py': {'np.load'},  # of an open file
   'studies/provenance.py': {'Path'},  # the checkout
