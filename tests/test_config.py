@@ -7,6 +7,7 @@ import re
 import pytest
 
 from codemix import config
+from codemix.config.places import PLACES, value_of
 from codemix.errors import UserError
 
 
@@ -129,3 +130,20 @@ def test_a_macro_in_other_letters_is_told_with_the_one_that_is_meant(write):
   config.build('Runtime')
   with pytest.raises(UserError, match="Did you mean 'SAVE_EVERY'"):
     config.check_used()
+
+
+@pytest.mark.parametrize('name', ['studies/quickstart.gin', 'studies/kinds.gin', 'recipes/cogs.gin'])
+def test_one_file_has_every_binding_in_its_order(write, name):
+  bound = lambda: {key: repr(value_of(key)) for key in PLACES}
+  config.parse([name], ["Runtime.output='here'", "first/Stage.mixture={'text': 0.5, 'code': 0.5}"])
+  before, text = bound(), config.one_file()
+  assert "first/Stage.mixture = {'text': 0.5, 'code': 0.5}" in text  # gin sorts them
+  config.parse([write('one.gin', text)], [])
+  assert bound() == before and config.one_file() == text
+
+
+def test_one_file_imports_what_its_bindings_need(write, tmp_path, monkeypatch):
+  write('own_parts_of_a_test.py', 'import gin\n\n\n@gin.configurable\ndef own_part(size=1):\n  return size\n')
+  monkeypatch.syspath_prepend(str(tmp_path))
+  config.parse([write('first.gin', 'import own_parts_of_a_test\nown_part.size = 3\n')], [])
+  assert config.one_file() == 'import own_parts_of_a_test\nown_part.size = 3\n'

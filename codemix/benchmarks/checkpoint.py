@@ -22,6 +22,7 @@ from jax.sharding import NamedSharding, PartitionSpec
 from codemix.benchmarks.figure import Figure, Sizes
 from codemix.benchmarks.measuring import one_device_mesh, seconds
 from codemix.checkpoints import Checkpoints
+from codemix.checkpoints.array_digests import array_digests
 from codemix.errors import UserError
 
 BLOCK = 2**23  # bytes of a write
@@ -67,6 +68,7 @@ def measure(folder: Path, size: Size) -> Iterator[Figure]:
     for step in range(1, size.repeats + 2):
       time_it('disk', lambda: write_plain(folder / 'plain', same))
       (folder / 'plain').unlink()
+      time_it('digests', lambda: array_digests(state))
       time_it('stop', lambda step=step: checkpoints.save(step, state, {'step': step}))
       time_it('rest', checkpoints.wait)
       time_it('verify', lambda: checkpoints.newest('stop', print))
@@ -80,6 +82,7 @@ def measure(folder: Path, size: Size) -> Iterator[Figure]:
   yield Figure(f'the disk, written in sequence: {where}', disk, 'MiB/s')
   yield Figure('a save, as long as steps stop', 1e3 * middle(taken['stop']), 'ms')
   yield Figure('bytes over that', speed(taken['stop']), 'MiB/s')
+  yield Figure('of it, the digests of the arrays', 1e3 * middle(taken['digests']), 'ms')
   yield Figure('a save until it is sealed', speed(saves), 'MiB/s')
   yield Figure('that to the disk', speed(saves) / disk, 'x')
   yield Figure('verifying', speed(taken['verify']), 'MiB/s')

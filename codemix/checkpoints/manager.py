@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import glob
 import re
 import sys
-import tempfile
 import threading
 import time
 from collections.abc import Iterator
@@ -20,6 +18,8 @@ import orbax.checkpoint as ocp
 from etils import epath
 from jax.experimental import multihost_utils
 
+from codemix.checkpoints.array_digests import array_digests, first_difference, named
+from codemix.checkpoints.orbax_folder import safe_for_orbax
 from codemix.checkpoints.orbax_state import SealedPath, SealedPrefix, state_handler
 from codemix.checkpoints.seal import (
   STATE,
@@ -31,12 +31,13 @@ from codemix.checkpoints.seal import (
 )
 from codemix.errors import UserError, of_collective
 from codemix.identity import differences
-from codemix.storage import as_path, is_remote, make_folder, remove, writing
+from codemix.storage import as_path, is_remote, remove, require_form, writing
 from codemix.storage.outages import outage
 
 Tree = Any
 
 POSITION = 'position'
+ARRAYS = 'array_digests'  # the key of what `array_digests` gave, beside the position; an earlier codemix wrote none
 POLL_S = 0.01
 # Not those of a full memory or disk, nor of JAX.
 _UNREADABLE = (ValueError, TypeError, KeyError, IndexError, AttributeError, RecursionError, AssertionError, NotImplementedError, OverflowError)
@@ -98,7 +99,7 @@ class Checkpoints:
     self._alias = contextlib.ExitStack()
     with self._reading(self.folder), self._writing():
       self._manager = _Manager(
-        self._alias.enter_context(_safe_for_orbax(self.folder)),
+        self._alias.enter_context(safe_for_orbax(self.folder)),
         options=ocp.CheckpointManagerOptions(
           max_to_keep=None if read_only else keep,
           keep_period=keep_every,
@@ -123,7 +124,7 @@ class Checkpoints:
       self._manager.save(
         step,
         args=ocp.args.Composite(
-          **{STATE: ocp.args.PyTreeSave(state), POSITION: ocp.args.JsonSave(position)}
+          **{STATE: ocp.args.PyTreeSave(state), POSITION: ocp.args.JsonSave({**position, ARRAYS: array_digests(state)})}
         ),
       )
 
@@ -184,12 +185,16 @@ class Checkpoints:
       )
 
   def restore_position(self, step: int) -> dict:
+    position = self._saved_position(step)
+    return {key: value for key, value in position.items() if key != ARRAYS} if isinstance(position, dict) else position
+
+  def _saved_position(self, step: int) -> Any:
     return self._restore(step, **{POSITION: ocp.args.JsonRestore()})[POSITION]
 
   def restore_state(self, step: int, target: Tree) -> Tree:
     """Reads a state onto the devices.
 
-    Raises UserError if the checkpoint has other arrays than `target`.
+    Raises UserError if the checkpoint has other arrays than `target`, or one that on the devices is not what was saved.
 
     Args:
       step: from `newest`, or the stage's result.
@@ -214,7 +219,20 @@ class Checkpoints:
       shown = '; '.join(different[:3]) + (f'; and {len(different) - 3} more' if len(different) > 3 else '')
       raise UserError(f'the checkpoint {self.folder / str(step)} is of another model: {shown}.')
     onto = ocp.checkpoint_utils.construct_restore_args(target)
-    return self._restore(step, **{STATE: ocp.args.PyTreeRestore(target, restore_args=onto, **how)})[STATE]
+    restored = self._restore(step, **{STATE: ocp.args.PyTreeRestore(target, restore_args=onto, **how)})[STATE]
+    self._require_as_saved(step, restored)
+    return restored
+
+  def _require_as_saved(self, step: int, restored: Tree) -> None:
+    path, position = self.folder / str(step), self._saved_position(step)
+    if not isinstance(position, dict) or ARRAYS not in position:
+      return
+    require_form(position, {ARRAYS: {...: str}}, path)
+    if name := first_difference(restored, position[ARRAYS]):
+      raise UserError(
+        f'the array {name} of step {step}, restored from the checkpoint {path}, is not the one that was saved. If its files are as they were written (`codemix verify`), '
+        'the fault is in memory, a link or a library of this machine or of the one that saved it: try again, on another machine.'
+      )
 
   def digest(self, step: int) -> str:
     """One hash of all files of a sealed checkpoint."""
@@ -272,38 +290,6 @@ class Checkpoints:
         raise
 
 
-@contextlib.contextmanager
-def _safe_for_orbax(folder: Path) -> Iterator[Path | epath.Path]:
-  """Yields the folder, or a link to it if Orbax would read its name as a pattern or URL.
-
-  For a folder `run[12]` Orbax would collect the parts of a checkpoint in `run1`, or none.
-  """
-  if is_remote(folder):
-    yield epath.Path(str(folder))
-    return
-  if not (glob.has_magic(str(folder)) or any(odd in str(folder) for odd in ('\\', ':/')) or not _is_text(folder)):
-    yield folder
-    return
-  make_folder(folder)
-  with tempfile.TemporaryDirectory(prefix='codemix-checkpoints-') as place:
-    link = Path(place) / folder.name
-    link.symlink_to(folder, target_is_directory=True)
-    yield link
-
-
-def _is_text(path: Path) -> bool:
-  try:
-    str(path).encode()
-  except UnicodeEncodeError:
-    return False
-  return True
-
-
 def _shapes(tree: Tree) -> dict[str, str]:
   """'params.layers.norm.scale' -> 'float32[3,96]' for each array of a tree."""
-  # Orbax returns named tuples as dicts, so only the names in a path count.
-  name = lambda key: str(getattr(key, 'name', getattr(key, 'key', getattr(key, 'idx', key))))
-  return {
-    '.'.join(map(name, path)): f'{leaf.dtype}{list(leaf.shape)}'.replace(' ', '')
-    for path, leaf in jax.tree_util.tree_leaves_with_path(tree)
-  }
+  return {name: f'{leaf.dtype}{list(leaf.shape)}'.replace(' ', '') for name, leaf in named(tree).items()}

@@ -12,8 +12,8 @@ import tensorstore as ts
 
 from codemix.errors import UserError
 from codemix.identity import digest
-from codemix.storage import as_path, read_json, remove, write_json
-from codemix.storage.checksums import checksums
+from codemix.storage import as_path, is_remote, read_json, remove, write_json
+from codemix.storage.checksums import checksums, is_kept
 
 STATE = 'state'  # the folder of a checkpoint's arrays
 _ZARRAY = '/.zarray'  # end of the key of an array's description
@@ -67,12 +67,13 @@ def drop_stray_seals(folder: Path) -> None:
       remove(digest_file(folder, step))
 
 
-def damage(folder: Path, step: int) -> str | None:
+def damage(folder: Path, step: int, reread: bool = False) -> str | None:
   """What is wrong with a checkpoint, or None.
 
   Args:
     folder: a stage's `checkpoints` folder.
     step: the checkpoint's.
+    reread: as of `storage.checksums`.
   """
   path = digest_file(folder, step)
   if not path.exists():
@@ -81,13 +82,21 @@ def damage(folder: Path, step: int) -> str | None:
     expected = read_json(path, _SEAL)
   except UserError:
     return f'its digest file {path.name} cannot be read'
-  found = checksums(folder / str(step), like=expected)
+  found = checksums(folder / str(step), like=expected, reread=reread)
   different = sorted(name for name in expected.keys() | found.keys() if expected.get(name) != found.get(name))
   if not different:
     return None
   name = different[0]
   state = 'is missing' if name not in found else 'was added' if name not in expected else 'has changed'
   return f'its file {name} {state}'
+
+
+def checked_bytes(folder: Path, step: int, reread: bool = False) -> tuple[int, int]:
+  """Bytes of a checkpoint that `damage` reads, and bytes of which it compares the checksum that the bucket keeps."""
+  sizes = collections.Counter()
+  for size, checksum in read_json(digest_file(folder, step), _SEAL).values():
+    sizes[is_remote(folder) and is_kept(checksum) and not reread] += size
+  return sizes[False], sizes[True]
 
 
 def sealed_digest(folder: Path, step: int) -> str:

@@ -20,7 +20,7 @@ from codemix.commands.experiment import (
 from codemix.commands.judging import add_judge_arguments, judge_of, run_judge
 from codemix.errors import UserError
 from codemix.formatting import count
-from codemix.storage import as_path
+from codemix.storage import as_path, local_path
 
 WATCH_EVERY_S = 10.0
 
@@ -79,7 +79,7 @@ def _list(arguments: argparse.Namespace) -> None:
   from codemix.evaluation.tasks.registry import TASKS
   from codemix.studies.show_tasks import show_list
 
-  show_list(TASKS, EvaluationFolder(Path(arguments.eval_dir) if arguments.eval_dir else None), sys.stdout)
+  show_list(TASKS, EvaluationFolder(local_path(arguments.eval_dir, '--eval_dir') if arguments.eval_dir else None), sys.stdout)
 
 
 def _show_prompts(arguments: argparse.Namespace) -> None:
@@ -101,7 +101,7 @@ def _write_prompts(arguments: argparse.Namespace) -> None:
   evaluators = evaluation_of(arguments).evaluators()
   if choices := [evaluator.name for evaluator in evaluators if not hasattr(evaluator, 'decoding')]:
     raise UserError(f'--write_prompts is for tasks that generate; {choices[0]} is scored by likelihoods, which an engine elsewhere does not give.')
-  written = write_prompts(evaluators, Path(arguments.write_prompts))
+  written = write_prompts(evaluators, as_path(arguments.write_prompts))
   print(f'{count(written, "prompt")} in {arguments.write_prompts}')
 
 

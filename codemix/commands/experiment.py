@@ -25,6 +25,7 @@ class Experiment:
     data, runtime: where and how.
     gin_arguments: the gin flags, for a child process with the same configuration.
     command: the command line as typed.
+    config: the text of one gin file with all bindings, and with the data folder.
     warnings: lines that were shown about the gin files; a child process would show them again.
     also: other configurables that the verb asked for, by name.
   """
@@ -34,6 +35,7 @@ class Experiment:
   runtime: Runtime
   gin_arguments: tuple[str, ...]
   command: str
+  config: str
   warnings: tuple[str, ...]
   also: Mapping[str, object]
 
@@ -95,31 +97,40 @@ def parse_gin(arguments: argparse.Namespace) -> list[str]:
   Returns:
     The warnings that it has shown.
   """
+  return _warn(_parsed(arguments))
+
+
+def _parsed(arguments: argparse.Namespace) -> list[str]:
+  """Reads them; returns the warnings."""
   search_paths = [path for path in arguments.gin_search_paths.split(',') if path]
-  return _warn(config.parse(arguments.gin_file, arguments.gin_bindings, search_paths))
+  return [f'warning: {warning}' for warning in config.parse(arguments.gin_file, arguments.gin_bindings, search_paths)]
 
 
-def _warn(warnings: Iterable[str]) -> list[str]:
-  lines = [f'warning: {warning}' for warning in warnings]
+def _warn(lines: Iterable[str]) -> list[str]:
+  lines = list(lines)
   for line in lines:
     show_line(line)
   return lines
 
 
-def load_experiment(arguments: argparse.Namespace, also: Sequence[str] = ()) -> Experiment:
+def load_experiment(arguments: argparse.Namespace, also: Sequence[str] = (), warns: bool = True) -> Experiment:
   """Reads the gin files and flags.
 
   Raises UserError if a binding is wrong, or no recipe or study is named.
 
   Args:
     also: further configurables to build, which bindings may then name.
+    warns: whether warnings about the gin files are shown.
   """
   if not arguments.gin_file and not arguments.gin_bindings:
     raise UserError('give a recipe or study with --gin_file, such as --gin_file=studies/quickstart.gin.')
-  warnings = parse_gin(arguments)
+  warnings = _parsed(arguments)
+  if warns:
+    _warn(warnings)
+  data = config.build('Data')
   experiment = Experiment(
     study=_study(arguments.gin_file),
-    data=config.build('Data'),
+    data=data,
     runtime=config.build('Runtime'),
     gin_arguments=(
       *(f'--gin_file={name}' for name in arguments.gin_file),
@@ -127,11 +138,20 @@ def load_experiment(arguments: argparse.Namespace, also: Sequence[str] = ()) -> 
       *(f'--gin.{binding}' for binding in arguments.gin_bindings),
     ),
     command=shlex.join(['codemix', *sys.argv[1:]]),
+    config=_one_file(data),
     warnings=(),
     also={name: config.build(name) for name in also},
   )
   config.check_used()
-  return dataclasses.replace(experiment, warnings=(*warnings, *_warn(config.shadowed())))
+  if not warns:
+    return experiment
+  return dataclasses.replace(experiment, warnings=(*warnings, *_warn(f'warning: {line}' for line in config.shadowed())))
+
+
+def _one_file(data: Data) -> str:
+  directory = str(data.root)
+  where = f'\n# The folder of the data, from the working folder or the environment.\nData.directory = {directory!r}\n' if data.directory != directory else ''
+  return config.one_file() + where
 
 
 def _study(files: list[str]) -> Study:

@@ -5,18 +5,17 @@ from __future__ import annotations
 import argparse
 import json
 import re
-from pathlib import Path
 
 from codemix.commands.experiment import add_format_argument
 from codemix.errors import UserError
-from codemix.storage import as_path
+from codemix.storage import as_path, local_path
 
 _UNITS = {'': 1, 'B': 1, 'KB': 10**3, 'MB': 10**6, 'GB': 10**9}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
   parser.add_argument('stage', metavar='STAGE_FOLDER', help="a finished stage's folder")
-  parser.add_argument('out', metavar='OUT', help='the folder to write')
+  parser.add_argument('out', metavar='OUT', help='the folder to write, on a disk or in a bucket')
   parser.add_argument('--dtype', choices=('float32', 'bfloat16'), default='float32', help='in which the weights are stored')
   parser.add_argument('--shard_size', metavar='SIZE', default='5GB', help='the most bytes of a file of weights, such as 500MB')
   parser.add_argument('--overwrite', action='store_true', help='replace an earlier export')
@@ -30,13 +29,13 @@ def run(arguments: argparse.Namespace) -> None:
 
   from codemix.huggingface.export import Export, export_stage
 
-  out = Path(arguments.out)
+  out = as_path(arguments.out)
   how = Export(
     dtype=arguments.dtype,
     shard_bytes=shard_bytes,
     overwrite=arguments.overwrite,
     without_tokenizer=arguments.without_tokenizer,
-    verify_with=Path(arguments.verify_with) if arguments.verify_with else None,
+    verify_with=local_path(arguments.verify_with, '--verify_with') if arguments.verify_with else None,
   )
   kind, verified = export_stage(as_path(arguments.stage), out, how)
   if arguments.format == 'json':

@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import argparse
 import json
-from pathlib import Path
 
 from codemix.commands.experiment import add_format_argument, show_line
+from codemix.storage import as_path, local_path
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
   parser.add_argument('folder', metavar='HF_FOLDER', help='a folder with config.json, safetensors and tokenizer.json')
-  parser.add_argument('out', metavar='OUT', help='the folder to write')
+  parser.add_argument('out', metavar='OUT', help='the folder to write, on a disk or in a bucket')
   parser.add_argument('--length', type=int, metavar='N', help='tokens of a row (default: max_position_embeddings)')
   parser.add_argument('--dtype', choices=('float32', 'bfloat16'), help='of activations (default: as the weights are stored)')
   parser.add_argument('--overwrite', action='store_true', help='replace an earlier import')
@@ -25,9 +25,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> None:
   from codemix.huggingface.importing import import_model
 
-  out = Path(arguments.out)
+  out = as_path(arguments.out)
   found = import_model(
-    Path(arguments.folder), out, overwrite=arguments.overwrite, length=arguments.length, dtype=arguments.dtype
+    local_path(arguments.folder, 'HF_FOLDER'), out, overwrite=arguments.overwrite, length=arguments.length, dtype=arguments.dtype
   )
   kind, tokenizer = found.described.kind.architecture, found.tokenizer.tokenizer
   for note in found.notes:

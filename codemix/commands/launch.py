@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from codemix.commands import launch_remote
 from codemix.commands.experiment import Experiment, add_gin_arguments, load_experiment, show_line
 from codemix.errors import CodemixError, Preempted, UserError
-from codemix.storage import as_path, is_remote
+from codemix.storage import as_path, is_remote, local_path
 
 if TYPE_CHECKING:
   from collections.abc import Mapping, Sequence
@@ -93,7 +93,7 @@ def _local(experiment: Experiment, arguments: argparse.Namespace, restarts: int)
     return 0
   starts = Restarts(restarts)
   _prepare(experiment, starts)
-  logs = Path(arguments.logs) if arguments.logs else _local_folder(experiment) / 'logs'
+  logs = local_path(arguments.logs, '--logs') if arguments.logs else _local_folder(experiment) / 'logs'
   processes = LocalProcesses(logs, lambda number, line: show_line(f'[{number}] {line}'), lambda line: print(line, flush=True))
   with processes.stopped_by_signals():
     if arguments.by_unit:

@@ -23,6 +23,7 @@ from codemix.launch.specification import (
   name_of,
   own_files,
 )
+from codemix.storage import local_path
 
 # Flags by the places that take them.
 FLAGS = {
@@ -129,7 +130,7 @@ def _tpu_vm(of: Specification, arguments: argparse.Namespace, ready: Callable[[]
     requirement, wheel = package(arguments.package, _extras(of), Path(folder))
     ready()
     files = [*_written(sent, Path(folder)), *filter(None, [wheel])]
-    logs = Path(arguments.logs or f'logs-{of.name}')
+    logs = local_path(arguments.logs or f'logs-{of.name}', '--logs')
     vm_run = TpuVmRun(vms, requirement, python_version(), files, logs, show_line, lambda line: show_line(f'[0] {line}'))
     with vm_run.stopped_by_signals():
       try:

@@ -66,7 +66,7 @@ def run_units(arguments: argparse.Namespace, wanted: Sequence[str]) -> None:
   make_ready(experiment, prepares=not _trains(wanted))
   # That of the whole study: a unit's own would not repeat it.
   command = shlex.join(['codemix', 'study', *experiment.gin_arguments]) if wanted else experiment.command
-  outcome = try_study(experiment.study, experiment.data, experiment.runtime, command, wanted)
+  outcome = try_study(experiment.study, experiment.data, experiment.runtime, command, wanted, experiment.config)
   if not jax.process_index():
     _show(outcome, experiment, as_json=arguments.format == 'json', whole=not wanted)
   if outcome.failed:

@@ -40,7 +40,7 @@ def run(arguments: argparse.Namespace) -> None:
     _show_costs(plan, prices)
   make_ready(experiment)
   command = shlex.join(['codemix', 'study', *experiment.gin_arguments])
-  outcome, record = try_pilot(experiment.study, plan.study, experiment.data, experiment.runtime, command)
+  outcome, record = try_pilot(experiment.study, plan.study, experiment.data, experiment.runtime, command, experiment.config)
   if not jax.process_index():
     if outcome.failed:
       for line in failures(outcome, experiment.command):

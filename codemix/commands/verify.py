@@ -14,9 +14,9 @@ from codemix.commands.experiment import (
   add_format_argument,
   add_gin_arguments,
   load_experiment,
-  set_up_jax,
   show_line,
 )
+from codemix.commands.replaying import replay_folder, replay_study
 from codemix.commands.written import (
   CLAIMS,
   CORPORA,
@@ -57,23 +57,25 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
   parser.add_argument('folder', nargs='*', metavar='FOLDER', help='folder of a token store, a stage or a report, one with such in it, or a file of a report; else --gin_file says which')
   add_gin_arguments(parser)
   parser.add_argument('--sources', action='store_true', help='re-read the raw files of token stores as well')
-  parser.add_argument('--replay', type=int, metavar='N', help='train up to N recorded steps of each stage again, beside it, and compare them bit by bit; wants --gin_file')
+  parser.add_argument('--reread', action='store_true', help='in a bucket: read the checkpoints, where otherwise the checksums that the bucket keeps are compared')
+  parser.add_argument('--replay', type=int, metavar='N', help='train up to N recorded steps of each stage again, beside it, and compare them bit by bit; of the folder of a run, a stage in it, or --gin_file')
   add_format_argument(parser)
 
 
 def run(arguments: argparse.Namespace) -> None:
-  if arguments.folder and (arguments.gin_file or arguments.gin_bindings):
+  # Of the folder of a run that is replayed, flags change the gin file that lies in it.
+  if arguments.folder and (arguments.gin_file or (arguments.gin_bindings and arguments.replay is None)):
     flag = '--gin_file' if arguments.gin_file else '--gin.NAME'
     raise UserError(f'{flag} names what a recipe or study reads, and {arguments.folder[0]} a folder: give one of the two.')
-  if arguments.replay is not None and (arguments.folder or arguments.replay < 1):
-    raise UserError('--replay=N wants the recipe or study of the run with --gin_file, and a number of steps from 1.')
+  if arguments.replay is not None and arguments.replay < 1:
+    raise UserError(f'--replay is {arguments.replay}: it is a number of steps from 1.')
   experiment = None if arguments.folder else _load(arguments)
   everything = _of_study(experiment) if experiment else [Found(*one) for one in find_written(arguments.folder)]
   checked, errors = [], []
   for found in everything:
     checked.append({'kind': found.kind, 'folder': str(found.folder)})
     try:
-      checked[-1] |= KINDS[found.kind](found, arguments.sources)
+      checked[-1] |= KINDS[found.kind](found, arguments)
       if error := checked[-1].get('error'):
         errors.append(UserError(error))
       elif arguments.format == 'text':
@@ -91,28 +93,15 @@ def run(arguments: argparse.Namespace) -> None:
     stores = {found.kind for found in everything} == {STORE}
     what = 'token stores are not as they were prepared' if stores else 'folders are not as they were written'
     raise UserError(f'{len(errors)} of {len(everything)} {what}; the lines above say why.')
-  if arguments.replay is not None:
-    _replay(experiment, arguments.replay)
+  if arguments.replay is None:
+    return
+  if experiment:
+    replay_study(experiment, arguments.replay)
+  for folder in arguments.folder:
+    replay_folder(as_path(folder), arguments)
 
 
-def _replay(experiment: Experiment, steps: int) -> None:
-  """Replays steps of each stage of the study that was begun; raises CodemixError for the first value that differs."""
-  from codemix.parallel.mesh import make_mesh
-  from codemix.studies.planning import plan_study
-  from codemix.studies.replay import replay
-  from codemix.training.loop import Trainer
-
-  set_up_jax(experiment.runtime)
-  plan, runtime = plan_study(experiment.study, experiment.data), experiment.runtime
-  mesh = make_mesh(runtime.mesh)
-  for stage in plan.stages():
-    recipe = plan.recipe_of(stage)
-    trainer = Trainer(recipe.model, recipe.optimizer, plan.sources_of(stage.length), mesh, runtime, plan.tokenizer.bos_id)
-    replayed = replay(trainer, stage, steps)
-    show_line(f'{trainer.folder(stage)}: {replayed or "has no steps to replay"}')
-
-
-def _verify_store(found: Found, raw: bool) -> dict:
+def _verify_store(found: Found, arguments: argparse.Namespace) -> dict:
   from codemix.data.store import raw_files
   from codemix.data.store.token_store import open_store
   from codemix.data.store.verify import verify_whole
@@ -123,30 +112,30 @@ def _verify_store(found: Found, raw: bool) -> dict:
   size = verify_whole(store)
   source = store.manifest['identity'].get('task', found.folder.name)
   counts = {'source': source, 'documents': store.documents, 'tokens': store.tokens, 'bytes_read': size}
-  return {**counts, 'raw_files': raw_files.verify(found.folder, source, _digest_of(found))} if raw else counts
+  return {**counts, 'raw_files': raw_files.verify(found.folder, source, _digest_of(found))} if arguments.sources else counts
 
 
-def _verify_stage(found: Found, raw: bool) -> dict:
+def _verify_stage(found: Found, arguments: argparse.Namespace) -> dict:
   from codemix.studies.verify import verify_stage
 
-  return verify_stage(found.folder)
+  return verify_stage(found.folder, arguments.reread)
 
 
-def _verify_corpora(found: Found, raw: bool) -> dict:
+def _verify_corpora(found: Found, arguments: argparse.Namespace) -> dict:
   from codemix.data.local_corpora.store import verify_corpora
 
   splits = verify_corpora(found.folder).splits()
   return {'documents': sum(split.documents for split in splits), 'bytes_read': sum(split.file_bytes for split in splits)}
 
 
-def _verify_claims(found: Found, raw: bool) -> dict:
+def _verify_claims(found: Found, arguments: argparse.Namespace) -> dict:
   from codemix.studies.claim_register import check_claims
 
   chain = check_claims(found.folder)
   return {'registrations': len(chain), 'claims': len({claim['hash'] for entry in chain for claim in entry['claims'].values()})}
 
 
-def _verify_report(found: Found, raw: bool) -> dict:
+def _verify_report(found: Found, arguments: argparse.Namespace) -> dict:
   from codemix.report.verify import verify_report
 
   named = not found.folder.is_dir()
@@ -191,6 +180,9 @@ def _digest_of(found: Found) -> Callable[[str], str]:
 
 def _line(found: dict) -> str:
   read = f'{found["bytes_read"] / 1e6:,.1f} MB re-read and as they were written' if 'bytes_read' in found else ''
+  if compared := found.get('bytes_compared'):
+    by_bucket = f'{compared / 1e6:,.1f} MB as they were written, by the checksums that the bucket keeps (--reread reads them)'
+    read = f'{read}, {by_bucket}' if found['bytes_read'] else by_bucket
   if found['kind'] == STAGE:
     steps = ', '.join(f'{step:,}' for step in found['checkpoints']) or 'none yet'
     cut_off = f'; passed over as not wholly written: {", ".join(map(str, found["cut_off"]))}' if found['cut_off'] else ''

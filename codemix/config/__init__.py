@@ -10,3 +10,4 @@ from codemix.config.load import (
   parse,
   scopes_of,
 )
+from codemix.config.one_file import one_file

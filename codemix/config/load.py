@@ -9,10 +9,11 @@ from typing import Any
 
 import gin
 from codemix.config.errors import build_error
-from codemix.config.places import NAMED, PLACES, last_name, spelled
+from codemix.config.places import IMPORTS, NAMED, PLACES, last_name, spelled
 from codemix.config.reach import without_reference
 from codemix.config.reading import Reading, require_no_quoted_references
 from codemix.errors import UserError
+from codemix.storage import local_path
 
 
 def gin_directory() -> Path:
@@ -48,7 +49,7 @@ def parse(files: Sequence[str], bindings: Sequence[str], search_paths: Sequence[
   from codemix import configurables  # noqa: F401 (registers what may be bound)
 
   for path in search_paths:
-    if not Path(path).is_dir():
+    if not local_path(path, 'a folder of --gin_search_paths').is_dir():
       raise UserError(f"'{path}' of --gin_search_paths is not a folder.")
   gin.clear_config()
   PLACES.clear()
@@ -56,6 +57,7 @@ def parse(files: Sequence[str], bindings: Sequence[str], search_paths: Sequence[
   shipped = str(gin_directory())
   NAMED[:] = [path for path in map(reading.file, files) if not path.startswith(f'{shipped}/')]
   _read[:] = reading.files
+  IMPORTS[:] = dict.fromkeys(reading.imports)
   for binding in bindings:
     reading.flag(binding)
   require_no_quoted_references()

@@ -42,6 +42,7 @@ class PlacedError(UserError):
 # Of the configuration that was read last, like gin's own.
 PLACES: dict[Key, Place] = {}
 NAMED: list[str] = []  # files that the command line names, without codemix's own
+IMPORTS: list[str] = []  # lines that import Python modules, in their order
 
 
 def found_at(scope: str, selector: str, parameter: str) -> tuple[Key, Place] | None:

@@ -30,6 +30,7 @@ from codemix.config.places import (
   value_of,
 )
 from codemix.errors import UserError, nearest
+from codemix.storage import local_path
 from gin import config_parser
 
 _UTF_16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
@@ -46,12 +47,14 @@ class Reading:
   Attributes:
     folders: searched for files, in this order.
     files: the paths of the files that were read.
+    imports: their lines that import Python modules.
     repeated: (binding, first place, second place) of each name that one file binds twice.
   """
 
   def __init__(self, folders: Sequence[Path]):
     self.folders = tuple(folders)
     self.files: list[str] = []
+    self.imports: list[str] = []
     self.repeated: list[tuple[Key, Place, Place]] = []
 
   def file(self, name: str, around: tuple[Path, ...] = ()) -> str:
@@ -93,6 +96,7 @@ class Reading:
           gin.config._raise_unknown_configurable_error(statement.selector)
       case config_parser.ImportStatement():
         _import(statement, context)
+        self.imports.append(statement.format())
       case config_parser.IncludeStatement():
         self.file(statement.filename, files)
 
@@ -111,7 +115,7 @@ class Reading:
   def _found(self, name: str, around: tuple[Path, ...]) -> Path:
     if not name.strip():
       raise UserError("a gin file's name is empty: write --gin_file=FILE.")
-    path = Path(os.path.expanduser(name))
+    path = local_path(os.path.expanduser(name), 'a gin file')
     found = [folder / path for folder in self.folders if (folder / path).exists()]
     files = [each for each in found if each.is_file()]
     if files:

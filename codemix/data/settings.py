@@ -30,12 +30,17 @@ def default_directory() -> Path:
   """`$CODEMIX_DATA_DIR`, else the user's cache folder."""
   if directory := os.environ.get('CODEMIX_DATA_DIR'):
     return absolute(directory)
+  return _cache()
+
+
+def _cache() -> Path:
   return Path(os.environ.get('XDG_CACHE_HOME') or Path.home() / '.cache') / 'codemix'
 
 
 def corpora_directory() -> Path:
-  """The folder of `local_text` and `local_code`: in `$CODEMIX_DATA_DIR`, else in the user's cache."""
-  return default_directory() / 'corpora'
+  """The folder of `local_text` and `local_code`: in `$CODEMIX_DATA_DIR` if that is on a disk, else in the user's cache."""
+  directory = default_directory()
+  return (_cache() if is_remote(directory) else directory) / 'corpora'
 
 
 def local_corpora() -> LocalCorpora:

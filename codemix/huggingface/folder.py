@@ -1,14 +1,19 @@
-"""A result folder that is whole or absent: written beside its place, and renamed when it is complete."""
+"""A result folder that is whole or absent.
+
+On a disk it is written beside its place, and renamed when it is complete. For a bucket it is written on the local disk, and uploaded
+when it is complete; the file by which a result is known comes last.
+"""
 
 from __future__ import annotations
 
 import contextlib
 import os
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 from codemix.errors import UserError
-from codemix.storage import make_folder, remove, writing
+from codemix.storage import is_remote, make_folder, put_folder, remove, require_writable, writing
 
 
 @contextlib.contextmanager
@@ -22,6 +27,13 @@ def whole_folder(out: Path, overwrite: bool, made_by: str) -> Iterator[Path]:
     made_by: the name of a file by which an earlier result is known.
   """
   require_place(out, overwrite, made_by)
+  if is_remote(out):
+    with tempfile.TemporaryDirectory(prefix='codemix-') as place:
+      yield (part := Path(place))
+      remove(out / made_by)  # a folder without it is not taken for a result
+      remove(out)
+      put_folder(part, out, last=made_by)
+    return
   part, old = (out.with_name(f'.{out.name}.{os.getpid()}.{what}') for what in ('part', 'old'))
   remove(part)
   make_folder(part)
@@ -40,6 +52,8 @@ def require_place(out: Path, overwrite: bool, made_by: str) -> None:
   """Raises what `whole_folder` would raise, before any work is done."""
   if not out.name or out.name == '..':
     raise UserError(f"'{out}' cannot be the result's folder: name one that does not exist.")
+  if is_remote(out):
+    require_writable(out, 0)
   if not out.exists() and not out.is_symlink():
     return
   if out.is_symlink() or not out.is_dir():

@@ -8,10 +8,11 @@ from codemix.storage.folders import make_folder, require_writable, writing
 from codemix.storage.holder import Holder
 from codemix.storage.json_forms import FileName, is_file_name, read_json, require_form
 from codemix.storage.locks import holder, locked, require_unlocked
-from codemix.storage.paths import absolute, as_path, child, is_remote
+from codemix.storage.paths import absolute, as_path, child, is_remote, local_path
 from codemix.storage.whole import (
     local_copy,
     move,
+  put_folder,
     remove,
     sync,
     write_bytes,

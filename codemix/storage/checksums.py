@@ -16,19 +16,20 @@ from codemix.storage.paths import is_remote
 _CRC = 'crc32c:'
 
 
-def checksums(folder: Path, like: Mapping[str, list] | None = None) -> dict[str, list]:
+def checksums(folder: Path, like: Mapping[str, list] | None = None, reread: bool = False) -> dict[str, list]:
   """[size, checksum] of every file below a folder, by relative name with /, sorted.
 
   Args:
     like: an earlier result, whose kinds of checksum are computed again.
+    reread: the checksums that a bucket keeps are not taken: all bytes are read.
   """
   like = like or {}
   kind = lambda name: str(like[name][1]) if len(like.get(name, ())) == 2 else ''
   if is_remote(folder):
     found = _listed(folder)
-    return {name: [size, _remote(folder / name, crc, kind(name))] for name, (size, crc) in sorted(found.items())}
+    return {name: [size, _computed(folder / name, kind(name)) if reread else _remote(folder / name, crc, kind(name))] for name, (size, crc) in sorted(found.items())}
   files = {str(path.relative_to(folder)): path for path in sorted(folder.rglob('*')) if path.is_file()}
-  return {name: [path.stat().st_size, _crc32c(path) if kind(name).startswith(_CRC) else file_digest(path)] for name, path in files.items()}
+  return {name: [path.stat().st_size, _computed(path, kind(name))] for name, path in files.items()}
 
 
 def sizes(folder: Path, names: Iterable[str]) -> dict[str, int]:
@@ -46,16 +47,25 @@ def _listed(folder: Path) -> dict[str, tuple[int, str | None]]:
   return {name.removeprefix(start): (int(about['size']), about.get('crc32c')) for name, about in found.items() if name.startswith(start)}
 
 
+def is_kept(checksum: str) -> bool:
+  """Whether a checksum is of the kind that a bucket keeps of each object."""
+  return checksum.startswith(_CRC)
+
+
 def _remote(path: Path, crc: str | None, like: str) -> str:
-  if crc and (not like or like.startswith(_CRC)):
+  if crc and (not like or is_kept(like)):
     return _CRC + crc
   return file_digest(path)
+
+
+def _computed(path: Path, like: str) -> str:
+  return _crc32c(path) if is_kept(like) else file_digest(path)
 
 
 def _crc32c(path: Path) -> str:
   import google_crc32c  # it comes with gcsfs
 
-  with open(path, 'rb') as file:
+  with path.open('rb') as file:
     checksum = google_crc32c.Checksum()
     while block := file.read(2**22):
       checksum.update(block)

@@ -2,7 +2,7 @@
 
 A lease is an object that its owner writes again every `BEAT_S` seconds, each time on condition that it is as the owner left it. Another
 process that has seen it unchanged for `EXPIRY_S` seconds of its own clock takes it over, so clocks need not agree. An owner that
-finds its lease taken over ends at once: two processes would write to one folder.
+finds its lease taken over, at a heartbeat or before it writes (`held`), ends at once: two processes would write to one folder.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from typing import Any
 
 from codemix.errors import FolderUnavailable, PeerEnded
 from codemix.storage.folders import writing
+from codemix.storage.held import HELD
 from codemix.storage.holder import Holder
 from codemix.storage.paths import key_value_store
 
@@ -44,9 +45,11 @@ def leased(folder: Path, doing: str) -> Iterator[None]:
     lease = _Lease(folder, doing)
     lease.take()
   try:
+    HELD[str(folder)] = lease.require
     with lease.beating():
       yield
   finally:
+    HELD.pop(str(folder), None)
     lease.give_back()
 
 
@@ -124,15 +127,20 @@ class _Lease:
     with contextlib.suppress(Exception):
       self._store.write(self._key, None, if_equal=self._generation).result(timeout=GIVE_BACK_S)
 
+  def require(self) -> None:
+    """Ends this process if another one holds the lease."""
+    if (owner := _read(self._store, self._key).owner or {}).get('token') != self._owner['token']:
+      print(f'codemix: {named(owner)} took over {self._folder}, because this process gave no sign of life for {EXPIRY_S:g} s. It ends.', file=sys.stderr, flush=True)
+      os._exit(PeerEnded.exit_code)
+
   def _beat(self) -> None:
     while not self._ended.wait(BEAT_S):
       try:
         mine = self._write(self._generation)
       except Exception:
         continue  # the bucket does not answer: the lease may expire, which the next beat that arrives finds out
-      if not mine and (owner := _read(self._store, self._key).owner or {}).get('token') != self._owner['token']:
-        print(f'codemix: {named(owner)} took over {self._folder}, because this process gave no sign of life for {EXPIRY_S:g} s. It ends.', file=sys.stderr, flush=True)
-        os._exit(PeerEnded.exit_code)
+      if not mine:
+        self.require()
 
   def _write(self, generation: bytes) -> bool:
     """Writes the lease if it is of this generation; returns whether it was."""

@@ -17,6 +17,7 @@ _AWAY = re.compile(
 )
 _REFUSED = re.compile(r'\b(401|403)\b|forbidden|permission|access denied|unauthorized|anonymous caller|credentials', re.IGNORECASE)
 _MISSING_BUCKET = re.compile(r'bucket .*(not|does not) exist|NoSuchBucket|/upload/storage/v1/b/[^/ ]+/o', re.IGNORECASE)
+_NO_LISTING = re.compile(r'b/([^/\s]+)/o')  # all that gcsfs says of a bucket that does not exist, when it lists it
 _LOST_UPLOAD = re.compile(r'/upload/storage/v1/b/\S*[?&]upload_id=')  # an upload in parts that the bucket knows no more, as after a lost connection
 _PLACES = re.compile(r'\S+://\S+|[\w.%-]*(?:/[\w.%-]+)+')  # URLs and paths, whose words say nothing of the error
 _TENSORSTORE = re.compile(r'(gcs|s3|gs://|s3://|https?://|http_response_code)', re.IGNORECASE)
@@ -29,6 +30,8 @@ def outage(error: BaseException, where: Path | None = None) -> CodemixError | No
   Args:
     where: the path that was read or written, if it is known to be in a bucket.
   """
+  if isinstance(error, FileNotFoundError) and (listed := _NO_LISTING.fullmatch(str(error))):
+    return UserError(f'the bucket gs://{listed[1]} does not exist. Create it, or fix the name.')
   if isinstance(error, CodemixError) or of_collective(error) or not (_is_of_a_client(error) or where and isinstance(error, OSError)):
     return None
   said = ' '.join(f'{type(each).__name__}: {each}' for each in _chain(error))
@@ -38,8 +41,9 @@ def outage(error: BaseException, where: Path | None = None) -> CodemixError | No
   if isinstance(error, FileNotFoundError):
     if where and _LOST_UPLOAD.search(said):
       return StorageUnavailable(f'{named} has lost an upload. The same command begins it again.')
-    missing = where and _MISSING_BUCKET.search(said)
-    return UserError(f'{named} cannot be written: its bucket does not exist. Create it, or fix the name.') if missing else None
+    if not _MISSING_BUCKET.search(said):
+      return None
+    return UserError(f'{where} cannot be written: its bucket does not exist. Create it, or fix the name.' if where else f'{named} does not exist. Create it, or fix the name.')
   if _AWAY.search(text):
     return StorageUnavailable(f'{named} does not answer ({line}). The same command resumes when it does.')
   if _REFUSED.search(text):

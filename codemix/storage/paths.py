@@ -51,6 +51,20 @@ def as_path(text: str | os.PathLike) -> Path:
   return _in_bucket(text.rstrip('/'), scheme)
 
 
+def local_path(text: str | os.PathLike, what: str) -> Path:
+  """The path that a user wrote of something that must be on a disk.
+
+  Raises UserError: it is in a bucket.
+
+  Args:
+    what: its name for the message, such as '--logs'.
+  """
+  path = as_path(text)
+  if is_remote(path):
+    raise UserError(f"{what} is '{text}', in a bucket: it must be on a disk of this machine. Name a local path, or copy it to one first.")
+  return path
+
+
 def is_remote(path: str | os.PathLike) -> bool:
   """Whether a path is in a bucket."""
   return not isinstance(as_path(path), os.PathLike)

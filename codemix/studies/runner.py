@@ -21,7 +21,7 @@ from codemix.parallel import watchdog
 from codemix.parallel.coordination import barrier
 from codemix.parallel.first_collective import first_collective, start_line
 from codemix.parallel.mesh import make_mesh
-from codemix.storage import as_path, read_json, write_json
+from codemix.storage import as_path, read_json, write_json, write_text
 from codemix.studies import provenance
 from codemix.studies.claim_record import claim_records, register_claims
 from codemix.studies.consistency import require_same_data, require_same_settings
@@ -42,7 +42,7 @@ from codemix.studies.show import show_plan
 from codemix.studies.stage_evaluation import evaluate_stage
 from codemix.studies.stage_names import find_stages
 from codemix.studies.study_judging import judge_study
-from codemix.studies.study_record import arm_digest, keep_former
+from codemix.studies.study_record import CONFIG, arm_digest, keep_former
 from codemix.studies.units import Unit, find_units, units
 from codemix.training.loop import BARRIER_TIMEOUT_S, done_for_all
 from codemix.training.preemption import stopping_at_once
@@ -77,19 +77,20 @@ def run_study(study: Study, data: Data, runtime: Runtime, command: str = '') -> 
 
 
 @pinned()
-def try_study(study: Study, data: Data, runtime: Runtime, command: str = '', wanted: Sequence[str] = ()) -> Outcome:
+def try_study(study: Study, data: Data, runtime: Runtime, command: str = '', wanted: Sequence[str] = (), config: str = '') -> Outcome:
   """`run_study` that returns the errors of failed units, and raises all others.
 
   Args:
     wanted: names of units (`find_units`), of which those that are not done are run; nobody is asked to judge, and no plan is
       shown. Empty for all units. Raises UserError if one needs another that is neither done nor named.
+    config: the text of a gin file of all three, which is kept beside `study.json`; '' if there is none.
   """
   with watchdog.watched(runtime.stuck_after):
-    return _run_study(study, data, runtime, command, wanted)
+    return _run_study(study, data, runtime, command, wanted, config)
 
 
 @pinned()
-def try_pilot(study: Study, pilot: Study, data: Data, runtime: Runtime, command: str = '') -> tuple[Outcome, dict]:
+def try_pilot(study: Study, pilot: Study, data: Data, runtime: Runtime, command: str = '', config: str = '') -> tuple[Outcome, dict]:
   """Runs the units of a pilot (`codemix.studies.pilot`), after the whole study was planned, its claims registered and `study.json` written.
 
   So claims are registered before the pilot's results can be seen. Raises as `try_study`.
@@ -107,11 +108,11 @@ def try_pilot(study: Study, pilot: Study, data: Data, runtime: Runtime, command:
     claims = claim_records(ready, runtime.output)
     if not jax.process_index():
       show_plan(runs.plan, runs.validation, runtime.placement(mesh), runtime.output, sys.stderr)
-      _record(ready, runtime, data, command, claims, only_if_changed=True)
+      _record(ready, runtime, data, command, config, claims, only_if_changed=True)
     return _run(work, runs, mesh, runtime, began), describe_study(runs, runtime, command)
 
 
-def _run_study(study: Study, data: Data, runtime: Runtime, command: str, wanted: Sequence[str]) -> Outcome:
+def _run_study(study: Study, data: Data, runtime: Runtime, command: str, wanted: Sequence[str], config: str) -> Outcome:
   began = time.monotonic()
   mesh, ready = _ready(study, data, runtime)
   plan = ready.plan
@@ -125,10 +126,10 @@ def _run_study(study: Study, data: Data, runtime: Runtime, command: str, wanted:
   if not jax.process_index():
     if not wanted:
       show_plan(plan, ready.validation, runtime.placement(mesh), runtime.output, sys.stderr)
-    record = _record(ready, runtime, data, command, claims, only_if_changed=bool(wanted))
+    record = _record(ready, runtime, data, command, config, claims, only_if_changed=bool(wanted))
   outcome = _run(work, ready, mesh, runtime, began, judges=not wanted)
   if record and not wanted:
-    _keep_own(record, runtime)
+    _keep_own(record, config, runtime)
   return outcome
 
 
@@ -147,10 +148,10 @@ def _ready(study: Study, data: Data, runtime: Runtime) -> tuple[Mesh, Ready]:
   return mesh, ready
 
 
-def _record(ready: Ready, runtime: Runtime, data: Data, command: str, claims: Mapping[str, dict], only_if_changed: bool) -> dict:
-  """Registers the claims, and writes `study.json`, which it returns, and the tokenizer; of process 0 alone."""
+def _record(ready: Ready, runtime: Runtime, data: Data, command: str, config: str, claims: Mapping[str, dict], only_if_changed: bool) -> dict:
+  """Registers the claims, and writes `study.json`, which it returns, `config.gin` and the tokenizer; of process 0 alone."""
   record = describe_study(ready, runtime, command) | register_claims(runtime.output, ready.plan.study.name, claims)
-  _write_record(record, runtime, only_if_changed)
+  _write_record(record, config, runtime, only_if_changed)
   keep_tokenizer(as_path(runtime.output), ready.plan.tokenizer, data.tokenizer_path)
   return record
 
@@ -176,25 +177,28 @@ def _require_needs(work: Sequence[Unit], of_study: Sequence[Unit], runtime: Runt
       raise UserError(f'{unit.key} needs {absent[0]}, which is not done. Run that first, with --unit={absent[0]} and the same gin flags, or name both.')
 
 
-def _write_record(record: dict, runtime: Runtime, only_if_changed: bool) -> None:
-  """Writes `study.json`, after keeping the report of another study.
+def _write_record(record: dict, config: str, runtime: Runtime, only_if_changed: bool) -> None:
+  """Writes `study.json` and `config.gin`, after keeping the report of another study.
 
   Args:
     only_if_changed: leaves one that differs in its provenance alone: that of a study run unit by unit is of its first.
   """
   if former := keep_former(runtime.output, record):
     print(former, file=sys.stderr)
-  if not (only_if_changed and _written(runtime) == _without_provenance(as_read(record))):
-    write_json(as_path(runtime.output) / 'study.json', record)
+  if only_if_changed and _written(runtime) == _without_provenance(as_read(record)):
+    return
+  write_json(as_path(runtime.output) / 'study.json', record)
+  if config:
+    write_text(as_path(runtime.output) / CONFIG, config)
 
 
-def _keep_own(record: dict, runtime: Runtime) -> None:
+def _keep_own(record: dict, config: str, runtime: Runtime) -> None:
   """Writes `study.json` again if another study, or an edited one, began in the folder meanwhile: the report is written of it."""
   if _written(runtime) == _without_provenance(as_read(record)):
     return
   output = as_path(runtime.output)
   print(f"another study, or an edited one, began in {output} while '{record['name']}' ran: study.json and the report are those of '{record['name']}' again. Once the other one ends, they are its own. `codemix study` of either writes its report again.", file=sys.stderr)
-  _write_record(record, runtime, only_if_changed=False)
+  _write_record(record, config, runtime, only_if_changed=False)
 
 
 def _written(runtime: Runtime) -> dict | None:

@@ -15,6 +15,7 @@ from codemix.storage import as_path, make_folder, move, read_json, writing
 REPORT_FILES = ('report.html', 'report.md', 'results.csv', 'scores.csv', 'claims.csv')
 REPORT_FOLDER = 'report_files'  # pictures and tables of the report as files
 RECORD = 'report.json'  # what the report was computed from, and what was written (`codemix.report.record`)
+CONFIG = 'config.gin'  # the gin bindings that were in force
 FORMER = 'former'  # the folder, within a study's, of the reports of studies that ran there before
 
 
@@ -53,7 +54,7 @@ def keep_former(study_dir: Path | str, record: Mapping[str, Any]) -> str | None:
   readable = re.sub(r'[^\w.-]', '-', name)[:60]
   kept = folder / FORMER / f'{readable}-{digest(stages)[:8]}'
   make_folder(kept)
-  for file in (*REPORT_FILES, RECORD, 'study.json'):
+  for file in (*REPORT_FILES, RECORD, CONFIG, 'study.json'):
     # A process that runs another unit of the new study may move the same files.
     with contextlib.suppress(FileNotFoundError):
       if (folder / file).is_file():

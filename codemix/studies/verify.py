@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from codemix.checkpoints import damage, sealed_digest
-from codemix.checkpoints.seal import digest_file, lost_steps
+from codemix.checkpoints.seal import checked_bytes, digest_file, lost_steps
 from codemix.data.batches import ledger
 from codemix.errors import UserError
 from codemix.evaluation.results import evaluated_steps, read_results
@@ -24,15 +24,18 @@ from codemix.training.stage_record import read_done, read_ledger, read_stage
 from codemix.training.start import IMPORTED
 
 
-def verify_stage(folder: Path) -> dict:
+def verify_stage(folder: Path, reread: bool = False) -> dict:
   """Compares every checkpoint of a stage and the other files in its folder with their digests.
 
   Raises UserError, naming the first file that is not as it was written.
 
+  Args:
+    reread: the checksums that a bucket keeps of a checkpoint's files are not taken: all of it is read.
+
   Returns:
     'name', 'finished', 'checkpoints' (their steps), 'cut_off' (steps of checkpoints that were not
     completely written, which a resumed run passes over), 'steps' (with a line of metrics), 'sealed' (whether the metrics have a digest: not before
-    the stage is finished, nor if an earlier codemix finished it) and 'bytes_read'; 'start', the folder that `Recipe.start` named, if the stage began with it.
+    the stage is finished, nor if an earlier codemix finished it), 'bytes_read' of checkpoints, and their 'bytes_compared' with the checksums of a bucket alone; 'start', the folder that `Recipe.start` named, if the stage began with it.
   """
   stage = read_stage(folder)
   require_unchanged(folder, stage)
@@ -46,12 +49,12 @@ def verify_stage(folder: Path) -> dict:
   steps = sorted(there if finished else there | lost_steps(checkpoints, there))
   sealed = [step for step in steps if digest_file(checkpoints, step).exists()]
   for step in sealed:
-    if why := damage(checkpoints, step):
+    if why := damage(checkpoints, step, reread):
       raise UserError(f'the checkpoint {checkpoints / str(step)} is damaged: {why}. {_fix(folder, finished)}')
   if finished:
     _check_finished(folder, stage, sealed)
   lines = check_records(folder, finished, sealed)
-  read = [path for step in sealed for path in (checkpoints / str(step)).rglob('*') if path.is_file()]
+  checked = [checked_bytes(checkpoints, step, reread) for step in sealed]
   return {
     'name': stage['name'],
     'finished': finished,
@@ -59,7 +62,8 @@ def verify_stage(folder: Path) -> dict:
     'steps': lines,
     'sealed': finished and bool(read_done(folder)['files']),
     'cut_off': [step for step in steps if step not in sealed],
-    'bytes_read': sum(path.stat().st_size for path in read),
+    'bytes_read': sum(read for read, _ in checked),
+    'bytes_compared': sum(compared for _, compared in checked),
     **({'start': stage['start']['folder']} if 'start' in stage else {}),
   }
 

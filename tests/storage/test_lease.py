@@ -13,7 +13,7 @@ import time
 import pytest
 
 from codemix.errors import PeerEnded, UserError
-from codemix.storage import lease, locked, require_unlocked
+from codemix.storage import held, lease, locked, require_unlocked, write_bytes
 
 HOLDER = """
 import sys, time
@@ -122,3 +122,55 @@ def test_an_owner_that_was_stopped_too_long_ends_when_it_finds_another_one(bucke
     assert holder.wait(20) == PeerEnded.exit_code  # a new start helps: it goes on, or is refused by name
     assert f'process {os.getpid()} on ' in holder.stderr.read()
     assert owner_of(bucket_folder)['pid'] == os.getpid()
+
+
+WRITER = """
+import sys, threading
+from codemix.storage import as_path, held, lease, locked, remove, whole, write_bytes
+lease.BEAT_S, lease.EXPIRY_S = 1e6, 1.0  # its next heartbeat is far away
+folder, how = as_path(sys.argv[1]), sys.argv[2]
+
+def wait():
+  print('ready', flush=True)
+  sys.stdin.readline()
+
+with locked(folder, 'training'):
+  write_bytes(folder / 'done.json', b'first')
+  if how == 'between':  # it is stopped after it has asked for the lease, and before its put
+    require = held.HELD[str(folder)]
+    held.HELD[str(folder)] = lambda: (require(), wait(), held.HELD.update({str(folder): require}))
+  else:
+    wait()
+  if how == 'remove':
+    remove(folder / 'done.json')
+  write_bytes(folder / 'done.json', b'late')
+  print('written', flush=True)
+"""
+
+
+@pytest.mark.parametrize('how', ['before', 'between', 'remove'])
+def test_an_owner_that_was_taken_over_changes_nothing_even_before_its_next_heartbeat(bucket_folder, how, monkeypatch):
+  monkeypatch.setattr(lease, '_is_here', lambda owner: False)
+  monkeypatch.setattr(lease, 'EXPIRY_S', 1.0)
+  monkeypatch.setattr(lease, 'POLL_S', 0.1)
+  done = bucket_folder / 'done.json'
+  with subprocess.Popen([sys.executable, '-c', WRITER, str(bucket_folder), how], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as writer:
+    try:
+      assert writer.stdout.readline() == 'ready\n', writer.stderr.read()
+      with locked(bucket_folder, 'training'):
+        assert done.read_bytes() == b'first'
+        write_bytes(done, b'second')
+        said, error = writer.communicate('\n', timeout=30)
+        assert writer.returncode == PeerEnded.exit_code and said == '' and f'process {os.getpid()} on ' in error
+        assert done.read_bytes() == b'second'
+    finally:
+      writer.kill()
+
+
+def test_a_write_is_made_again_after_another_process_of_the_run_wrote_the_same_file(bucket_folder, monkeypatch):
+  path = bucket_folder / 'shared.json'
+  with locked(bucket_folder, 'training'):
+    require, others = held.HELD[str(bucket_folder)], [b'2', b'1']
+    monkeypatch.setitem(held.HELD, str(bucket_folder), lambda: (require(), others and path.fs.pipe_file(path.path, others.pop())))
+    write_bytes(path, b'mine')
+  assert path.read_bytes() == b'mine' and not others and not held.is_held(path)

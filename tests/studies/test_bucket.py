@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 import codemix
+from codemix import cli
 from codemix.checkpoints import Checkpoints
 from codemix.errors import UserError
 from codemix.report.write import write_report
@@ -85,6 +86,28 @@ def test_the_curves_of_a_bucket_are_whole_files_of_tensorboard(outputs):
     steps.append(event_pb2.Event.FromString(data[12 : 12 + size]).step)
     data = data[16 + size :]
   assert max(steps) == 6
+
+
+def test_verify_says_whether_it_read_a_checkpoint_or_compared_what_the_bucket_keeps(outputs, capsys):
+  for output, flags, said, keys in (
+    (outputs[0], (), ' MB re-read and as they were written', (True, False)),
+    (outputs[1], (), ' MB as they were written, by the checksums that the bucket keeps (--reread reads them)', (False, True)),
+    (outputs[1], ('--reread',), ' MB re-read and as they were written', (True, False)),
+  ):
+    folder = stages(output)[0]
+    assert cli.main(['verify', str(folder), *flags]) == 0
+    line = capsys.readouterr().out
+    assert said in line and ('bucket keeps' in line) == keys[1]
+    found = verify_stage(folder, bool(flags))
+    assert (bool(found['bytes_read']), bool(found['bytes_compared'])) == keys
+
+
+def test_rereading_finds_what_the_checksums_of_a_bucket_do_not_say(outputs, monkeypatch):
+  folder = stages(outputs[1])[0]
+  monkeypatch.setattr('codemix.storage.checksums._crc32c', lambda path: f'crc32c:{path.name}')  # as if other bytes were read
+  assert verify_stage(folder)['finished']
+  with pytest.raises(UserError, match='is damaged: its file .* has changed'):
+    verify_stage(folder, reread=True)
 
 
 @pytest.mark.parametrize('damage', ['deleted', 'truncated', 'flipped'])

@@ -13,7 +13,7 @@ import codemix
 from codemix import cli
 from codemix.checkpoints import Checkpoints
 from codemix.errors import CodemixError
-from codemix.storage import write_json
+from codemix.storage import as_path, write_json
 from codemix.studies.planning import plan_study
 from codemix.studies.replay import Replayed, replay, start_of
 from codemix.training.loop import Trainer
@@ -133,5 +133,50 @@ def test_the_command_replays_every_stage_and_exits_with_1_if_one_differs(tmp_pat
   capfd.readouterr()
   assert cli.main(['verify', *flags, '--replay=12']) == 1
   assert f"{path}:7: 'grad_norm' was" in capfd.readouterr().err
-  assert cli.main(['verify', str(tmp_path / 'out'), '--replay=3']) == 2
-  assert '--replay=N wants the recipe or study of the run with --gin_file' in capfd.readouterr().err
+
+
+@pytest.mark.parametrize('kind', ['disk', pytest.param('bucket', marks=pytest.mark.slow)])
+def test_the_folder_of_a_run_is_enough_to_replay_it(kind, tmp_path, capfd, monkeypatch, request):
+  root = tmp_path if kind == 'disk' else request.getfixturevalue('bucket') + '/replayed'
+  data = tiny_study.prepare(tmp_path / 'data', bytes_each=60_000)
+  output = as_path(f'{root}/out')
+  assert cli.main(['train', *small_run.flags(GIN, tmp_path / 'data', tmp_path, steps=6), f'--gin.Runtime.output={str(output)!r}']) == 0
+  stages = sorted(output.glob('stages/*'), key=lambda path: path.name)
+  for path in tmp_path.glob('*.gin'):
+    path.unlink()
+  monkeypatch.chdir('/')
+  capfd.readouterr()
+  assert cli.main(['verify', str(output), '--replay=6']) == 0
+  said = capfd.readouterr().err
+  assert len(re.findall(r'stages/\w+-\w+: replayed steps 1\.\.6: identical; the state after step 6 is that of the checkpoint$', said, re.M)) == 2 and 'warning' not in said
+  assert cli.main(['verify', str(stages[0]), '--replay=2', f"--gin.Data.directory={str(data.root)!r}"]) == 0
+  assert re.findall(r'stages/(\w+)-\w+: replayed steps', capfd.readouterr().err) == [stages[0].name.partition('-')[0]]
+
+
+def test_a_folder_without_its_gin_file_says_which_command_trained_it(tmp_path, capfd):
+  tiny_study.prepare(tmp_path / 'data', bytes_each=60_000)
+  assert cli.main(['train', *small_run.flags(GIN, tmp_path / 'data', tmp_path, steps=2)]) == 0
+  kept, study = tmp_path / 'out' / 'config.gin', tmp_path / 'out' / 'study.json'
+  text, record = kept.read_text(), json.loads(study.read_text())
+  write_json(study, {**record, 'provenance': {**record['provenance'], 'command': 'codemix train --gin_file=mine.gin'}})
+  (tmp_path / 'out' / 'report.json').unlink()  # it has the digest of study.json
+
+  def error() -> str:
+    assert cli.main(['verify', str(tmp_path / 'out'), '--replay=2']) == 2
+    return capfd.readouterr().err.splitlines()[-1]
+
+  kept.unlink()
+  assert 'an earlier codemix. Give the gin files of its command with --gin_file, and no folder; it was: codemix train --gin_file=mine.gin' in error()
+  kept.write_text(text + '\nRecipe.seed = 7\n')
+  assert f'has no steps of a stage that {kept} describes' in error()
+  assert cli.main(['verify', str(tmp_path), '--replay=2']) == 2
+  assert 'it is not the output folder' in capfd.readouterr().err
+
+
+@pytest.mark.slow
+def test_the_gin_file_of_another_study_goes_with_its_report(tmp_path):
+  tiny_study.prepare(tmp_path / 'data', bytes_each=60_000)
+  for seed in (0, 1):
+    assert cli.main(['train', *small_run.flags(GIN, tmp_path / 'data', tmp_path, steps=2), f'--gin.Recipe.seed={seed}']) == 0
+  [former] = tmp_path.glob('out/former/*/config.gin')
+  assert 'Recipe.seed = 0' in former.read_text() and 'Recipe.seed = 1' in (tmp_path / 'out' / 'config.gin').read_text()

@@ -11,6 +11,7 @@ from pathlib import Path
 from codemix.data.evaluation_sets.records import records_of
 from codemix.data.raw.storage import DAMAGE, digest_of, open_raw
 from codemix.errors import UserError
+from codemix.storage import local_path
 
 VARIABLE = 'CODEMIX_EVAL_DIR'
 TFDS_VARIABLE, TFDS_DEFAULT = 'TFDS_DATA_DIR', '~/tensorflow_datasets'  # TFDS's own
@@ -63,7 +64,9 @@ class EvaluationFolder:
 
   def find(self, wanted: Wanted, task: str) -> list[Path]:
     """The files. Raises UserError that names the file, and where it is published, if it is missing."""
-    path = self.path or (Path(os.environ[VARIABLE]) if os.environ.get(VARIABLE) else None)
+    path = self.path or (local_path(os.environ[VARIABLE], VARIABLE) if os.environ.get(VARIABLE) else None)
+    for name in wanted.names:
+      local_path(name, f"the file of task '{task}'")
     given = [root for root in (path, Path()) if root is not None]
     for name in wanted.names:
       roots = [*given, Path(os.environ.get(TFDS_VARIABLE) or TFDS_DEFAULT).expanduser()] if '.tfrecord' in name else given

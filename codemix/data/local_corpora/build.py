@@ -12,7 +12,6 @@ import importlib
 import os
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from pathlib import Path
 
 from codemix.data.local_corpora.installation import (
   STANDARD_LIBRARY,
@@ -39,6 +38,7 @@ from codemix.data.local_corpora.store import (
 )
 from codemix.data.raw.record import Record
 from codemix.errors import UserError
+from codemix.storage import local_path
 
 CODE = Extent(least_bytes=20_000_000, most_bytes=24_000_000, validation_bytes=150_000)
 TEXT = Extent(least_bytes=5_000_000, most_bytes=12_000_000, validation_bytes=100_000)
@@ -70,7 +70,7 @@ def build_local_corpora(
 
   Raises UserError: the folder holds something else, or the installation has too little to read.
   """
-  directory = Path(directory)
+  directory = local_path(directory, 'the folder of local corpora')
   if has_corpora(directory):
     return open_local_corpora(directory)
   installation = find_installation(distributions, modules)

@@ -18,7 +18,7 @@ from codemix.data.local_corpora.split import text_bytes
 from codemix.data.raw.record import Record
 from codemix.errors import UserError
 from codemix.identity import digest, file_digest
-from codemix.storage import read_json, require_form, write_bytes, write_json, writing
+from codemix.storage import local_path, read_json, require_form, write_bytes, write_json, writing
 
 SPLITS = ('train', 'validation')
 _FIELDS = ('text', 'source', 'language', 'id')
@@ -128,7 +128,7 @@ def open_local_corpora(directory: str | os.PathLike) -> LocalCorpora:
 
   Raises UserError: there are none, or a file has another size than when it was written.
   """
-  directory = Path(directory)
+  directory = local_path(directory, 'the folder of local corpora')
   path = directory / _MANIFEST
   if not path.is_file():
     raise UserError(f'{directory} holds no corpora: build them with build_local_corpora')

@@ -12,7 +12,7 @@ from codemix.data.evaluation_sets.records import records_of
 from codemix.errors import UserError, nearest
 from codemix.formatting import count
 from codemix.identity import file_digest
-from codemix.storage import write_bytes
+from codemix.storage import as_path, write_bytes
 
 _FIELDS = ('task', 'id', 'completion')
 _UPSTREAM_FIELDS = ('task_id', 'completion')  # of HumanEval's own files
@@ -62,12 +62,12 @@ def read_completions(path: str, task: str, known: Collection[str], wanted: Seque
 def completions_digest(path: str) -> str:
   """sha256 of a file of completions. Raises UserError if it does not exist."""
   _require_file(path)
-  return file_digest(Path(path))
+  return file_digest(as_path(path))
 
 
 def _require_file(path: str) -> None:
-  if not Path(path).is_file():
-    raise UserError(f'{path}, the file of completions, {"is a folder" if Path(path).is_dir() else "does not exist"}.')
+  if not (file := as_path(path)).is_file():
+    raise UserError(f'{path}, the file of completions, {"is a folder" if file.is_dir() else "does not exist"}.')
 
 
 def write_prompts(evaluators: Iterable[Any], path: Path) -> int:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-from pathlib import Path
 from typing import Annotated
 
 from codemix.checked import From, Name, NotEmpty, Seed, checked
@@ -19,6 +18,7 @@ from codemix.evaluation.tasks.passages import LastWord, Passages
 from codemix.evaluation.tasks.registry import select
 from codemix.evaluation.tasks.task import Settings, Task
 from codemix.models.decoding import Decoding
+from codemix.storage import local_path
 
 AnyTask = MultipleChoice | FreeAnswer | Coding | LastWord | Passages | Instructions
 
@@ -65,7 +65,7 @@ class Evaluation:
 
   def settings(self) -> Settings:
     return Settings(
-      EvaluationFolder(Path(self.directory) if self.directory else None),
+      EvaluationFolder(local_path(self.directory, 'Evaluation.directory (--eval_dir)') if self.directory else None),
       self.shots, self.limit, self.seed, self.decoding, self.generate_only, self.completions, self.unsafe,
     )  # fmt: skip
 
