@@ -37,7 +37,7 @@ ALLOWED = {
   'commands/bench.py': {'Path'},  # a temporary folder
   'commands/experiment.py': {'Path'},  # the name of a gin file
   'commands/launch.py': {'Path'},  # the folder of logs for a run in a bucket
-  'commands/launch_remote.py': {'Path'},  # temporary folders
+  'commands/launch_remote.py': {'Path', 'shutil.copy'},  # temporary folders
   'config/load.py': {'Path'},  # gin files that were found on the disk
   'data/corpus/identity.py': {'Path'},  # Python modules
   'data/corpus/readers/posts_xml.py': {'Path'},  # a temporary folder
