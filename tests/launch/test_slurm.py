@@ -141,6 +141,16 @@ def test_without_sbatch_the_message_says_where_to_go(tmp_path, monkeypatch):
     submit(tmp_path / 'train.sbatch')
 
 
+def test_a_job_that_submits_another_does_not_pass_on_what_describes_itself(tmp_path, monkeypatch):
+  (tmp_path / 'sbatch').write_text(f'#!/bin/bash\nenv > {tmp_path}/passed\necho 12\n')
+  (tmp_path / 'sbatch').chmod(0o755)
+  for name, value in {'PATH': f'{tmp_path}:/usr/bin:/bin', 'SLURM_JOB_ID': '11', 'SLURM_NTASKS': '1', 'SLURM_CONF': '/etc/slurm.conf', 'MINE': '1'}.items():
+    monkeypatch.setenv(name, value)
+  assert submit(tmp_path / 'train.sbatch') == '12'
+  passed = dict(line.split('=', 1) for line in (tmp_path / 'passed').read_text().splitlines() if '=' in line)
+  assert passed['MINE'] == '1' and [name for name in passed if name.startswith('SLURM_')] == ['SLURM_CONF']
+
+
 @pytest.mark.slow
 def test_what_is_not_prepared_becomes_a_job_before(tmp_path):
   sources = "Data.sources = {'text': @text/Corpus(), 'code': @text/Corpus()}\nCorpus.reader = @JsonLines()\ntext/Corpus.files = {'train': 'a.jsonl', 'validation': 'a.jsonl'}\n"
