@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import functools
 
 from codemix.report.results import StudyResults
 from codemix.studies.arms import Arm, group_arms
+from codemix.studies.counterpart import baseline_arm
 from codemix.studies.fields import arm_names
 
 
@@ -40,15 +41,8 @@ def baseline_arms(study: StudyResults) -> dict[str, tuple[str, ...]]:
     return dict.fromkeys(models, ())
   for arm in arms(study):
     models[study.recipes[arm.recipes[0]].model_digest].append(arm)
-  return {model: _baseline_arm(study, model, of_model) for model, of_model in models.items()}
-
-
-def _baseline_arm(study: StudyResults, model: str, of_model: Sequence[Arm]) -> tuple[str, ...]:
-  if study.recipes[study.baseline].model_digest == model:
-    return next(arm.recipes for arm in of_model if study.baseline in arm.recipes)
-  mixtures = _mixtures(study, study.baseline)
-  alike = [arm.recipes for arm in of_model if mixtures and _mixtures(study, arm.recipes[0]) == mixtures]
-  return alike[0] if len(alike) == 1 else ()
+  found = {model: baseline_arm(of_model, study.baseline, functools.partial(_mixtures, study)) for model, of_model in models.items()}
+  return {model: base.recipes if base else () for model, base in found.items()}
 
 
 def _mixtures(study: StudyResults, recipe: str) -> list[dict[str, float]] | None:

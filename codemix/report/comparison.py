@@ -4,7 +4,7 @@ A recipe is compared with the baseline's recipe of its own model and seed (`arms
 arm of several seeds with all seeds of the baseline's arm. A stage is compared with the stage of the
 baseline that ends after the same number of tokens: otherwise the difference in budget would look like
 an effect of the mixture. If there is no such stage, only the recipe's last stage is compared, with the
-baseline's last.
+baseline's last (`codemix.studies.counterpart`).
 """
 
 from __future__ import annotations
@@ -24,9 +24,7 @@ from codemix.report.arms import baseline_arms
 from codemix.report.contrast import Contrast
 from codemix.report.results import StageResults, StudyResults
 from codemix.studies.arms import Arm
-
-# Budgets are rounded to whole steps, so stages of one budget may end a few steps apart.
-SAME_TOKENS = 0.01
+from codemix.studies.counterpart import counterpart
 
 
 @dataclasses.dataclass(frozen=True)
@@ -242,22 +240,13 @@ def _progress(study: StudyResults, recipe: str) -> list[dict[str, float]]:
 def _contrast(study: StudyResults, progress: Mapping[str, list[dict[str, float]]], group: Arm, index: int, runs: Sequence[str]) -> Contrast:
   """The stage `index` of each run of an arm, and the stages of the baseline's `runs` that end after as many tokens."""
   own = {study.recipes[name].seed: study.recipes[name].stages[index] for name in group.recipes}
-  position = _counterpart(progress[group.recipes[0]], index, progress[runs[0]]) if runs else None
+  ends = lambda recipe: [line['tokens_so_far'] for line in progress[recipe]]
+  position = counterpart(ends(group.recipes[0]), index, ends(runs[0])) if runs else None
   if position is None:
     return Contrast(own, {})
   base = {study.recipes[name].seed: study.recipes[name].stages[position] for name in runs}
   # A single run is compared with that of its seed.
   return Contrast(own, base if len(own) > 1 else {seed: folder for seed, folder in base.items() if seed in own})
-
-
-def _counterpart(own: Sequence[Mapping[str, float]], index: int, base: Sequence[Mapping[str, float]]) -> int | None:
-  """The stage of the baseline that the stage `index` is compared with, given the `_progress` of both."""
-  ends_S = np.array([line['tokens_so_far'] for line in base], np.float64)
-  with np.errstate(divide='ignore', invalid='ignore'):
-    gaps_S = np.nan_to_num(np.abs(ends_S / own[index]['tokens_so_far'] - 1), nan=math.inf)
-  if gaps_S.min() <= SAME_TOKENS:
-    return int(gaps_S.argmin())
-  return len(base) - 1 if index == len(own) - 1 else None
 
 
 def _same_documents(

@@ -9,13 +9,14 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from codemix import formatting
 from codemix.evaluation.statistics import Estimate
 from codemix.report import palette, svg
-from codemix.report.comparison import SAME_TOKENS, Row
+from codemix.report.comparison import Row
 from codemix.report.content import Content, Model
 from codemix.report.published import published_by_share
 from codemix.report.suite_tables import points
 from codemix.report.svg import Picture
 from codemix.report.table import Cell, Line, Table
 from codemix.studies.arms import Arm
+from codemix.studies.counterpart import SAME_TOKENS
 
 LEAST_SHARES = 3  # of a shape; two are a difference
 _COLOUR = palette.ARMS[4][0]
