@@ -26,7 +26,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
   parser.add_argument('--price', type=float, metavar='AMOUNT', help='of a chip-hour, in any currency')
   parser.add_argument('--memory', type=float, metavar='GIB', help='of a chip that a step may take, instead of all its memory')
   parser.add_argument('--power', action='store_true', help='report what differences the study can show with its seeds, and compile nothing')
-  parser.add_argument('--pilot', metavar='DIR', help="the folder of an earlier study, whose scores' noise --power takes where Power.components has none")
+  parser.add_argument('--pilot', metavar='DIR', help="the folder of an earlier study: --power takes the noise of its benchmarks and held-out sources where Power.components has none")
   add_format_argument(parser)
 
 

@@ -66,19 +66,17 @@ def _show_costs(plan: PilotPlan, prices: Prices) -> None:
 
 def _report(experiment: Experiment, plan: PilotPlan, record: dict, prices: Prices, as_json: bool) -> None:
   from codemix.planner.chips import CHIPS
-  from codemix.planner.comparisons import plan_power, unit_of
+  from codemix.planner.comparisons import plan_power
   from codemix.planner.costs import CHIP
+  from codemix.planner.known_noise import unit_of
   from codemix.planner.pilot_file import NAME, pilot_file
   from codemix.planner.show_pilot import describe_components, show_components
   from codemix.planner.show_power import describe_power, show_power
-  from codemix.report.pilot import benchmark_components, source_components
+  from codemix.report.pilot import pilot_components
   from codemix.report.results import study_of
 
   output = as_path(experiment.runtime.output)
-  results = study_of(record, output, output / 'study.json')
-  components = benchmark_components(results) | source_components(results)
-  if not components:
-    raise UserError(f'{output}: the runs of the pilot have no score in common, so nothing is known of its noise.')
+  components = pilot_components(study_of(record, output, output / 'study.json'))
   units = {task: unit_of(experiment.study, task) for task in components}
   folders = [recipe['stages'][-1] for recipe in record['recipes'].values()]
   write_text(output / NAME, pilot_file(plan, components, units, folders))

@@ -9,6 +9,7 @@ import dataclasses
 import hashlib
 import importlib.metadata
 import io
+import re
 from collections.abc import Container, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -101,6 +102,12 @@ class StoredResults:
 
   def _error(self, what: str) -> UserError:
     return UserError(f'{self.path} {what}. Delete {self.record} to evaluate the stage again.')
+
+
+def split_shots(name: str) -> tuple[str, int]:
+  """The name of a benchmark's results, 'piqa-5shot', into the benchmark and its number of examples: ('piqa', 5)."""
+  found = re.fullmatch(r'(.+)-(\d+)shot', name)
+  return (found[1], int(found[2])) if found else (name, 0)
 
 
 def results_folder(stage_folder: Path, step: int | None = None) -> Path:

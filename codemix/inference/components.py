@@ -16,6 +16,8 @@ from codemix.checked import Above, From, UpTo, checked
 from codemix.errors import UserError
 from codemix.inference.crossed import residual_variance
 
+MOST = 1e6  # points or bits: no score has a larger standard deviation, and the squares of such numbers are exact enough
+MOST_ITEMS = 10**9
 _ROUNDING = 1e-9  # points or bits: what estimates from scores that are all the same may come to
 
 
@@ -36,11 +38,11 @@ class Components:
     correlation: of two arms over the seeds that they share.
   """
 
-  seed: Annotated[float, From(0)]
-  items: Annotated[int, From(2), 'items'] | None = None
-  arm_item: Annotated[float, From(0)] = 0.0
-  residual: Annotated[float, From(0)] = 0.0
-  sampling: Annotated[float, From(0)] = 0.0
+  seed: Annotated[float, From(0), UpTo(MOST)]
+  items: Annotated[int, From(2), UpTo(MOST_ITEMS), 'items'] | None = None
+  arm_item: Annotated[float, From(0), UpTo(MOST)] = 0.0
+  residual: Annotated[float, From(0), UpTo(MOST)] = 0.0
+  sampling: Annotated[float, From(0), UpTo(MOST)] = 0.0
   correlation: Annotated[float, Above(-1), UpTo(1)] = 0.0
 
   def __post_init__(self):
@@ -99,6 +101,28 @@ def estimate_components(arms: Sequence[np.ndarray]) -> Components:
     residual=math.sqrt(max(residual - sampling / samples, 0.0)),
     sampling=math.sqrt(sampling),
   )
+
+
+def of_sum(parts: Sequence[tuple[float, Components]]) -> Components:
+  """The components of a sum of weight x score over tasks whose noise is independent, such as a mean of benchmarks.
+
+  Variances add with the squares of the weights. `items` is the number that gives the items' part of the variance the degrees of
+  freedom that Satterthwaite's formula (`crossed`) gives the sum.
+
+  Args:
+    parts: (weight, components of the task).
+  """
+  squares = [(weight**2, of) for weight, of in parts]
+  seed = sum(square * of.seed**2 for square, of in squares)
+  correlation = min(1.0, sum(square * of.correlation * of.seed**2 for square, of in squares) / seed) if seed else 0.0
+  with_items = [(square, of) for square, of in squares if of.items]
+  if not with_items:
+    return Components(seed=math.sqrt(seed), correlation=correlation)
+  variance = sum(square * of.item_variance for square, of in with_items)
+  uncertainty = sum((square * of.item_variance) ** 2 / (of.items - 1) for square, of in with_items)
+  items = min(MOST_ITEMS, round(variance**2 / uncertainty) + 1 if uncertainty else sum(of.items for _, of in with_items))
+  of_item = lambda name: math.sqrt(items * sum(square * getattr(of, name) ** 2 / of.items for square, of in with_items))
+  return Components(math.sqrt(seed), items, of_item('arm_item'), of_item('residual'), of_item('sampling'), correlation)
 
 
 def _sampling_variance(arms: Sequence[np.ndarray]) -> float:

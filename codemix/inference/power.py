@@ -4,23 +4,27 @@ The power is that of the test in `difference`, not of an approximation to it: th
 vary from study to study, and with three seeds they vary a lot. Given the components, an arm's sample variance is a multiple of
 chi-squared, independent of the difference itself. So the power is the mean, over the chi-squared variables, of a normal
 probability. The mean is taken over a grid of quantiles, without random numbers.
+
+A comparison asks whether the arms differ, or whether they are equal within a margin. The second is answered by the two one-sided
+tests of `equivalence`, and its power is the chance that both reject while the arms do not differ at all.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import math
-from typing import Annotated
+from typing import Annotated, Literal
 
 import numpy as np
 
-from codemix.checked import Above, Below, From, checked
+from codemix.checked import Above, Below, From, UpTo, checked
 from codemix.errors import UserError
 from codemix.inference.components import Components
 from codemix.inference.correlation import LEAST_PAIRS
 
 POWER = 0.8  # what studies are usually planned for
 MOST_SEEDS = 10_000  # an arm; nobody trains more
+MOST_COMPARISONS = MOST_SAMPLES = 10**6
 _QUANTILES = 64  # of each chi-squared variable: the power is then exact to 0.002
 
 
@@ -35,14 +39,16 @@ class Design:
     samples: answers of an item, if answers are sampled.
     comparisons: of the table; the level is divided by it (Bonferroni), so that the plan covers Holm's correction.
     level: of the intervals.
+    question: whether the arms differ, or whether they are equal within a margin.
   """
 
-  own: Annotated[int, From(1), 'seeds']
-  base: Annotated[int, From(1), 'seeds']
+  own: Annotated[int, From(1), UpTo(MOST_SEEDS), 'seeds']
+  base: Annotated[int, From(1), UpTo(MOST_SEEDS), 'seeds']
   shared: bool = False
-  samples: Annotated[int, From(1), 'answers'] = 1
-  comparisons: Annotated[int, From(1), 'comparisons'] = 1
+  samples: Annotated[int, From(1), UpTo(MOST_SAMPLES), 'answers'] = 1
+  comparisons: Annotated[int, From(1), UpTo(MOST_COMPARISONS), 'comparisons'] = 1
   level: Annotated[float, Above(0), Below(1)] = 0.95
+  question: Literal['different', 'equal'] = 'different'
 
   @property
   def paired(self) -> bool:
@@ -50,15 +56,21 @@ class Design:
 
   @property
   def alpha(self) -> float:
-    """The chance of a false difference in one comparison."""
+    """The chance of a false difference, or of a false equality, in one comparison."""
     return (1 - self.level) / self.comparisons
+
+  @property
+  def tail(self) -> float:
+    """That of each tail: a difference may have either sign, while both tests of equality must reject."""
+    return self.alpha if self.question == 'equal' else self.alpha / 2
 
 
 def power(effect: float, components: Components, design: Design) -> float:
-  """The chance that the test finds a true difference of this size, 0 to 1; 0 if an arm has one seed.
+  """The chance that the test finds what it looks for, 0 to 1; 0 if an arm has one seed.
 
   Args:
-    effect: the true difference, in the components' units.
+    effect: the true difference, in the components' units. If the question is whether the arms are equal: the margin, while the true
+      difference is 0.
   """
   from scipy.special import chdtri, ndtr, stdtrit
 
@@ -76,12 +88,14 @@ def power(effect: float, components: Components, design: Design) -> float:
   true_error = math.sqrt(_true_variance(components, design))
   if not true_error:
     return float(effect != 0)
-  half = stdtrit(variance**2 / uncertainty, 1 - design.alpha / 2) * np.sqrt(variance) if np.any(uncertainty) else 0.0
+  half = stdtrit(variance**2 / uncertainty, 1 - design.tail) * np.sqrt(variance) if np.any(uncertainty) else 0.0
+  if design.question == 'equal':
+    return float(np.mean(np.maximum(2 * ndtr((effect - half) / true_error) - 1, 0.0)))
   return float(np.mean(ndtr((effect - half) / true_error) + ndtr((-effect - half) / true_error)))
 
 
 def least_effect(components: Components, design: Design, wanted: float = POWER) -> float:
-  """The least true difference that is found with the wanted power, in the components' units; infinite if an arm has one seed.
+  """The least effect, as of `power`, that is found with the wanted power, in the components' units; infinite if an arm has one seed.
 
   Raises UserError if the wanted power is not from 0.5 to below 1.
   """
@@ -99,19 +113,21 @@ def least_effect(components: Components, design: Design, wanted: float = POWER) 
 
 
 def least_effect_of_items(components: Components, design: Design, wanted: float = POWER) -> float:
-  """The least difference that any number of seeds could show: what the number of items alone leaves."""
+  """The least effect, as of `power`, that any number of seeds could show: what the number of items alone leaves."""
   from scipy.special import ndtri
 
   _check(wanted)
-  # The chance of a significant difference of the wrong sign is below 1e-5 at usual powers.
-  return float(ndtri(1 - design.alpha / 2) + ndtri(wanted)) * math.sqrt(components.item_variance)
+  # The chance of a significant difference of the wrong sign is below 1e-5 at usual powers. An equality is missed on either side.
+  reached = (1 + wanted) / 2 if design.question == 'equal' else wanted
+  return float(ndtri(1 - design.tail) + ndtri(reached)) * math.sqrt(components.item_variance)
 
 
 def seeds_needed(effect: float, components: Components, design: Design, wanted: float = POWER) -> int | None:
-  """The least number of seeds, the same in both arms, that finds a true difference of this size with the wanted power.
+  """The least number of seeds, the same in both arms, that finds an effect (as of `power`) with the wanted power.
 
   Returns:
-    At least 2; None if no number up to MOST_SEEDS does, because the items alone leave more noise.
+    At least 2; None if no number up to MOST_SEEDS does: the items alone leave more noise (`least_effect_of_items`), or more seeds
+    would be needed.
 
   Raises UserError if the effect is not above 0, or the wanted power not from 0.5 to below 1.
   """

@@ -17,14 +17,13 @@ def outlines_before_preparing(study: Study) -> list[StageOutline]:
   outlines, arms = [], planned_arms(study)
   seeds = {name: recipe.seed for name, recipe in study.recipes.items()}
   for planned in planned_stages(study):
-    position = len(planned.path) - sum(step.startswith('from ') for step in planned.path[:1])
     alike = planned.path.count(planned.stage.name)
     name = f'{planned.recipes[0]}/{planned.stage.name}{f"-{alike}" if alike > 1 else ""}'
-    found |= {(recipe, position): name for recipe in planned.recipes}
+    found |= {(recipe, planned.position): name for recipe in planned.recipes}
     outlines.append(
       StageOutline(
         name,
-        found.get((planned.recipes[0], position - 1)),
+        found.get((planned.recipes[0], planned.position - 1)),
         planned.steps,
         planned.tokens,
         planned.recipe.model.flops_per_token(planned.recipe.length)['total'],

@@ -6,9 +6,9 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Annotated, Literal
 
-from codemix.checked import Above, Below, From, Name, checked
-from codemix.inference.components import Components
-from codemix.inference.power import POWER
+from codemix.checked import Above, Below, From, Name, UpTo, checked
+from codemix.inference.components import MOST, Components
+from codemix.inference.power import MOST_COMPARISONS, POWER
 
 
 @dataclasses.dataclass(frozen=True)
@@ -23,12 +23,12 @@ class Power:
     power: the chance of finding it.
     items: 'random' for claims about items like those of the task; 'fixed' for claims about these items alone, which need fewer
       seeds and say less.
-    comparisons: of the report's table, to correct for; None for all arms and tasks of the study, and for all arms and sources.
+    comparisons: to correct for; None for as many as the report's table of changes will make.
   """
 
   components: Mapping[Name, Components] = dataclasses.field(default_factory=dict)
-  effect: Annotated[float, Above(0), 'points'] = 1.0
-  effect_bits: Annotated[float, Above(0), 'bits per byte'] = 0.01
+  effect: Annotated[float, Above(0), UpTo(MOST), 'points'] = 1.0
+  effect_bits: Annotated[float, Above(0), UpTo(MOST), 'bits per byte'] = 0.01
   power: Annotated[float, From(0.5), Below(1)] = POWER
   items: Literal['random', 'fixed'] = 'random'
-  comparisons: Annotated[int, From(1), 'comparisons'] | None = None
+  comparisons: Annotated[int, From(1), UpTo(MOST_COMPARISONS), 'comparisons'] | None = None

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import dataclasses
-import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 from codemix.evaluation.tasks.registry import GROUPS
 from codemix.inference.components import Components
 from codemix.inference.power import Design
 from codemix.inference.resolution import Resolution, resolution
+from codemix.planner.group_noise import group_noise
 from codemix.published import models
 from codemix.published.models import SIZES, PublishedModel
+from codemix.published.win_rates import WIN_RATES, WinRates
 
 
 @dataclasses.dataclass(frozen=True)
@@ -20,8 +21,8 @@ class PublishedEffect:
 
   Attributes:
     arm, baseline: what is compared (`PublishedModel.label`).
-    group: of tasks, whose mean score it is (`GROUPS`).
-    points: the difference of the two scores (`codemix.published.models`).
+    group: of tasks, whose mean score it is (`GROUPS`); or WIN_RATE.
+    points: the difference of the two scores (`codemix.published`).
     source: the table or figure that shows them.
   """
 
@@ -31,78 +32,77 @@ class PublishedEffect:
   points: float
   source: str
 
+  @property
+  def label(self) -> str:
+    """What tables call the figure."""
+    return GROUPS[self.group].label if self.group in GROUPS else self.group
 
-PARAMETERS = SIZES['470M']  # of all these models
+
+PARAMETERS = SIZES['470M']  # of all these models but those of Figure 3 at 2.8B
+WIN_RATE = 'Win rate'  # of judged answers: wins and half of the ties, less 50%
+_ALL = ('nl_reasoning', 'knowledge', 'code')
 
 
-def _effect(arm: PublishedModel, baseline: PublishedModel, group: str, figure: str = '') -> PublishedEffect:
-  """The difference of two printed scores.
+def _effects(arm: PublishedModel, baseline: PublishedModel, *groups: str, figure: str = '') -> list[PublishedEffect]:
+  """The differences of two models' printed scores.
 
   Args:
-    figure: that shows both, if it is not the source of the arm's score.
+    figure: that shows both, if it is not the source of the arm's scores.
   """
-  points = arm.scores[GROUPS[group].label] - baseline.scores[GROUPS[group].label]
-  return PublishedEffect(arm.label, baseline.label, group, round(points, 2), figure or arm.source)
+  names = [f'{model.label}, {model.size}' if arm.size != baseline.size else model.label for model in (arm, baseline)]
+  return [
+    PublishedEffect(*names, group, round(arm.scores[label] - baseline.scores[label], 2), figure or arm.source)
+    for group in groups
+    for label in [GROUPS[group].label]
+  ]
 
 
-PUBLISHED_EFFECTS = (
-  _effect(models.BALANCED_TO_TEXT, models.TEXT_ONLY, 'nl_reasoning'),
-  _effect(models.CODE_TO_TEXT, models.TEXT_ONLY, 'nl_reasoning'),
-  _effect(models.BALANCED_ONLY, models.TEXT_ONLY, 'nl_reasoning'),
-  _effect(models.BALANCED_TO_TEXT, models.TEXT_ONLY, 'knowledge'),
-  _effect(models.BALANCED_TO_TEXT, models.TEXT_ONLY, 'code'),
-  _effect(models.BALANCED_ONLY, models.TEXT_ONLY, 'code'),
-  _effect(models.BALANCED_TO_TEXT_COOLED, models.TEXT_ONLY_COOLED, 'nl_reasoning'),
-  _effect(models.BALANCED_TO_TEXT_COOLED, models.TEXT_ONLY_COOLED, 'knowledge'),
-  _effect(models.BY_SHARE[0.25], models.BY_SHARE[0.0], 'nl_reasoning'),
-  _effect(models.BY_SHARE[1.0], models.BY_SHARE[0.0], 'nl_reasoning'),
-  _effect(models.BY_SHARE[0.25], models.BY_SHARE[0.0], 'knowledge'),
-  _effect(models.BY_SHARE[1.0], models.BY_SHARE[0.25], 'code'),
-  _effect(models.CODE_MARKUP, models.CODE_WEB, 'nl_reasoning'),
-  _effect(models.CODE_ADJACENT, models.CODE_WEB, 'nl_reasoning'),
-  _effect(models.CODE_SYNTHETIC, models.CODE_MARKUP, 'nl_reasoning'),
-  _effect(models.CODE_SYNTHETIC, models.CODE_MARKUP, 'code'),
-  _effect(models.WITH_SYNTHETIC, models.WITHOUT_SYNTHETIC, 'nl_reasoning'),
-  _effect(models.WITH_SYNTHETIC, models.WITHOUT_SYNTHETIC, 'code'),
-  _effect(models.BALANCED_TO_TEXT_COOLED, models.BALANCED_TO_TEXT, 'nl_reasoning', 'Figure 6'),
-  _effect(models.BALANCED_TO_TEXT_COOLED, models.BALANCED_TO_TEXT, 'code', 'Figure 6'),
-  _effect(models.COOLED_WITHOUT_CODE, models.BALANCED_TO_TEXT, 'nl_reasoning'),
+def _win_rate(judged: WinRates) -> PublishedEffect:
+  """By how much the second model is preferred: its wins less those of the first, halved."""
+  return PublishedEffect(judged.second.label, judged.first.label, WIN_RATE, round((judged.second_wins - judged.first_wins) / 2, 2), judged.source)
+
+
+PUBLISHED_EFFECTS: tuple[PublishedEffect, ...] = (
+  *_effects(models.BALANCED_TO_TEXT, models.TEXT_ONLY, *_ALL),
+  *_effects(models.CODE_TO_TEXT, models.TEXT_ONLY, 'nl_reasoning'),
+  *_effects(models.BALANCED_ONLY, models.TEXT_ONLY, 'nl_reasoning', 'code'),
+  *_effects(models.BALANCED_TO_TEXT_COOLED, models.TEXT_ONLY_COOLED, 'nl_reasoning', 'knowledge'),
+  *_effects(models.LARGER_BALANCED_ONLY, models.BALANCED_ONLY, *_ALL),
+  *_effects(models.LARGER_BALANCED_TO_TEXT, models.BALANCED_TO_TEXT, *_ALL),
+  *_effects(models.LARGER_CODE_TO_TEXT, models.CODE_TO_TEXT, *_ALL),
+  *(effect for share, model in models.BY_SHARE.items() if share for effect in _effects(model, models.BY_SHARE[0.0], *_ALL)),
+  *_effects(models.BY_SHARE[1.0], models.BY_SHARE[0.25], 'code'),
+  *_effects(models.CODE_MARKUP, models.CODE_WEB, 'nl_reasoning', 'code'),
+  *_effects(models.CODE_ADJACENT, models.CODE_WEB, 'nl_reasoning', 'code'),
+  *_effects(models.CODE_SYNTHETIC, models.CODE_MARKUP, 'nl_reasoning', 'code'),
+  *_effects(models.WITH_SYNTHETIC, models.WITHOUT_SYNTHETIC, 'nl_reasoning', 'code'),
+  *_effects(models.BALANCED_TO_TEXT_COOLED, models.BALANCED_TO_TEXT, *_ALL, figure='Figure 6'),
+  *_effects(models.COOLED_WITHOUT_CODE, models.BALANCED_TO_TEXT, 'nl_reasoning', 'knowledge'),
+  *_effects(models.BALANCED_TO_TEXT_COOLED, models.COOLED_WITHOUT_CODE, *_ALL, figure='Figure 6'),
+  *map(_win_rate, WIN_RATES),
 )
 
 
 def published_power(components: Mapping[str, Components], seeds: int, wanted: float) -> list[tuple[PublishedEffect, Resolution | None]]:
   """What a study with so many seeds an arm can show of each effect, corrected for all that can be judged; None without noise.
 
-  The claims are about the tasks' own items: their choice is not in the noise.
+  The claims are about the tasks' own items: their choice is not in the noise. Models of 2.8B are taken to be as noisy as those of 470M. The noise
+  of a win rate is unknown: the number of prompts, 199, says how far it depends on their choice, and not how far on the seed.
 
   Args:
     components: of tasks, in points.
     wanted: power.
   """
-  noise = {effect.group: group_noise(components, effect.group) for effect in PUBLISHED_EFFECTS}
+  noise = {group: _of_own_items(components, group) for group in dict.fromkeys(effect.group for effect in PUBLISHED_EFFECTS)}
   count = sum(noise[effect.group] is not None for effect in PUBLISHED_EFFECTS)
   design = Design(seeds, seeds, shared=True, comparisons=max(count, 1))
   return [
-    (effect, of and resolution(GROUPS[effect.group].label, abs(effect.points), of, design, wanted))
+    (effect, of and resolution(effect.label, abs(effect.points), of, design, wanted))
     for effect in PUBLISHED_EFFECTS
     for of in [noise[effect.group]]
   ]
 
 
-def stated_tasks(components: Mapping[str, Components], group: str) -> Sequence[str]:
-  """The tasks of a group whose noise is known; with examples a task is called 'piqa-5shot'."""
-  known = {name if name in GROUPS[group].tasks else name.rpartition('-')[0] for name in components}
-  return [task for task in GROUPS[group].tasks if task in known]
-
-
-def group_noise(components: Mapping[str, Components], group: str) -> Components | None:
-  """Of the mean score of a group's tasks, which are taken as independent; None if that of no task is known.
-
-  Tasks whose noise is unknown count with the mean variance of the others.
-  """
-  tasks = stated_tasks(components, group)
-  if not tasks:
-    return None
-  of = {name if name in tasks else name.rpartition('-')[0]: each for name, each in components.items()}
-  variance = sum(of[task].figure_variance() for task in tasks) / len(tasks)
-  return Components(seed=math.sqrt(variance / len(GROUPS[group].tasks)))
+def _of_own_items(components: Mapping[str, Components], group: str) -> Components | None:
+  found = group_noise(components, group) if group in GROUPS else None
+  return found and dataclasses.replace(found, arm_item=0.0)

@@ -34,6 +34,11 @@ class PlannedStage:
   parent: PlannedStage | None = None
 
   @property
+  def position(self) -> int:
+    """In each of its recipes, from 1."""
+    return self.parent.position + 1 if self.parent else 1
+
+  @property
   def tokens(self) -> int:
     return self.steps * self.stage.batch * self.recipe.length
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import functools
 
 from codemix.report.results import StudyResults
 from codemix.studies.arms import Arm, group_arms
+from codemix.studies.counterpart import baseline_arm
 from codemix.studies.fields import arm_names
 
 
@@ -39,20 +40,13 @@ def baseline_arms(study: StudyResults) -> dict[str, tuple[str, ...]]:
   if study.baseline is None:
     return dict.fromkeys(study.recipes, ())
   groups = arms(study)
-  arm_of = {recipe: arm.recipes for arm in groups for recipe in arm.recipes}
+  arm_of = {recipe: arm for arm in groups for recipe in arm.recipes}
   models: dict[str, list[Arm]] = {}
   for arm in groups:
     models.setdefault(study.recipes[arm.recipes[0]].model_digest, []).append(arm)
-  of_model = {model: _baseline_arm(study, model, members) for model, members in models.items()}
-  return {name: arm_of[recipe.baseline] if recipe.baseline else of_model[recipe.model_digest] for name, recipe in study.recipes.items()}
-
-
-def _baseline_arm(study: StudyResults, model: str, of_model: Sequence[Arm]) -> tuple[str, ...]:
-  if study.recipes[study.baseline].model_digest == model:
-    return next(arm.recipes for arm in of_model if study.baseline in arm.recipes)
-  mixtures = _mixtures(study, study.baseline)
-  alike = [arm.recipes for arm in of_model if mixtures and _mixtures(study, arm.recipes[0]) == mixtures]
-  return alike[0] if len(alike) == 1 else ()
+  of_model = {model: baseline_arm(members, study.baseline, functools.partial(_mixtures, study)) for model, members in models.items()}
+  found = {name: arm_of[recipe.baseline] if recipe.baseline else of_model[recipe.model_digest] for name, recipe in study.recipes.items()}
+  return {name: base.recipes if base else () for name, base in found.items()}
 
 
 def _mixtures(study: StudyResults, recipe: str) -> list[dict[str, float]] | None:

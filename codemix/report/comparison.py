@@ -4,7 +4,7 @@ A recipe is compared with the recipe of its seed in its baseline's arm (`arms.ba
 arm of several seeds with all seeds of that arm. A stage is compared with the stage of the
 baseline that ends after the same number of tokens: otherwise the difference in budget would look like
 an effect of the mixture. If there is no such stage, only the recipe's last stage is compared, with the
-baseline's last, and the difference is not called an effect (`Contrast.same_tokens`).
+baseline's last, and the difference is not called an effect (`codemix.studies.counterpart`, `Contrast.same_tokens`).
 """
 
 from __future__ import annotations
@@ -23,9 +23,7 @@ from codemix.report.arms import baseline_arms
 from codemix.report.contrast import Contrast
 from codemix.report.results import StageResults, StudyResults
 from codemix.studies.arms import Arm
-
-# Budgets are rounded to whole steps, so stages of one budget may end a few steps apart.
-SAME_TOKENS = 0.01
+from codemix.studies.counterpart import counterpart
 
 
 @dataclasses.dataclass(frozen=True)
@@ -240,23 +238,14 @@ def _progress(study: StudyResults, recipe: str) -> list[dict[str, float]]:
 def _contrast(study: StudyResults, progress: Mapping[str, list[dict[str, float]]], group: Arm, index: int, runs: Sequence[str]) -> Contrast:
   """The stage `index` of each run of an arm, and the stages of the baseline's `runs` that end after as many tokens."""
   own = {study.recipes[name].seed: study.recipes[name].stages[index] for name in group.recipes}
-  found = _counterpart(progress[group.recipes[0]], index, progress[runs[0]]) if runs else None
+  ends = lambda recipe: [line['tokens_so_far'] for line in progress[recipe]]
+  found = counterpart(ends(group.recipes[0]), index, ends(runs[0])) if runs else None
   if found is None:
     return Contrast(own, {})
   position, same_tokens = found
   base = {study.recipes[name].seed: study.recipes[name].stages[position] for name in runs}
   # A single run is compared with that of its seed.
   return Contrast(own, base if len(own) > 1 else {seed: folder for seed, folder in base.items() if seed in own}, same_tokens)
-
-
-def _counterpart(own: Sequence[Mapping[str, float]], index: int, base: Sequence[Mapping[str, float]]) -> tuple[int, bool] | None:
-  """(the stage of the baseline that the stage `index` is compared with, whether both end after as many tokens), given the `_progress` of both."""
-  ends_S = np.array([line['tokens_so_far'] for line in base], np.float64)
-  with np.errstate(divide='ignore', invalid='ignore'):
-    gaps_S = np.nan_to_num(np.abs(ends_S / own[index]['tokens_so_far'] - 1), nan=math.inf)
-  if gaps_S.min() <= SAME_TOKENS:
-    return int(gaps_S.argmin()), True
-  return (len(base) - 1, False) if index == len(own) - 1 else None
 
 
 def _same_documents(

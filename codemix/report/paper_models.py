@@ -14,11 +14,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from codemix.published import models as paper
 from codemix.published.models import PublishedModel
 from codemix.report import shares
-from codemix.report.comparison import SAME_TOKENS, Row
+from codemix.report.comparison import Row
 from codemix.report.content import Content, Model
 from codemix.report.paper_size import paper_size
 from codemix.report.table import once
 from codemix.report.trained_on import TrainedOn, trained_on
+from codemix.studies.counterpart import SAME_TOKENS
 
 
 @dataclasses.dataclass(frozen=True)

@@ -17,27 +17,28 @@ PASSED = 'passed'  # of an answer that was executed
 
 
 def pilot_components(study: StudyResults) -> dict[str, Components]:
-  """Of every benchmark that an arm was scored on with two seeds or more, after its last stage, in points.
+  """Of every benchmark, in points, and of every held-out source, in bits per byte, that an arm was scored on with two seeds or more, after its last stage.
 
-  Arms of all models count: an earlier study is of use for another size as far as its noise is like that.
+  Arms of all models count: an earlier study is of use for another size as far as its noise is like that. A benchmark with the name of a source
+  takes its place.
 
   Raises UserError if there is none, or a file of items is damaged.
   """
-  found = benchmark_components(study)
+  found = source_components(study) | benchmark_components(study)
   if not found:
     raise UserError(
-      f'{study.folder} has no benchmark that an arm was scored on with two seeds, so its noise is unknown: give a study with replicates (recipes that differ in Recipe.seed alone).'
+      f'{study.folder} has no benchmark and no held-out source that an arm was scored on with two seeds, so its noise is unknown: give a study with replicates (recipes that differ in Recipe.seed alone).'
     )
   return found
 
 
 def benchmark_components(study: StudyResults) -> dict[str, Components]:
-  """As `pilot_components`, and {} if there is none."""
+  """Those of benchmarks; {} if there are none."""
   return {benchmark.name: components for benchmark in gather_suite(study).benchmarks if (components := _of(study, benchmark))}
 
 
 def source_components(study: StudyResults) -> dict[str, Components]:
-  """Of every held-out source that an arm was scored on with two seeds or more, after its last stage, in bits per byte.
+  """Those of held-out sources; {} if there are none.
 
   The items are documents. Bits per byte are a ratio, so a document counts with what it adds to it: its bits less those that its
   bytes would have at the mean rate, in units of a mean document's bytes. The mean of that over the documents is the ratio itself.

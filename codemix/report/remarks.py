@@ -9,8 +9,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from codemix import formatting
 from codemix.evaluation import statistics
 from codemix.report.arms import arms, baseline_arms, baselines
-from codemix.report.comparison import SAME_TOKENS, Measure, Row
+from codemix.report.comparison import Measure, Row
 from codemix.report.results import StudyResults
+from codemix.studies.counterpart import SAME_TOKENS
 
 # A tenth of the paper's smallest model (470M) and of its shortest run (200B tokens). Below either, a report
 # says first that it shows the machinery (Aryabumi et al., arXiv 2408.10914, sections 2 and 3).

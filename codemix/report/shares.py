@@ -10,13 +10,14 @@ from codemix import formatting
 from codemix.evaluation.statistics import Estimate
 from codemix.published.models import by_share
 from codemix.report import palette, svg
-from codemix.report.comparison import SAME_TOKENS, Row
+from codemix.report.comparison import Row
 from codemix.report.content import Content, Model
 from codemix.report.paper_size import paper_size
 from codemix.report.svg import Picture
 from codemix.report.table import Cell, Line, Table, once
 from codemix.report.trained_on import code_share
 from codemix.studies.arms import Arm
+from codemix.studies.counterpart import SAME_TOKENS
 
 LEAST_SHARES = 3  # of a shape; two are a difference
 _COLOUR = palette.ARMS[4][0]

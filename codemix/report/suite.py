@@ -7,7 +7,6 @@ import dataclasses
 import functools
 import itertools
 import math
-import re
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -15,7 +14,7 @@ import numpy as np
 from codemix.errors import UserError
 from codemix.evaluation import statistics
 from codemix.evaluation.judge.names import PREFIX
-from codemix.evaluation.results import StoredResults
+from codemix.evaluation.results import StoredResults, split_shots
 from codemix.identity import differences, digest
 from codemix.published.models import COLUMNS
 from codemix.published.models import HEADINGS as PAPERS_HEADINGS
@@ -175,12 +174,6 @@ def clean_scores(study: StudyResults, suite: Suite) -> tuple[Mapping[str, Mappin
   }  # fmt: skip
   scores, reasons = clean_task_scores(stages, path)
   return scores, [f'No scores on clean items: {reason}. Run `codemix contamination` again.' for reason in reasons]
-
-
-def split_shots(name: str) -> tuple[str, int]:
-  """'piqa-5shot' into ('piqa', 5)."""
-  found = re.fullmatch(r'(.+)-(\d+)shot', name)
-  return (found[1], int(found[2])) if found else (name, 0)
 
 
 def _by_name(study: StudyResults, prefix: str) -> dict[str, dict[str, StoredResults]]:

@@ -18,7 +18,7 @@ from tests.inference.coverage import (
   simulate,
 )
 
-# The interval is wider than needed with 3 or 5 seeds here, and says so in docs/inference.md.
+# The interval is wider than needed with 3 or 5 seeds, or with 3 and 10, here; docs/inference.md says so.
 WIDE = {'nothing but the residual', 'always one seed of one arm 5 SD off'}
 BY_NAME = {scenario.name: scenario for scenario in SCENARIOS}
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 
 import numpy as np
@@ -11,7 +12,10 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from codemix.errors import UserError
-from codemix.inference.components import Components, estimate_components
+from codemix.inference.arm_scores import ArmScores
+from codemix.inference.components import MOST, Components, estimate_components, of_sum
+from codemix.inference.difference import difference
+from codemix.inference.equivalence import equivalence
 from codemix.inference.power import (
   Design,
   least_effect,
@@ -143,6 +147,11 @@ def test_figures_without_items_have_a_component_of_seeds_alone():
     lambda: estimate_components([np.zeros((2, 5)), np.zeros((2, 6))]),
     lambda: estimate_components([np.full((2, 5), math.nan)]),
     lambda: Design(0, 3),
+    lambda: Components(seed=1e300),
+    lambda: Components(seed=1, items=10**400),
+    lambda: Design(3, 3, comparisons=10**400),
+    lambda: Design(3, 3, samples=10**400),
+    lambda: Design(10**400, 3),
     lambda: seeds_needed(0.0, Components(seed=1), Design(3, 3)),
     lambda: least_effect(Components(seed=1), Design(3, 3), wanted=0.01),
   ],
@@ -159,3 +168,85 @@ def test_the_verdict_says_how_many_seeds_are_missing():
   assert str(resolution('PIQA', 1.0, Components(seed=0.35), Design(5, 5))).startswith('this study can resolve 1 point on PIQA: 5 seeds an arm')
   hidden = resolution('WinoGrande', 0.5, Components(seed=0.7, items=1267, arm_item=35), Design(3, 4))
   assert 'no number of seeds resolves 0.5 points' in str(hidden) and 'below 2.8 points' in str(hidden)
+
+
+def test_what_the_items_do_not_hide_and_10_000_seeds_do_not_show_has_a_sentence_of_its_own():
+  found = resolution('PIQA', 1e-9, Components(seed=0.35), Design(3, 3))
+  assert str(found) == 'this study cannot resolve 1e-09 points on PIQA: more than 10,000 seeds an arm are needed; plan for a larger effect'
+  of_items = Components(seed=50.0, items=10_000, arm_item=20.0)
+  floor = least_effect_of_items(of_items, Design(3, 3))
+  above = resolution('PIQA', 1.5 * floor, of_items, Design(3, 3))
+  assert above.seeds_needed is None and 'more than 10,000 seeds' in str(above)
+  assert 'hides effects below' in str(resolution('PIQA', 0.5 * floor, of_items, Design(3, 3)))
+
+
+@pytest.mark.parametrize('of', [Components(seed=MOST), Components(seed=MOST, items=2, arm_item=MOST, residual=MOST, sampling=MOST), Components(seed=1e-8)])
+@pytest.mark.parametrize('question', ['different', 'equal'])
+def test_noise_at_the_ends_of_its_range_is_planned(of, question):
+  design = Design(3, 3, comparisons=50, question=question)
+  for effect in (1e-300, 1.0, MOST):
+    assert 0 <= power(effect, of, design) <= 1
+  assert 0 < least_effect(of, design) < math.inf
+  assert str(resolution('x', 1e-300, of, design))
+
+
+EQUAL = (
+  (Components(seed=0.5), 3, 1), (Components(seed=0.5), 6, 1), (Components(seed=0.4, items=60, arm_item=4.0, residual=6.0), 3, 1), (Components(seed=0.5), 4, 5),
+)  # fmt: skip
+
+
+@pytest.mark.parametrize(('of', 'seeds', 'comparisons'), EQUAL)
+def test_the_power_of_equality_is_how_often_the_two_one_sided_tests_show_it(of, seeds, comparisons):
+  design = Design(seeds, seeds, shared=True, comparisons=comparisons, question='equal')
+  margin = least_effect(of, design, 0.7)
+  generator = np.random.default_rng(seeds + 10 * comparisons)
+  shown, trials = 0, 1200
+  items = of.items or 1
+  for _ in range(trials):
+    arm_item = of.arm_item / math.sqrt(2) * generator.normal(size=(2, 1, items))
+    scores = arm_item + of.seed * generator.normal(size=(2, seeds, 1)) + of.residual * generator.normal(size=(2, seeds, items))
+    own, base = (ArmScores.of(each if of.items else each[:, 0], tuple(range(seeds))) for each in scores)
+    shown += equivalence(difference(own, base), margin, 1 - 0.05 / comparisons).holds
+  assert shown / trials == pytest.approx(0.7, abs=3 * math.sqrt(0.7 * 0.3 / trials))
+
+
+@few
+@given(components, st.integers(2, 8), st.floats(0.5, 20), st.integers(1, 20))
+def test_a_larger_margin_and_more_seeds_never_lower_the_power_of_equality_and_comparisons_never_raise_it(of, seeds, margin, comparisons):
+  design = Design(seeds, seeds, comparisons=comparisons, question='equal')
+  found = power(margin, of, design)
+  assert power(2 * margin, of, design) >= found - 1e-9
+  # Far below the wanted powers few degrees of freedom show an equality by the luck of a small sample variance.
+  if found > 0.1:
+    assert power(margin, of, dataclasses.replace(design, own=seeds + 1, base=seeds + 1)) >= found - 1e-3
+  assert power(margin, of, dataclasses.replace(design, comparisons=comparisons + 1)) <= found
+
+
+def test_no_number_of_seeds_shows_an_equality_that_the_items_hide():
+  of, design = Components(seed=0.7, items=1267, arm_item=35, residual=20), Design(3, 3, question='equal')
+  floor = least_effect_of_items(of, design)
+  assert floor == pytest.approx((1.645 + 1.2816) * 35 / math.sqrt(1267), rel=0.001)
+  assert seeds_needed(0.99 * floor, of, design) is None and seeds_needed(1.2 * floor, of, design) > 3
+  assert 'no number of seeds shows equality within 1 point on PIQA: the choice of its items alone hides margins below' in str(resolution('PIQA', 1.0, of, design))
+
+
+def test_the_verdict_on_an_equality_says_what_it_takes_for_granted():
+  of, design = Components(seed=0.35), Design(3, 3, question='equal')
+  found = resolution('PIQA', 1.0, of, design)
+  assert str(found).startswith(f'this study cannot show equality within 1 point on PIQA: {found.seeds_needed} seeds an arm are needed')
+  enough = resolution('PIQA', 1.0, of, dataclasses.replace(design, own=found.seeds_needed, base=found.seeds_needed))
+  assert enough.is_resolved and str(enough).endswith('if the arms do not differ')
+
+
+@few
+@given(st.lists(st.tuples(st.floats(0.1, 1), components), min_size=1, max_size=4), st.integers(1, 5))
+def test_the_variance_of_a_sum_is_that_of_its_independent_tasks(parts, samples):
+  found = of_sum(parts)
+  assert found.figure_variance(samples) == pytest.approx(sum(weight**2 * of.figure_variance(samples) for weight, of in parts), rel=1e-6)
+  assert found.item_variance == pytest.approx(sum(weight**2 * of.item_variance for weight, of in parts), rel=1e-6)
+  assert of_sum([(1.0, parts[0][1])]).items == parts[0][1].items
+
+
+def test_a_sum_of_figures_without_items_has_none_and_keeps_the_correlation_of_its_seeds():
+  parts = [(0.5, Components(seed=1.0, correlation=0.6)), (0.5, Components(seed=1.0))]
+  assert of_sum(parts) == Components(seed=math.sqrt(0.5), correlation=0.3)

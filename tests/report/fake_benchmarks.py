@@ -59,10 +59,11 @@ def add_benchmarks(study: Path, tasks: Mapping[str, tuple[int, int]] = TASKS, ch
     tasks: (items, choices) by name.
     checkpoints: evaluated before the end of each stage.
   """
+  stages = read_study(study).stages
   for folder in sorted((study / 'stages').iterdir()):
     seed, done = int(folder.name.rpartition('-')[2][:6], 16), read_results(folder)
     end = next(iter(done.values())).step
-    length = read_study(study).stages[folder.name].plan['steps']
+    length = stages[folder.name].plan['steps']
     for number in range(checkpoints + 1):
       step, before_end = end - length * (checkpoints - number) // (checkpoints + 1), number < checkpoints
       for task, (items, choices) in tasks.items():

@@ -78,6 +78,37 @@ def model(width: int) -> codemix.ModelConfig:
   return codemix.ModelConfig(vocab_size=259, layers=2, width=width, ffn_width=2 * width, heads=4, head_dim=width // 4)
 
 
+def study_of(
+  recipes: Mapping[str, Sequence[codemix.Stage]] | None = None,
+  sources: Sequence[str] = ('text', 'code'),
+  seeds: Mapping[str, int] | None = None,
+  widths: Mapping[str, int] | None = None,
+  claims: Mapping[str, codemix.Claim] = MappingProxyType({}),
+  evaluate: Sequence[str] = (),
+  baselines: Mapping[str, str] = MappingProxyType({}),
+) -> codemix.Study:
+  """The study that `write_fake_study` writes of the same arguments."""
+  return codemix.Study(
+    name='code in pre-training, in miniature',
+    note='The four recipes of the paper with its stage ratios, <small> & quick.',
+    recipes={
+      name: codemix.Recipe(
+        stages=tuple(stages),
+        model=model((widths or {}).get(name, 256)),
+        length=LENGTH,
+        seed=(seeds or {}).get(name, 0),
+        max_epochs=1e6,
+        baseline=baselines.get(name),
+        description=' then '.join(stage.name for stage in stages),
+      )
+      for name, stages in (recipes or paper_recipes()).items()
+    },
+    validation=tuple(sources),
+    evaluate=tuple(evaluate),
+    claims=claims,
+  )
+
+
 def write_fake_study(
   folder: Path,
   recipes: Mapping[str, Sequence[codemix.Stage]] | None = None,
@@ -109,25 +140,7 @@ def write_fake_study(
     baselines: `Recipe.baseline` by recipe.
     evaluate: benchmarks that the claims may name; their results are not written (`fake_benchmarks`).
   """
-  study = codemix.Study(
-    name='code in pre-training, in miniature',
-    note='The four recipes of the paper with its stage ratios, <small> & quick.',
-    recipes={
-      name: codemix.Recipe(
-        stages=tuple(stages),
-        model=model((widths or {}).get(name, 256)),
-        length=LENGTH,
-        seed=(seeds or {}).get(name, 0),
-        max_epochs=1e6,
-        baseline=baselines.get(name),
-        description=' then '.join(stage.name for stage in stages),
-      )
-      for name, stages in (recipes or paper_recipes()).items()
-    },
-    validation=tuple(sources),
-    evaluate=tuple(evaluate),
-    claims=claims,
-  )
+  study = study_of(recipes, sources, seeds, widths, claims, evaluate, baselines)
   plan = plan_study(study, _prepare(folder.with_name(f'{folder.name}-data')))
   ready = Ready(plan, {})
   registered = register_claims(folder, study.name, claim_records(ready, folder))

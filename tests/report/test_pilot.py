@@ -34,7 +34,7 @@ def test_components_are_those_of_the_arms_scores_in_points(tmp_path):
     100 * np.stack([study.stages[study.recipes[f'{arm}, seed {seed}'].stages[-1]].results['tasks/piqa'].items()['correct'] for seed in range(3)])
     for arm in ('text', 'mixed')
   ]  # fmt: skip
-  assert found.keys() == {'piqa'} and found['piqa'].items == 200
+  assert found.keys() == {'piqa', 'text', 'code'} and found['piqa'].items == 200
   expected = estimate_components(arms)
   for name in ('seed', 'arm_item', 'residual'):
     assert getattr(found['piqa'], name) == pytest.approx(getattr(expected, name)), name
@@ -49,8 +49,20 @@ def test_the_command_plans_with_a_pilot(tmp_path, capsys):
   pilot = replicated(tmp_path / 's', 3)
   flags = ('--gin_file=studies/proportions.gin', '--gin.sweep.shares=(0.0, 0.5)', '--gin.Study.seeds=(0, 1, 2)')
   assert cli.main(['plan', '--power', *flags, f'--pilot={pilot}', '--format=json']) == 0
-  (found,) = json.loads(capsys.readouterr().out)['comparisons']
+  plan = json.loads(capsys.readouterr().out)
+  (found,) = plan['comparisons']
   assert found['task'] == 'piqa' and found['least_effect'] > found['least_effect_of_items'] >= 0
+  assert plan['left_out'] == dict.fromkeys(('text', 'code'), 'the study does not measure them'), 'its sources are local_text and local_code'
+
+
+def test_a_study_with_held_out_scores_only_is_a_pilot_too(tmp_path, capsys):
+  recipes = {f'{name}, seed {seed}': stages for name, stages in (('text', TEXT), ('mixed', CODE)) for seed in range(2)}
+  pilot = write_fake_study(tmp_path / 's', recipes, sources=('text',), seeds={name: int(name[-1]) for name in recipes})
+  assert pilot_components(read_study(pilot)).keys() == {'text'}
+  flags = ('--gin_file=studies/proportions.gin', '--gin.sweep.shares=(0.0, 0.5)', '--gin.Study.seeds=(0, 1, 2)', "--gin.Study.validation=('text',)")
+  assert cli.main(['plan', '--power', *flags, f'--pilot={pilot}', '--format=json']) == 0
+  (found,) = json.loads(capsys.readouterr().out)['comparisons']
+  assert (found['task'], found['unit']) == ('text', 'bits per byte') and found['least_effect'] > 0
 
 
 def test_the_noise_of_a_source_is_that_of_its_ratio_in_bits_per_byte(tmp_path):
