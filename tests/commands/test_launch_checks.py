@@ -16,7 +16,7 @@ STUDY = tiny_study.study(text=tiny_study.recipe(tiny_study.stage('only', {'text'
 
 
 def experiment(data, study=STUDY) -> Experiment:
-  return Experiment(study, data, tiny_study.runtime('gs://bucket/out'), ('--gin_file=my.gin',), '', (), {})
+  return Experiment(study, data, tiny_study.runtime('gs://bucket/out'), ('--gin_file=my.gin',), '', '', (), {})
 
 
 def test_prepared_data_in_a_bucket_are_found_and_missing_ones_named(bucket):

@@ -76,7 +76,7 @@ def _files(folder: Path) -> dict[str, bytes]:
   return {str(p.relative_to(folder)): p.read_bytes() for p in folder.rglob('*') if p.is_file()}
 
 
-ASKED = tuple(f'out/{name}' for name in ('study.json', 'report.html', 'report.md', 'report.json', 'results.csv', 'scores.csv'))
+ASKED = tuple(f'out/{name}' for name in ('study.json', 'config.gin', 'report.html', 'report.md', 'report.json', 'results.csv', 'scores.csv'))
 
 
 def refused(capfd, place: Path, verb: str, *flags: str) -> str:
@@ -90,7 +90,7 @@ def refused(capfd, place: Path, verb: str, *flags: str) -> str:
   for noise in ('Traceback', 'WARNING', 'absl', 'XLA'):
     assert noise not in said.err + said.out
   kept = _files(place)
-  # study.json says what was asked for last, and the report what failed; what was trained and scored must be as it was.
+  # study.json and config.gin say what was asked for last, and the report what failed; what was trained and scored must be as it was.
   said_again = [name for name in before if name in ASKED or name.endswith('/.lock')]
   assert {name: kept.get(name) for name in before} == before | {name: kept[name] for name in said_again}
   return errors[0]
