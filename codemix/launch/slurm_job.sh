@@ -1,5 +1,5 @@
 # What follows is the same in all batch files of codemix. It runs `work`, and then `again` where a new start helps.
-# $task: the number of the job; $record: names files on all nodes; $restarts: starts after failures, at most.
+# $task: the number of the job; $record: names files on all nodes; $restarts: starts after failures, at most; 0: it never starts again.
 
 field() { scontrol show job "$task" --oneliner | sed -n "s/.* $1=\([^ ]*\).*/\1/p"; }
 
@@ -58,7 +58,7 @@ if [ "$code" != 0 ]; then
   code=${final:-${saved:-$code}}
 fi
 case $code in
-  @SAVED@) ;;
+  @SAVED@) [ "$restarts" -gt 0 ] || exit "$code" ;;
   @LOST@) count_failure || exit "$code" ;;
   *) exit "$code" ;;
 esac

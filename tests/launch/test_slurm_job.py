@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import subprocess
 
@@ -83,6 +84,11 @@ def test_failures_are_bounded_and_stops_that_slurm_asks_for_are_not(job):
   code, asked, said = ended(job, '76 76', CODEMIX_AGAIN='1')
   assert (code, asked) == (76, []) and '1 starts after failures are all that --restarts allows' in said
   assert ended(job, '76 76')[1] == ['requeue 7']  # somebody submits the file again
+
+
+def test_without_restarts_a_job_does_not_start_again_after_a_stop_either(job):
+  for codes in ('75 75', '76 76'):
+    assert ended(dataclasses.replace(job, restarts=0), codes)[1] == []
 
 
 def test_processes_that_outlast_the_time_limit_are_not_waited_for(job):
