@@ -18,6 +18,7 @@ from pathlib import Path
 from codemix.errors import CodemixError, PeerEnded, Preempted, UserError
 from codemix.launch.exit_codes import RESTARTED, of_all
 from codemix.launch.tpu_vm import TpuVm
+from codemix.repeating import repeating
 
 READY = 'ACTIVE'
 COMING = ('CREATING', 'ACCEPTED', 'WAITING_FOR_RESOURCES', 'PROVISIONING', 'STATE_UNSPECIFIED')
@@ -262,22 +263,15 @@ class TpuVmRun:
   @contextlib.contextmanager
   def _watched(self) -> Iterator[None]:
     """Ends the command that follows the log when the machines go: a connection may stay open to one that is no more."""
-    child, done = self._child, threading.Event()
+    child = self._child
 
-    def watch() -> None:
-      while not done.wait(WATCH_S):
-        with contextlib.suppress(CodemixError):  # gcloud fails; it is asked again
-          if self._state()[0] != READY:
-            _end(child)
-            return
+    def look() -> None:
+      with contextlib.suppress(CodemixError):  # gcloud fails; it is asked again
+        if self._state()[0] != READY:
+          _end(child)
 
-    watcher = threading.Thread(target=watch, daemon=True)
-    watcher.start()
-    try:
+    with repeating(look, WATCH_S):
       yield
-    finally:
-      done.set()
-      watcher.join()
 
   def _started(self, words: Sequence[str], **streams: int) -> subprocess.Popen:
     try:

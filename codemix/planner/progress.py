@@ -6,7 +6,7 @@ import contextlib
 import time
 from collections.abc import Callable, Iterator
 
-from codemix.workers.repeating import repeating
+from codemix.repeating import repeating
 
 
 @contextlib.contextmanager

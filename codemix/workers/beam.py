@@ -16,9 +16,9 @@ from typing import Any
 
 from codemix.checked import Name, checked
 from codemix.errors import CodemixError, UserError
+from codemix.repeating import repeating
 from codemix.storage import as_path, is_remote, remove, write_bytes
 from codemix.terminal import is_verbose
-from codemix.workers.repeating import repeating
 from codemix.workers.step import Progress, Step, no_progress, pickled
 
 POLL_S = 0.5

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
 import shlex
 import shutil
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -228,15 +230,21 @@ def test_a_task_that_fails_stops_those_alone_that_need_it(root, tmp_path, monkey
     assert list(submitted(root, output)) == ['train/third', 'evaluate/third', 'report']
 
 
+@contextlib.contextmanager
+def both_arms_train(root: Path, output: Path, monkeypatch: pytest.MonkeyPatch, *flags: str) -> Iterator[tuple[cluster.Cluster, dict[str, str]]]:
+  """A cluster on which both arms have saved a checkpoint, and the numbers of the jobs by unit."""
+  with cluster.running() as slurm:
+    monkeypatch.setenv('SLURM_CONF', slurm.environment['SLURM_CONF'])
+    jobs = submitted(root, output, *flags, *LONG)
+    slurm.wait(lambda: saved(output, 'second') and saved(output, 'third'), 'checkpoints of both arms')
+    yield slurm, jobs
+
+
 @ON_CLUSTER
 @pytest.mark.slow
 def test_a_drained_node_and_a_preemption_change_no_result(root, tmp_path, monkeypatch):
-  expected = alone(root, tmp_path / 'alone', *LONG)
-  output = tmp_path / 'out'
-  with cluster.running() as slurm:
-    monkeypatch.setenv('SLURM_CONF', slurm.environment['SLURM_CONF'])
-    jobs = submitted(root, output, *LONG)
-    slurm.wait(lambda: saved(output, 'second') and saved(output, 'third'), 'checkpoints of both arms')
+  expected, output = alone(root, tmp_path / 'alone', *LONG), tmp_path / 'out'
+  with both_arms_train(root, output, monkeypatch) as (slurm, jobs):
     node = slurm('squeue', '-h', '-j', jobs['train/second'], '-o', '%N').strip()
     slurm('scontrol', 'update', f'NodeName={node}', 'State=DRAIN', 'Reason=test')
     slurm('scontrol', 'requeue', jobs['train/second'])
@@ -256,12 +264,8 @@ def test_a_drained_node_and_a_preemption_change_no_result(root, tmp_path, monkey
 @pytest.mark.slow
 def test_tasks_that_are_cancelled_at_once_and_cannot_be_requeued_are_submitted_again(root, tmp_path, monkeypatch):
   """Each by itself, with those that wait for it; and the report is last."""
-  expected = alone(root, tmp_path / 'alone', *LONG)
-  output = tmp_path / 'out'
-  with cluster.running() as slurm:
-    monkeypatch.setenv('SLURM_CONF', slurm.environment['SLURM_CONF'])
-    jobs = submitted(root, output, '--sbatch=--no-requeue', *LONG)
-    slurm.wait(lambda: saved(output, 'second') and saved(output, 'third'), 'checkpoints of both arms')
+  expected, output = alone(root, tmp_path / 'alone', *LONG), tmp_path / 'out'
+  with both_arms_train(root, output, monkeypatch, '--sbatch=--no-requeue') as (slurm, jobs):
     slurm('sbatch', '--partition=high', '--nodes=2', '--output=/dev/null', '--wrap=sleep 2')
     slurm.wait(lambda: not slurm.jobs(), 'end of all jobs', 400)
     states = {name: slurm.state(job) for name, job in jobs.items()}

@@ -9,8 +9,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from codemix.data.store.shard_writer import shard_file
+from codemix.repeating import repeating
 from codemix.storage import is_remote, read_json, remove, write_text, writing
-from codemix.workers.repeating import repeating
 
 Say = Callable[[str], None]
 
