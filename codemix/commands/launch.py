@@ -52,7 +52,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
   parser.add_argument('--by_unit', action='store_true', help='local: each process trains stages of its own; slurm: job arrays with a task for each stage and each evaluation, which waits for the one that it needs, and a job that writes the report')
   parser.add_argument('--max_jobs', type=int, metavar='N', help='slurm, with --by_unit: tasks of each job array that run at once, at most')
   launch_remote.add_arguments(parser)
-  parser.add_argument('--restarts', type=int, metavar='N', help='start again after failures that a new start may help against, at most N times, not counting preemptions but with xpk; by default 20, local 0')
+  parser.add_argument('--restarts', type=int, metavar='N', help='start again after failures that a new start may help against, at most N times (preemptions count with xpk only; skypilot has no bound); by default 20, local 0')
   parser.add_argument('--dry_run', action='store_true', help='print what would be run, and run nothing')
 
 
@@ -149,7 +149,8 @@ def _needs(experiment: Experiment) -> dict[str, tuple[str, ...]]:
   """Keys of the units that are not done -> those that each needs; the data are prepared. Raises UserError if another process works on a unit."""
   from codemix.commands.study_status import planned_commands
 
-  commands = planned_commands(experiment) or ()
+  commands = planned_commands(experiment)
+  assert commands is not None, 'the data are prepared'
   if running := [command.unit.key for command in commands if command.state == 'running']:
     raise UserError(f'{running[0]} is run by another process now, and a second one would be refused. Wait for it, or stop it; `codemix study --status` shows it.')
   return {command.unit.key: command.needs for command in commands if command.is_left}
@@ -166,7 +167,7 @@ def _devices(arguments: argparse.Namespace) -> list[dict[str, str]]:
   from codemix.launch.local import cpu_devices, gpu_devices, visible_gpus
 
   if arguments.cpu_devices:
-    _gpu_flags(arguments)  # has none
+    _gpu_flags(arguments)  # refuses them
     if not arguments.processes:
       raise UserError('--cpu_devices needs --processes, how many processes train together.')
     return cpu_devices(arguments.processes, arguments.cpu_devices)
@@ -197,7 +198,7 @@ def _slurm(experiment: Experiment, arguments: argparse.Namespace, restarts: int)
 
   if not arguments.nodes or not arguments.time or bool(arguments.gpus_per_node) == bool(arguments.cpu_devices):
     raise UserError('a job of SLURM needs --nodes, --time, and --gpus_per_node or --cpu_devices.')
-  _gpu_flags(arguments)  # are for GPUs, if there are any
+  _gpu_flags(arguments)  # refuses those of other machines
   job = SlurmJob(
     gin_arguments=experiment.gin_arguments,
     output=_local_folder(experiment).absolute(),
@@ -260,6 +261,7 @@ def _submit(work: Sequence[Submission], job: SlurmJob) -> None:
   numbers: dict[str, str] = {}
   for each in work:
     write_text(each.file, each.text)
+  for each in work:
     try:
       numbers[each.name] = submit(each.file, *each.options(numbers))
     except CodemixError as error:

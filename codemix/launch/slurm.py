@@ -12,6 +12,7 @@ from pathlib import Path
 from codemix.errors import Preempted, UserError
 from codemix.launch import xla_flags as compiler_flags
 from codemix.launch.exit_codes import RESTARTED
+from codemix.launch.slurm_submission import AGAIN
 
 SIGNAL_S = 120  # before the time limit, in which all processes save a checkpoint
 LEAST_S = 300  # a limit below this leaves no time to train
@@ -54,7 +55,7 @@ class SlurmJob:
   def __post_init__(self):
     if not _TIME.fullmatch(self.time):
       raise UserError(f"--time is '{self.time}'; write it as SLURM does: '24:00:00' or '2-12:00:00'.")
-    if _seconds(self.time) < LEAST_S:
+    if 0 < _seconds(self.time) < LEAST_S:  # 0: SLURM sets no limit
       raise UserError(f"--time is '{self.time}', which SLURM reads as {_seconds(self.time)} s, and {SIGNAL_S} s before the limit all processes save and stop: give at least {LEAST_S // 60} minutes, such as '24:00:00'.")
     for option in self.options:
       if not option.startswith('-') or not option.isprintable():
@@ -68,7 +69,7 @@ class SlurmJob:
   @property
   def training(self) -> str:
     """The batch file that trains."""
-    return self._restarting('train', '%j', ['task=$SLURM_JOB_ID'], self._on_all_nodes('process-%t.log', self._words('study')), _AGAIN, self._machines)
+    return self._restarting('train', '%j', ['task=$SLURM_JOB_ID', *self._environment()], self._on_all_nodes('process-%t.log', self._words('study')), _AGAIN, self._machines)
 
   def array(self, name: str, units: Mapping[int, str]) -> str:
     """The batch file of a job array whose tasks run one unit of the study each.
@@ -84,6 +85,7 @@ class SlurmJob:
       'echo "$unit"',
       '# $SLURM_JOB_ID of one of the tasks is the number of the array, which would requeue all of them.',
       'task=${SLURM_ARRAY_JOB_ID}_$SLURM_ARRAY_TASK_ID',
+      *self._environment(),
     ]
     throttle = f'%{self.max_jobs}' if self.max_jobs else ''
     words = f'{self._words("study", gin=False)} --unit="$unit" {shlex.join(self.gin_arguments)}'
@@ -106,8 +108,10 @@ class SlurmJob:
     return self._preparing(['# The names of units hold digests of the data, so they are known only now.', launch])
 
   def _preparing(self, then: Sequence[str]) -> str:
-    work = [f'{self._on_all_nodes("prepare-process-%t.log", self._words("prepare"))}{" || return" if then else ""}', *then]
-    return self._restarting('prepare', '%j', ['task=$SLURM_JOB_ID', 'export JAX_PLATFORMS=cpu'], '\n'.join(work), _AGAIN, ['--nodes=1 --ntasks-per-node=1'])
+    # Of this command alone: jobs that are submitted behind it have the variables of this one.
+    prepare = self._on_all_nodes('prepare-process-%t.log', f'env JAX_PLATFORMS=cpu {self._words("prepare")}')
+    work = [f'{prepare}{" || return" if then else ""}', *then]
+    return self._restarting('prepare', '%j', ['task=$SLURM_JOB_ID', *self._variables()], '\n'.join(work), _AGAIN, ['--nodes=1 --ntasks-per-node=1'])
 
   @property
   def _machines(self) -> list[str]:
@@ -118,7 +122,7 @@ class SlurmJob:
 
     Args:
       number: of the job, as SLURM replaces it in the name of its log.
-      begin: its first lines, which set $task to the number of the job.
+      begin: its first lines, which set $task to the number of the job, and the variables of what it runs.
       work: lines that run it.
       again: lines that start it again.
       options: of sbatch, beside those that all have.
@@ -129,7 +133,6 @@ class SlurmJob:
       [
         *self._head(head, what, number),
         *begin,
-        *self._environment(),
         f'record={shlex.quote(str(self.folder / "state" / what))}{which}',
         f'restarts={self.restarts}',
         '# shellcheck disable=SC2016  # each process sees to the words in quotes',
@@ -163,11 +166,13 @@ class SlurmJob:
       *(f'#SBATCH {_quoted(option)}' for option in self.options),
     ]
 
+  def _variables(self) -> list[str]:
+    return [f'export {name}={shlex.quote(value)}' for name, value in self.environment.items()]
+
   def _environment(self) -> list[str]:
-    set_here = [f'export {name}={shlex.quote(value)}' for name, value in self.environment.items()]
     platform = [] if self.gpus_per_node else ['export JAX_PLATFORMS=cpu']
     flags = compiler_flags.environment(self.xla_flags).get('XLA_FLAGS', '') if self.gpus_per_node else f'--xla_force_host_platform_device_count={self.cpu_devices}'
-    return [*set_here, *platform, *([f'export XLA_FLAGS="${{XLA_FLAGS:-}} {flags}"'] if flags else [])]
+    return [*self._variables(), *platform, *([f'export XLA_FLAGS="${{XLA_FLAGS:-}} {flags}"'] if flags else [])]
 
   def _on_all_nodes(self, log: str, words: str) -> str:
     """The command that runs words of a shell in a process of each node; the log of each is a word of a shell, too."""
@@ -185,12 +190,13 @@ class SlurmJob:
 _EACH = 'trap : TERM; "$@"; code=$?; echo "$code" >"$0/$SLURM_PROCID"; exit "$code"'
 
 # `sbatch "$0"` submits the copy of the batch file that SLURM made when this job was submitted: the file itself may be another one by now.
-_NEXT = '--export=ALL,CODEMIX_AGAIN=1 --dependency=afterany:"$task"'
+_NEXT = f'--export=ALL,{AGAIN}=1 --dependency=afterany:"$task"'
 _WHY = '# A job that was cancelled, as by PreemptMode=CANCEL, cannot be requeued: one like it follows.'
 _AGAIN = (_WHY, f'scontrol requeue "$task" || sbatch {_NEXT} "$0"')
 _REPLACED = (
   _WHY,
   f'if ! scontrol requeue "$task" && next=$(sbatch --parsable --array="$SLURM_ARRAY_TASK_ID" {_NEXT} "$0"); then',
+  '  next=${next%%;*}  # the name of a cluster may follow',
   '  # What waits for this task waits for that one. Others may write what the report waits for at the same time, so look again.',
   '  for _ in 1 2 3; do',
   '    squeue --noheader --array --user="$(id -un)" --states=PENDING --format="%i %E" | while read -r job on; do',

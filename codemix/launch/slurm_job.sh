@@ -13,14 +13,16 @@ count_failure() {
   return 1
 }
 
-# The processes are asked to save some time before the limit. At the limit SLURM ends this script with them, so it does not wait for that.
+# The processes are asked to save some time before the limit. At the limit SLURM ends this script with them, so it starts the job again before that.
 before_the_limit() {
   local at left
   while at=$(field EndTime) && [ -n "$at" ] && at=$(date -d "$at" +%s) && left=$((at - $(date +%s) - 30)); do
     if [ "$left" -le 0 ]; then
       echo 'the processes do not end before the time limit'
-      : >"$codes/again"
-      count_failure && again
+      if count_failure; then
+        : >"$codes/again"
+        again
+      fi
       return
     fi
     sleep "$left"
@@ -41,21 +43,24 @@ before_the_limit &
 limit=$!
 work
 code=$?
-kill "$limit" 2>/dev/null
+[ -e "$codes/again" ] || kill "$limit" 2>/dev/null
+wait "$limit"
 [ -e "$codes/again" ] && exit "$code"
-# SLURM has the highest code of the processes. The one that no new start helps against counts, and the others are what it led to.
-final='' saved=''
+# SLURM has the highest code of the processes, or one of its own. The one that no new start helps against counts, and the others are
+# what it led to.
+final='' saved='' lost=''
 for file in "$codes"/*; do
   read -r one <"$file" || continue
   case $one in
-    0 | @LOST@) ;;
+    0) ;;
+    @LOST@) lost=$one ;;
     @SAVED@) saved=$one ;;
     *) final=$one ;;
   esac
 done
 rm -rf "$codes"
 if [ "$code" != 0 ]; then
-  code=${final:-${saved:-$code}}
+  code=${final:-${saved:-${lost:-$code}}}
 fi
 case $code in
   @SAVED@) [ "$restarts" -gt 0 ] || exit "$code" ;;

@@ -10,6 +10,8 @@ from pathlib import Path
 
 from codemix.errors import CodemixError, UserError
 
+AGAIN = 'CODEMIX_AGAIN'  # is set in a job that was submitted again by itself
+
 
 @dataclasses.dataclass(frozen=True)
 class Submission:
@@ -71,4 +73,4 @@ def _environment() -> dict[str, str]:
   """The variables of this process, which SLURM passes on to the job, without those that describe the job that this process may be in."""
   if 'SLURM_JOB_ID' not in os.environ:
     return dict(os.environ)
-  return {name: value for name, value in os.environ.items() if not name.startswith('SLURM_') or name == 'SLURM_CONF'}
+  return {name: value for name, value in os.environ.items() if name == 'SLURM_CONF' or not name.startswith('SLURM_') and name != AGAIN}

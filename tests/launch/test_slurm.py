@@ -144,11 +144,11 @@ def test_without_sbatch_the_message_says_where_to_go(tmp_path, monkeypatch):
 def test_a_job_that_submits_another_does_not_pass_on_what_describes_itself(tmp_path, monkeypatch):
   (tmp_path / 'sbatch').write_text(f'#!/bin/bash\nenv > {tmp_path}/passed\necho 12\n')
   (tmp_path / 'sbatch').chmod(0o755)
-  for name, value in {'PATH': f'{tmp_path}:/usr/bin:/bin', 'SLURM_JOB_ID': '11', 'SLURM_NTASKS': '1', 'SLURM_CONF': '/etc/slurm.conf', 'MINE': '1'}.items():
+  for name, value in {'PATH': f'{tmp_path}:/usr/bin:/bin', 'SLURM_JOB_ID': '11', 'SLURM_NTASKS': '1', 'CODEMIX_AGAIN': '1', 'SLURM_CONF': '/etc/slurm.conf', 'MINE': '1'}.items():
     monkeypatch.setenv(name, value)
   assert submit(tmp_path / 'train.sbatch') == '12'
   passed = dict(line.split('=', 1) for line in (tmp_path / 'passed').read_text().splitlines() if '=' in line)
-  assert passed['MINE'] == '1' and [name for name in passed if name.startswith('SLURM_')] == ['SLURM_CONF']
+  assert passed['MINE'] == '1' and 'CODEMIX_AGAIN' not in passed and [name for name in passed if name.startswith('SLURM_')] == ['SLURM_CONF']
 
 
 @pytest.mark.slow

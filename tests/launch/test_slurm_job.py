@@ -13,7 +13,7 @@ from codemix.launch.slurm import SlurmJob
 
 SRUN = """#!/bin/bash
 while [ "$1" != bash ]; do shift; done
-worst=0 rank=0
+worst=${OWN:-0} rank=0
 sleep "${SLOW:-0}"
 for code in $CODES; do
   SLURM_PROCID=$rank bash -c "$3" "$4" bash -c "exit $code"
@@ -102,6 +102,22 @@ def test_a_limit_that_leaves_no_time_to_train_is_refused(tmp_path):
       SlurmJob((), tmp_path, tmp_path, nodes=1, time=time)
   for time in ('5', '5:00', '0:05:00', '0-0:05', '1-0'):
     SlurmJob((), tmp_path, tmp_path, nodes=1, time=time)
+
+
+def test_a_failure_of_srun_itself_is_judged_by_what_the_processes_said(job):
+  assert ended(job, '76 76', OWN='99')[:2] == (76, ['requeue 7'])
+  assert ended(job, '', OWN='99')[:2] == (99, [])
+
+
+def test_a_job_without_a_limit_is_possible(tmp_path):
+  assert '#SBATCH --time=0\n' in SlurmJob((), tmp_path, tmp_path, nodes=1, time='0').training
+
+
+def test_what_preparing_needs_reaches_no_job_that_is_submitted_behind_it(tmp_path):
+  lines = SlurmJob((), tmp_path, tmp_path, nodes=1, time='1:00:00', gpus_per_node=8, xla_flags='h100').preparing_for_units.splitlines()
+  assert not [line for line in lines if 'export' in line and ('JAX_PLATFORMS' in line or 'XLA_FLAGS' in line)]
+  assert [line for line in lines if 'env JAX_PLATFORMS=cpu' in line and ' prepare' in line]
+  assert [line for line in lines if '--xla_flags=h100' in line and ' launch ' in line]
 
 
 def test_the_data_folder_of_the_shell_that_launches_is_that_of_the_job(tmp_path):

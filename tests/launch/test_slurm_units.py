@@ -97,7 +97,7 @@ def test_what_is_not_prepared_becomes_a_job_that_prepares_and_submits_the_others
   [line] = [line for line in ended.stdout.splitlines() if line.startswith('# sbatch ')]
   assert line.endswith('launch/prepare.sbatch')
   prepare, launch = [words[words.index('codemix') :] for words in map(shlex.split, ended.stdout.splitlines()) if '-m' in words]
-  assert sorted(prepare) == sorted(['codemix', 'prepare', *gin, '||', 'exit'])
+  assert sorted(prepare) == sorted(['codemix', 'prepare', *gin, '||', 'return'])
   assert sorted(launch) == sorted([*BY_UNIT, *asked, *gin])
   (tmp_path / 'code-train.jsonl').unlink()
   absent = runs.finish(runs.start(*BY_UNIT, *gin))
